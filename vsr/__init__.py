@@ -1,0 +1,42 @@
+"""vsr: Real-ESRGAN video upscaling that loses nothing.
+
+    import vsr
+    result = vsr.upscale("episode.mkv", options=vsr.UpscaleOptions(
+        size=vsr.SizeOptions(height=1080)))
+    print(result.output)
+
+Everything that the command line can do is a call here, with the same options.
+Nothing prints and nothing exits: progress and notes go to the `sink` that is
+handed in, and errors are those of `vsr.errors`.
+"""
+
+from vsr.jobs.film import Plan, Result, plan, upscale
+from vsr.media.probe import SourceInfo, probe
+from vsr.nets.catalogue import Model, catalogue
+from vsr.options import (
+    ColourOptions,
+    DeviceOptions,
+    EncodeOptions,
+    ModelOptions,
+    SizeOptions,
+    UpscaleOptions,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ColourOptions",
+    "DeviceOptions",
+    "EncodeOptions",
+    "Model",
+    "ModelOptions",
+    "Plan",
+    "Result",
+    "SizeOptions",
+    "SourceInfo",
+    "UpscaleOptions",
+    "catalogue",
+    "plan",
+    "probe",
+    "upscale",
+]

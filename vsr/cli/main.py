@@ -1,0 +1,81 @@
+"""`vsr`: the group of commands, and how a run ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+import vsr
+from vsr.cli.models import models
+from vsr.cli.probe import probe
+from vsr.cli.upscale import upscale
+from vsr.errors import Interrupted, VsrError
+
+
+@click.group(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "VSR",
+        "show_default": True,
+        "max_content_width": 100,
+    }
+)
+@click.version_option(vsr.__version__, prog_name="vsr")
+def cli() -> None:
+    """Upscale video with Real-ESRGAN networks and lose nothing that was in the file.
+
+    \b
+    vsr upscale episode.mkv                  four times larger, beside the source
+    vsr upscale old.mp4 -o new.mkv --height 1080 --model x4plus
+    vsr probe episode.mkv                    what is in it, what would be done, how long
+    vsr models                               the networks, and where their weights are
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 input unreadable, 4 model or weights,
+    5 out of memory after every fallback, 130 interrupted.
+    """
+
+
+cli.add_command(upscale)
+cli.add_command(probe)
+cli.add_command(models)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    # A job that a shell started in the background inherits an ignored SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        cli(arguments, prog_name="vsr", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except VsrError as error:
+        return _ended(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _ended("interrupted; nothing is left behind", Interrupted.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("VSR_DEBUG"):
+            traceback.print_exc()
+        return _ended(
+            f"internal error: {type(error).__name__}: {error}; VSR_DEBUG=1 shows where", 1
+        )
+    return 0
+
+
+def _ended(message: str, code: int) -> int:
+    click.echo(f"vsr: {' '.join(message.splitlines())}", err=True)
+    return code

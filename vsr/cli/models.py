@@ -1,0 +1,76 @@
+"""`vsr models`: list, fetch, verify."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from vsr.cli.progress import Terminal
+from vsr.cli.shared import model_source_options
+from vsr.nets import store
+from vsr.nets.catalogue import Model, catalogue, find
+from vsr.options import ModelOptions
+
+
+def _options(values: dict[str, Any]) -> ModelOptions:
+    return ModelOptions(folder=values["folder"], mirror=values["mirror"], offline=values["offline"])
+
+
+def _chosen(names: tuple[str, ...]) -> list[Model]:
+    models = [find(name) for name in names] if names else list(catalogue())
+    return [model for model in models if not model.is_resizer]
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List the networks; fetch their weights and check them."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_models)
+
+
+@models.command("list")
+@model_source_options
+def list_models(**values: Any) -> None:
+    """Show every model: name, scale, where its weights are, what it is for."""
+    options = _options({"folder": None, "mirror": None, "offline": False} | values)
+    for model in catalogue():
+        if model.is_resizer:
+            state = "built in"
+        elif store.packaged(model) is not None:
+            state = "installed"
+        elif store.whereabouts(model, options) is not None:
+            state = "fetched"
+        else:
+            state = f"to fetch, {model.bytes / 1e6:.1f} MB"
+        click.echo(f"{model.name:28} x{model.scale}  {state:18} {model.title}")
+        if model.aliases:
+            click.echo(f"{'':34}also {', '.join(model.aliases)}")
+    click.echo(f"\nWeights are kept in {store.models_folder(options)}")
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@model_source_options
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def fetch(names: tuple[str, ...], quiet: bool, **values: Any) -> None:
+    """Download the weights of the named models, or of all; check them by sha256.
+
+    A download that broke off goes on where it stopped.
+    """
+    options = _options(values)
+    with Terminal(quiet=quiet) as terminal:
+        for model in _chosen(names):
+            click.echo(f"{model.name}: {store.fetch(model, options, terminal)}")
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@model_source_options
+def verify(names: tuple[str, ...], **values: Any) -> None:
+    """Check the weights that are here by sha256. Downloads nothing."""
+    options = _options(values)
+    for model in _chosen(names):
+        path = store.verify(model, options)
+        click.echo(f"{model.name}: {f'right, {path}' if path else 'not here'}")

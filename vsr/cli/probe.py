@@ -1,0 +1,130 @@
+"""`vsr probe`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vsr.cli.shared import options_from, pixel_options
+from vsr.frame import Range
+from vsr.jobs import film
+from vsr.jobs.estimate import Estimate, estimate
+from vsr.media.probe import probe as media_probe
+from vsr.media.tags import name_of
+from vsr.timing import clock
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="As for upscale.")
+@pixel_options
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+def probe(source: Path, output: Path | None, as_json: bool, **values: Any) -> None:
+    """Show what is in the file IN and what `vsr upscale` would do with it.
+
+    Takes the options of upscale, writes nothing, and times the network on a small
+    picture to say how long the whole would take.
+    """
+    options = options_from({**values, "overwrite": True})
+    info = media_probe(source, options.colour)  # a bad source before a bad model
+    scale = film.default_scale(options)
+    job = film.plan(info.path, output, options, default_scale=scale)
+    guess = estimate(job, options)
+    if as_json:
+        click.echo(json.dumps(_as_dict(job, guess), indent=2))
+    else:
+        click.echo("\n".join(_lines(job, guess)))
+
+
+def _lines(job: film.Plan, guess: Estimate) -> list[str]:
+    source, video = job.source, job.source.video
+    lasts = f", {clock(source.duration)}" if source.duration is not None else ""
+    lines = [f"{source.path}: {source.format}{lasts}, {_size(source.size)}"]
+    colour = video.colour
+    range_ = "full range" if colour.range is Range.FULL else "limited range"
+    rate = f"{float(video.rate):.3f} fps" if video.rate else "variable rate"
+    count = f"about {video.frames} frames" if video.frames else "unknown number of frames"
+    lines.append(
+        f"  #{video.index} video: {video.codec}, {video.width}x{video.height}, "
+        f"{video.layout.name}, {name_of(colour.matrix)} {range_}, {rate}, {count}"
+    )
+    if video.sample_aspect_ratio not in (None, 1):
+        lines.append(f"     pixels are {video.sample_aspect_ratio} as wide as high; kept")
+    if video.rotation:
+        lines.append(f"     shown turned by {video.rotation} degrees; kept")
+    lines += [f"     {guessed}" for guessed in video.guesses]
+    for stream in source.streams:
+        if stream.index != video.index:
+            words = [stream.codec, stream.language or "", stream.title or ""]
+            lines.append(
+                f"  #{stream.index} {stream.kind}: {', '.join(w for w in words if w)}".rstrip(": ")
+            )
+    if source.chapters:
+        lines.append(f"  {source.chapters} chapters")
+    lines.append(
+        f"-> {job.output}: {job.target.width}x{job.target.height} "
+        f"(x{float(job.target.scale):g}), {job.encoder.description}"
+    )
+    if guess.seconds is not None:
+        lines.append(f"   takes about {clock(guess.seconds)} here")
+    if guess.bytes is not None:
+        lines.append(f"   picture about {_size(guess.bytes)}; film grain makes it more")
+    return lines
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
+def _as_dict(job: film.Plan, guess: Estimate) -> dict[str, Any]:
+    source, video = job.source, job.source.video
+    return {
+        "path": str(source.path),
+        "format": source.format,
+        "bytes": source.size,
+        "duration": source.duration,
+        "chapters": source.chapters,
+        "video": {
+            "index": video.index,
+            "codec": video.codec,
+            "width": video.width,
+            "height": video.height,
+            "pix_fmt": video.pix_fmt,
+            "matrix": name_of(video.colour.matrix),
+            "range": video.colour.range.name.lower(),
+            "siting": video.colour.siting.name.lower(),
+            "guesses": video.guesses,
+            "sample_aspect_ratio": str(video.sample_aspect_ratio or 1),
+            "rate": str(video.rate) if video.rate else None,
+            "frames": video.frames,
+            "rotation": video.rotation,
+            "interlaced": video.interlaced,
+        },
+        "streams": [
+            {
+                "index": s.index,
+                "kind": s.kind,
+                "codec": s.codec,
+                "language": s.language,
+                "title": s.title,
+            }
+            for s in source.streams
+        ],
+        "output": {
+            "path": str(job.output),
+            "width": job.target.width,
+            "height": job.target.height,
+            "scale": str(job.target.scale),
+            "encoder": job.encoder.description,
+            "seconds": guess.seconds,
+            "bytes": guess.bytes,
+        },
+    }

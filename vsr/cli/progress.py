@@ -1,0 +1,75 @@
+"""Events as a person reads them: notes as lines, progress as a bar; all on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import TracebackType
+from typing import Never, Self
+
+from tqdm import tqdm
+
+from vsr.events import Downloading, Event, Finished, Note, Progress, Started
+
+
+class Terminal:
+    """A sink. The bar shows on a terminal only; `quiet` leaves nothing but errors."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._lock = threading.Lock()  # events come from several threads
+        self._bar: tqdm[Never] | None = None
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            match event:
+                case Note(text=text):
+                    self._say(f"note: {text}")
+                case Started():
+                    self._say(event.description)
+                    self._open(event.frames, "frame", scaled=False)
+                case Progress(frames=frames):
+                    self._move(frames)
+                case Downloading(name=name, done=done, total=total):
+                    if self._bar is None:
+                        self._say(f"fetching {name}")
+                        self._open(total, "B", scaled=True)
+                    self._move(done)
+                    if done >= total:
+                        self._close()
+                case Finished(frames=frames, seconds=seconds):
+                    self._close()
+                    rate = frames / seconds if seconds else 0.0
+                    self._say(f"{frames} frames in {seconds:.1f} s ({rate:.2f} fps)")
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            tqdm.write(text, file=sys.stderr)
+
+    def _open(self, total: int | None, unit: str, *, scaled: bool) -> None:
+        # None: tqdm draws only where stderr is a terminal.
+        disable = True if self._quiet else None
+        self._bar = tqdm(
+            total=total, unit=unit, unit_scale=scaled, disable=disable, dynamic_ncols=True
+        )
+
+    def _move(self, done: int) -> None:
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._close()

@@ -1,0 +1,183 @@
+"""Options that several commands take, and how they become the options tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from vsr.nets.catalogue import catalogue
+from vsr.options import (
+    CODECS,
+    DEFAULT_MODEL,
+    MATRICES,
+    PRECISIONS,
+    RANGES,
+    ColourOptions,
+    DeviceOptions,
+    EncodeOptions,
+    ModelOptions,
+    SizeOptions,
+    UpscaleOptions,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Scale(click.ParamType[Fraction]):
+    """`2`, `1.5` or `4/3`, exactly."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fraction:
+        try:
+            return Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r} is no number such as 2, 1.5 or 4/3", param, ctx)
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """`1920x1080`."""
+
+    name = "WxH"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            width, height = (int(side) for side in str(value).lower().split("x"))
+        except ValueError:
+            self.fail(f"{value!r} is no size such as 1920x1080", param, ctx)
+        return width, height
+
+
+class KeyValue(click.ParamType[tuple[str, str]]):
+    """`tune=animation`."""
+
+    name = "k=v"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        key, equals, rest = str(value).partition("=")
+        if not key or not equals:
+            self.fail(f"{value!r} is not of the form name=value", param, ctx)
+        return key, rest
+
+
+def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def model_source_options(function: F) -> F:
+    """Where weights come from."""
+    return _stack(
+        click.option(
+            "--models-dir",
+            "folder",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder of downloaded and of your own weights.  [default: the user's cache]",
+        ),
+        click.option("--mirror", metavar="URL", help="Download weights from here instead."),
+        click.option("--offline", is_flag=True, help="Never download."),
+    )(function)
+
+
+def pixel_options(function: F) -> F:
+    """Everything that decides what is computed and how it is written."""
+    resizers = ", ".join(m.name for m in catalogue() if m.is_resizer)
+    return _stack(
+        click.option(
+            "-m",
+            "--model",
+            default=DEFAULT_MODEL,
+            help=f"A name of `vsr models`, a weight file, or {resizers}.",
+        ),
+        click.option(
+            "--denoise",
+            type=float,
+            help="0 keeps noise, 1 removes it; realesr-general-x4v3 only.",
+        ),
+        click.option("-s", "--scale", type=Scale(), help="Any number: 2, 1.5, 4/3."),
+        click.option("--size", type=Size(), help="The largest of its shape inside WxH."),
+        click.option("--height", type=int, help="Lines of the result; the width follows."),
+        click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1."),
+        click.option(
+            "--precision", type=click.Choice(PRECISIONS), default="auto", help="Of the network."
+        ),
+        click.option("--batch", type=int, help="Frames at once.  [default: by memory]"),
+        click.option(
+            "--tile", type=int, help="Side of a tile in source pixels, 0: whole frames.  "
+            "[default: by memory]",
+        ),
+        click.option(
+            "--tile-overlap", type=int,
+            help="Source pixels around a tile.  [default: the network's receptive radius]",
+        ),
+        click.option("--threads", type=int, help="CPU threads of the network.  [default: all]"),
+        click.option(
+            "--matrix", type=click.Choice(MATRICES), default="auto",
+            help="Read the source with this colour matrix, whatever its tags say.",
+        ),
+        click.option(
+            "--range", "range_", type=click.Choice(RANGES), default="auto",
+            help="Read the source with this range, whatever its tags say.",
+        ),
+        click.option("--codec", type=click.Choice(CODECS), default="h264"),
+        click.option(
+            "--crf", type=float, help="Quality; lower is better.  [default: by codec, high]"
+        ),
+        click.option("--preset", help="The encoder's own speed setting."),
+        click.option("--bits", type=click.Choice(["8", "10"]), help="[default: as the source]"),
+        click.option(
+            "--encoder-option", "encoder_options", type=KeyValue(), multiple=True,
+            help="Handed to the encoder after a check that it knows the name; repeatable.",
+        ),
+        model_source_options,
+    )(function)  # fmt: skip
+
+
+def options_from(values: dict[str, Any]) -> UpscaleOptions:
+    """The tree, from the values of `pixel_options` (and `overwrite`, if the command has it)."""
+    bits = values["bits"]
+    return UpscaleOptions(
+        model=ModelOptions(
+            name=values["model"],
+            denoise=values["denoise"],
+            folder=values["folder"],
+            mirror=values["mirror"],
+            offline=values["offline"],
+        ),
+        size=SizeOptions(scale=values["scale"], fit=values["size"], height=values["height"]),
+        device=DeviceOptions(
+            device=values["device"],
+            precision=values["precision"],
+            batch=values["batch"],
+            tile=values["tile"],
+            overlap=values["tile_overlap"],
+            threads=values["threads"],
+        ),
+        colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
+        encode=EncodeOptions(
+            codec=values["codec"],
+            crf=values["crf"],
+            preset=values["preset"],
+            bits=int(bits) if bits else None,
+            encoder_options=tuple(values["encoder_options"]),
+            overwrite=values.get("overwrite", False),
+        ),
+    )

@@ -1,0 +1,42 @@
+"""What the stages need of an engine: one network, on one device, at one precision."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Engine(Protocol):
+    """Call it with (N, 3, H, W) RGB in `dtype` on `device`; H and W multiples of `multiple`.
+
+    Returns (N, 3, scale * H, scale * W), the same device, float. Raises whatever
+    `is_out_of_memory` knows when the device's memory does not suffice.
+    """
+
+    scale: int
+    multiple: int
+    radius: int  # receptive radius in source pixels; 0: the engine only passes pixels through
+    device: torch.device
+    dtype: torch.dtype  # of its input
+    precision: str  # for people: "fp16"
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def bytes_for(self, pixels: int) -> int:
+        """Working memory, in bytes, for that many source pixels at once; an estimate."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, on whichever device and in whichever words."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The CPU allocator and cuDNN raise a plain RuntimeError.
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text
+        or "not enough memory" in text
+        or "out of memory" in text
+        or "CUDNN_STATUS_ALLOC_FAILED" in text
+    )

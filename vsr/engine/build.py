@@ -1,0 +1,32 @@
+"""Chooses and builds the engine for a model on a device."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from vsr.engine.base import Engine
+from vsr.engine.device import choose_device, choose_precision, prepare_cpu
+from vsr.engine.eager import EagerEngine, PassEngine
+from vsr.nets.arithmetic import fold_area
+from vsr.nets.store import Loaded
+from vsr.options import DeviceOptions
+
+
+def build_engine(model: Loaded, scale: Fraction, options: DeviceOptions) -> Engine:
+    """An engine whose result is resized to `scale` afterwards, by as little as possible.
+
+    Where `scale` is a whole part of the network's own (x2 of x4), the reduction is
+    folded into the network's last convolution. Raises UsageError for a device or
+    precision that is not there.
+    """
+    device = choose_device(options.device)
+    precision, dtype = choose_precision(options.precision, device)
+    if device.type == "cpu":
+        prepare_cpu(options)
+    if model.network is None:
+        return PassEngine(device=device)
+    network = model.network
+    factor = model.scale / scale
+    if factor > 1 and factor.denominator == 1 and model.scale % factor.numerator == 0:
+        network = fold_area(network, factor.numerator)
+    return EagerEngine(network, device=device, dtype=dtype, precision=precision)

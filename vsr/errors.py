@@ -1,0 +1,85 @@
+"""Everything that vsr raises on purpose.
+
+    VsrError                     1  the run failed
+    ├── OutputError              1  the result could not be written
+    │   └── OutputExists         2  ... because something is there already
+    ├── FfmpegError              1  the ffmpeg program is missing or refused
+    ├── UsageError               2  options that do not go together, or name nothing
+    ├── InputError               3  the source is missing, unreadable or holds no picture
+    ├── ModelError               4  no usable weights
+    │   ├── UnknownModel         4  no model and no file of that name
+    │   ├── BrokenWeights        4  a file that is not the network it should be
+    │   └── DownloadError        4  weights could not be fetched
+    ├── OutOfMemory              5  after every fallback
+    └── Interrupted            130  stopped by the user
+
+The number is the exit code of the command line. A message is one line that
+names the thing, says what is wrong with it and, where there is a way out, what
+to do. Each class also inherits the builtin that a caller might expect.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VsrError(Exception):
+    """Base of all errors that vsr raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class OutputError(VsrError, OSError):
+    """The result could not be written (disk full, folder gone, no permission)."""
+
+
+class OutputExists(OutputError, FileExistsError):
+    """The output's name is taken and overwriting was not asked for."""
+
+    exit_code = 2
+
+
+class FfmpegError(VsrError, RuntimeError):
+    """The ffmpeg program is missing, or ended with an error."""
+
+
+class UsageError(VsrError, ValueError):
+    """An option names nothing that exists, or two options contradict each other."""
+
+    exit_code = 2
+
+
+class InputError(VsrError, OSError):
+    """The source is missing, cannot be read, or has no picture in it."""
+
+    exit_code = 3
+
+
+class ModelError(VsrError):
+    """No usable weights."""
+
+    exit_code = 4
+
+
+class UnknownModel(ModelError, LookupError):
+    """Neither the catalogue nor the file system knows this model."""
+
+
+class BrokenWeights(ModelError, ValueError):
+    """A weight file that is damaged, unsafe, or of no network that vsr knows."""
+
+
+class DownloadError(ModelError, OSError):
+    """Weights could not be fetched, or what came is not what was promised."""
+
+
+class OutOfMemory(VsrError, MemoryError):
+    """The smallest batch and the smallest tile still do not fit."""
+
+    exit_code = 5
+
+
+class Interrupted(VsrError):
+    """The user stopped the run; nothing half-made is left under the output's name."""
+
+    exit_code = 130

@@ -1,0 +1,75 @@
+"""What leaves a run sideways: progress, notes and results. The library never prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The work is planned and begins."""
+
+    source: Path
+    output: Path
+    frames: int | None  # None where the container does not tell; an estimate otherwise
+    width: int  # of the output
+    height: int
+    description: str  # "realesr-animevideov3 x4, cpu fp32 -> h264 crf 17, 1280x720"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One more frame is encoded."""
+
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Something the user should know: a guess, a fallback, a stream that cannot be carried."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downloading:
+    """Bytes of a weight file that are here; `total` once known."""
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The output is complete and stands under its name."""
+
+    output: Path
+    frames: int
+    seconds: float  # wall time
+    notes: tuple[str, ...] = field(default=())
+
+
+Event = Started | Progress | Note | Downloading | Finished
+Sink = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """The sink of those who do not listen."""
+
+
+class Once:
+    """A sink that lets each note through once: what is true of every frame is said once."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.notes: list[str] = []
+        self._sink = sink
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Note):
+            if event.text in self.notes:
+                return
+            self.notes.append(event.text)
+        self._sink(event)

@@ -1,0 +1,132 @@
+"""One picture on its way through vsr: planes, time and colour, travelling together."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from fractions import Fraction
+from typing import Literal
+
+import torch
+
+# --- colour: the code points of ITU-T H.273, as ffmpeg and every container write them ---
+
+
+class Matrix(IntEnum):
+    """Matrix coefficients (H.273 table 4): how R'G'B' became Y'CbCr."""
+
+    RGB = 0
+    BT709 = 1
+    UNKNOWN = 2
+    FCC = 4
+    BT470BG = 5
+    SMPTE170M = 6
+    SMPTE240M = 7
+    BT2020_NCL = 9
+
+
+class Range(IntEnum):
+    """Range of the code values: 16..235 (limited) or 0..255 (full), at 8 bits."""
+
+    UNKNOWN = 0
+    LIMITED = 1
+    FULL = 2
+
+
+class Siting(Enum):
+    """Where a chroma sample sits among its luma samples (H.273 chroma_loc_info).
+
+    The value is (horizontal, vertical): 0.0 on the first luma sample, 0.5 between
+    the first two. An axis that is not subsampled ignores its number.
+    """
+
+    LEFT = (0.0, 0.5)  # MPEG-2, H.264 and most of what exists
+    CENTER = (0.5, 0.5)  # JPEG, MPEG-1
+    TOPLEFT = (0.0, 0.0)  # BT.2020, UHD
+    TOP = (0.5, 0.0)
+    BOTTOMLEFT = (0.0, 1.0)  # DV
+    BOTTOM = (0.5, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colour:
+    """What the code values of a frame mean. Primaries and transfer are carried, not used."""
+
+    matrix: Matrix
+    range: Range
+    primaries: int = 2  # H.273 table 2; 2 = unknown
+    transfer: int = 2  # H.273 table 3; 2 = unknown
+    siting: Siting = Siting.LEFT
+
+
+# --- layout: which planes there are ---
+
+Family = Literal["yuv", "rgb", "gray"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The planes of a picture. Order: Y, Cb, Cr or R, G, B or Y; alpha last."""
+
+    family: Family
+    bits: int = 8  # 8..16; stored in uint8, or in uint16 above 8
+    sub_x: int = 0  # log2 of the horizontal chroma subsampling: 0, 1 or 2
+    sub_y: int = 0
+    alpha: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.uint8 if self.bits <= 8 else torch.uint16
+
+    @property
+    def name(self) -> str:
+        """`4:2:0 10 bit`, for people."""
+        chroma = {(0, 0): "4:4:4", (1, 0): "4:2:2", (1, 1): "4:2:0", (0, 1): "4:4:0"}
+        kind = {"rgb": "RGB", "gray": "grey"}.get(
+            self.family, chroma.get((self.sub_x, self.sub_y), "4:1:1")
+        )
+        return f"{kind} {self.bits} bit" + (" with alpha" if self.alpha else "")
+
+    def plane_sizes(self, width: int, height: int) -> list[tuple[int, int]]:
+        """(height, width) of each plane of a picture of that size; chroma rounds up."""
+        full = (height, width)
+        chroma = (-(-height >> self.sub_y), -(-width >> self.sub_x))
+        sizes = {"gray": [full], "rgb": [full] * 3, "yuv": [full, chroma, chroma]}[self.family]
+        return [*sizes, full] if self.alpha else sizes
+
+    def replace(
+        self, *, bits: int | None = None, family: Family | None = None, alpha: bool | None = None
+    ) -> Layout:
+        return dataclasses.replace(
+            self,
+            bits=self.bits if bits is None else bits,
+            family=self.family if family is None else family,
+            alpha=self.alpha if alpha is None else alpha,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """A picture with its time. Immutable: a stage makes a new one with `with_planes`."""
+
+    planes: tuple[torch.Tensor, ...]  # each (H, W) uint8 or uint16, sizes by `layout`
+    layout: Layout
+    colour: Colour
+    pts: int  # in units of time_base
+    duration: int  # in units of time_base; 0 = unknown
+    time_base: Fraction
+
+    @property
+    def width(self) -> int:
+        return int(self.planes[0].shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.planes[0].shape[0])
+
+    def with_planes(
+        self, planes: tuple[torch.Tensor, ...], layout: Layout, colour: Colour
+    ) -> Frame:
+        """The same moment, another picture."""
+        return dataclasses.replace(self, planes=planes, layout=layout, colour=colour)

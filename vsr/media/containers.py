@@ -1,0 +1,139 @@
+"""What each container can hold, and what a stream becomes that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vsr.errors import UsageError
+
+_TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
+_LOSSLESS = frozenset({"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """By ffmpeg's names. `None` in a set of codecs: any."""
+
+    muxer: str
+    video: frozenset[str] | None
+    audio: frozenset[str] | None
+    lossless_audio: str  # what lossless audio becomes that cannot be copied
+    lossy_audio: str
+    subtitles: frozenset[str] = frozenset()
+    text: str | None = None  # what a text subtitle becomes that cannot be copied
+    covers: bool = False
+    attachments: bool = False
+    data: frozenset[str] = frozenset()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+_MP4_AUDIO = frozenset(
+    {"aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts", "truehd"}
+)
+_MP4 = Container(
+    muxer="mp4",
+    video=frozenset({"h264", "hevc", "av1", "vp9", "ffv1"}),
+    audio=_MP4_AUDIO,
+    lossless_audio="alac",
+    lossy_audio="aac",
+    subtitles=frozenset({"mov_text"}),
+    text="mov_text",
+    covers=True,
+    options={"movflags": "+faststart+use_metadata_tags"},
+)
+_MKV = Container(
+    muxer="matroska",
+    video=None,
+    audio=None,
+    lossless_audio="flac",
+    lossy_audio="aac",
+    subtitles=frozenset(
+        {"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"}
+    ),
+    text="subrip",
+    covers=True,
+    attachments=True,
+)
+
+CONTAINERS: Mapping[str, Container] = {
+    ".mkv": _MKV,
+    ".mp4": _MP4,
+    ".m4v": _MP4,
+    ".mov": Container(
+        muxer="mov",
+        video=frozenset({"h264", "hevc", "prores"}),
+        audio=frozenset({"aac", "mp3", "ac3", "eac3", "alac"}),
+        lossless_audio="alac",
+        lossy_audio="aac",
+        subtitles=frozenset({"mov_text"}),
+        text="mov_text",
+        options={"movflags": "+faststart+use_metadata_tags"},
+    ),
+    ".webm": Container(
+        muxer="webm",
+        video=frozenset({"av1", "vp9", "vp8"}),
+        audio=frozenset({"opus", "vorbis"}),
+        lossless_audio="libopus",
+        lossy_audio="libopus",
+        subtitles=frozenset({"webvtt"}),
+        text="webvtt",
+    ),
+    ".ts": Container(
+        muxer="mpegts",
+        video=frozenset({"h264", "hevc"}),
+        audio=frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}),
+        lossless_audio="aac",
+        lossy_audio="aac",
+        subtitles=frozenset({"dvb_subtitle"}),
+        options={"muxdelay": "0", "muxpreload": "0"},
+    ),
+}
+
+
+def container_of(path: Path) -> Container:
+    """By the output's name. Raises UsageError for a suffix that vsr does not write."""
+    found = CONTAINERS.get(path.suffix.lower())
+    if found is None:
+        known = ", ".join(CONTAINERS)
+        raise UsageError(f"{path.name}: the output's name must end in one of {known}")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """What becomes of a stream: carried (`codec` is "copy" or an encoder) or not, and why."""
+
+    codec: str | None
+    note: str | None = None
+
+
+def audio_fate(container: Container, codec: str) -> Fate:
+    if container.audio is None or codec in container.audio:
+        return Fate(codec="copy")
+    if container.muxer == "mov" and codec.startswith("pcm_"):
+        return Fate(codec="copy")
+    lossless = codec.startswith("pcm_") or codec in _LOSSLESS
+    new = container.lossless_audio if lossless else container.lossy_audio
+    how = " (lossless)" if lossless and new in ("flac", "alac") else ""
+    return Fate(
+        codec=new, note=f"{codec} audio does not fit {container.muxer}: re-encoded to {new}{how}"
+    )
+
+
+def subtitle_fate(container: Container, codec: str) -> Fate:
+    if codec in container.subtitles:
+        return Fate(codec="copy")
+    if codec in _TEXT and container.text is not None:
+        lost = " (its styling is lost)" if codec in ("ass", "ssa") else ""
+        return Fate(
+            codec=container.text,
+            note=f"{codec} subtitles do not fit {container.muxer}: "
+            f"converted to {container.text}{lost}",
+        )
+    return Fate(
+        codec=None,
+        note=f"{codec or 'unknown'} subtitles do not fit {container.muxer}: left out; "
+        f"an .mkv would keep them",
+    )

@@ -1,0 +1,196 @@
+"""The encoders that can be asked for: their quality scales, presets and pixel formats."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import av
+
+from vsr.errors import UsageError
+from vsr.frame import Layout
+from vsr.media.layouts import layout_of
+from vsr.options import Codec, EncodeOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """One way to write video, by ffmpeg's names."""
+
+    name: str  # of the encoder
+    codec: str  # of what it writes
+    quality: str | None  # the option that --crf sets; None: no such scale
+    crf: float | None = None  # default quality: hardly told from the source at normal distance
+    preset: str | None = None
+    presets: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)  # always set
+    formats: tuple[str, ...] = ()  # pixel formats, the plainest first
+    container: str = "mp4"  # that keeps its exact timestamps
+    hardware: bool = False
+
+
+_X26X = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast",
+    "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
+_NVENC = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
+_420 = ("yuv420p", "yuv420p10le")
+_ALL = (
+    *_420, "yuv422p", "yuv422p10le", "yuv444p", "yuv444p10le",
+)  # fmt: skip
+
+ENCODERS: Mapping[Codec, Encoder] = {
+    "h264": Encoder(
+        name="libx264", codec="h264", quality="crf", crf=17, preset="medium", presets=_X26X,
+        formats=_ALL,
+    ),
+    "h265": Encoder(
+        name="libx265", codec="hevc", quality="crf", crf=18, preset="medium", presets=_X26X,
+        options={"x265-params": "log-level=none"},
+        formats=(*_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le"),
+    ),
+    "av1": Encoder(
+        name="libsvtav1", codec="av1", quality="crf", crf=22, preset="8",
+        presets=tuple(str(n) for n in range(14)), formats=_420,
+    ),
+    "ffv1": Encoder(
+        name="ffv1", codec="ffv1", quality=None, options={"level": "3", "slicecrc": "1", "g": "1"},
+        formats=(
+            *_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le", "yuv420p16le", "yuv422p16le",
+            "yuv444p16le", "gray", "gray10le", "gray16le", "gbrp10le", "gbrp16le",
+            "yuva420p", "yuva422p", "yuva444p", "yuva420p10le", "yuva444p10le",
+        ),
+    ),
+    "prores": Encoder(
+        name="prores_ks", codec="prores", quality=None, preset="hq",
+        presets=("proxy", "lt", "standard", "hq", "4444", "4444xq"),
+        options={"vendor": "apl0"}, container="mov",
+        formats=("yuv422p10le", "yuv444p10le", "yuva444p10le"),
+    ),
+    "h264_nvenc": Encoder(
+        name="h264_nvenc", codec="h264", quality="cq", crf=19, preset="p5", presets=_NVENC,
+        options={"rc": "vbr", "b": "0"}, formats=("yuv420p", "yuv444p"), hardware=True,
+    ),
+    "hevc_nvenc": Encoder(
+        name="hevc_nvenc", codec="hevc", quality="cq", crf=21, preset="p5", presets=_NVENC,
+        options={"rc": "vbr", "b": "0"}, formats=("yuv420p", "p010le", "yuv444p"), hardware=True,
+    ),
+    "av1_nvenc": Encoder(
+        name="av1_nvenc", codec="av1", quality="cq", crf=25, preset="p5", presets=_NVENC,
+        options={"rc": "vbr", "b": "0"}, formats=("yuv420p", "p010le"), hardware=True,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderPlan:
+    """An encoder with everything that was chosen for one output."""
+
+    encoder: Encoder
+    pix_fmt: str
+    layout: Layout
+    settings: dict[str, str]  # the encoder's options, complete
+    description: str  # "h264 crf 17"
+
+
+def plan_encoder(options: EncodeOptions, source: Layout) -> EncoderPlan:
+    """Choose the pixel format nearest to the source's and check every option.
+
+    Raises UsageError for a quality, preset or option that the encoder does not
+    have, and for a depth that it cannot write.
+    """
+    encoder = ENCODERS[options.codec]
+    if encoder.name not in av.codecs_available:
+        raise UsageError(f"--codec {options.codec}: this build of PyAV has no {encoder.name}")
+    pix_fmt = _choose_format(encoder, options, source)
+    layout = layout_of(pix_fmt)
+    assert layout is not None
+    settings = dict(encoder.options)
+    words: list[str] = [options.codec]
+    crf = options.crf if options.crf is not None else encoder.crf
+    if options.crf is not None and encoder.quality is None:
+        raise UsageError(f"--crf: {options.codec} has no such scale")
+    if encoder.quality is not None and crf is not None:
+        _check_quality(encoder, crf, options.codec)
+        settings[encoder.quality] = f"{crf:g}"
+        words.append(f"{encoder.quality} {crf:g}")
+    preset = options.preset if options.preset is not None else encoder.preset
+    if options.preset is not None and options.preset not in encoder.presets:
+        listed = ", ".join(encoder.presets) or "none"
+        raise UsageError(f"--preset {options.preset}: {options.codec} has {listed}")
+    if preset is not None:
+        if encoder.codec == "prores":
+            if options.preset is None and (layout.sub_x == 0 or layout.alpha):
+                preset = "4444"
+            settings["profile"] = preset
+        else:
+            settings["preset"] = preset
+        words.append(preset)
+    settings |= _checked(encoder, options.encoder_options)
+    if layout.bits > 8:
+        words.append(f"{layout.bits} bit")
+    return EncoderPlan(
+        encoder=encoder,
+        pix_fmt=pix_fmt,
+        layout=layout,
+        settings=settings,
+        description=" ".join(words),
+    )
+
+
+def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> str:
+    """The format that loses least of the source: chroma, then depth, then alpha; no more."""
+    want_bits = options.bits or min(source.bits, 16)
+    family = "yuv" if source.family == "rgb" and encoder.codec != "ffv1" else source.family
+    sub = (source.sub_x, source.sub_y)
+    if source.family == "rgb" and encoder.codec not in ("ffv1", "prores"):
+        sub = (1, 1)  # pictures and GIFs become the video that every player shows
+
+    def cost(name: str) -> tuple[bool, bool, int, int, int]:
+        layout = layout_of(name)
+        assert layout is not None
+        lost_chroma = max(layout.sub_x - sub[0], 0) + max(layout.sub_y - sub[1], 0)
+        extra = max(sub[0] - layout.sub_x, 0) + max(sub[1] - layout.sub_y, 0)
+        return (
+            layout.family != family,
+            layout.bits < want_bits,
+            lost_chroma,
+            abs(layout.bits - want_bits) + 4 * extra,
+            layout.alpha != source.alpha,
+        )
+
+    best = min(encoder.formats, key=cost)
+    chosen = layout_of(best)
+    if options.bits is not None and chosen is not None and chosen.bits != options.bits:
+        raise UsageError(f"--bits {options.bits}: {options.codec} cannot write that here")
+    return best
+
+
+def _check_quality(encoder: Encoder, crf: float, codec: str) -> None:
+    assert encoder.quality is not None
+    known = {o.name: o for o in _options(encoder)}
+    option = known.get(encoder.quality)
+    top = min(option.max, 63.0) if option is not None and option.max > 0 else 63.0
+    if encoder.codec in ("h264", "hevc"):
+        top = min(top, 51.0)
+    if not 0 <= crf <= top:
+        raise UsageError(f"--crf {crf:g}: {codec} takes 0 to {top:g}")
+
+
+def _options(encoder: Encoder) -> list[av.codec.context.CodecOption]:
+    known = av.CodecContext.create(encoder.name, "w").supported_options
+    return [*known.private, *known.generic]
+
+
+def _checked(encoder: Encoder, given: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """ffmpeg ignores an option that it does not know; the user would never learn of the typo."""
+    if not given:
+        return {}
+    known = {option.name for option in _options(encoder)}
+    for name, _ in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"--encoder-option {name}: {encoder.name} has no such option{hint}")
+    return dict(given)

@@ -1,0 +1,65 @@
+"""The ffmpeg program: where it is, and running it without a shell, a prompt or a deadlock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import ffmpeg
+
+from vsr.errors import FfmpegError
+
+
+def find_ffmpeg() -> str:
+    """The program of the PATH, else the one that imageio-ffmpeg brings. Raises FfmpegError.
+
+    VSR_FFMPEG names another one.
+    """
+    named = os.environ.get("VSR_FFMPEG")
+    if named:
+        if (found := shutil.which(named)) is None:
+            raise FfmpegError(f"VSR_FFMPEG={named}: there is no such program")
+        return found
+    if (found := shutil.which("ffmpeg")) is not None:
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:
+        raise FfmpegError(
+            "ffmpeg: not on the PATH and not brought by imageio-ffmpeg; "
+            "install it, or run `pip install imageio-ffmpeg`"
+        ) from error
+
+
+def file_argument(path: Path) -> str:
+    """A name that ffmpeg takes for a file whatever it looks like: `-x`, `a:b`, `a\\nb`."""
+    return f"file:{path.absolute()}"
+
+
+def run(graph: ffmpeg.nodes.OutputStream, *, program: str | None = None) -> None:
+    """Run what an ffmpeg-python graph describes, to its end.
+
+    Raises FfmpegError with the last line that ffmpeg wrote. ffmpeg-python only
+    builds the arguments: its own `run` loses the error text.
+    """
+    command = [program or find_ffmpeg(), "-nostdin", "-hide_banner", "-loglevel", "error"]
+    command += ffmpeg.get_args(graph)
+    # A file, not a pipe: nothing has to be read while ffmpeg runs, and nothing can fill up.
+    with tempfile.TemporaryFile() as log:
+        try:
+            # stdin is not the terminal, else ffmpeg eats the keys that the user types.
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+            )
+        except OSError as error:
+            raise FfmpegError(f"{command[0]}: cannot be run ({error.strerror})") from error
+        if done.returncode:
+            log.seek(0)
+            lines = log.read().decode("utf-8", "replace").strip().splitlines()
+            last = lines[-1] if lines else f"exit code {done.returncode}"
+            raise FfmpegError(f"ffmpeg failed: {last}")

@@ -1,0 +1,212 @@
+"""What is in a file: container, streams, and how its pictures look."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from vsr.errors import InputError
+from vsr.frame import Colour, Layout
+from vsr.media.layouts import working_format
+from vsr.media.tags import describe, siting_of, tags_of
+from vsr.options import ColourOptions
+from vsr.timing import to_fraction
+
+Kind = Literal["video", "cover", "audio", "subtitle", "attachment", "data"]
+
+# Demuxers whose clock starts anywhere and may jump (broadcast and streaming).
+_ANY_START = frozenset({"mpegts", "mpeg", "hls", "rtp", "rtsp", "flv", "live_flv"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamInfo:
+    """One stream, as the source's container lists it."""
+
+    index: int
+    kind: Kind
+    codec: str  # ffmpeg's name; "" where it has none
+    language: str | None
+    title: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """The stream that is upscaled, as its first frame shows it."""
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    pix_fmt: str
+    layout: Layout
+    colour: Colour
+    siting: str | None  # as tagged
+    guesses: tuple[str, ...]  # in words, what was not tagged
+    sample_aspect_ratio: Fraction | None
+    rate: Fraction | None  # average frames per second
+    time_base: Fraction
+    frames: int | None  # estimate
+    rotation: int  # degrees, counter-clockwise, as a player would have to turn the picture
+    interlaced: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceInfo:
+    """A file that vsr can read."""
+
+    path: Path
+    format: str  # ffmpeg's name of the demuxer
+    size: int  # bytes
+    duration: float | None  # seconds
+    start: Fraction  # seconds that are taken off every timestamp; 0 unless the clock is arbitrary
+    streams: tuple[StreamInfo, ...]
+    chapters: int
+    video: VideoInfo
+
+    def of_kind(self, *kinds: Kind) -> tuple[StreamInfo, ...]:
+        return tuple(s for s in self.streams if s.kind in kinds)
+
+
+@contextlib.contextmanager
+def open_source(path: Path) -> Iterator[InputContainer]:
+    """The file as an open container. Raises InputError in one line, whatever is wrong."""
+    # Absolute, so that no name can look like an option or a protocol.
+    try:
+        container = av.open(str(path.absolute()), metadata_errors="replace")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder, not a video") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read (no permission)") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a media file that can be read ({reason(error)})") from error
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def reason(error: BaseException) -> str:
+    """The core of an ffmpeg or system error, without numbers and file names."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+
+
+def main_video(container: InputContainer, path: Path) -> VideoStream:
+    """The stream to upscale: the default one, else the largest; never cover art."""
+    videos = [s for s in container.streams.video if _kind(s) == "video"]
+    videos = [s for s in videos if s.codec_context is not None] or [
+        s for s in container.streams.video if s.codec_context is not None
+    ]
+    if not videos:
+        raise InputError(f"{path}: has no video in it")
+    return max(videos, key=lambda s: (bool(s.disposition & _DEFAULT), s.width * s.height, -s.index))
+
+
+_DEFAULT = av.stream.Disposition.default
+_COVER = av.stream.Disposition.attached_pic
+
+
+def _kind(stream: av.stream.Stream) -> Kind:
+    if stream.type == "video":
+        return "cover" if stream.disposition & _COVER else "video"
+    if stream.type in ("audio", "subtitle", "attachment"):
+        return stream.type
+    return "data"
+
+
+def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
+    """Read the headers and one frame of `path`. Raises InputError."""
+    with open_source(path) as container:
+        stream = main_video(container, path)
+        siting = siting_of(container, stream.index)
+        frame = _first_frame(container, stream, path)
+        try:
+            _, layout = working_format(frame.format.name)
+        except ValueError as error:
+            raise InputError(f"{path}: pixel format {frame.format.name} cannot be read") from error
+        look, guesses = describe(
+            tags_of(frame, siting),
+            layout,
+            width=frame.width,
+            height=frame.height,
+            pix_fmt=frame.format.name,
+            options=colour or ColourOptions(),
+        )
+        rate = to_fraction(stream.average_rate) or to_fraction(stream.guessed_rate)
+        time_base = to_fraction(stream.time_base) or Fraction(1, 1000)
+        duration = _duration(container, stream, time_base)
+        start = Fraction(0)
+        names = set(container.format.name.split(","))
+        if names & _ANY_START and container.start_time is not None:
+            start = Fraction(container.start_time, 1_000_000)
+        return SourceInfo(
+            path=path,
+            format=container.format.name,
+            size=path.stat().st_size,
+            duration=duration,
+            start=start,
+            streams=tuple(_stream_info(s) for s in container.streams),
+            chapters=len(container.chapters()),
+            video=VideoInfo(
+                index=stream.index,
+                codec=stream.codec_context.codec.canonical_name,
+                width=frame.width,
+                height=frame.height,
+                pix_fmt=frame.format.name,
+                layout=layout,
+                colour=look,
+                siting=siting,
+                guesses=guesses,
+                sample_aspect_ratio=to_fraction(stream.sample_aspect_ratio)
+                or to_fraction(stream.codec_context.sample_aspect_ratio),
+                rate=rate,
+                time_base=time_base,
+                frames=stream.frames
+                or (round(duration * rate) if duration is not None and rate else None),
+                rotation=frame.rotation,
+                interlaced=frame.interlaced_frame,
+            ),
+        )
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
+    damaged: BaseException | None = None
+    try:
+        for packet in container.demux(stream):
+            try:
+                for frame in packet.decode():
+                    assert isinstance(frame, av.VideoFrame)
+                    return frame
+            except av.InvalidDataError as error:  # the next packet may be sound
+                damaged = error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        damaged = error
+    why = f" ({reason(damaged)})" if damaged else ""
+    raise InputError(f"{path}: not one frame of its video can be decoded{why}") from damaged
+
+
+def _duration(container: InputContainer, stream: VideoStream, time_base: Fraction) -> float | None:
+    if stream.duration:
+        return float(stream.duration * time_base)
+    return container.duration / 1_000_000 if container.duration else None
+
+
+def _stream_info(stream: av.stream.Stream) -> StreamInfo:
+    context = getattr(stream, "codec_context", None)
+    metadata = stream.metadata
+    return StreamInfo(
+        index=stream.index,
+        kind=_kind(stream),
+        codec=context.codec.canonical_name if context is not None else "",
+        language=metadata.get("language"),
+        title=metadata.get("title"),
+    )

@@ -1,0 +1,104 @@
+"""Decodes the video of a file into frames, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+
+from vsr.errors import InputError
+from vsr.events import Note, Sink
+from vsr.frame import Frame
+from vsr.media.layouts import planes_of, working_format
+from vsr.media.probe import SourceInfo, open_source, reason
+from vsr.media.tags import describe, tags_of
+from vsr.options import ColourOptions
+from vsr.timing import clock, rescale, to_fraction
+
+
+def read_frames(source: SourceInfo, colour: ColourOptions, *, sink: Sink) -> Iterator[Frame]:
+    """Every frame of the source's video, in order, with strictly rising pts.
+
+    Planes are the decoder's own memory. pts are in `source.video.time_base`, less
+    `source.start`. Damaged data is passed over with a note, as a player would;
+    raises InputError when nothing can be read any more.
+    """
+    video = source.video
+    offset = round(source.start / video.time_base)
+    last_pts, last_duration = -(1 << 62), 0
+    with open_source(source.path) as container:
+        stream = container.streams[video.index]
+        assert isinstance(stream, av.VideoStream)
+        stream.thread_type = "AUTO"
+        for picture in _decode(container, stream, source, sink):
+            pts = picture.pts if picture.pts is not None else picture.dts
+            if pts is None:
+                pts = last_pts + max(last_duration, 1) if last_duration else offset
+            base = to_fraction(picture.time_base) or video.time_base
+            pts = rescale(pts, base, video.time_base) - offset
+            if pts <= last_pts:
+                sink(Note(text=f"{source.path.name}: timestamps run backwards; put right"))
+                pts = last_pts + 1
+            last_pts, last_duration = pts, _duration(picture, base, video.time_base, video.rate)
+            yield _frame(picture, source, colour, pts, last_duration)
+
+
+def _duration(
+    picture: av.VideoFrame, base: Fraction, time_base: Fraction, rate: Fraction | None
+) -> int:
+    if picture.duration:
+        return rescale(picture.duration, base, time_base)
+    return rescale(1, 1 / rate, time_base) if rate else 0
+
+
+def _decode(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    source: SourceInfo,
+    sink: Sink,
+) -> Iterator[av.VideoFrame]:
+    time_base = source.video.time_base
+    try:
+        # The flush packet at the end is empty, and drains the decoder. A packet without a
+        # dts is not it: Matroska's first keyframe has none.
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                when = clock(float(packet.pts * time_base)) if packet.pts is not None else "?"
+                sink(Note(text=f"{source.path.name}: damaged data at {when} is passed over"))
+                continue
+            for frame in frames:
+                assert isinstance(frame, av.VideoFrame)
+                yield frame
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
+
+
+def _frame(
+    picture: av.VideoFrame, source: SourceInfo, colour: ColourOptions, pts: int, duration: int
+) -> Frame:
+    pix_fmt = picture.format.name
+    try:
+        working, layout = working_format(pix_fmt)
+    except ValueError as error:
+        raise InputError(f"{source.path}: pixel format {pix_fmt} cannot be read") from error
+    look, _ = describe(
+        tags_of(picture, source.video.siting),
+        layout,
+        width=picture.width,
+        height=picture.height,
+        pix_fmt=pix_fmt,
+        options=colour,
+    )
+    if working != pix_fmt:
+        picture = picture.reformat(format=working)
+    return Frame(
+        planes=planes_of(picture, layout),
+        layout=layout,
+        colour=look,
+        pts=pts,
+        duration=duration,
+        time_base=source.video.time_base,
+    )

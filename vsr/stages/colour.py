@@ -1,0 +1,112 @@
+"""Planes to RGB and back, in torch, on whatever device the planes are on.
+
+Y'CbCr as in ITU-T H.273 section 8.3: Y' = Kr R' + Kg G' + Kb B',
+Cb = (B' - Y') / (2 - 2 Kb), Cr = (R' - Y') / (2 - 2 Kr); limited range puts Y'
+on 16..235 and chroma on 16..240 (at 8 bits), full range on all codes.
+
+Nothing is clipped but the code values at the end: blacker-than-black and
+out-of-gamut colours go in and come out. All arithmetic is float32 and
+elementwise (a matrix product would run in TF32 on CUDA and lose two bits).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vsr.frame import Colour, Layout, Matrix, Range
+from vsr.stages.chroma import downsample, upsample
+
+_KR_KB = {
+    Matrix.BT709: (0.2126, 0.0722),
+    Matrix.FCC: (0.30, 0.11),
+    Matrix.BT470BG: (0.299, 0.114),
+    Matrix.SMPTE170M: (0.299, 0.114),
+    Matrix.SMPTE240M: (0.212, 0.087),
+    Matrix.BT2020_NCL: (0.2627, 0.0593),
+}
+
+
+def _codes(layout: Layout, colour: Colour) -> tuple[float, float, float, float]:
+    """(luma zero, luma span, chroma zero, chroma span) in code values."""
+    one = float(1 << (layout.bits - 8))
+    top = float((1 << layout.bits) - 1)
+    if colour.range is Range.FULL:
+        return 0.0, top, 128 * one, top
+    return 16 * one, 219 * one, 128 * one, 224 * one
+
+
+def to_rgb(planes: tuple[Tensor, ...], layout: Layout, colour: Colour) -> Tensor:
+    """(N, h, w) planes, uint8 or uint16 -> (N, 3, H, W) float32, RGB, nominally 0..1.
+
+    An alpha plane is left to `alpha_to_float`. Gamma-encoded in, gamma-encoded out.
+    """
+    zero, span, chroma_zero, chroma_span = _codes(layout, colour)
+    if layout.family == "rgb":
+        return torch.stack([_scaled(plane, zero, span) for plane in planes[:3]], 1)
+    luma = _scaled(planes[0], zero, span)
+    if layout.family == "gray":
+        return luma.unsqueeze(1).repeat(1, 3, 1, 1)
+    height, width = luma.shape[1:]
+    cb, cr = (
+        upsample(
+            _scaled(plane, chroma_zero, chroma_span),
+            width=width,
+            height=height,
+            sub=(layout.sub_x, layout.sub_y),
+            siting=colour.siting,
+        )
+        for plane in planes[1:3]
+    )
+    kr, kb = _KR_KB[colour.matrix]
+    kg = 1 - kr - kb
+    rgb = torch.empty(luma.shape[0], 3, height, width, device=luma.device)
+    torch.add(luma, cr, alpha=2 - 2 * kr, out=rgb[:, 0])
+    torch.add(luma, cb, alpha=2 - 2 * kb, out=rgb[:, 2])
+    torch.add(luma, cb, alpha=-kb * (2 - 2 * kb) / kg, out=rgb[:, 1])
+    rgb[:, 1].add_(cr, alpha=-kr * (2 - 2 * kr) / kg)
+    return rgb
+
+
+def from_rgb(rgb: Tensor, layout: Layout, colour: Colour) -> tuple[Tensor, ...]:
+    """(N, 3, H, W) RGB -> (N, h, w) planes of `layout`, without alpha.
+
+    Rounds to the nearest code value and clips to what the bits can hold.
+    """
+    zero, span, chroma_zero, chroma_span = _codes(layout, colour)
+    red, green, blue = rgb.float().unbind(1)
+    if layout.family == "rgb":
+        return tuple(_coded(c, zero, span, layout) for c in (red, green, blue))
+    matrix = Matrix.BT709 if layout.family == "gray" else colour.matrix
+    kr, kb = _KR_KB[matrix]
+    luma = (green * (1 - kr - kb)).add_(red, alpha=kr).add_(blue, alpha=kb)
+    if layout.family == "gray":
+        return (_coded(luma, zero, span, layout),)
+    sub = (layout.sub_x, layout.sub_y)
+    chroma = (
+        downsample((c - luma).div_(2 - 2 * k), sub=sub, siting=colour.siting)
+        for c, k in ((blue, kb), (red, kr))
+    )
+    return (
+        _coded(luma, zero, span, layout),
+        *(_coded(c, chroma_zero, chroma_span, layout) for c in chroma),
+    )
+
+
+def alpha_to_float(plane: Tensor, bits: int) -> Tensor:
+    """(N, H, W) code values -> (N, 1, H, W) float32 in 0..1. Alpha is always full range."""
+    return _scaled(plane, 0.0, float((1 << bits) - 1)).unsqueeze(1)
+
+
+def alpha_from_float(alpha: Tensor, layout: Layout) -> Tensor:
+    """The inverse of `alpha_to_float`, rounded and clipped."""
+    return _coded(alpha[:, 0], 0.0, float((1 << layout.bits) - 1), layout)
+
+
+def _scaled(plane: Tensor, zero: float, span: float) -> Tensor:
+    return plane.float().sub_(zero).div_(span)
+
+
+def _coded(value: Tensor, zero: float, span: float, layout: Layout) -> Tensor:
+    top = (1 << layout.bits) - 1
+    return value.mul(span).add_(zero).round_().clamp_(0, top).to(layout.dtype)

@@ -1,0 +1,53 @@
+"""How large the result is: legal for its chroma subsampling, never distorted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from vsr.errors import UsageError
+from vsr.frame import Layout
+from vsr.options import SizeOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The output's size, and its exact scale.
+
+    width >= source width * scale: where that is not a whole, even number, the
+    picture keeps its scale and gets an extra column or row that repeats the edge.
+    """
+
+    width: int
+    height: int
+    scale: Fraction
+
+
+def target_size(
+    width: int, height: int, asked: SizeOptions, *, default_scale: int, layout: Layout
+) -> Target:
+    """The size of the result for a source of `width` x `height` pixels.
+
+    Raises UsageError where nothing of the picture would be left.
+    """
+    step_x, step_y = 1 << layout.sub_x, 1 << layout.sub_y
+    if asked.fit is not None:
+        box_x, box_y = (
+            side // step * step for side, step in zip(asked.fit, (step_x, step_y), strict=True)
+        )
+        scale = min(Fraction(box_x, width), Fraction(box_y, height))
+    elif asked.height is not None:
+        scale = Fraction(asked.height, height)
+    else:
+        scale = asked.scale or Fraction(default_scale)
+    out_width = _up(width * scale, step_x)
+    out_height = _up(height * scale, step_y)
+    if min(out_width, out_height) < 2 or max(out_width, out_height) > 32768:
+        raise UsageError(
+            f"a result of {out_width}x{out_height} pixels: sides must lie between 2 and 32768"
+        )
+    return Target(width=out_width, height=out_height, scale=scale)
+
+
+def _up(exact: Fraction, step: int) -> int:
+    return -(-exact // step) * step
