@@ -169,5 +169,5 @@ def _parse(hint: Any, value: Any, name: str) -> Any:
         raise UsageError(f"{name} {value!r}: must be true or false")
     try:
         return hint(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ZeroDivisionError):
         raise UsageError(f"{name} {value!r}: not a {hint.__name__}") from None

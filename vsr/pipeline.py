@@ -62,6 +62,8 @@ def run(
             upscaled,
             path,
             encoder,
+            width=picture.target.width,
+            height=picture.target.height,
             colour=picture.colour,
             rate=video.rate,
             time_base=video.time_base,

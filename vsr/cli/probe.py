@@ -31,7 +31,7 @@ def probe(source: Path, output: Path | None, as_json: bool, **values: Any) -> No
     options = options_from({**values, "overwrite": True})
     info = media_probe(source, options.colour)  # a bad source before a bad model
     scale = film.default_scale(options)
-    job = film.plan(info.path, output, options, default_scale=scale)
+    job = film.plan(info, output, options, default_scale=scale)
     guess = estimate(job, options)
     if as_json:
         click.echo(json.dumps(_as_dict(job, guess), indent=2))

@@ -54,9 +54,10 @@ class Result:
     notes: tuple[str, ...]
 
 
-def plan(source: Path, output: Path | None, options: UpscaleOptions, *, default_scale: int) -> Plan:
-    """Read the source's headers and settle size, encoder and name. Raises InputError, UsageError."""
-    info = probe(source, options.colour)
+def plan(
+    info: SourceInfo, output: Path | None, options: UpscaleOptions, *, default_scale: int
+) -> Plan:
+    """Settle size, encoder, container and name. Raises UsageError, OutputError."""
     encoder = plan_encoder(options.encode, info.video.layout)
     video = info.video
     target = target_size(
@@ -69,7 +70,7 @@ def plan(source: Path, output: Path | None, options: UpscaleOptions, *, default_
             f"{path.name}: a {container.muxer} file cannot hold {options.encode.codec} video; "
             f"an .mkv can"
         )
-    _check_output(source, path, options)
+    _check_output(info.path, path, options)
     return Plan(source=info, output=path, container=container, target=target, encoder=encoder)
 
 
@@ -124,7 +125,7 @@ def upscale(
     find_ffmpeg()  # before hours of work that would end without it
     info = probe(source, options.colour)  # a bad source is told before weights are fetched
     model = load(options.model, once)
-    job = plan(info.path, output, options, default_scale=model.scale)
+    job = plan(info, output, options, default_scale=model.scale)
     engine = build_engine(model, job.target.scale, options.device)
     video = job.source.video
     for guess in video.guesses:

@@ -115,7 +115,8 @@ def verify(path: Path, picture: Picture, *, streams: int) -> None:
         raise OutputError(f"{path.name}: cannot be read back ({reason(error)})") from error
     if len(stamps) != picture.frames:
         raise OutputError(
-            f"{path.name}: holds {len(stamps)} frames instead of {picture.frames}; the disk may be full"
+            f"{path.name}: holds {len(stamps)} frames instead of {picture.frames}; "
+            f"the disk may be full"
         )
     tick = max(base, Fraction(1, 1000))  # no container here is coarser than a millisecond
     if abs(min(stamps) - picture.first) > tick or abs(max(stamps) - picture.last) > tick:

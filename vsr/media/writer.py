@@ -31,6 +31,8 @@ def write_frames(
     path: Path,
     plan: EncoderPlan,
     *,
+    width: int,
+    height: int,
     colour: Colour,
     rate: Fraction | None,
     time_base: Fraction,
@@ -57,15 +59,11 @@ def write_frames(
             sample_aspect_ratio=sample_aspect_ratio,
             rotation=rotation,
         )
-        opened = False
+        _open(stream, plan, width, height)  # before any frame is worked on
         for frame in frames:
-            if not opened:
-                _open(stream, plan, frame)
-                opened = True
             container.mux(stream.encode(_picture(frame, plan, colour)))
             yield frame
-        if opened:
-            container.mux(stream.encode(None))
+        container.mux(stream.encode(None))
         container.close()
     except VsrError:
         raise  # of an earlier stage: reading, upscaling
@@ -109,9 +107,9 @@ def _stream(
     return stream
 
 
-def _open(stream: av.VideoStream, plan: EncoderPlan, first: Frame) -> None:
+def _open(stream: av.VideoStream, plan: EncoderPlan, width: int, height: int) -> None:
     context = stream.codec_context
-    context.width, context.height = first.width, first.height
+    context.width, context.height = width, height
     try:
         context.open()
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -120,7 +118,7 @@ def _open(stream: av.VideoStream, plan: EncoderPlan, first: Frame) -> None:
                 f"--codec {plan.encoder.name}: no encoder of that kind on this machine"
             ) from error
         raise UsageError(
-            f"--codec: {plan.encoder.name} refuses {first.width}x{first.height} "
+            f"--codec: {plan.encoder.name} refuses {width}x{height} "
             f"{plan.pix_fmt} or one of its options ({reason(error)})"
         ) from error
 

@@ -48,7 +48,7 @@ def _fold_srvgg(network: SRVGGNetCompact, factor: int) -> SRVGGNetCompact:
         return cells.mean(dim=(2, 4)).reshape(-1, *rest)
 
     weight, bias = mean(old.weight), mean(old.bias)
-    last = nn.Conv2d(old.in_channels, weight.shape[0], 3, 1, 1)
+    last = nn.Conv2d(old.in_channels, weight.shape[0], 3, 1, 1, dtype=weight.dtype)
     last.load_state_dict({"weight": weight, "bias": bias})
     network.body[-1] = last.requires_grad_(False)
     network.scale = small
@@ -63,7 +63,9 @@ def _fold_rrdbnet(network: RRDBNet, factor: int) -> RRDBNet:
     for dy in range(factor):
         for dx in range(factor):
             weight[:, :, dy : dy + 3, dx : dx + 3] += old.weight / factor**2
-    last = nn.Conv2d(old.in_channels, old.out_channels, side, stride=factor, padding=1)
+    last = nn.Conv2d(
+        old.in_channels, old.out_channels, side, stride=factor, padding=1, dtype=weight.dtype
+    )
     last.load_state_dict({"weight": weight, "bias": old.bias})
     network.conv_last = last.requires_grad_(False)
     network.scale //= factor

@@ -90,10 +90,10 @@ class RRDBNet(Network):
         """Source pixels that an output pixel can see to each side, rounded up:
 
         conv_first, 15 convolutions a block and conv_body at the inner size; conv_up1 at
-        twice, conv_up2, conv_hr and conv_last at four times the inner size.
+        twice, conv_up2, conv_hr and conv_last at four times the inner size, which is
+        less than two more inner pixels.
         """
-        inner = 2 + 15 * len(self.body) + 1 / 2 + 3 / 4
-        return -int(-inner * self.unshuffle // 1)
+        return (2 + 15 * len(self.body) + 2) * self.unshuffle
 
     def forward(self, x: Tensor) -> Tensor:
         if self.unshuffle > 1:

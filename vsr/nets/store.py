@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +106,9 @@ def read_weights(path: Path) -> State:
             return load_file(path)
         if path.suffix.lower() in (".param", ".bin"):
             return read_ncnn(path.with_suffix(".param"), path.with_suffix(".bin"))
-        return unwrap(torch.load(path, map_location="cpu", weights_only=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle dialects; what cannot be read raises
+            return unwrap(torch.load(path, map_location="cpu", weights_only=True))
     except BrokenWeights:
         raise
     except pickle.UnpicklingError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -29,49 +28,46 @@ def resize(
             centre = (torch.arange(size, device=x.device, dtype=torch.float64) + 0.5) / s
             x = x.index_select(dim, centre.long().clamp_(max=x.shape[dim] - 1))
         return x
-    if kernel == "bicubic" and (width, height) == (
-        round(x.shape[3] * scale[0]),
-        round(x.shape[2] * scale[1]),
-    ):
-        return F.interpolate(
-            x, size=(height, width), mode="bicubic", antialias=True, align_corners=False
-        )
-    function = _cubic if kernel == "bicubic" else _lanczos
-    support = 2.0 if kernel == "bicubic" else float(_LOBES)
+    if kernel == "bicubic":
+        return _bicubic(x, width, height, scale)
     # The axis that shrinks more goes first: fewer pixels for the other one.
     axes = [(3, width, scale[0]), (2, height, scale[1])]
     for dim, size, s in sorted(axes, key=lambda axis: axis[2]):
-        x = _resample(x, dim, size, s, function=function, support=support)
+        x = _lanczos_axis(x, dim, size, s)
     return x
 
 
-def _cubic(t: Tensor) -> Tensor:
-    t = t.abs()
-    near = (1.5 * t - 2.5) * t * t + 1
-    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
-    return torch.where(t < 1, near, torch.where(t < 2, far, 0.0))
+def _bicubic(x: Tensor, width: int, height: int, scale: tuple[float, float]) -> Tensor:
+    # Two pixels more than the picture needs, so that the rounding down below loses none.
+    right = max(math.ceil(width / scale[0]) - x.shape[3], 0)
+    bottom = max(math.ceil(height / scale[1]) - x.shape[2], 0)
+    if right or bottom:
+        x = F.pad(x, (0, right + 2, 0, bottom + 2), mode="replicate")
+        x = F.interpolate(
+            x, scale_factor=[scale[1], scale[0]], mode="bicubic", antialias=True,
+            align_corners=False, recompute_scale_factor=False,
+        )  # fmt: skip
+        return x[:, :, :height, :width]
+    return F.interpolate(
+        x, size=(height, width), mode="bicubic", antialias=True, align_corners=False
+    )
 
 
 def _lanczos(t: Tensor) -> Tensor:
     return torch.where(t.abs() < _LOBES, torch.sinc(t) * torch.sinc(t / _LOBES), 0.0)
 
 
-def _resample(
-    x: Tensor,
-    dim: int,
-    size: int,
-    scale: float,
-    *,
-    function: Callable[[Tensor], Tensor],
-    support: float,
-) -> Tensor:
-    """One axis: output i is the normalised sum of the inputs within the kernel's support."""
+def _lanczos_axis(x: Tensor, dim: int, size: int, scale: float) -> Tensor:
+    """One axis: output i is the normalised sum of the inputs within the kernel's support.
+
+    PyTorch has this kernel for the CPU only.
+    """
     shrink = min(scale, 1.0)
-    taps = 2 * math.ceil(support / shrink) + 1
+    taps = 2 * math.ceil(_LOBES / shrink) + 1
     centre = (torch.arange(size, dtype=torch.float64) + 0.5) / scale - 0.5
-    first = (centre - support / shrink).ceil().long()
+    first = (centre - _LOBES / shrink).ceil().long()
     index = first[:, None] + torch.arange(taps)  # (size, taps)
-    weight = function((index - centre[:, None]) * shrink)
+    weight = _lanczos((index - centre[:, None]) * shrink)
     weight = (weight / weight.sum(1, keepdim=True)).to(x.device, x.dtype)
     index = index.clamp_(0, x.shape[dim] - 1).to(x.device)
     shape = [1] * x.dim()

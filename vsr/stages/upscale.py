@@ -81,10 +81,10 @@ class Upscaler:
                 yield from self._land(flights.popleft())
 
     def _batches(self, frames: Iterable[Frame]) -> Iterator[list[Frame]]:
-        def shape(frame: Frame) -> object:
+        def shape(frame: Frame) -> tuple[int, int, Layout, Colour]:
             return (frame.width, frame.height, frame.layout, frame.colour)
 
-        for (width, height, _, _), alike in groupby(frames, key=shape):  # type: ignore[misc]
+        for (width, height, _, _), alike in groupby(frames, key=shape):
             self._plan(width, height)
             batch: list[Frame] = []
             for frame in alike:
@@ -182,25 +182,18 @@ class Upscaler:
         """Output pixels per enlarged pixel. A frame of another size is made to fill the picture."""
         target = self._picture.target
         exact_x, exact_y = target.scale * source.width, target.scale * source.height
-        if (target.width - exact_x, target.height - exact_y) >= (0, 0) and (
-            target.width - exact_x < 4 and target.height - exact_y < 4
-        ):
-            return (
-                float(exact_x / enlarged.shape[3]),
-                float(exact_y / enlarged.shape[2]),
-            )
+        if 0 <= target.width - exact_x < 4 and 0 <= target.height - exact_y < 4:
+            return float(exact_x / enlarged.shape[3]), float(exact_y / enlarged.shape[2])
         return target.width / enlarged.shape[3], target.height / enlarged.shape[2]
 
     def _alpha(self, planes: tuple[Tensor, ...], source: Frame) -> Tensor:
         target = self._picture.target
         alpha = alpha_to_float(planes[-1], source.layout.bits)
-        kernel = "bicubic" if self._picture.kernel == "lanczos" else self._picture.kernel
-        scale = self._step(alpha, source)
         sized = resize(
             alpha,
             width=target.width,
             height=target.height,
-            scale=scale,
+            scale=self._step(alpha, source),
             kernel=self._picture.kernel,
         )
         return alpha_from_float(sized, self._picture.layout)

@@ -1,0 +1,86 @@
+"""Promises: the networks are the official ones, and see exactly as far as they say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vsr.nets.catalogue import Model, catalogue
+from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
+from vsr.nets.srvgg import Activation, SRVGGNetCompact
+
+# Published (and, for three of them, counted in the weight files).
+PARAMETERS = {
+    "realesr-animevideov3": 621_424,
+    "RealESRGAN_x4plus": 16_697_987,
+    "RealESRGAN_x4plus_anime_6B": 4_467_779,
+    "RealESRNet_x4plus": 16_697_987,
+    "RealESRGAN_x2plus": 16_703_171,
+    "realesr-general-x4v3": 1_213_296,
+    "realesr-general-wdn-x4v3": 1_213_296,
+}
+NETWORKS = [m for m in catalogue() if not m.is_resizer]
+
+
+def build(model: Model) -> Network:
+    """The network of a catalogue entry, from the words of its architecture."""
+    words = model.architecture.replace(",", "").split()
+    numbers = [int(w) for w in words if w.isdigit()]
+    if words[0] == "RRDBNet":
+        return RRDBNet(num_feat=numbers[0], num_block=numbers[1], num_grow_ch=numbers[2], scale=model.scale)
+    return SRVGGNetCompact(num_feat=numbers[0], num_conv=numbers[1], upscale=model.scale)
+
+
+@pytest.mark.parametrize("model", NETWORKS, ids=lambda m: m.name)
+def test_parameter_counts_are_the_published_ones(model: Model) -> None:
+    with torch.device("meta"):
+        network = build(model)
+    count = sum(p.numel() for p in network.parameters())
+    assert count == PARAMETERS[model.name] == model.parameters
+    assert network.receptive_radius == model.receptive_radius
+    assert network.scale == model.scale
+
+
+def test_the_catalogue_holds_all_seven() -> None:
+    assert {m.name for m in NETWORKS} == set(PARAMETERS)
+    for model in NETWORKS:
+        assert model.url is not None
+        assert model.sha256 is not None
+        assert len(model.sha256) == 64
+        assert model.bytes > 4 * model.parameters * 0.99
+
+
+@pytest.mark.parametrize("scale", [4, 2, 1])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_rrdbnet_scales_and_radius(scale: int, blocks: int) -> None:
+    _check(RRDBNet(num_feat=8, num_block=blocks, num_grow_ch=4, scale=scale), scale)
+
+
+@pytest.mark.parametrize("activation", ["prelu", "relu", "leakyrelu"])
+@pytest.mark.parametrize(("upscale", "convs"), [(1, 0), (2, 3), (3, 1), (4, 2)])
+def test_compact_scales_and_radius(activation: Activation, upscale: int, convs: int) -> None:
+    _check(SRVGGNetCompact(num_feat=6, num_conv=convs, upscale=upscale, act_type=activation), upscale)
+
+
+def _check(network: Network, scale: int) -> None:
+    """The output's size, and by gradient, how far its middle sees."""
+    torch.manual_seed(0)
+    for parameter in network.parameters():  # no dead activation may hide a path
+        torch.nn.init.uniform_(parameter, 0.01, 0.1)
+    radius = network.receptive_radius
+    side = -(-(2 * radius + 9) // 4) * 4
+    x = torch.rand(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+    out = network.double()(x)
+    assert out.shape == (1, 3, side * scale, side * scale)
+    # All output pixels of one source pixel (of one 4x4 group where pixels are unshuffled).
+    middle = side // 2 // 4 * 4
+    group = network.unshuffle
+    out[..., middle * scale : (middle + group) * scale, middle * scale].sum().backward()
+    assert x.grad is not None
+    touched = x.grad.abs().sum((0, 1)).nonzero()
+    reach = max(
+        int(middle - touched[:, 0].min()), int(touched[:, 0].max()) - (middle + group - 1)
+    )
+    assert reach <= radius
+    assert reach >= radius - network.unshuffle  # and the claim is not much too large

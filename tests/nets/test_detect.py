@@ -1,0 +1,122 @@
+"""Promise: a network is rebuilt from its tensors alone, in every layout that is about."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from vsr.errors import BrokenWeights
+from vsr.nets.detect import from_state
+from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
+from vsr.nets.srvgg import SRVGGNetCompact
+
+State = dict[str, Tensor]
+
+
+def _bsrgan(state: State) -> State:
+    def rename(name: str) -> str:
+        name = re.sub(r"^body\.(\d+)\.rdb(\d)\.", r"RRDB_trunk.\1.RDB\2.", name)
+        name = re.sub(r"^conv_up(\d)", r"upconv\1", name)
+        return re.sub(r"^conv_hr", "HRconv", re.sub(r"^conv_body", "trunk_conv", name))
+
+    return {rename(k): v for k, v in state.items()}
+
+
+def _old_esrgan(state: State) -> State:
+    blocks = 1 + max(int(m[1]) for k in state if (m := re.match(r"body\.(\d+)", k)))
+    places = {"conv_first": "model.0", "conv_body": f"model.1.sub.{blocks}", "conv_up1": "model.3",
+              "conv_up2": "model.6", "conv_hr": "model.8", "conv_last": "model.10"}  # fmt: skip
+
+    def rename(name: str) -> str:
+        head = name.split(".")[0]
+        if head in places:
+            return name.replace(head, places[head], 1)
+        return re.sub(
+            r"^body\.(\d+)\.rdb(\d)\.conv(\d)\.", r"model.1.sub.\1.RDB\2.conv\3.0.", name
+        )
+
+    return {rename(k): v for k, v in state.items()}
+
+
+SHAPES = [
+    RRDBNet(num_feat=8, num_block=1, num_grow_ch=4),
+    RRDBNet(num_feat=12, num_block=11, num_grow_ch=6),
+    RRDBNet(num_feat=8, num_block=2, num_grow_ch=4, scale=2),
+    RRDBNet(num_feat=8, num_block=2, num_grow_ch=4, scale=1),
+    SRVGGNetCompact(num_feat=8, num_conv=0, upscale=1),
+    SRVGGNetCompact(num_feat=8, num_conv=5, upscale=2),
+    SRVGGNetCompact(num_feat=24, num_conv=2, upscale=4),
+    SRVGGNetCompact(num_feat=8, num_conv=3, upscale=3, act_type="relu"),
+]
+
+
+def _same(network: Network, loaded: object) -> None:
+    torch.manual_seed(1)
+    x = torch.rand(1, 3, 16, 16)
+    rebuilt = from_state(loaded)
+    assert (rebuilt.scale, rebuilt.receptive_radius) == (network.scale, network.receptive_radius)
+    assert torch.equal(rebuilt(x), network(x))
+    assert not rebuilt.training
+
+
+@pytest.mark.parametrize("network", SHAPES, ids=lambda n: f"{type(n).__name__}-{n.scale}")
+@pytest.mark.parametrize("wrapper", [None, "params", "params_ema", "state_dict", "model"])
+def test_any_shape_in_any_wrapper(network: Network, wrapper: str | None) -> None:
+    state = network.state_dict()
+    _same(network, {wrapper: state, "step": 7} if wrapper else state)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "netG.", "module.netG."])
+def test_prefixes_of_training_tools(prefix: str) -> None:
+    network = SHAPES[0]
+    _same(network, {"params": {prefix + k: v for k, v in network.state_dict().items()}})
+
+
+def test_ema_weights_win_over_the_others() -> None:
+    network = SHAPES[5]
+    other = {k: torch.zeros_like(v) for k, v in network.state_dict().items()}
+    _same(network, {"params": other, "params_ema": network.state_dict()})
+
+
+@pytest.mark.parametrize("layout", [_bsrgan, _old_esrgan])
+def test_other_layouts_of_rrdbnet(layout: object) -> None:
+    assert callable(layout)
+    for network in SHAPES[:2]:
+        _same(network, layout(network.state_dict()))
+
+
+def test_half_precision_weights_are_widened() -> None:
+    network = SHAPES[6]
+    state = {k: v.half() for k, v in network.state_dict().items()}
+    assert all(p.dtype == torch.float32 for p in from_state(state).parameters())
+
+
+def test_leaky_relu_has_to_be_named() -> None:
+    network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2, act_type="leakyrelu")
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.equal(from_state(network.state_dict(), activation="leakyrelu")(x), network(x))
+
+
+@pytest.mark.parametrize(
+    "loaded",
+    [
+        None,
+        [],
+        {},
+        {"params": {}},
+        {"a": 1},
+        {"layer.weight": torch.zeros(3)},
+        {"body.0.weight": torch.zeros(8, 3, 3, 3)},
+        {"conv_first.weight": torch.zeros(8, 5, 3, 3), "conv_last.weight": torch.zeros(3, 8, 3, 3)},
+        {k: v for k, v in SHAPES[0].state_dict().items() if k != "conv_hr.bias"},
+        {**SHAPES[0].state_dict(), "extra": torch.zeros(1)},
+        {**SHAPES[5].state_dict(), "body.2.weight": torch.zeros(2, 2)},
+    ],
+)
+def test_anything_else_is_broken(loaded: object) -> None:
+    with pytest.raises(BrokenWeights):
+        from_state(loaded)
