@@ -1,6 +1,6 @@
 """Makes the committed samples from the film that fetch_film.py brings.
 
-    python samples/make_samples.py
+python samples/make_samples.py
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ def _hashes(path: Path, stream: str, *how: str) -> list[Packet]:
     packets = []
     for line in text.splitlines():
         if not line.startswith("#"):
-            _, _, pts, duration, _, digest = (field.strip() for field in line.split(","))
+            fields = [field.strip() for field in line.split(",")]  # side data may follow
+            _, _, pts, duration, _, digest = fields[:6]
             packets.append(Packet(int(pts) * base, int(duration) * base, digest))
     return packets
 

@@ -29,7 +29,8 @@ def test_a_link_never_runs_further_ahead_than_its_depth() -> None:
 
     def source() -> Iterator[int]:
         nonlocal made
-        for made in range(1000):
+        while made < 1000:
+            made += 1
             yield made
 
     with Scope() as scope:
@@ -38,7 +39,7 @@ def test_a_link_never_runs_further_ahead_than_its_depth() -> None:
             next(items)
             time.sleep(0.002)
             # In the queue, in the producer's hand, and the one just taken.
-            assert made <= taken + 4 + 2
+            assert made <= taken + 1 + 4 + 2
 
 
 class Broken(Exception):
@@ -53,7 +54,7 @@ def test_a_failure_in_any_link_reaches_the_consumer_itself(where: int) -> None:
                 raise Broken(number)
             yield x
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(Broken) as caught, Scope() as scope:
         chain: Iterator[int] = iter(range(100))
         for number in range(3):

@@ -20,7 +20,13 @@ LAYERS = {
     "cli": 6,
 }  # fmt: skip
 BESIDE = {("engine", "nets"), ("errors", "errors"), ("options", "errors")}
-ONLY_HERE = {"av": "media", "ffmpeg": "media", "imageio_ffmpeg": "media", "click": "cli", "tqdm": "cli"}
+ONLY_HERE = {
+    "av": "media",
+    "ffmpeg": "media",
+    "imageio_ffmpeg": "media",
+    "click": "cli",
+    "tqdm": "cli",
+}
 
 
 def _modules() -> list[Path]:
@@ -57,9 +63,7 @@ def test_imports_point_down(path: Path) -> None:
             assert room == "cli", f"{path} imports the whole package"
             continue
         target = rest[0]
-        allowed = (
-            target == room or LAYERS[target] < LAYERS[room] or (room, target) in BESIDE
-        )
+        allowed = target == room or LAYERS[target] < LAYERS[room] or (room, target) in BESIDE
         assert allowed, f"{room} (layer {LAYERS[room]}) imports {target} (layer {LAYERS[target]})"
 
 

@@ -39,6 +39,7 @@ class ModelOptions:
     folder: Path | None = None  # where downloads are kept; default: the user's cache
     mirror: str | None = None  # base URL in place of the official release addresses
     offline: bool = False  # never download
+    keep_colours: bool = True  # take the network's slow colour drift out (vsr.stages.anchor)
 
     def __post_init__(self) -> None:
         if self.denoise is not None and not 0 <= self.denoise <= 1:

@@ -28,7 +28,9 @@ def build(model: Model) -> Network:
     words = model.architecture.replace(",", "").split()
     numbers = [int(w) for w in words if w.isdigit()]
     if words[0] == "RRDBNet":
-        return RRDBNet(num_feat=numbers[0], num_block=numbers[1], num_grow_ch=numbers[2], scale=model.scale)
+        return RRDBNet(
+            num_feat=numbers[0], num_block=numbers[1], num_grow_ch=numbers[2], scale=model.scale
+        )
     return SRVGGNetCompact(num_feat=numbers[0], num_conv=numbers[1], upscale=model.scale)
 
 
@@ -60,7 +62,9 @@ def test_rrdbnet_scales_and_radius(scale: int, blocks: int) -> None:
 @pytest.mark.parametrize("activation", ["prelu", "relu", "leakyrelu"])
 @pytest.mark.parametrize(("upscale", "convs"), [(1, 0), (2, 3), (3, 1), (4, 2)])
 def test_compact_scales_and_radius(activation: Activation, upscale: int, convs: int) -> None:
-    _check(SRVGGNetCompact(num_feat=6, num_conv=convs, upscale=upscale, act_type=activation), upscale)
+    _check(
+        SRVGGNetCompact(num_feat=6, num_conv=convs, upscale=upscale, act_type=activation), upscale
+    )
 
 
 def _check(network: Network, scale: int) -> None:
@@ -79,8 +83,6 @@ def _check(network: Network, scale: int) -> None:
     out[..., middle * scale : (middle + group) * scale, middle * scale].sum().backward()
     assert x.grad is not None
     touched = x.grad.abs().sum((0, 1)).nonzero()
-    reach = max(
-        int(middle - touched[:, 0].min()), int(touched[:, 0].max()) - (middle + group - 1)
-    )
+    reach = max(int(middle - touched[:, 0].min()), int(touched[:, 0].max()) - (middle + group - 1))
     assert reach <= radius
     assert reach >= radius - network.unshuffle  # and the claim is not much too large

@@ -32,12 +32,10 @@ def _old_esrgan(state: State) -> State:
               "conv_up2": "model.6", "conv_hr": "model.8", "conv_last": "model.10"}  # fmt: skip
 
     def rename(name: str) -> str:
-        head = name.split(".")[0]
+        head = name.split(".", maxsplit=1)[0]
         if head in places:
             return name.replace(head, places[head], 1)
-        return re.sub(
-            r"^body\.(\d+)\.rdb(\d)\.conv(\d)\.", r"model.1.sub.\1.RDB\2.conv\3.0.", name
-        )
+        return re.sub(r"^body\.(\d+)\.rdb(\d)\.conv(\d)\.", r"model.1.sub.\1.RDB\2.conv\3.0.", name)
 
     return {rename(k): v for k, v in state.items()}
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -127,9 +128,9 @@ def test_what_cannot_be_reached_says_what_to_do(server: Server, tmp_path: Path) 
 
 
 @pytest.fixture
-def general(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+def general(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """realesr-general-x4v3 and its twin, as tiny networks with hashes of their own."""
-    files = {}
+    files: dict[str, bytes] = {}
     models = []
     for model in catalogue():
         if model.name.startswith("realesr-general"):
@@ -145,14 +146,16 @@ def general(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
         models.append(model)
     monkeypatch.setattr("vsr.nets.catalogue.catalogue", lambda: tuple(models))
     monkeypatch.setattr("vsr.nets.store.catalogue", lambda: tuple(models))
-    yield files
+    return files
 
 
 def test_a_model_is_fetched_from_a_mirror_once_and_blended(
     server: Server, general: dict[str, bytes], tmp_path: Path
 ) -> None:
     server.files = {f"/base{name}": data for name, data in general.items()}
-    options = ModelOptions(name="general", folder=tmp_path, mirror=f"{server.url}/base/", denoise=0.5)
+    options = ModelOptions(
+        name="general", folder=tmp_path, mirror=f"{server.url}/base/", denoise=0.5
+    )
     blended = store.load(options).network
     assert len(server.requests) == 2
     assert blended is not None
@@ -204,7 +207,7 @@ class Evil:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (str(self.path),)
 
 

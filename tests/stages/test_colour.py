@@ -27,7 +27,9 @@ LAYOUTS = [
 ]
 
 
-def _codes(rgb: NDArray[np.float64], matrix: Matrix, range_: Range, bits: int) -> NDArray[np.float64]:
+def _codes(
+    rgb: NDArray[np.float64], matrix: Matrix, range_: Range, bits: int
+) -> NDArray[np.float64]:
     """Y, Cb, Cr code values in float64, by the letter of H.273 equations 8-3."""
     kr, kb = (float(k) for k in KR_KB[matrix])
     r, g, b = rgb
@@ -88,7 +90,9 @@ def test_rgb_and_grey_come_back_exactly(family: str, bits: int) -> None:
     planes = tuple(
         torch.randint(0, 2**bits, (1, 9, 11)).to(layout.dtype) for _ in layout.plane_sizes(11, 9)
     )
-    for old, new in zip(planes, from_rgb(to_rgb(planes, layout, colour), layout, colour), strict=True):
+    for old, new in zip(
+        planes, from_rgb(to_rgb(planes, layout, colour), layout, colour), strict=True
+    ):
         assert torch.equal(old, new)
 
 

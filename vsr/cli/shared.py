@@ -112,6 +112,10 @@ def pixel_options(function: F) -> F:
             type=float,
             help="0 keeps noise, 1 removes it; realesr-general-x4v3 only.",
         ),
+        click.option(
+            "--keep-colours/--network-colours", default=True,
+            help="Take the network's colour drift out again, or leave it in.",
+        ),
         click.option("-s", "--scale", type=Scale(), help="Any number: 2, 1.5, 4/3."),
         click.option("--size", type=Size(), help="The largest of its shape inside WxH."),
         click.option("--height", type=int, help="Lines of the result; the width follows."),
@@ -161,6 +165,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             folder=values["folder"],
             mirror=values["mirror"],
             offline=values["offline"],
+            keep_colours=values["keep_colours"],
         ),
         size=SizeOptions(scale=values["scale"], fit=values["size"], height=values["height"]),
         device=DeviceOptions(

@@ -132,7 +132,7 @@ def upscale(
         once(Note(text=f"{source.name}: {guess}"))
     if video.interlaced:
         once(Note(text=f"{source.name}: is interlaced; its combing will be enlarged too"))
-    if video.layout.alpha and not job.encoder.layout.alpha:
+    if video.transparent and not job.encoder.layout.alpha:
         once(Note(text=f"{source.name}: its transparency does not fit {options.encode.codec}"))
     once(
         Started(
@@ -147,8 +147,11 @@ def upscale(
     picture = Picture(
         target=job.target,
         layout=job.encoder.layout,
-        colour=for_output(video.colour, video.layout, job.encoder.layout),
+        colour=for_output(
+            video.colour, video.layout, job.encoder.layout, job.encoder.encoder.sitings
+        ),
         kernel=model.kernel,
+        anchored=options.model.keep_colours,
     )
     with _WorkFolder(job.output) as folder:
         encoded = folder / f"picture.{job.encoder.encoder.container}"

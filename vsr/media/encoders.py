@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import av
 
 from vsr.errors import UsageError
-from vsr.frame import Layout
+from vsr.frame import Layout, Siting
 from vsr.media.layouts import layout_of
 from vsr.options import Codec, EncodeOptions
 
@@ -28,12 +28,15 @@ class Encoder:
     formats: tuple[str, ...] = ()  # pixel formats, the plainest first
     container: str = "mp4"  # that keeps its exact timestamps
     hardware: bool = False
+    sitings: frozenset[Siting] = frozenset(Siting)  # of chroma, that its bitstream can tell
 
 
 _X26X = (
     "ultrafast", "superfast", "veryfast", "faster", "fast",
     "medium", "slow", "slower", "veryslow", "placebo",
 )  # fmt: skip
+_LEFT = frozenset({Siting.LEFT})
+_AV1_SITINGS = frozenset({Siting.LEFT, Siting.TOPLEFT})
 _NVENC = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
 _420 = ("yuv420p", "yuv420p10le")
 _ALL = (
@@ -52,10 +55,11 @@ ENCODERS: Mapping[Codec, Encoder] = {
     ),
     "av1": Encoder(
         name="libsvtav1", codec="av1", quality="crf", crf=22, preset="8",
-        presets=tuple(str(n) for n in range(14)), formats=_420,
+        presets=tuple(str(n) for n in range(14)), formats=_420, sitings=_AV1_SITINGS,
     ),
     "ffv1": Encoder(
-        name="ffv1", codec="ffv1", quality=None, options={"level": "3", "slicecrc": "1", "g": "1"},
+        name="ffv1", codec="ffv1", quality=None, sitings=_LEFT,
+        options={"level": "3", "slicecrc": "1", "g": "1"},
         formats=(
             *_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le", "yuv420p16le", "yuv422p16le",
             "yuv444p16le", "gray", "gray10le", "gray16le", "gbrp10le", "gbrp16le",
@@ -65,7 +69,7 @@ ENCODERS: Mapping[Codec, Encoder] = {
     "prores": Encoder(
         name="prores_ks", codec="prores", quality=None, preset="hq",
         presets=("proxy", "lt", "standard", "hq", "4444", "4444xq"),
-        options={"vendor": "apl0"}, container="mov",
+        options={"vendor": "apl0"}, container="mov", sitings=_LEFT,
         formats=("yuv422p10le", "yuv444p10le", "yuva444p10le"),
     ),
     "h264_nvenc": Encoder(
@@ -79,6 +83,7 @@ ENCODERS: Mapping[Codec, Encoder] = {
     "av1_nvenc": Encoder(
         name="av1_nvenc", codec="av1", quality="cq", crf=25, preset="p5", presets=_NVENC,
         options={"rc": "vbr", "b": "0"}, formats=("yuv420p", "p010le"), hardware=True,
+        sitings=_AV1_SITINGS,
     ),
 }  # fmt: skip
 
@@ -144,8 +149,8 @@ def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> 
     want_bits = options.bits or min(source.bits, 16)
     family = "yuv" if source.family == "rgb" and encoder.codec != "ffv1" else source.family
     sub = (source.sub_x, source.sub_y)
-    if source.family == "rgb" and encoder.codec not in ("ffv1", "prores"):
-        sub = (1, 1)  # pictures and GIFs become the video that every player shows
+    if source.family != "yuv" and encoder.codec not in ("ffv1", "prores"):
+        sub = (1, 1)  # pictures, GIFs and grey film become the video that every player shows
 
     def cost(name: str) -> tuple[bool, bool, int, int, int]:
         layout = layout_of(name)

@@ -44,8 +44,8 @@ def file_argument(path: Path) -> str:
 def run(graph: ffmpeg.nodes.OutputStream, *, program: str | None = None) -> None:
     """Run what an ffmpeg-python graph describes, to its end.
 
-    Raises FfmpegError with the last line that ffmpeg wrote. ffmpeg-python only
-    builds the arguments: its own `run` loses the error text.
+    Raises FfmpegError with the first line that ffmpeg wrote, which names the cause.
+    ffmpeg-python only builds the arguments: its own `run` loses the error text.
     """
     command = [program or find_ffmpeg(), "-nostdin", "-hide_banner", "-loglevel", "error"]
     command += ffmpeg.get_args(graph)
@@ -61,5 +61,5 @@ def run(graph: ffmpeg.nodes.OutputStream, *, program: str | None = None) -> None
         if done.returncode:
             log.seek(0)
             lines = log.read().decode("utf-8", "replace").strip().splitlines()
-            last = lines[-1] if lines else f"exit code {done.returncode}"
-            raise FfmpegError(f"ffmpeg failed: {last}")
+            cause = lines[0] if lines else f"exit code {done.returncode}"
+            raise FfmpegError(f"ffmpeg failed: {cause}")

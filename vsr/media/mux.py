@@ -43,8 +43,11 @@ def mux(
     pictures = ffmpeg.input(file_argument(picture.path))
     others = ffmpeg.input(file_argument(source.path), **_shift(source.start))
     streams = [pictures["v:0"], *(others[str(stream.index)] for stream, _ in carried)]
-    options = _options(picture, source, container, [fate for _, fate in carried])
-    graph = ffmpeg.output(*streams, file_argument(target), **options)
+    # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters are
+    # wanted all the same. "?" lets a mapping find nothing.
+    nothing = others[f"{len(source.streams)}?"]
+    options = _options(picture, source, container, carried)
+    graph = ffmpeg.output(*streams, nothing, file_argument(target), **options)
     # Timestamps are ours to keep: no shifting of either input to zero.
     run(graph.global_args("-copyts", "-y"))
     verify(target, picture, streams=len(streams))
@@ -87,16 +90,21 @@ def _fate(stream: StreamInfo, container: Container) -> Fate:
 
 
 def _options(
-    picture: Picture, source: SourceInfo, container: Container, fates: list[Fate]
+    picture: Picture,
+    source: SourceInfo,
+    container: Container,
+    carried: list[tuple[StreamInfo, Fate]],
 ) -> dict[str, Any]:
     options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
-    for n, fate in enumerate(fates, start=1):
+    # Naming one stream's tags ends ffmpeg's own copying of all others', so all are named.
+    options["map_metadata:s:0"] = f"1:s:{source.video.index}"
+    for n, (stream, fate) in enumerate(carried, start=1):
+        options[f"map_metadata:s:{n}"] = f"1:s:{stream.index}"
         options[f"codec:{n}"] = fate.codec
         if fate.codec in ("aac", "libopus"):
             options[f"b:{n}"] = "320k" if fate.codec == "aac" else "192k"
     options["map_metadata"] = "1"
     options["map_chapters"] = "1"
-    options["map_metadata:s:0"] = f"1:s:{source.video.index}"
     options["max_interleave_delta"] = "0"  # late streams are not pushed forward
     if container.muxer in ("mp4", "mov") and picture.codec == "hevc":
         options["tag:0"] = "hvc1"  # the name that Apple's players know

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 from av.container import InputContainer
@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from vsr.errors import InputError
 from vsr.frame import Colour, Layout
-from vsr.media.layouts import working_format
+from vsr.media.layouts import planes_of, working_format
 from vsr.media.tags import describe, siting_of, tags_of
 from vsr.options import ColourOptions
 from vsr.timing import to_fraction
@@ -56,6 +56,7 @@ class VideoInfo:
     frames: int | None  # estimate
     rotation: int  # degrees, counter-clockwise, as a player would have to turn the picture
     interlaced: bool
+    transparent: bool  # whether the first frame shows anything through
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def open_source(path: Path) -> Iterator[InputContainer]:
     """The file as an open container. Raises InputError in one line, whatever is wrong."""
     # Absolute, so that no name can look like an option or a protocol.
     try:
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = av.open(str(path.absolute()), **_LENIENT)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except IsADirectoryError as error:
@@ -111,6 +112,10 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     return max(videos, key=lambda s: (bool(s.disposition & _DEFAULT), s.width * s.height, -s.index))
 
 
+# Tags in an old 8-bit encoding are no reason to refuse a film; PyAV 19 is lenient by itself.
+_LENIENT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 _DEFAULT = av.stream.Disposition.default
 _COVER = av.stream.Disposition.attached_pic
 
@@ -130,7 +135,7 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
         siting = siting_of(container, stream.index)
         frame = _first_frame(container, stream, path)
         try:
-            _, layout = working_format(frame.format.name)
+            working, layout = working_format(frame.format.name)
         except ValueError as error:
             raise InputError(f"{path}: pixel format {frame.format.name} cannot be read") from error
         look, guesses = describe(
@@ -174,6 +179,7 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
                 or (round(duration * rate) if duration is not None and rate else None),
                 rotation=frame.rotation,
                 interlaced=frame.interlaced_frame,
+                transparent=layout.alpha and _shows_through(frame, working, layout),
             ),
         )
 
@@ -192,6 +198,13 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
         damaged = error
     why = f" ({reason(damaged)})" if damaged else ""
     raise InputError(f"{path}: not one frame of its video can be decoded{why}") from damaged
+
+
+def _shows_through(frame: av.VideoFrame, working: str, layout: Layout) -> bool:
+    """GIFs and PNGs carry an alpha channel that is mostly solid."""
+    if working != frame.format.name:
+        frame = frame.reformat(format=working)
+    return bool(planes_of(frame, layout)[-1].int().min() < (1 << layout.bits) - 1)
 
 
 def _duration(container: InputContainer, stream: VideoStream, time_base: Fraction) -> float | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import av
@@ -109,23 +110,21 @@ def describe(
 _KNOWN = {m.value for m in Matrix} - {Matrix.RGB, Matrix.UNKNOWN}
 
 
-def for_output(source: Colour, source_layout: Layout, layout: Layout) -> Colour:
-    """The colour that the output is written in: the source's, unless RGB becomes YUV."""
-    if source_layout.family == "rgb" and layout.family != "rgb":
-        return Colour(
-            matrix=Matrix.BT709,
-            range=Range.LIMITED,
-            primaries=source.primaries,
-            transfer=source.transfer,
-        )
-    if layout.family == "rgb" and source_layout.family != "rgb":
-        return Colour(
-            matrix=Matrix.RGB,
-            range=Range.FULL,
-            primaries=source.primaries,
-            transfer=source.transfer,
-        )
-    return source
+def for_output(
+    source: Colour, source_layout: Layout, layout: Layout, sitings: Collection[Siting]
+) -> Colour:
+    """The colour that the output is written in: the source's, as far as it can be said.
+
+    RGB becomes BT.709 limited range. Chroma moves to the left where the codec could not
+    tell a player that it sits elsewhere.
+    """
+    if (source_layout.family == "rgb") == (layout.family == "rgb"):
+        siting = source.siting if source.siting in sitings else Siting.LEFT
+        return dataclasses.replace(source, siting=siting)
+    matrix, range_ = (Matrix.RGB, Range.FULL)
+    if layout.family != "rgb":
+        matrix, range_ = (Matrix.BT709, Range.LIMITED)
+    return Colour(matrix=matrix, range=range_, primaries=source.primaries, transfer=source.transfer)
 
 
 _NAMES: Mapping[Matrix, str] = {
@@ -162,7 +161,7 @@ def siting_of(container: av.container.InputContainer, index: int) -> str | None:
         try:
             av.logging.set_level(av.logging.VERBOSE)
             av.logging.set_libav_level(av.logging.VERBOSE)
-            text = container.dumps_format()  # type: ignore[attr-defined]
+            text: str = getattr(container, "dumps_format")()  # noqa: B009 (18's stubs lack it)
         finally:
             av.logging.set_level(level)
             av.logging.set_libav_level(av.logging.INFO)  # libav's own default

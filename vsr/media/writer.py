@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable
 from contextlib import suppress
 from fractions import Fraction
@@ -85,6 +86,8 @@ def _stream(
     sample_aspect_ratio: Fraction | None,
     rotation: int,
 ) -> av.VideoStream:
+    # SVT-AV1 prints its configuration unless its own variable says: errors only.
+    os.environ.setdefault("SVT_LOG", "1")
     settings = dict(plan.settings)
     if plan.layout.family == "yuv" and (plan.layout.sub_x or plan.layout.sub_y):
         settings["chroma_sample_location"] = _SITINGS[colour.siting]

@@ -20,6 +20,7 @@ from vsr.errors import OutOfMemory
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
 from vsr.options import DeviceOptions
+from vsr.stages.anchor import anchor
 from vsr.stages.colour import alpha_from_float, alpha_to_float, from_rgb, to_rgb
 from vsr.stages.resize import resize
 from vsr.stages.size import Target
@@ -39,6 +40,7 @@ class Picture:
     layout: Layout
     colour: Colour
     kernel: str  # for the step from the network's size to the target's
+    anchored: bool = True  # keep the source's colours
 
 
 @dataclass
@@ -163,6 +165,8 @@ class Upscaler:
             enlarged = infer(
                 engine, rgb.to(engine.dtype), tile=self._tile, overlap=self._overlap
             ).float()
+            if picture.anchored and engine.radius:
+                enlarged = anchor(enlarged, rgb)
             target = picture.target
             scale = self._step(enlarged, first)
             sized = resize(

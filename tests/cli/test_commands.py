@@ -1,0 +1,81 @@
+"""Promises of the commands: they tell the truth about files, models and themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import vsr
+from tests import judge
+from tests.conftest import SAMPLES
+from vsr.cli import cli
+from vsr.cli.reference import reference
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(cli, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_reference_is_that_of_the_commands() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text() == reference(), (
+        "run: python -m vsr.cli.reference > docs/cli.md"
+    )
+
+
+def test_probe_tells_what_is_there_and_what_would_be_done(bunny: Path) -> None:
+    text = run("probe", bunny, "--height", "360", "-m", "bicubic")
+    for word in ("h264", "320x180", "4:2:0 8 bit", "BT.709 limited", "24.000 fps",
+                 "about 120 frames", "audio: aac", "640x360", "crf 17"):  # fmt: skip
+        assert word in text
+    data = json.loads(run("probe", bunny, "--json"))
+    assert data["video"]["frames"] == 120
+    assert data["output"]["width"] == 1280
+    assert 1 < data["output"]["seconds"] < 3600
+    assert data["output"]["bytes"] > 10_000
+    assert list(SAMPLES.glob("bunny_*")) == []
+
+
+def test_probe_needs_no_weights(bunny: Path) -> None:
+    data = json.loads(run("probe", bunny, "--json", "-m", "general", "--offline"))
+    assert data["output"]["seconds"] is None
+    assert data["output"]["width"] == 1280
+
+
+def test_upscale_prints_the_result_as_json(bunny: Path, tmp_path: Path) -> None:
+    data = json.loads(
+        run("upscale", bunny, "-o", tmp_path / "o.mkv", "-m", "nearest", "-s", "1/2", "--json")
+    )
+    assert data["frames"] == 120
+    assert (data["width"], data["height"]) == (160, 90)
+    assert judge.size_of(Path(data["output"])) == (160, 90)
+
+
+def test_models(tmp_path: Path) -> None:
+    listed = run("models")
+    for model in vsr.catalogue():
+        assert model.name in listed
+    checked = run("models", "verify", "--models-dir", tmp_path)
+    assert checked.count(": right") == 3
+    assert checked.count(": not here") == 4
+    assert "RealESRGAN_x4plus:" in run("models", "fetch", "x4plus", "-q")
+
+
+def test_settings_come_from_the_environment(
+    bunny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSR_UPSCALE_MODEL", "nearest")
+    monkeypatch.setenv("VSR_UPSCALE_SCALE", "1/2")
+    run("upscale", bunny, "-o", tmp_path / "o.mp4")
+    assert judge.size_of(tmp_path / "o.mp4") == (160, 90)
+
+
+def test_one_version() -> None:
+    assert f'version = "{vsr.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"## {vsr.__version__}" in (ROOT / "CHANGELOG.md").read_text()

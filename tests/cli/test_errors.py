@@ -1,0 +1,155 @@
+"""Promise 7: a mistake or a broken file is one line, the right exit code, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import judge
+
+VSR = [sys.executable, str(Path(__file__).parents[2] / "vsr_cli.py")]
+
+
+def run(
+    *arguments: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*VSR, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd,
+        env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def refused(
+    folder: Path,
+    code: int,
+    word: str,
+    *arguments: str | Path,
+    env: dict[str, str] | None = None,
+    before: Sequence[Path] = (),
+) -> None:
+    """The command ends with `code` and one line that has `word`; the folder is as it was."""
+    was = sorted(folder.rglob("*"))
+    done = run(*arguments, env=env, cwd=folder)
+    lines = done.stderr.strip().splitlines()
+    problems = [line for line in lines if line.startswith(("vsr:", "Error:"))]
+    assert done.returncode == code, done.stderr
+    assert len(problems) == 1, done.stderr
+    assert word in problems[0]
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sorted(folder.rglob("*")) == was
+
+
+def test_inputs(tmp_path: Path, bunny: Path) -> None:
+    (tmp_path / "text.mp4").write_text("this is no film")
+    (tmp_path / "empty.mkv").write_bytes(b"")
+    (tmp_path / "torn.mp4").write_bytes(bunny.read_bytes()[:9000])
+    judge.ffmpeg("-f", "lavfi", "-i", "sine=d=1", str(tmp_path / "sound.wav"))
+    refused(tmp_path, 3, "no such file", "upscale", "missing.mp4")
+    refused(tmp_path, 3, "not a media file", "upscale", "text.mp4")
+    refused(tmp_path, 3, "empty.mkv", "upscale", "empty.mkv")
+    refused(tmp_path, 3, "torn.mp4", "upscale", "torn.mp4")
+    refused(tmp_path, 3, "no video", "upscale", "sound.wav")
+    refused(tmp_path, 3, "folder", "upscale", ".")
+    refused(tmp_path, 3, "no such file", "probe", "missing.mp4")
+
+
+def test_models(tmp_path: Path, bunny: Path) -> None:
+    (tmp_path / "broken.pth").write_bytes(b"no weights")
+    torch.save({"a": torch.zeros(2)}, tmp_path / "other.pth")
+    refused(tmp_path, 4, "did you mean", "upscale", bunny, "-o", "o.mp4", "-m", "animevideo3")
+    refused(tmp_path, 4, "no such weight file", "upscale", bunny, "-o", "o.mp4", "-m", "x.pth")
+    refused(tmp_path, 4, "broken.pth", "upscale", bunny, "-o", "o.mp4", "-m", "broken.pth")
+    refused(tmp_path, 4, "neither", "upscale", bunny, "-o", "o.mp4", "-m", "other.pth")
+    refused(tmp_path, 4, "offline", "upscale", bunny, "-o", "o.mp4", "-m", "general", "--offline",
+            "--models-dir", "none")  # fmt: skip
+
+
+def test_options(tmp_path: Path, bunny: Path) -> None:
+    common = ("upscale", bunny, "-o", "o.mp4", "-m", "nearest")
+    refused(tmp_path, 2, "only one", *common, "--scale", "2", "--height", "720")
+    refused(tmp_path, 2, "--scale", *common, "--scale", "much")
+    refused(tmp_path, 2, "--size", *common, "--size", "1920")
+    refused(tmp_path, 2, "--crf", *common, "--crf", "99")
+    refused(tmp_path, 2, "did you mean tune", *common, "--encoder-option", "tuen=film")
+    refused(tmp_path, 2, "--codec", *common, "--codec", "h264_nvenc") if not _nvenc() else None
+    refused(tmp_path, 2, "CUDA", *common, "--device", "cuda:77")
+    refused(tmp_path, 2, "No such option", *common, "--fast")
+    refused(tmp_path, 2, "must end in", "upscale", bunny, "-o", "o.xyz", "-m", "nearest")
+    refused(tmp_path, 2, "cannot hold", "upscale", bunny, "-o", "o.webm", "-m", "nearest")
+
+
+def _nvenc() -> bool:
+    return Path("/dev/nvidia0").exists()
+
+
+def test_outputs(tmp_path: Path, bunny: Path) -> None:
+    (tmp_path / "there.mp4").write_bytes(b"precious")
+    (tmp_path / "folder.mp4").mkdir()
+    refused(tmp_path, 2, "--overwrite", "upscale", bunny, "-o", "there.mp4", "-m", "nearest")
+    refused(tmp_path, 2, "is a folder", "upscale", bunny, "-o", "folder.mp4", "-m", "nearest")
+    refused(tmp_path, 1, "no such folder", "upscale", bunny, "-o", "no/where.mp4", "-m", "nearest")
+    assert (tmp_path / "there.mp4").read_bytes() == b"precious"
+
+
+def test_no_ffmpeg_at_all(tmp_path: Path, bunny: Path) -> None:
+    hidden = tmp_path / "site" / "imageio_ffmpeg"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError")
+    env = {"PATH": str(tmp_path), "PYTHONPATH": str(hidden.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    refused(tmp_path, 1, "pip install imageio-ffmpeg", "upscale", bunny, "-o", "o.mp4", env=env)
+    refused(tmp_path, 1, "no such program", "upscale", bunny, "-o", "o.mp4",
+            env={"VSR_FFMPEG": "/nowhere/ffmpeg"})  # fmt: skip
+
+
+def _mounted(folder: Path) -> bool:
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    return done.returncode == 0
+
+
+def test_a_really_full_folder(tmp_path: Path, bunny: Path) -> None:
+    if not _mounted(tmp_path):
+        pytest.skip("a small file system cannot be mounted here; the injected one stands for it")
+    try:
+        refused(tmp_path, 1, "space", "upscale", bunny, "-o", tmp_path / "o.mp4", "-m", "nearest")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing(tmp_path: Path, bunny: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [*VSR, "upscale", str(bunny), "-o", str(tmp_path / "o.mp4"), "--preset", "ultrafast"],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".vsr-*/picture.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_success_is_quiet_where_nobody_watches(tmp_path: Path, bunny: Path) -> None:
+    source = tmp_path / "s.mp4"
+    judge.ffmpeg("-i", str(bunny), "-t", "0.2", "-c", "copy", str(source))
+    done = run("upscale", source, "-m", "nearest", "--scale", "1", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{tmp_path / 's_1x.mp4'}\n"
+    assert Path(done.stdout.strip()).is_file()
