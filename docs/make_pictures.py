@@ -1,6 +1,6 @@
 """Makes the README's picture: one frame of the sample, enlarged by bicubic and by vsr.
 
-    python docs/make_pictures.py
+Run it as `python docs/make_pictures.py`.
 """
 
 from __future__ import annotations
