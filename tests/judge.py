@@ -23,6 +23,14 @@ def ffmpeg(*arguments: str, stdin: bytes | None = None) -> bytes:
     return done.stdout
 
 
+def ffmpeg_log(*arguments: str) -> str:
+    """Run ffmpeg; returns what it says, at its normal verbosity."""
+    command = [find_ffmpeg(), "-hide_banner", "-nostdin", *arguments]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stderr.decode()
+
+
 @dataclass(frozen=True)
 class Packet:
     """One packet, or decoded frame, of a stream."""

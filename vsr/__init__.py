@@ -19,6 +19,7 @@ from vsr.options import (
     EncodeOptions,
     ModelOptions,
     SizeOptions,
+    SourceOptions,
     UpscaleOptions,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "Result",
     "SizeOptions",
     "SourceInfo",
+    "SourceOptions",
     "UpscaleOptions",
     "catalogue",
     "plan",

@@ -22,9 +22,12 @@ Codec = Literal["h264", "h265", "av1", "ffv1", "prores", "h264_nvenc", "hevc_nve
 MatrixChoice = Literal["auto", "bt601", "bt709", "bt2020"]
 RangeChoice = Literal["auto", "limited", "full"]
 
+Deinterlace = Literal["auto", "off", "bwdif", "ivtc"]
+
 PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
 CODECS: tuple[Codec, ...] = typing.get_args(Codec)
 MATRICES: tuple[MatrixChoice, ...] = typing.get_args(MatrixChoice)
+DEINTERLACERS: tuple[Deinterlace, ...] = typing.get_args(Deinterlace)
 RANGES: tuple[RangeChoice, ...] = typing.get_args(RangeChoice)
 
 DEFAULT_MODEL = "realesr-animevideov3"
@@ -95,6 +98,13 @@ class ColourOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """What is read of the source."""
+
+    deinterlace: Deinterlace = "auto"  # auto: what a look at the pictures asks for
+
+
+@dataclass(frozen=True, kw_only=True)
 class EncodeOptions:
     """How the result is written."""
 
@@ -117,6 +127,7 @@ class UpscaleOptions:
     model: ModelOptions = field(default_factory=ModelOptions)
     size: SizeOptions = field(default_factory=SizeOptions)
     device: DeviceOptions = field(default_factory=DeviceOptions)
+    source: SourceOptions = field(default_factory=SourceOptions)
     colour: ColourOptions = field(default_factory=ColourOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
 

@@ -19,7 +19,7 @@ from vsr.events import Progress, Sink
 from vsr.flow import Scope
 from vsr.media.encoders import EncoderPlan
 from vsr.media.probe import SourceInfo
-from vsr.media.reader import read_frames
+from vsr.media.reader import Filters, read_frames
 from vsr.media.writer import write_frames
 from vsr.options import UpscaleOptions
 from vsr.stages.upscale import Picture, Upscaler
@@ -41,6 +41,7 @@ def run(
     source: SourceInfo,
     path: Path,
     *,
+    filters: Filters,
     engine: Engine,
     picture: Picture,
     encoder: EncoderPlan,
@@ -55,7 +56,9 @@ def run(
     upscale = Upscaler(engine, picture, options.device, sink=sink)
     with Scope() as scope:
         decoded = scope.ahead(
-            read_frames(source, options.colour, sink=sink), depth=_DECODED, name="vsr-decode"
+            read_frames(source, options.colour, filters=filters, sink=sink),
+            depth=_DECODED,
+            name="vsr-decode",
         )
         upscaled = scope.ahead(upscale(decoded), depth=_FINISHED, name="vsr-upscale")
         written = write_frames(

@@ -13,6 +13,7 @@ from vsr.frame import Range
 from vsr.jobs import film
 from vsr.jobs.estimate import Estimate, estimate
 from vsr.media.probe import probe as media_probe
+from vsr.media.scan import Scan
 from vsr.media.tags import name_of
 from vsr.timing import clock
 
@@ -55,6 +56,8 @@ def _lines(job: film.Plan, guess: Estimate) -> list[str]:
         lines.append(f"     pixels are {video.sample_aspect_ratio} as wide as high; kept")
     if video.rotation:
         lines.append(f"     shown turned by {video.rotation} degrees; kept")
+    if job.scan is not Scan.PROGRESSIVE:
+        lines.append(f"     {job.scan.value}; undone")
     lines += [f"     {guessed}" for guessed in video.guesses]
     for stream in source.streams:
         if stream.index != video.index:
@@ -106,7 +109,7 @@ def _as_dict(job: film.Plan, guess: Estimate) -> dict[str, Any]:
             "rate": str(video.rate) if video.rate else None,
             "frames": video.frames,
             "rotation": video.rotation,
-            "interlaced": video.interlaced,
+            "scan": job.scan.value,
         },
         "streams": [
             {

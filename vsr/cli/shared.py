@@ -13,6 +13,7 @@ from vsr.nets.catalogue import catalogue
 from vsr.options import (
     CODECS,
     DEFAULT_MODEL,
+    DEINTERLACERS,
     MATRICES,
     PRECISIONS,
     RANGES,
@@ -21,6 +22,7 @@ from vsr.options import (
     EncodeOptions,
     ModelOptions,
     SizeOptions,
+    SourceOptions,
     UpscaleOptions,
 )
 
@@ -141,6 +143,10 @@ def pixel_options(function: F) -> F:
             "--range", "range_", type=click.Choice(RANGES), default="auto",
             help="Read the source with this range, whatever its tags say.",
         ),
+        click.option(
+            "--deinterlace", type=click.Choice(DEINTERLACERS), default="auto",
+            help="auto looks at the pictures; ivtc restores telecined film.",
+        ),
         click.option("--codec", type=click.Choice(CODECS), default="h264"),
         click.option(
             "--crf", type=float, help="Quality; lower is better.  [default: by codec, high]"
@@ -176,6 +182,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             overlap=values["tile_overlap"],
             threads=values["threads"],
         ),
+        source=SourceOptions(deinterlace=values["deinterlace"]),
         colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
         encode=EncodeOptions(
             codec=values["codec"],

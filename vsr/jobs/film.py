@@ -20,6 +20,7 @@ from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.mux import Picture as EncodedPicture
 from vsr.media.mux import mux
 from vsr.media.probe import SourceInfo, probe
+from vsr.media.scan import Scan, detect_scan, undo
 from vsr.media.tags import for_output, name_of
 from vsr.nets.catalogue import find
 from vsr.nets.store import load
@@ -40,6 +41,7 @@ class Plan:
     container: Container
     target: Target
     encoder: EncoderPlan
+    scan: Scan  # what will be undone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,21 @@ def plan(
             f"an .mkv can"
         )
     _check_output(info.path, path, options)
-    return Plan(source=info, output=path, container=container, target=target, encoder=encoder)
+    return Plan(
+        source=info,
+        output=path,
+        container=container,
+        target=target,
+        encoder=encoder,
+        scan=_scan(info, options),
+    )
+
+
+def _scan(info: SourceInfo, options: UpscaleOptions) -> Scan:
+    asked = options.source.deinterlace
+    if asked == "auto":
+        return detect_scan(info)
+    return {"off": Scan.PROGRESSIVE, "bwdif": Scan.INTERLACED, "ivtc": Scan.TELECINED}[asked]
 
 
 def _default_output(info: SourceInfo, target: Target, options: UpscaleOptions) -> Path:
@@ -130,8 +146,10 @@ def upscale(
     video = job.source.video
     for guess in video.guesses:
         once(Note(text=f"{source.name}: {guess}"))
-    if video.interlaced:
-        once(Note(text=f"{source.name}: is interlaced; its combing will be enlarged too"))
+    if job.scan is Scan.INTERLACED:
+        once(Note(text=f"{source.name}: is interlaced; deinterlaced with bwdif"))
+    if job.scan is Scan.TELECINED:
+        once(Note(text=f"{source.name}: is telecined; the film's own frames are restored"))
     if video.transparent and not job.encoder.layout.alpha:
         once(Note(text=f"{source.name}: its transparency does not fit {options.encode.codec}"))
     once(
@@ -158,6 +176,7 @@ def upscale(
         written = run(
             job.source,
             encoded,
+            filters=undo(job.scan, video.rate),
             engine=engine,
             picture=picture,
             encoder=job.encoder,

@@ -6,18 +6,24 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import av
+from av.filter import Graph
 
 from vsr.errors import InputError
 from vsr.events import Note, Sink
 from vsr.frame import Frame
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.probe import SourceInfo, open_source, reason
+from vsr.media.scan import pulled
 from vsr.media.tags import describe, tags_of
 from vsr.options import ColourOptions
 from vsr.timing import clock, rescale, to_fraction
 
+Filters = tuple[tuple[str, str], ...]  # ffmpeg's names and arguments
 
-def read_frames(source: SourceInfo, colour: ColourOptions, *, sink: Sink) -> Iterator[Frame]:
+
+def read_frames(
+    source: SourceInfo, colour: ColourOptions, *, filters: Filters = (), sink: Sink
+) -> Iterator[Frame]:
     """Every frame of the source's video, in order, with strictly rising pts.
 
     Planes are the decoder's own memory. pts are in `source.video.time_base`, less
@@ -31,7 +37,8 @@ def read_frames(source: SourceInfo, colour: ColourOptions, *, sink: Sink) -> Ite
         stream = container.streams[video.index]
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
-        for picture in _decode(container, stream, source, sink):
+        pictures = _decode(container, stream, source, sink)
+        for picture in _filtered(pictures, filters):
             pts = picture.pts if picture.pts is not None else picture.dts
             if pts is None:
                 pts = last_pts + max(last_duration, 1) if last_duration else offset
@@ -74,6 +81,40 @@ def _decode(
                 yield frame
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
+
+
+def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[av.VideoFrame]:
+    """Through an ffmpeg filter graph, which is made anew where the pictures change their kind."""
+    if not filters:
+        yield from pictures
+        return
+    graph: Graph | None = None
+    kind = None
+    for picture in pictures:
+        if (new := (picture.width, picture.height, picture.format.name)) != kind:
+            if graph is not None:
+                graph.vpush(None)
+                yield from pulled(graph)
+            kind, graph = new, _graph(picture, filters)
+        assert graph is not None
+        graph.vpush(picture)
+        yield from pulled(graph)
+    if graph is not None:
+        graph.vpush(None)
+        yield from pulled(graph)
+
+
+def _graph(picture: av.VideoFrame, filters: Filters) -> Graph:
+    graph = Graph()
+    first = graph.add_buffer(
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        time_base=to_fraction(picture.time_base) or Fraction(1, 1000),
+    )
+    steps = [graph.add(name, arguments) for name, arguments in filters]
+    graph.link_nodes(first, *steps, graph.add("buffersink")).configure()
+    return graph
 
 
 def _frame(
