@@ -17,6 +17,7 @@ from vsr.events import Finished, Note, Once, Sink, Started, silent
 from vsr.media.containers import CONTAINERS, Container, container_of
 from vsr.media.encoders import EncoderPlan, plan_encoder
 from vsr.media.ffmpeg import find_ffmpeg
+from vsr.media.hdr import encoder_parameters
 from vsr.media.mux import Picture as EncodedPicture
 from vsr.media.mux import mux
 from vsr.media.probe import SourceInfo, probe
@@ -60,7 +61,7 @@ def plan(
     info: SourceInfo, output: Path | None, options: UpscaleOptions, *, default_scale: int
 ) -> Plan:
     """Settle size, encoder, container and name. Raises UsageError, OutputError."""
-    encoder = plan_encoder(options.encode, info.video.layout)
+    encoder = plan_encoder(options.encode, info.video.layout, hdr=info.video.hdr)
     video = info.video
     target = target_size(
         video.width, video.height, options.size, default_scale=default_scale, layout=encoder.layout
@@ -146,6 +147,8 @@ def upscale(
     video = job.source.video
     for guess in video.guesses:
         once(Note(text=f"{source.name}: {guess}"))
+    if video.hdr is not None and encoder_parameters(video.hdr, job.encoder.encoder.name) is None:
+        once(Note(text=f"{source.name}: {options.encode.codec} cannot carry its HDR10 metadata"))
     if job.scan is Scan.INTERLACED:
         once(Note(text=f"{source.name}: is interlaced; deinterlaced with bwdif"))
     if job.scan is Scan.TELECINED:

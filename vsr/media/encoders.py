@@ -10,6 +10,7 @@ import av
 
 from vsr.errors import UsageError
 from vsr.frame import Layout, Siting
+from vsr.media.hdr import Hdr, encoder_parameters
 from vsr.media.layouts import layout_of
 from vsr.options import Codec, EncodeOptions
 
@@ -99,7 +100,7 @@ class EncoderPlan:
     description: str  # "h264 crf 17"
 
 
-def plan_encoder(options: EncodeOptions, source: Layout) -> EncoderPlan:
+def plan_encoder(options: EncodeOptions, source: Layout, *, hdr: Hdr | None = None) -> EncoderPlan:
     """Choose the pixel format nearest to the source's and check every option.
 
     Raises UsageError for a quality, preset or option that the encoder does not
@@ -132,7 +133,13 @@ def plan_encoder(options: EncodeOptions, source: Layout) -> EncoderPlan:
         else:
             settings["preset"] = preset
         words.append(preset)
-    settings |= _checked(encoder, options.encoder_options)
+    given = _checked(encoder, options.encoder_options)
+    if hdr is not None and (told := encoder_parameters(hdr, encoder.name)) is not None:
+        words.append("HDR10")
+        # Lists of the encoder's own parameters add up; later ones win.
+        parts = (settings.get(told[0]), told[1], given.get(told[0]))
+        given[told[0]] = ":".join(part for part in parts if part)
+    settings |= given
     if layout.bits > 8:
         words.append(f"{layout.bits} bit")
     return EncoderPlan(

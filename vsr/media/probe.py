@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from vsr.errors import InputError
 from vsr.frame import Colour, Layout
+from vsr.media.hdr import Hdr, hdr_of
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.tags import describe, siting_of, tags_of
 from vsr.options import ColourOptions
@@ -56,6 +57,7 @@ class VideoInfo:
     frames: int | None  # estimate
     rotation: int  # degrees, counter-clockwise, as a player would have to turn the picture
     interlaced: bool
+    hdr: Hdr | None  # static metadata of the first frame
     transparent: bool  # whether the first frame shows anything through
 
 
@@ -179,6 +181,7 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
                 or (round(duration * rate) if duration is not None and rate else None),
                 rotation=frame.rotation,
                 interlaced=frame.interlaced_frame,
+                hdr=hdr_of(frame),
                 transparent=layout.alpha and _shows_through(frame, working, layout),
             ),
         )

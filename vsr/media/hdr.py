@@ -1,0 +1,91 @@
+"""HDR10's static metadata: from the source's frames into the encoders' own options.
+
+Encoders do not take it from the frames that they are given, so it is handed to them in
+their own notation. SMPTE ST 2086 (mastering display) and CTA-861.3 (content light level).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.sidedata.sidedata import Type as SideDataType
+
+Point = tuple[Fraction, Fraction]  # CIE 1931 x, y
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mastering:
+    """The display on which the film was graded. Luminance in cd/m2."""
+
+    red: Point
+    green: Point
+    blue: Point
+    white: Point
+    low: Fraction
+    high: Fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hdr:
+    """What a frame says; either part may be missing."""
+
+    mastering: Mastering | None = None
+    light: tuple[int, int] | None = None  # brightest pixel, brightest frame's mean; cd/m2
+
+
+def hdr_of(frame: av.VideoFrame) -> Hdr | None:
+    """The static metadata of `frame`, or None if it has none."""
+    display = _side_data(frame, SideDataType.MASTERING_DISPLAY_METADATA)
+    level = _side_data(frame, SideDataType.CONTENT_LIGHT_LEVEL)
+    mastering = _mastering(display) if display is not None else None
+    light: tuple[int, int] | None = struct.unpack_from("=II", level) if level is not None else None
+    return Hdr(mastering=mastering, light=light) if mastering or light else None
+
+
+def _side_data(frame: av.VideoFrame, kind: SideDataType) -> bytes | None:
+    try:
+        return bytes(frame.side_data[kind])
+    except KeyError:
+        return None
+
+
+def _mastering(data: bytes) -> Mastering | None:
+    """From AVMasteringDisplayMetadata: ten rationals of two ints, then two flags."""
+    numbers = struct.unpack_from("=20i2i", data)
+    if not all(numbers[20:]) or not all(numbers[1:20:2]):
+        return None  # one half of it alone cannot be written
+    values = [Fraction(a, b) for a, b in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
+    red, green, blue, white = ((values[i], values[i + 1]) for i in (0, 2, 4, 6))
+    return Mastering(red=red, green=green, blue=blue, white=white, low=values[8], high=values[9])
+
+
+def encoder_parameters(hdr: Hdr, encoder: str) -> tuple[str, str] | None:
+    """(option, its value) that makes `encoder` write `hdr`; None if it cannot."""
+    m, parts = hdr.mastering, []
+    if encoder in ("libx264", "libx265"):
+        if m is not None:
+            points = _points(m, lambda v: str(round(v * 50000)))  # units of 0.00002
+            nits = f"L({round(m.high * 10000)},{round(m.low * 10000)})"  # of 0.0001
+            name = "mastering-display" if encoder == "libx264" else "master-display"
+            parts.append(f"{name}={points}{nits}")
+        if hdr.light is not None:
+            name = "cll" if encoder == "libx264" else "max-cll"
+            parts.append(f"{name}={hdr.light[0]},{hdr.light[1]}")
+        return ("x264-params" if encoder == "libx264" else "x265-params", ":".join(parts))
+    if encoder == "libsvtav1":
+        if m is not None:
+            points = _points(m, lambda v: f"{float(v):.5f}")
+            parts.append(f"mastering-display={points}L({float(m.high):.4f},{float(m.low):.4f})")
+        if hdr.light is not None:
+            parts.append(f"content-light={hdr.light[0]},{hdr.light[1]}")
+        return ("svtav1-params", ":".join(parts))
+    return None
+
+
+def _points(m: Mastering, number: Callable[[Fraction], str]) -> str:
+    named = (("G", m.green), ("B", m.blue), ("R", m.red), ("WP", m.white))
+    return "".join(f"{name}({number(x)},{number(y)})" for name, (x, y) in named)
