@@ -10,8 +10,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 
 Point = tuple[Fraction, Fraction]  # CIE 1931 x, y
@@ -48,7 +50,8 @@ def hdr_of(frame: av.VideoFrame) -> Hdr | None:
 
 def _side_data(frame: av.VideoFrame, kind: SideDataType) -> bytes | None:
     try:
-        return bytes(frame.side_data[kind])
+        # The stubs give it the type of another container.
+        return bytes(cast("SideDataContainer", frame.side_data)[kind])
     except KeyError:
         return None
 

@@ -16,6 +16,7 @@ from vsr.events import Note, Sink
 from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate
 from vsr.media.ffmpeg import file_argument, run
 from vsr.media.probe import SourceInfo, StreamInfo, reason
+from vsr.media.trust import input_options
 from vsr.timing import to_fraction
 
 
@@ -41,7 +42,9 @@ def mux(
     """
     carried = _carried(source, container, sink)
     pictures = ffmpeg.input(file_argument(picture.path))
-    others = ffmpeg.input(file_argument(source.path), **_shift(source.start))
+    others = ffmpeg.input(
+        file_argument(source.path), **input_options(source.path), **_shift(source.start)
+    )
     streams = [pictures["v:0"], *(others[str(stream.index)] for stream, _ in carried)]
     # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters are
     # wanted all the same. "?" lets a mapping find nothing.

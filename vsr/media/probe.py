@@ -18,6 +18,7 @@ from vsr.frame import Colour, Layout
 from vsr.media.hdr import Hdr, hdr_of
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.tags import describe, siting_of, tags_of
+from vsr.media.trust import PLAYLISTS, input_options
 from vsr.options import ColourOptions
 from vsr.timing import to_fraction
 
@@ -83,13 +84,18 @@ def open_source(path: Path) -> Iterator[InputContainer]:
     """The file as an open container. Raises InputError in one line, whatever is wrong."""
     # Absolute, so that no name can look like an option or a protocol.
     try:
-        container = av.open(str(path.absolute()), **_LENIENT)
+        container = av.open(str(path.absolute()), options=input_options(path), **_LENIENT)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a folder, not a video") from error
     except PermissionError as error:
         raise InputError(f"{path}: may not be read (no permission)") from error
+    except av.ArgumentError as error:
+        raise InputError(
+            f"{path}: not a media file, or a playlist that names others; "
+            f"a playlist is read when its name ends in {', '.join(sorted(PLAYLISTS))}"
+        ) from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{path}: not a media file that can be read ({reason(error)})") from error
     try:
