@@ -10,7 +10,8 @@ Nothing prints and nothing exits: progress and notes go to the `sink` that is
 handed in, and errors are those of `vsr.errors`.
 """
 
-from vsr.jobs.film import Plan, Result, plan, upscale
+from vsr.jobs.film import Result, upscale
+from vsr.jobs.plan import Plan, plan
 from vsr.media.probe import SourceInfo, probe
 from vsr.nets.catalogue import Model, catalogue
 from vsr.options import (

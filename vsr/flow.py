@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
@@ -99,8 +99,9 @@ class Scope:
                         channel.put(item)
                         del item  # else this frame outlives its time in the queue by one
                 finally:
-                    if isinstance(source, Generator):
-                        source.close()
+                    close = getattr(source, "close", None)
+                    if close is not None:
+                        close()
             except Cancelled:
                 pass  # the scope is being left; its own exception tells why
             except BaseException as error:  # it is raised again where it is consumed

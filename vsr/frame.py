@@ -84,7 +84,7 @@ class Layout:
         """`4:2:0 10 bit`, for people."""
         chroma = {(0, 0): "4:4:4", (1, 0): "4:2:2", (1, 1): "4:2:0", (0, 1): "4:4:0"}
         kind = {"rgb": "RGB", "gray": "grey"}.get(
-            self.family, chroma.get((self.sub_x, self.sub_y), "4:1:1")
+            self.family, chroma.get((self.sub_x, self.sub_y), "4:1:0" if self.sub_y else "4:1:1")
         )
         return f"{kind} {self.bits} bit" + (" with alpha" if self.alpha else "")
 

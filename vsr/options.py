@@ -18,10 +18,14 @@ from typing import Any, Literal, TypeVar
 from vsr.errors import UsageError
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
-Codec = Literal["h264", "h265", "av1", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc"]
+Codec = Literal[
+    "h264", "h265", "av1", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
+    "gif", "apng", "webp",
+]  # fmt: skip
 MatrixChoice = Literal["auto", "bt601", "bt709", "bt2020"]
 RangeChoice = Literal["auto", "limited", "full"]
 
+Activation = Literal["prelu", "relu", "leakyrelu"]
 Deinterlace = Literal["auto", "off", "bwdif", "ivtc"]
 
 PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
@@ -39,6 +43,7 @@ class ModelOptions:
 
     name: str = DEFAULT_MODEL  # a name or alias of the catalogue, or the path of a weight file
     denoise: float | None = None  # 0 keeps noise .. 1 removes it; realesr-general-x4v3 only
+    activation: Activation = "relu"  # of a compact network file without PReLU parameters
     folder: Path | None = None  # where downloads are kept; default: the user's cache
     mirror: str | None = None  # base URL in place of the official release addresses
     offline: bool = False  # never download
@@ -108,7 +113,7 @@ class SourceOptions:
 class EncodeOptions:
     """How the result is written."""
 
-    codec: Codec = "h264"
+    codec: Codec | None = None  # None: what is usual in the output's container
     crf: float | None = None  # the encoder's own scale; None: the codec's default here
     preset: str | None = None
     bits: int | None = None  # 8 or 10; None: as the source
@@ -154,11 +159,24 @@ def to_dict(options: object) -> dict[str, Any]:
 
 def from_dict(kind: type[O], data: Mapping[str, Any]) -> O:
     """The inverse of `to_dict`. Raises UsageError for a name or value that does not belong."""
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{kind.__name__}: {data!r} is no table of options")
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise UsageError(f"{kind.__name__}: no option is called {', '.join(unknown)}")
     return kind(**{name: _parse(hints[name], value, name) for name, value in data.items()})
+
+
+# What JSON may hold where an option of that type is wanted.
+_PLAIN: dict[Any, tuple[type, ...]] = {
+    int: (int,),
+    float: (int, float),
+    bool: (bool,),
+    str: (str,),
+    Path: (str, Path),
+    Fraction: (int, str, Fraction),
+}
 
 
 def _parse(hint: Any, value: Any, name: str) -> Any:
@@ -174,12 +192,17 @@ def _parse(hint: Any, value: Any, name: str) -> Any:
         if value not in arguments:
             raise UsageError(f"{name} {value!r}: must be one of {', '.join(arguments)}")
         return value
+    wrong = UsageError(f"{name} {value!r}: not a {getattr(hint, '__name__', 'list')}")
     if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise wrong
         inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(inner) != len(value):
+            raise wrong
         return tuple(_parse(h, v, name) for h, v in zip(inner, value, strict=True))
-    if hint is bool and not isinstance(value, bool):
-        raise UsageError(f"{name} {value!r}: must be true or false")
+    if not isinstance(value, _PLAIN[hint]) or (isinstance(value, bool) and hint is not bool):
+        raise wrong
     try:
         return hint(value)
-    except (TypeError, ValueError, ZeroDivisionError):
-        raise UsageError(f"{name} {value!r}: not a {hint.__name__}") from None
+    except (ArithmeticError, ValueError):
+        raise wrong from None

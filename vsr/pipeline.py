@@ -8,6 +8,7 @@ long the film.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,6 +36,7 @@ class Written:
     frames: int
     first: Fraction  # seconds
     last: Fraction  # seconds, the last frame's pts
+    last_duration: Fraction  # seconds
 
 
 def run(
@@ -45,6 +47,7 @@ def run(
     engine: Engine,
     picture: Picture,
     encoder: EncoderPlan,
+    muxer_options: Mapping[str, str],
     options: UpscaleOptions,
     sink: Sink,
 ) -> Written:
@@ -72,14 +75,20 @@ def run(
             time_base=video.time_base,
             sample_aspect_ratio=video.sample_aspect_ratio,
             rotation=video.rotation,
+            muxer_options=muxer_options,
         )
-        count, first, last = 0, None, 0
+        count, first, last, duration = 0, None, 0, 0
         with closing(written) as encoded:
             for frame in encoded:
                 count += 1
                 first = frame.pts if first is None else first
-                last = frame.pts
+                last, duration = frame.pts, frame.duration
                 sink(Progress(frames=count))
     if first is None:
         raise InputError(f"{source.path}: not one frame of its video can be decoded")
-    return Written(frames=count, first=first * video.time_base, last=last * video.time_base)
+    return Written(
+        frames=count,
+        first=first * video.time_base,
+        last=last * video.time_base,
+        last_duration=duration * video.time_base,
+    )

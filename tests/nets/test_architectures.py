@@ -8,7 +8,8 @@ import torch
 from vsr.nets.catalogue import Model, catalogue
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import Activation, SRVGGNetCompact
+from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.options import Activation
 
 # Published (and, for three of them, counted in the weight files).
 PARAMETERS = {

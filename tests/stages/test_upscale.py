@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -12,9 +13,10 @@ from torch import Tensor
 from tests.stages.test_tiles import engine_of
 from vsr.engine.base import is_out_of_memory
 from vsr.engine.eager import EagerEngine
-from vsr.errors import OutOfMemory
+from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Event, Note
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
+from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import DeviceOptions
 from vsr.stages.size import Target
@@ -44,8 +46,13 @@ class SmallDevice:
         self.largest = max(self.largest, pixels)
         return self._engine(x)
 
+    most_pixels = 2**31
+
     def bytes_for(self, pixels: int) -> int:
         return pixels
+
+    def widen(self) -> bool:
+        return False
 
 
 def _frames(count: int, width: int = 96, height: int = 64) -> Iterator[Frame]:
@@ -117,8 +124,70 @@ def test_frames_that_change_their_size_fill_the_same_picture() -> None:
 
 
 def test_memory_is_planned_before_it_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsr.stages.upscale.free_memory", lambda device: 6000)
+    around = Upscaler(engine_of(NETWORK), PICTURE, DeviceOptions(), sink=print)
+    frame = around._frame_bytes(96, 64)
+    monkeypatch.setattr(
+        "vsr.stages.upscale.free_memory", lambda device: round((frame + 6000) / 0.7) + 1
+    )
     engine = SmallDevice(engine_of(NETWORK), 6000, AssertionError("planned too large"))
     frames, events = _run(engine, DeviceOptions())
     assert len(frames) == 7
     assert any("tiles" in e.text for e in events if isinstance(e, Note))
+
+
+def test_a_retry_does_not_find_the_failed_try_still_in_memory() -> None:
+    held: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    class Failing(SmallDevice):
+        def __call__(self, x: Tensor) -> Tensor:
+            alive.append(sum(ref() is not None for ref in held))
+            ballast = torch.empty(1)
+            held.append(weakref.ref(ballast))
+            return super().__call__(x)
+
+    engine = Failing(engine_of(NETWORK), 3000, MemoryError())
+    _run(engine, DeviceOptions(batch=4, tile=0), count=4)
+    assert len(alive) > 8
+    assert max(alive) == 0
+
+
+def test_numbers_that_overflow_are_done_again_in_fp32(whole: list[Frame]) -> None:
+    class Overflowing(SmallDevice):
+        wide = False
+
+        def __call__(self, x: Tensor) -> Tensor:
+            out = super().__call__(x)
+            if not self.wide:
+                out[0, 0, 40, 40] = float("inf")
+            return out
+
+        def widen(self) -> bool:
+            was, self.wide = self.wide, True
+            return not was
+
+    frames, events = _run(Overflowing(engine_of(NETWORK), 10**9, MemoryError()), DeviceOptions())
+    assert [f.pts for f in frames] == [f.pts for f in whole]
+    for ours, want in zip(frames, whole, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours.planes, want.planes, strict=True))
+    assert [e.text for e in events if isinstance(e, Note)].count(
+        "16 bits overflow in this network: going on in fp32"
+    ) == 1
+
+
+def test_a_network_of_nonsense_ends_the_run() -> None:
+    network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    with pytest.raises(BrokenWeights):
+        _run(engine_of(network), DeviceOptions())
+
+
+def test_bf16_keeps_ten_bits() -> None:
+    """The last convolution stays in fp32, or bright values would come in steps of 1/256."""
+    network = RRDBNet(num_feat=8, num_block=1, num_grow_ch=4)
+    engine = EagerEngine(
+        network, device=torch.device("cpu"), dtype=torch.bfloat16, precision="bf16"
+    )
+    out = engine(torch.rand(1, 3, 16, 16).to(engine.dtype))
+    assert out.dtype == torch.float32

@@ -10,8 +10,8 @@ import click
 
 from vsr.cli.shared import options_from, pixel_options
 from vsr.frame import Range
-from vsr.jobs import film
 from vsr.jobs.estimate import Estimate, estimate
+from vsr.jobs.plan import Plan, default_scale, plan
 from vsr.media.probe import probe as media_probe
 from vsr.media.scan import Scan
 from vsr.media.tags import name_of
@@ -31,8 +31,7 @@ def probe(source: Path, output: Path | None, as_json: bool, **values: Any) -> No
     """
     options = options_from({**values, "overwrite": True})
     info = media_probe(source, options.colour)  # a bad source before a bad model
-    scale = film.default_scale(options)
-    job = film.plan(info, output, options, default_scale=scale)
+    job = plan(info, output, options, default_scale=default_scale(options))
     guess = estimate(job, options)
     if as_json:
         click.echo(json.dumps(_as_dict(job, guess), indent=2))
@@ -40,7 +39,7 @@ def probe(source: Path, output: Path | None, as_json: bool, **values: Any) -> No
         click.echo("\n".join(_lines(job, guess)))
 
 
-def _lines(job: film.Plan, guess: Estimate) -> list[str]:
+def _lines(job: Plan, guess: Estimate) -> list[str]:
     source, video = job.source, job.source.video
     lasts = f", {clock(source.duration)}" if source.duration is not None else ""
     lines = [f"{source.path}: {source.format}{lasts}, {_size(source.size)}"]
@@ -87,7 +86,7 @@ def _size(count: int) -> str:
     return f"{value:.3g} TB"
 
 
-def _as_dict(job: film.Plan, guess: Estimate) -> dict[str, Any]:
+def _as_dict(job: Plan, guess: Estimate) -> dict[str, Any]:
     source, video = job.source, job.source.video
     return {
         "path": str(source.path),

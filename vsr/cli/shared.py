@@ -147,7 +147,9 @@ def pixel_options(function: F) -> F:
             "--deinterlace", type=click.Choice(DEINTERLACERS), default="auto",
             help="auto looks at the pictures; ivtc restores telecined film.",
         ),
-        click.option("--codec", type=click.Choice(CODECS), default="h264"),
+        click.option(
+            "--codec", type=click.Choice(CODECS), help="[default: what is usual in the container]"
+        ),
         click.option(
             "--crf", type=float, help="Quality; lower is better.  [default: by codec, high]"
         ),

@@ -24,8 +24,15 @@ class Engine(Protocol):
 
     def __call__(self, x: Tensor) -> Tensor: ...
 
+    @property
+    def most_pixels(self) -> int:
+        """Source pixels, over the whole batch, that may be handed in at once."""
+
     def bytes_for(self, pixels: int) -> int:
         """Working memory, in bytes, for that many source pixels at once; an estimate."""
+
+    def widen(self) -> bool:
+        """Go over to fp32, because 16 bits overflowed; False if that is where it is."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -34,9 +41,14 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # The CPU allocator and cuDNN raise a plain RuntimeError.
     text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text
-        or "not enough memory" in text
-        or "out of memory" in text
-        or "CUDNN_STATUS_ALLOC_FAILED" in text
-    )
+    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "STATUS_ALLOC_FAILED",  # cuDNN and cuBLAS
+    "nable to find an engine to execute",  # cuDNN, when no workspace fits
+    "nable to find a valid cuDNN algorithm",
+)

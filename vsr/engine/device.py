@@ -77,6 +77,9 @@ def prepare_cpu(options: DeviceOptions) -> None:
         torch.set_num_threads(options.threads)
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        m_trim_threshold, m_mmap_max = -1, -4
+        m_trim_threshold, m_mmap_max, m_arena_max = -1, -4, -8
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+        # The network runs in a thread, and a thread's own arena gives large blocks to mmap
+        # whatever the other two say.
+        libc.mallopt(m_arena_max, 1)

@@ -20,21 +20,44 @@ class EagerEngine:
         self.multiple = network.unshuffle
         self.radius = network.receptive_radius
         self.device = device
+        self._network = network
+        self._set_precision(dtype, precision)
+
+    def _set_precision(self, dtype: torch.dtype, precision: str) -> None:
+        network = self._network
         self.precision = precision
         # On a CPU the compact network adds its bf16 body to the picture in fp32, for 4 dB.
-        keep = device.type == "cpu" and isinstance(network, SRVGGNetCompact)
+        keep = self.device.type == "cpu" and isinstance(network, SRVGGNetCompact)
         self.dtype = torch.float32 if keep else dtype
         self._bytes_per_pixel = _bytes_per_pixel(network, dtype)
-        self._network = network.to(device, dtype)
-        # torch's stubs do not know this form of `to`.
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Laid out on the host: on the device that would be work of another stream than ours.
+        # (torch's stubs do not know this form of `to`.)
+        network.cpu().to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if isinstance(network, RRDBNet) and dtype is torch.bfloat16:
+            # bf16 has 1/256 between neighbours near white: too coarse for the result itself.
+            network.conv_last.float()
+        network.to(self.device)
 
     def __call__(self, x: Tensor) -> Tensor:
-        out: Tensor = self._network(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last)
+        # TF32, cuDNN's default for fp32, is not what somebody who asks for fp32 means.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            out: Tensor = self._network(x)
         return out
+
+    @property
+    def most_pixels(self) -> int:
+        # Convolutions index with 32 bits.
+        return (2**31 - 1) // _widest(self._network)
 
     def bytes_for(self, pixels: int) -> int:
         return pixels * self._bytes_per_pixel
+
+    def widen(self) -> bool:
+        if self.precision == "fp32":
+            return False
+        self._set_precision(torch.float32, "fp32")
+        return True
 
 
 class PassEngine:
@@ -45,6 +68,7 @@ class PassEngine:
     radius = 0
     dtype = torch.float32
     precision = "fp32"
+    most_pixels = 2**31 - 1
 
     def __init__(self, *, device: torch.device) -> None:
         self.device = device
@@ -53,16 +77,22 @@ class PassEngine:
         return x
 
     def bytes_for(self, pixels: int) -> int:
-        return pixels * 3 * 4
+        return 0 * pixels
+
+    def widen(self) -> bool:
+        return False
+
+
+def _widest(network: Network) -> int:
+    """Numbers per source pixel in the widest feature map: RRDBNet's tail is at full size."""
+    side = 4 // network.unshuffle if isinstance(network, RRDBNet) else 1
+    return network.num_feat * side**2
 
 
 def _bytes_per_pixel(network: Network, dtype: torch.dtype) -> int:
     """Working memory per source pixel: the widest moment of the forward pass, plus its output.
 
-    Three copies of the widest feature map (a convolution's input and output, and one
-    while the activation runs), at the source's size in the compact network and at four
-    times the inner size in RRDBNet's tail; and the float32 pictures around the network.
+    Three copies of the widest feature map: a convolution's input and output, and one while
+    the activation runs.
     """
-    around = 4 * 3 * torch.float32.itemsize * network.scale**2
-    side = 4 // network.unshuffle if isinstance(network, RRDBNet) else 1
-    return around + 3 * network.num_feat * side**2 * dtype.itemsize
+    return 3 * (_widest(network) + network.scale**2) * dtype.itemsize

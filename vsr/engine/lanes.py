@@ -71,6 +71,6 @@ class Lanes:
                 host.copy_(tensor, non_blocking=True)
                 tensor.record_stream(self._download)
                 here.append(host)
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record(self._download)
         return tuple(here), done

@@ -9,7 +9,7 @@ import torch
 
 from vsr.engine.base import Engine
 from vsr.engine.build import build_engine
-from vsr.jobs.film import Plan
+from vsr.jobs.plan import Plan
 from vsr.nets.catalogue import find
 from vsr.nets.store import load, whereabouts
 from vsr.options import UpscaleOptions
@@ -27,6 +27,9 @@ _BITS_PER_PIXEL = {
     "av1_nvenc": 0.04,
     "ffv1": 4.0,
     "prores": 4.5,
+    "gif": 5.0,
+    "apng": 10.0,
+    "webp": 1.0,
 }
 _CRF_HALVING = 6.0
 
@@ -72,8 +75,7 @@ def _per_pixel(engine: Engine) -> float:
 
 
 def _bytes(plan: Plan, options: UpscaleOptions, frames: int) -> int:
-    codec = options.encode.codec
-    bits = _BITS_PER_PIXEL[codec]
+    bits = _BITS_PER_PIXEL[plan.codec]
     default = plan.encoder.encoder.crf
     if options.encode.crf is not None and default is not None:
         bits *= 2 ** ((default - options.encode.crf) / _CRF_HALVING)

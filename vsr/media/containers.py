@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsr.errors import UsageError
+from vsr.options import Codec
 
 _TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
 _LOSSLESS = frozenset({"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape"})
@@ -17,10 +18,11 @@ class Container:
     """By ffmpeg's names. `None` in a set of codecs: any."""
 
     muxer: str
+    usual: Codec  # when nobody asks for another
     video: frozenset[str] | None
     audio: frozenset[str] | None
-    lossless_audio: str  # what lossless audio becomes that cannot be copied
-    lossy_audio: str
+    lossless_audio: str = ""  # what lossless audio becomes that cannot be copied
+    lossy_audio: str = ""
     subtitles: frozenset[str] = frozenset()
     text: str | None = None  # what a text subtitle becomes that cannot be copied
     covers: bool = False
@@ -34,6 +36,7 @@ _MP4_AUDIO = frozenset(
 )
 _MP4 = Container(
     muxer="mp4",
+    usual="h264",
     video=frozenset({"h264", "hevc", "av1", "vp9", "ffv1"}),
     audio=_MP4_AUDIO,
     lossless_audio="alac",
@@ -45,6 +48,7 @@ _MP4 = Container(
 )
 _MKV = Container(
     muxer="matroska",
+    usual="h264",
     video=None,
     audio=None,
     lossless_audio="flac",
@@ -57,12 +61,23 @@ _MKV = Container(
     attachments=True,
 )
 
+_NO_AUDIO: frozenset[str] = frozenset()
+
+
+def _animation(kind: Codec) -> Container:
+    return Container(muxer=kind, usual=kind, video=frozenset({kind}), audio=_NO_AUDIO)
+
+
 CONTAINERS: Mapping[str, Container] = {
+    ".gif": _animation("gif"),
+    ".apng": _animation("apng"),
+    ".webp": _animation("webp"),
     ".mkv": _MKV,
     ".mp4": _MP4,
     ".m4v": _MP4,
     ".mov": Container(
         muxer="mov",
+        usual="h264",
         video=frozenset({"h264", "hevc", "prores"}),
         audio=frozenset({"aac", "mp3", "ac3", "eac3", "alac"}),
         lossless_audio="alac",
@@ -73,6 +88,7 @@ CONTAINERS: Mapping[str, Container] = {
     ),
     ".webm": Container(
         muxer="webm",
+        usual="av1",
         video=frozenset({"av1", "vp9", "vp8"}),
         audio=frozenset({"opus", "vorbis"}),
         lossless_audio="libopus",
@@ -82,6 +98,7 @@ CONTAINERS: Mapping[str, Container] = {
     ),
     ".ts": Container(
         muxer="mpegts",
+        usual="h264",
         video=frozenset({"h264", "hevc"}),
         audio=frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}),
         lossless_audio="aac",
@@ -114,6 +131,8 @@ def audio_fate(container: Container, codec: str) -> Fate:
         return Fate(codec="copy")
     if container.muxer == "mov" and codec.startswith("pcm_"):
         return Fate(codec="copy")
+    if not container.audio:
+        return Fate(codec=None, note=f"sound does not fit {container.muxer}: left out")
     lossless = codec.startswith("pcm_") or codec in _LOSSLESS
     new = container.lossless_audio if lossless else container.lossy_audio
     how = " (lossless)" if lossless and new in ("flac", "alac") else ""

@@ -29,6 +29,8 @@ class Encoder:
     formats: tuple[str, ...] = ()  # pixel formats, the plainest first
     container: str = "mp4"  # that keeps its exact timestamps
     hardware: bool = False
+    palette: bool = False  # the pictures are reduced to 256 colours first
+    full_range: bool = True  # whether it can tell a player
     sitings: frozenset[Siting] = frozenset(Siting)  # of chroma, that its bitstream can tell
 
 
@@ -63,7 +65,7 @@ ENCODERS: Mapping[Codec, Encoder] = {
         options={"level": "3", "slicecrc": "1", "g": "1"},
         formats=(
             *_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le", "yuv420p16le", "yuv422p16le",
-            "yuv444p16le", "gray", "gray10le", "gray16le", "gbrp10le", "gbrp16le",
+            "yuv444p16le", "gray", "gray10le", "gray16le", "bgr0", "bgra", "gbrp10le", "gbrp16le", "gbrap10le",
             "yuva420p", "yuva422p", "yuva444p", "yuva420p10le", "yuva444p10le",
         ),
     ),
@@ -71,7 +73,19 @@ ENCODERS: Mapping[Codec, Encoder] = {
         name="prores_ks", codec="prores", quality=None, preset="hq",
         presets=("proxy", "lt", "standard", "hq", "4444", "4444xq"),
         options={"vendor": "apl0"}, container="mov", sitings=_LEFT,
+        full_range=False,
         formats=("yuv422p10le", "yuv444p10le", "yuva444p10le"),
+    ),
+    "gif": Encoder(
+        name="gif", codec="gif", quality=None, formats=("rgba",), container="gif", palette=True,
+    ),
+    "apng": Encoder(
+        name="apng", codec="apng", quality=None, container="apng", options={"pred": "paeth"},
+        formats=("rgb24", "rgba", "rgb48be", "rgba64be"),
+    ),
+    "webp": Encoder(
+        name="libwebp_anim", codec="webp", quality=None, options={"quality": "92"},
+        formats=("bgra",), container="webp",
     ),
     "h264_nvenc": Encoder(
         name="h264_nvenc", codec="h264", quality="cq", crf=19, preset="p5", presets=_NVENC,
@@ -106,25 +120,26 @@ def plan_encoder(options: EncodeOptions, source: Layout, *, hdr: Hdr | None = No
     Raises UsageError for a quality, preset or option that the encoder does not
     have, and for a depth that it cannot write.
     """
-    encoder = ENCODERS[options.codec]
+    codec = options.codec or "h264"
+    encoder = ENCODERS[codec]
     if encoder.name not in av.codecs_available:
-        raise UsageError(f"--codec {options.codec}: this build of PyAV has no {encoder.name}")
+        raise UsageError(f"--codec {codec}: this build of PyAV has no {encoder.name}")
     pix_fmt = _choose_format(encoder, options, source)
     layout = layout_of(pix_fmt)
     assert layout is not None
     settings = dict(encoder.options)
-    words: list[str] = [options.codec]
+    words: list[str] = [codec]
     crf = options.crf if options.crf is not None else encoder.crf
     if options.crf is not None and encoder.quality is None:
-        raise UsageError(f"--crf: {options.codec} has no such scale")
+        raise UsageError(f"--crf: {codec} has no such scale")
     if encoder.quality is not None and crf is not None:
-        _check_quality(encoder, crf, options.codec)
+        _check_quality(encoder, crf, codec)
         settings[encoder.quality] = f"{crf:g}"
         words.append(f"{encoder.quality} {crf:g}")
     preset = options.preset if options.preset is not None else encoder.preset
     if options.preset is not None and options.preset not in encoder.presets:
         listed = ", ".join(encoder.presets) or "none"
-        raise UsageError(f"--preset {options.preset}: {options.codec} has {listed}")
+        raise UsageError(f"--preset {options.preset}: {codec} has {listed}")
     if preset is not None:
         if encoder.codec == "prores":
             if options.preset is None and (layout.sub_x == 0 or layout.alpha):
@@ -154,18 +169,20 @@ def plan_encoder(options: EncodeOptions, source: Layout, *, hdr: Hdr | None = No
 def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> str:
     """The format that loses least of the source: chroma, then depth, then alpha; no more."""
     want_bits = options.bits or min(source.bits, 16)
-    family = "yuv" if source.family == "rgb" and encoder.codec != "ffv1" else source.family
+    keeps_rgb = any(name.startswith(("gbr", "rgb", "bgr")) for name in encoder.formats)
+    family = "yuv" if source.family == "rgb" and not keeps_rgb else source.family
     sub = (source.sub_x, source.sub_y)
-    if source.family != "yuv" and encoder.codec not in ("ffv1", "prores"):
+    if source.family != "yuv" and not keeps_rgb and encoder.codec != "prores":
         sub = (1, 1)  # pictures, GIFs and grey film become the video that every player shows
 
-    def cost(name: str) -> tuple[bool, bool, int, int, int]:
+    def cost(name: str) -> tuple[bool, bool, bool, int, int, int]:
         layout = layout_of(name)
         assert layout is not None
         lost_chroma = max(layout.sub_x - sub[0], 0) + max(layout.sub_y - sub[1], 0)
         extra = max(sub[0] - layout.sub_x, 0) + max(sub[1] - layout.sub_y, 0)
         return (
             layout.family != family,
+            source.alpha and not layout.alpha,
             layout.bits < want_bits,
             lost_chroma,
             abs(layout.bits - want_bits) + 4 * extra,

@@ -46,14 +46,20 @@ def mux(
         file_argument(source.path), **input_options(source.path), **_shift(source.start)
     )
     streams = [pictures["v:0"], *(others[str(stream.index)] for stream, _ in carried)]
-    # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters are
-    # wanted all the same. "?" lets a mapping find nothing.
-    nothing = others[f"{len(source.streams)}?"]
+    if source.format != "webp":  # which ffmpeg cannot open, and which holds nothing else
+        # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters
+        # are wanted all the same. "?" lets a mapping find nothing.
+        streams.append(others[f"{len(source.streams)}?"])
     options = _options(picture, source, container, carried)
-    graph = ffmpeg.output(*streams, nothing, file_argument(target), **options)
+    graph = ffmpeg.output(*streams, file_argument(target), **options)
     # Timestamps are ours to keep: no shifting of either input to zero.
     run(graph.global_args("-copyts", "-y"))
-    verify(target, picture, streams=len(streams))
+    verify(target, picture, streams=1 + len(carried))
+
+
+def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
+    """Say which streams a container of pictures alone leaves out."""
+    _carried(source, container, sink)
 
 
 def _shift(start: Fraction) -> dict[str, str]:
@@ -99,15 +105,17 @@ def _options(
     carried: list[tuple[StreamInfo, Fate]],
 ) -> dict[str, Any]:
     options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
-    # Naming one stream's tags ends ffmpeg's own copying of all others', so all are named.
-    options["map_metadata:s:0"] = f"1:s:{source.video.index}"
+    if source.format != "webp":
+        # Naming one stream's tags ends ffmpeg's copying of all others', so all are named.
+        options["map_metadata:s:0"] = f"1:s:{source.video.index}"
     for n, (stream, fate) in enumerate(carried, start=1):
         options[f"map_metadata:s:{n}"] = f"1:s:{stream.index}"
         options[f"codec:{n}"] = fate.codec
         if fate.codec in ("aac", "libopus"):
             options[f"b:{n}"] = "320k" if fate.codec == "aac" else "192k"
-    options["map_metadata"] = "1"
-    options["map_chapters"] = "1"
+    if source.format != "webp":
+        options["map_metadata"] = "1"
+        options["map_chapters"] = "1"
     options["max_interleave_delta"] = "0"  # late streams are not pushed forward
     if container.muxer in ("mp4", "mov") and picture.codec == "hevc":
         options["tag:0"] = "hvc1"  # the name that Apple's players know

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from vsr.errors import InputError
 from vsr.frame import Colour, Layout
+from vsr.media.animation import MILLISECOND, is_webp, webp_pictures
 from vsr.media.hdr import Hdr, hdr_of
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.tags import describe, siting_of, tags_of
@@ -138,22 +139,12 @@ def _kind(stream: av.stream.Stream) -> Kind:
 
 def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
     """Read the headers and one frame of `path`. Raises InputError."""
+    options = colour or ColourOptions()
+    if is_webp(path):
+        return _probe_webp(path, options)
     with open_source(path) as container:
         stream = main_video(container, path)
-        siting = siting_of(container, stream.index)
         frame = _first_frame(container, stream, path)
-        try:
-            working, layout = working_format(frame.format.name)
-        except ValueError as error:
-            raise InputError(f"{path}: pixel format {frame.format.name} cannot be read") from error
-        look, guesses = describe(
-            tags_of(frame, siting),
-            layout,
-            width=frame.width,
-            height=frame.height,
-            pix_fmt=frame.format.name,
-            options=colour or ColourOptions(),
-        )
         rate = to_fraction(stream.average_rate) or to_fraction(stream.guessed_rate)
         time_base = to_fraction(stream.time_base) or Fraction(1, 1000)
         duration = _duration(container, stream, time_base)
@@ -161,6 +152,7 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
         names = set(container.format.name.split(","))
         if names & _ANY_START and container.start_time is not None:
             start = Fraction(container.start_time, 1_000_000)
+        estimated = round(duration * rate) if duration is not None and rate else None
         return SourceInfo(
             path=path,
             format=container.format.name,
@@ -169,28 +161,101 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
             start=start,
             streams=tuple(_stream_info(s) for s in container.streams),
             chapters=len(container.chapters()),
-            video=VideoInfo(
+            video=_video_info(
+                path,
+                frame,
+                options,
                 index=stream.index,
                 codec=stream.codec_context.codec.canonical_name,
-                width=frame.width,
-                height=frame.height,
-                pix_fmt=frame.format.name,
-                layout=layout,
-                colour=look,
-                siting=siting,
-                guesses=guesses,
+                siting=siting_of(container, stream.index),
                 sample_aspect_ratio=to_fraction(stream.sample_aspect_ratio)
                 or to_fraction(stream.codec_context.sample_aspect_ratio),
                 rate=rate,
                 time_base=time_base,
-                frames=stream.frames
-                or (round(duration * rate) if duration is not None and rate else None),
-                rotation=frame.rotation,
-                interlaced=frame.interlaced_frame,
-                hdr=hdr_of(frame),
-                transparent=layout.alpha and _shows_through(frame, working, layout),
+                frames=stream.frames or estimated,
             ),
         )
+
+
+def _probe_webp(path: Path, options: ColourOptions) -> SourceInfo:
+    try:
+        count, duration, first = 0, 0, None
+        for picture in webp_pictures(path):
+            count, duration = count + 1, duration + (picture.duration or 0)
+            first = first or picture
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path}: not a WebP that can be read ({reason(error)})") from error
+    assert first is not None
+    video = _video_info(
+        path,
+        first,
+        options,
+        index=0,
+        codec="webp",
+        siting=None,
+        sample_aspect_ratio=None,
+        rate=Fraction(1000 * count, duration) if duration else None,
+        time_base=MILLISECOND,
+        frames=count,
+    )
+    stream = StreamInfo(index=0, kind="video", codec="webp", language=None, title=None)
+    return SourceInfo(
+        path=path,
+        format="webp",
+        size=path.stat().st_size,
+        duration=duration / 1000,
+        start=Fraction(0),
+        streams=(stream,),
+        chapters=0,
+        video=video,
+    )
+
+
+def _video_info(
+    path: Path,
+    frame: av.VideoFrame,
+    options: ColourOptions,
+    *,
+    index: int,
+    codec: str,
+    siting: str | None,
+    sample_aspect_ratio: Fraction | None,
+    rate: Fraction | None,
+    time_base: Fraction,
+    frames: int | None,
+) -> VideoInfo:
+    """What the first frame shows, beside what the container says."""
+    try:
+        working, layout = working_format(frame.format.name)
+    except ValueError as error:
+        raise InputError(f"{path}: pixel format {frame.format.name} cannot be read") from error
+    look, guesses = describe(
+        tags_of(frame, siting),
+        layout,
+        width=frame.width,
+        height=frame.height,
+        pix_fmt=frame.format.name,
+        options=options,
+    )
+    return VideoInfo(
+        index=index,
+        codec=codec,
+        width=frame.width,
+        height=frame.height,
+        pix_fmt=frame.format.name,
+        layout=layout,
+        colour=look,
+        siting=siting,
+        guesses=guesses,
+        sample_aspect_ratio=sample_aspect_ratio,
+        rate=rate,
+        time_base=time_base,
+        frames=frames,
+        rotation=frame.rotation,
+        interlaced=frame.interlaced_frame,
+        hdr=hdr_of(frame),
+        transparent=layout.alpha and _shows_through(frame, working, layout),
+    )
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:

@@ -11,6 +11,7 @@ from av.filter import Graph
 from vsr.errors import InputError
 from vsr.events import Note, Sink
 from vsr.frame import Frame
+from vsr.media.animation import webp_pictures
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.probe import SourceInfo, open_source, reason
 from vsr.media.scan import pulled
@@ -33,22 +34,17 @@ def read_frames(
     video = source.video
     offset = round(source.start / video.time_base)
     last_pts, last_duration = -(1 << 62), 0
-    with open_source(source.path) as container:
-        stream = container.streams[video.index]
-        assert isinstance(stream, av.VideoStream)
-        stream.thread_type = "AUTO"
-        pictures = _decode(container, stream, source, sink)
-        for picture in _filtered(pictures, filters):
-            pts = picture.pts if picture.pts is not None else picture.dts
-            if pts is None:
-                pts = last_pts + max(last_duration, 1) if last_duration else offset
-            base = to_fraction(picture.time_base) or video.time_base
-            pts = rescale(pts, base, video.time_base) - offset
-            if pts <= last_pts:
-                sink(Note(text=f"{source.path.name}: timestamps run backwards; put right"))
-                pts = last_pts + 1
-            last_pts, last_duration = pts, _duration(picture, base, video.time_base, video.rate)
-            yield _frame(picture, source, colour, pts, last_duration)
+    for picture in _filtered(_pictures(source, sink), filters):
+        pts = picture.pts if picture.pts is not None else picture.dts
+        if pts is None:
+            pts = last_pts + max(last_duration, 1) if last_duration else offset
+        base = to_fraction(picture.time_base) or video.time_base
+        pts = rescale(pts, base, video.time_base) - offset
+        if pts <= last_pts:
+            sink(Note(text=f"{source.path.name}: timestamps run backwards; put right"))
+            pts = last_pts + 1
+        last_pts, last_duration = pts, _duration(picture, base, video.time_base, video.rate)
+        yield _frame(picture, source, colour, pts, last_duration)
 
 
 def _duration(
@@ -57,6 +53,17 @@ def _duration(
     if picture.duration:
         return rescale(picture.duration, base, time_base)
     return rescale(1, 1 / rate, time_base) if rate else 0
+
+
+def _pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
+    if source.format == "webp":
+        yield from webp_pictures(source.path)
+        return
+    with open_source(source.path) as container:
+        stream = container.streams[source.video.index]
+        assert isinstance(stream, av.VideoStream)
+        stream.thread_type = "AUTO"
+        yield from _decode(container, stream, source, sink)
 
 
 def _decode(

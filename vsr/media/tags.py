@@ -16,17 +16,17 @@ from vsr.options import ColourOptions
 
 _CHOSEN = {"bt601": Matrix.SMPTE170M, "bt709": Matrix.BT709, "bt2020": Matrix.BT2020_NCL}
 _UNKNOWN = 2  # H.273's number for "unspecified" primaries and transfer
-_PRIMARIES = {"bt709": 1, "bt601-625": 5, "bt601-525": 6, "bt2020": 9}
-_SRGB_TRANSFER = 13
-
-_SITINGS = {
-    "left": Siting.LEFT,
-    "center": Siting.CENTER,
-    "topleft": Siting.TOPLEFT,
-    "top": Siting.TOP,
-    "bottomleft": Siting.BOTTOMLEFT,
-    "bottom": Siting.BOTTOM,
+# The (primaries, transfer) that go with a matrix where nothing else is said.
+_USUAL = {
+    Matrix.BT709: (1, 1),
+    Matrix.BT470BG: (5, 6),
+    Matrix.SMPTE170M: (6, 6),
+    Matrix.SMPTE240M: (7, 7),
+    Matrix.BT2020_NCL: (9, 14),
 }
+_SRGB = (1, 13)
+
+_SITINGS = {siting.name.lower(): siting for siting in Siting}  # by ffmpeg's names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +57,14 @@ def describe(
 
     Untagged pictures are read as players read them (mpv's rule): BT.709 from 1280
     columns or above 576 lines on, BT.601 below; limited range; chroma to the left.
-    Once guessed, the primaries of that system are written too, because a player
-    would otherwise guess anew from the larger size and shift the colours.
+    Primaries and transfer that are not tagged are written as those of that system: a
+    player would otherwise guess anew from the larger size and shift the colours, and MP4
+    can only tell all three or none.
     """
     guesses: list[str] = []
     if layout.family == "rgb":
-        primaries = tags.primaries if tags.primaries != _UNKNOWN else _PRIMARIES["bt709"]
-        transfer = tags.transfer if tags.transfer != _UNKNOWN else _SRGB_TRANSFER
+        primaries = _SRGB[0] if tags.primaries == _UNKNOWN else tags.primaries
+        transfer = _SRGB[1] if tags.transfer == _UNKNOWN else tags.transfer
         # GBR video may be tagged limited, but hardly any player or encoder knows that.
         return (
             Colour(matrix=Matrix.RGB, range=Range.FULL, primaries=primaries, transfer=transfer),
@@ -88,14 +89,9 @@ def describe(
     else:
         full = pix_fmt.startswith("yuvj") or layout.family == "gray"
         range_ = Range.FULL if full else Range.LIMITED
-    primaries, transfer = tags.primaries, tags.transfer
-    if primaries == _UNKNOWN and options.matrix == "auto":
-        primaries = {
-            Matrix.BT709: _PRIMARIES["bt709"],
-            Matrix.BT470BG: _PRIMARIES["bt601-625"],
-            Matrix.SMPTE170M: _PRIMARIES["bt601-525"],
-            Matrix.BT2020_NCL: _PRIMARIES["bt2020"],
-        }.get(matrix, _UNKNOWN)
+    usual = _USUAL.get(matrix, (_UNKNOWN, _UNKNOWN))
+    primaries = usual[0] if tags.primaries == _UNKNOWN else tags.primaries
+    transfer = usual[1] if tags.transfer == _UNKNOWN else tags.transfer
     siting = _SITINGS.get(tags.siting or "")
     if siting is None:
         # JPEG and MPEG-1, the full-range formats, centre their chroma; BT.2020 does not.
@@ -111,16 +107,22 @@ _KNOWN = {m.value for m in Matrix} - {Matrix.RGB, Matrix.UNKNOWN}
 
 
 def for_output(
-    source: Colour, source_layout: Layout, layout: Layout, sitings: Collection[Siting]
+    source: Colour,
+    source_layout: Layout,
+    layout: Layout,
+    *,
+    sitings: Collection[Siting],
+    full_range: bool,
 ) -> Colour:
     """The colour that the output is written in: the source's, as far as it can be said.
 
-    RGB becomes BT.709 limited range. Chroma moves to the left where the codec could not
-    tell a player that it sits elsewhere.
+    RGB becomes BT.709 limited range. Chroma moves to the left, and full range becomes
+    limited, where the codec could not tell a player otherwise.
     """
     if (source_layout.family == "rgb") == (layout.family == "rgb"):
         siting = source.siting if source.siting in sitings else Siting.LEFT
-        return dataclasses.replace(source, siting=siting)
+        range_ = source.range if full_range or layout.family == "rgb" else Range.LIMITED
+        return dataclasses.replace(source, siting=siting, range=range_)
     matrix, range_ = (Matrix.RGB, Range.FULL)
     if layout.family != "rgb":
         matrix, range_ = (Matrix.BT709, Range.LIMITED)

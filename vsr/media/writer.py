@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -12,19 +12,11 @@ import av
 from av.codec.context import Flags
 
 from vsr.errors import OutputError, UsageError, VsrError
-from vsr.frame import Colour, Frame, Siting
+from vsr.frame import Colour, Frame
 from vsr.media.encoders import EncoderPlan
 from vsr.media.layouts import fill, pix_fmt_of
+from vsr.media.palette import Palette
 from vsr.media.probe import reason
-
-_SITINGS = {
-    Siting.LEFT: "left",
-    Siting.CENTER: "center",
-    Siting.TOPLEFT: "topleft",
-    Siting.TOP: "top",
-    Siting.BOTTOMLEFT: "bottomleft",
-    Siting.BOTTOM: "bottom",
-}
 
 
 def write_frames(
@@ -39,6 +31,7 @@ def write_frames(
     time_base: Fraction,
     sample_aspect_ratio: Fraction | None,
     rotation: int,
+    muxer_options: Mapping[str, str],
 ) -> Generator[Frame, None, None]:
     """Write `frames` to `path`; yields each one as it goes to the encoder.
 
@@ -47,7 +40,9 @@ def write_frames(
     its hardware is not there).
     """
     try:
-        container = av.open(str(path.absolute()), "w", format=plan.encoder.container)
+        container = av.open(
+            str(path.absolute()), "w", format=plan.encoder.container, options=dict(muxer_options)
+        )
     except (av.FFmpegError, OSError) as error:
         raise OutputError(f"{path.parent}: cannot be written to ({reason(error)})") from error
     try:
@@ -61,9 +56,14 @@ def write_frames(
             rotation=rotation,
         )
         _open(stream, plan, width, height)  # before any frame is worked on
+        reduce = Palette() if plan.encoder.palette else None
         for frame in frames:
-            container.mux(stream.encode(_picture(frame, plan, colour)))
+            picture = _picture(frame, plan, colour)
+            for ready in reduce(picture) if reduce else (picture,):
+                container.mux(stream.encode(ready))
             yield frame
+        for ready in reduce(None) if reduce else ():
+            container.mux(stream.encode(ready))
         container.mux(stream.encode(None))
         container.close()
     except VsrError:
@@ -90,14 +90,14 @@ def _stream(
     os.environ.setdefault("SVT_LOG", "1")
     settings = dict(plan.settings)
     if plan.layout.family == "yuv" and (plan.layout.sub_x or plan.layout.sub_y):
-        settings["chroma_sample_location"] = _SITINGS[colour.siting]
+        settings["chroma_sample_location"] = colour.siting.name.lower()  # ffmpeg's names
     stream = container.add_stream(plan.encoder.name, rate=rate or 25, options=settings)
     assert isinstance(stream, av.VideoStream)
     context = stream.codec_context
     # Both, or the encoder counts frames at the nominal rate and VFR is lost.
     stream.time_base = context.time_base = time_base
     context.flags |= Flags.frame_duration  # else the last frame's duration is lost
-    context.pix_fmt = plan.pix_fmt
+    context.pix_fmt = "pal8" if plan.encoder.palette else plan.pix_fmt
     context.colorspace = int(colour.matrix)
     context.color_range = int(colour.range)
     context.color_primaries = colour.primaries

@@ -11,7 +11,8 @@ from torch import Tensor
 from vsr.errors import BrokenWeights
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import Activation, SRVGGNetCompact
+from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.options import Activation
 
 State = dict[str, Tensor]
 
@@ -71,18 +72,20 @@ def _renamed(name: str, rules: tuple[tuple[re.Pattern[str], str], ...]) -> str:
 
 def _count(state: State, pattern: str) -> int:
     found = [int(m[1]) for name in state if (m := re.match(pattern, name))]
-    return max(found) + 1 if found else 0
+    count = max(found) + 1 if found else 0
+    if count > len(state):
+        raise BrokenWeights("layers that are counted but not there")
+    return count
 
 
 def _detect_rrdbnet(state: State) -> RRDBNet:
     num_feat, channels = state["conv_first.weight"].shape[:2]
-    num_out = state["conv_last.weight"].shape[0]
-    unshuffle = math.isqrt(channels // num_out)
-    if unshuffle not in (1, 2, 4) or num_out * unshuffle**2 != channels:
+    unshuffle = math.isqrt(channels // 3)
+    if state["conv_last.weight"].shape[0] != 3:
+        raise BrokenWeights("an RRDBNet whose result is not RGB")
+    if unshuffle not in (1, 2, 4) or 3 * unshuffle**2 != channels:
         raise BrokenWeights(f"RRDBNet with {channels} input channels: only 3, 12 and 48 are known")
     return RRDBNet(
-        num_in_ch=num_out,
-        num_out_ch=num_out,
         scale=4 // unshuffle,
         num_feat=num_feat,
         num_block=_count(state, r"body\.(\d+)\."),
@@ -93,11 +96,11 @@ def _detect_rrdbnet(state: State) -> RRDBNet:
 def _detect_srvgg(state: State, activation: Activation) -> SRVGGNetCompact:
     num_feat, num_in = state["body.0.weight"].shape[:2]
     last = _count(state, r"body\.(\d+)\.") - 1
-    upscale = math.isqrt(state[f"body.{last}.weight"].shape[0] // num_in)
+    upscale = math.isqrt(state[f"body.{last}.weight"].shape[0] // 3)
+    if num_in != 3:
+        raise BrokenWeights(f"a compact network of {num_in} channels instead of RGB")
     prelu = "body.1.weight" in state  # ReLU and LeakyReLU have no parameters to tell them by
     return SRVGGNetCompact(
-        num_in_ch=num_in,
-        num_out_ch=num_in,
         num_feat=num_feat,
         num_conv=(last - 2) // 2,
         upscale=upscale,
@@ -125,7 +128,7 @@ def from_state(loaded: object, *, activation: Activation = "relu") -> Network:
         else:
             raise BrokenWeights("neither an RRDBNet nor an SRVGGNetCompact")
         network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
-    except (KeyError, ValueError, RuntimeError, IndexError) as error:
+    except (KeyError, ValueError, RuntimeError, IndexError, ArithmeticError) as error:
         if isinstance(error, BrokenWeights):
             raise
         detail = " ".join(str(error).split())[:160]

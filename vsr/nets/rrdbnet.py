@@ -102,5 +102,7 @@ class RRDBNet(Network):
         feat = first + self.conv_body(self.body(first))
         feat = _lrelu(self.conv_up1(F.interpolate(feat, scale_factor=2, mode="nearest")))
         feat = _lrelu(self.conv_up2(F.interpolate(feat, scale_factor=2, mode="nearest")))
-        out: Tensor = self.conv_last(_lrelu(self.conv_hr(feat)))
+        # An engine may keep the last convolution at a higher precision than the rest.
+        feat = _lrelu(self.conv_hr(feat)).to(self.conv_last.weight.dtype)
+        out: Tensor = self.conv_last(feat)
         return out

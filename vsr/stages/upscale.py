@@ -16,11 +16,12 @@ from torch import Tensor
 from vsr.engine.base import Engine, is_out_of_memory
 from vsr.engine.device import free_memory
 from vsr.engine.lanes import Lanes
-from vsr.errors import OutOfMemory
+from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
 from vsr.options import DeviceOptions
 from vsr.stages.anchor import anchor
+from vsr.stages.bleed import bleed
 from vsr.stages.colour import alpha_from_float, alpha_to_float, from_rgb, to_rgb
 from vsr.stages.resize import resize
 from vsr.stages.size import Target
@@ -49,7 +50,16 @@ class _Flight:
 
     frames: list[Frame]
     planes: tuple[Tensor, ...]  # each (N, h, w), on the host once `done` has happened
+    finite: Tensor  # () bool, likewise
     done: torch.cuda.Event | None
+
+
+@dataclass
+class _Portion:
+    """How much goes through the network at once."""
+
+    batch: int  # frames
+    tile: int  # side in source pixels; 0: whole frames
 
 
 class Upscaler:
@@ -63,97 +73,128 @@ class Upscaler:
         self._options = options
         self._sink = sink
         self._lanes = Lanes(engine.device)
-        self._overlap = (
-            options.overlap if options.overlap is not None else min(engine.radius, _OVERLAP_CAP)
-        )
-        self._batch = options.batch or 1
-        self._tile = options.tile or 0  # 0: whole frames
-        self._planned: tuple[int, int] | None = None
+        cap = min(engine.radius, _OVERLAP_CAP * engine.multiple)
+        self._overlap = options.overlap if options.overlap is not None else cap
+        self._portions: dict[tuple[int, int], _Portion] = {}  # by (width, height) of the frames
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Enlarge `frames`, in order. Raises OutOfMemory when nothing smaller is left to try."""
         flights: deque[_Flight] = deque()
-        with torch.inference_mode():
-            for batch in self._batches(frames):
-                for flight in self._launch(batch):
-                    flights.append(flight)
-                    if len(flights) > self._lanes.depth:
-                        yield from self._land(flights.popleft())
-            while flights:
-                yield from self._land(flights.popleft())
+        for batch in self._batches(frames):
+            for flight in self._launch(batch):
+                flights.append(flight)
+                if len(flights) > self._lanes.depth:
+                    yield from self._land(flights.popleft())
+        while flights:
+            yield from self._land(flights.popleft())
 
     def _batches(self, frames: Iterable[Frame]) -> Iterator[list[Frame]]:
         def shape(frame: Frame) -> tuple[int, int, Layout, Colour]:
             return (frame.width, frame.height, frame.layout, frame.colour)
 
         for (width, height, _, _), alike in groupby(frames, key=shape):
-            self._plan(width, height)
+            portion = self._portion(width, height)
             batch: list[Frame] = []
             for frame in alike:
                 batch.append(frame)
-                if len(batch) >= self._batch:
+                if len(batch) >= portion.batch:
                     yield batch
                     batch = []
             if batch:
                 yield batch
 
-    def _plan(self, width: int, height: int) -> None:
-        """Choose tile and batch for frames of that size, from what memory is free."""
-        if self._planned == (width, height):
-            return
-        self._planned = (width, height)
-        spare = int(free_memory(self._engine.device) * _SHARE)
-        pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
-        if self._options.tile is None:
-            self._tile = 0
-            if self._engine.radius and self._engine.bytes_for(pixels) > spare:
-                self._tile = max(width, height)
-                while self._tile > _SMALLEST_TILE and self._tile_bytes() > spare:
-                    self._tile = -(-self._tile // 2)
-                self._sink(Note(text=f"memory: frames are cut into tiles of {self._tile} pixels"))
-        if self._options.batch is None:
-            # On a CPU a frame keeps all cores busy by itself.
-            on_gpu = self._engine.device.type == "cuda" and self._tile == 0
-            fits = spare // max(self._engine.bytes_for(pixels), 1)
-            self._batch = max(1, min(_LARGEST_BATCH, fits)) if on_gpu else 1
+    # --- how much at once ---
 
-    def _tile_bytes(self) -> int:
-        return self._engine.bytes_for((self._tile + 2 * self._overlap) ** 2)
+    def _portion(self, width: int, height: int) -> _Portion:
+        """What memory allows for frames of that size, and what running out of it has taught."""
+        if (width, height) not in self._portions:
+            if self._portions:
+                self._sink(
+                    Note(text=f"the picture changes to {width}x{height}; it fills the same frame")
+                )
+            self._portions[width, height] = self._plan(width, height)
+        return self._portions[width, height]
+
+    def _plan(self, width: int, height: int) -> _Portion:
+        engine = self._engine
+        around = self._frame_bytes(width, height)
+        spare = int(free_memory(engine.device) * _SHARE)
+        pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
+
+        def fits(pixels: int, frames: int) -> bool:
+            memory = engine.bytes_for(pixels * frames) + around * frames
+            return memory <= spare and pixels * frames <= engine.most_pixels
+
+        tile = self._options.tile or 0
+        if self._options.tile is None and engine.radius and not fits(pixels, 1):
+            tile = max(width, height)
+            while tile // 2 >= _SMALLEST_TILE and not fits(
+                self._tile_pixels(tile, width, height), 1
+            ):
+                tile //= 2
+            self._sink(Note(text=f"memory: frames are cut into tiles of {tile} pixels"))
+        batch = self._options.batch or 1
+        if self._options.batch is None and engine.device.type == "cuda" and tile == 0:
+            # On a CPU a frame keeps all cores busy by itself.
+            while batch < _LARGEST_BATCH and fits(pixels, batch + 1):
+                batch += 1
+        return _Portion(batch=batch, tile=tile)
+
+    def _tile_pixels(self, tile: int, width: int, height: int) -> int:
+        """Pixels of a tile with its surroundings, which end at the picture's edge."""
+        across, down = (min(tile + 2 * self._overlap, side + 2 * EDGE) for side in (width, height))
+        return across * down
+
+    def _frame_bytes(self, width: int, height: int) -> int:
+        """Memory of a whole frame around the network, however small the tiles: fp32 RGB.
+
+        The source and its padded copy; the network's result twice, and the drift that the
+        anchor takes from it; the resized picture, its planes and what they are made from.
+        """
+        rgb = 3 * torch.float32.itemsize
+        target = self._picture.target.width * self._picture.target.height
+        drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
+        return rgb * (2 * width * height + 3 * drawn + 3 * target)
 
     def _launch(self, batch: list[Frame]) -> Iterator[_Flight]:
         """Queue a batch on the device, in as many pieces as memory asks for."""
+        portion = self._portion(batch[0].width, batch[0].height)
         while batch:
-            piece = batch[: self._batch]
+            piece = batch[: portion.batch]
             try:
-                flight = self._compute(piece)
+                flight = self._compute(piece, portion.tile)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                shortage = error
+                # Without its traceback, which would keep all that was allocated alive.
+                shortage: BaseException = error.with_traceback(None)
             else:
                 batch = batch[len(piece) :]
                 yield flight
                 continue
-            self._shrink(len(piece), batch[0], shortage)
+            self._shrink(portion, len(piece), batch[0], shortage)
 
-    def _shrink(self, tried: int, frame: Frame, shortage: BaseException) -> None:
+    def _shrink(self, portion: _Portion, tried: int, frame: Frame, shortage: BaseException) -> None:
         if self._engine.device.type == "cuda":
             torch.cuda.empty_cache()
         if tried > 1:
-            self._batch = tried // 2
+            portion.batch = tried // 2
             self._sink(Note(text="out of memory: going on with smaller batches"))
             return
-        tile = (self._tile or max(frame.width, frame.height)) // 2
+        tile = (portion.tile or max(frame.width, frame.height)) // 2
         if self._engine.radius == 0 or tile < _SMALLEST_TILE:
             raise OutOfMemory(
                 f"out of memory on {self._engine.device}, even with "
-                f"{f'tiles of {self._tile} pixels' if self._tile else 'single frames'}; "
+                f"{f'tiles of {portion.tile} pixels' if portion.tile else 'single frames'}; "
                 f"ask for a smaller result or use another device"
             ) from shortage
-        self._tile = tile
+        portion.tile = tile
         self._sink(Note(text="out of memory: going on with smaller tiles"))
 
-    def _compute(self, frames: list[Frame]) -> _Flight:
+    # --- the work ---
+
+    @torch.inference_mode()
+    def _compute(self, frames: list[Frame], tile: int) -> _Flight:
         picture, engine = self._picture, self._engine
         first = frames[0]
         planes = tuple(
@@ -162,25 +203,24 @@ class Upscaler:
         )
         with self._lanes.computing():
             rgb = to_rgb(planes, first.layout, first.colour)
-            enlarged = infer(
-                engine, rgb.to(engine.dtype), tile=self._tile, overlap=self._overlap
-            ).float()
+            if first.layout.alpha:
+                rgb = bleed(rgb, alpha_to_float(planes[-1], first.layout.bits))
+            enlarged = infer(engine, rgb.to(engine.dtype), tile=tile, overlap=self._overlap).float()
+            finite = torch.isfinite(enlarged.sum())
             if picture.anchored and engine.radius:
                 enlarged = anchor(enlarged, rgb)
-            target = picture.target
-            scale = self._step(enlarged, first)
             sized = resize(
                 enlarged,
-                width=target.width,
-                height=target.height,
-                scale=scale,
+                width=picture.target.width,
+                height=picture.target.height,
+                scale=self._step(enlarged, first),
                 kernel=picture.kernel,
             )
             out = from_rgb(sized, picture.layout, picture.colour)
             if picture.layout.alpha:
                 out = (*out, self._alpha(planes, first))
-        here, done = self._lanes.download(out)
-        return _Flight(frames, here, done)
+        (*here, finite), done = self._lanes.download((*out, finite))
+        return _Flight(frames, tuple(here), finite, done)
 
     def _step(self, enlarged: Tensor, source: Frame) -> tuple[float, float]:
         """Output pixels per enlarged pixel. A frame of another size is made to fill the picture."""
@@ -192,7 +232,10 @@ class Upscaler:
 
     def _alpha(self, planes: tuple[Tensor, ...], source: Frame) -> Tensor:
         target = self._picture.target
-        alpha = alpha_to_float(planes[-1], source.layout.bits)
+        if source.layout.alpha:
+            alpha = alpha_to_float(planes[-1], source.layout.bits)
+        else:
+            alpha = torch.ones_like(planes[0][:, None], dtype=torch.float32)
         sized = resize(
             alpha,
             width=target.width,
@@ -205,6 +248,19 @@ class Upscaler:
     def _land(self, flight: _Flight) -> Iterator[Frame]:
         if flight.done is not None:
             flight.done.synchronize()
+        if not flight.finite:
+            self._engine.widen()  # unless a batch before this one had it done
+            self._sink(Note(text="16 bits overflow in this network: going on in fp32"))
+            for again in self._launch(flight.frames):
+                if again.done is not None:
+                    again.done.synchronize()
+                if not again.finite:
+                    raise BrokenWeights("the network's results are not numbers, even in fp32")
+                yield from self._frames(again)
+            return
+        yield from self._frames(flight)
+
+    def _frames(self, flight: _Flight) -> Iterator[Frame]:
         for n, frame in enumerate(flight.frames):
             planes = tuple(plane[n] for plane in flight.planes)
             yield frame.with_planes(planes, self._picture.layout, self._picture.colour)

@@ -1,0 +1,111 @@
+"""What would be done with a film: size, encoder, container and name, before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr.errors import OutputError, OutputExists, UsageError
+from vsr.media.containers import CONTAINERS, Container, container_of
+from vsr.media.encoders import ENCODERS, EncoderPlan, plan_encoder
+from vsr.media.probe import SourceInfo
+from vsr.media.scan import Scan, detect_scan
+from vsr.nets.catalogue import find
+from vsr.nets.store import load
+from vsr.options import Codec, UpscaleOptions
+from vsr.stages.size import Target, target_size
+
+_STYLED = frozenset({"ass", "ssa"})
+_ANIMATIONS = {"gif": ".gif", "apng": ".apng", "webp": ".webp"}  # by the demuxer's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What would be done with a film; made without loading a network."""
+
+    source: SourceInfo
+    output: Path
+    container: Container
+    target: Target
+    codec: Codec
+    encoder: EncoderPlan
+    scan: Scan  # what will be undone
+
+
+def plan(
+    info: SourceInfo, output: Path | None, options: UpscaleOptions, *, default_scale: int
+) -> Plan:
+    """Settle size, encoder, container and name. Raises UsageError, OutputError."""
+    video = info.video
+    suffix = output.suffix if output is not None else _default_suffix(info, options)
+    container = container_of(output if output is not None else Path(f"x{suffix}"))
+    codec = options.encode.codec or container.usual
+    encode = dataclasses.replace(options.encode, codec=codec)
+    encoder = plan_encoder(encode, video.layout, hdr=video.hdr)
+    target = target_size(
+        video.width, video.height, options.size, default_scale=default_scale, layout=encoder.layout
+    )
+    path = output or info.path.with_name(f"{info.path.stem}_{_label(target, options)}{suffix}")
+    if container.video is not None and encoder.encoder.codec not in container.video:
+        raise UsageError(f"{path.name}: a {container.muxer} file cannot hold {codec} video")
+    _check_output(info.path, path, options)
+    return Plan(
+        source=info,
+        output=path,
+        container=container,
+        target=target,
+        codec=codec,
+        encoder=encoder,
+        scan=_scan(info, options),
+    )
+
+
+def _scan(info: SourceInfo, options: UpscaleOptions) -> Scan:
+    asked = options.source.deinterlace
+    if asked == "auto":
+        return detect_scan(info)
+    return {"off": Scan.PROGRESSIVE, "bwdif": Scan.INTERLACED, "ivtc": Scan.TELECINED}[asked]
+
+
+def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
+    """The source's own kind of file, where it can hold the result; else Matroska."""
+    own = _ANIMATIONS.get(info.format.split(",")[0].removesuffix("_pipe"), info.path.suffix.lower())
+    asked = options.encode.codec
+    if info.of_kind("attachment") or any(s.codec in _STYLED for s in info.of_kind("subtitle")):
+        return ".mkv"
+    fitting = CONTAINERS.get(own)
+    if fitting is not None:
+        codec = ENCODERS[asked or fitting.usual].codec
+        if fitting.video is None or codec in fitting.video:
+            return own
+    if asked in _ANIMATIONS:
+        return _ANIMATIONS[asked]
+    return ".mkv"
+
+
+def _label(target: Target, options: UpscaleOptions) -> str:
+    """`episode_4x.mkv`, or `episode_1080p.mkv` if a height was asked for."""
+    if options.size.height is not None or options.size.fit is not None:
+        return f"{target.height}p"
+    return f"{float(target.scale):g}x"
+
+
+def _check_output(source: Path, output: Path, options: UpscaleOptions) -> None:
+    if output.exists():
+        if output.samefile(source):
+            raise UsageError(f"{output}: the result may not take the place of its source")
+        if output.is_dir():
+            raise UsageError(f"{output}: is a folder; name a file")
+        if not options.encode.overwrite:
+            raise OutputExists(f"{output}: is there already; use --overwrite, or another -o")
+    if not output.absolute().parent.is_dir():
+        raise OutputError(f"{output.parent}: there is no such folder")
+
+
+def default_scale(options: UpscaleOptions) -> int:
+    """The scale of the model that is named, without loading it where the catalogue knows."""
+    try:
+        return find(options.model.name).scale
+    except LookupError:
+        return load(options.model).scale
