@@ -23,7 +23,7 @@ def main() -> None:
         folder = Path(name)
         frame = folder / "frame.mkv"
         cut = ffmpeg.input(str(SAMPLE), ss=3.5).video
-        run(ffmpeg.output(cut, str(frame), vframes=1, vcodec="ffv1"))
+        run([cut], frame, {"vframes": 1, "vcodec": "ffv1"})
         halves = []
         for model in ("bicubic", vsr.options.DEFAULT_MODEL):
             large = folder / f"{model}.mkv"
@@ -36,8 +36,7 @@ def main() -> None:
             )
             halves.append(ffmpeg.input(str(large)).video.crop(**CROP))
         both = ffmpeg.filter(halves, "hstack")
-        picture = HERE / "before_after.jpg"
-        run(ffmpeg.output(both, str(picture), vframes=1, qscale=3).global_args("-y"))
+        run([both], HERE / "before_after.jpg", {"vframes": 1, "qscale": 3})
 
 
 if __name__ == "__main__":

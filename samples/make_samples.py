@@ -22,23 +22,19 @@ def main() -> None:
     # Five seconds with their sound. The audio is copied, so it starts on its own packet.
     cut = ffmpeg.input(film, ss=117.0, t=5)
     picture = cut.video.filter("scale", **SMALL)
-    run(
-        ffmpeg.output(
-            picture, cut["a:0"], str(HERE / "bunny.mp4"),
-            vcodec="libx264", crf=20, preset="slow", acodec="copy", movflags="+faststart",
-        ).global_args("-y")
-    )  # fmt: skip
+    coded = {"vcodec": "libx264", "crf": 20, "preset": "slow", "acodec": "copy"}
+    run([picture, cut["a:0"]], HERE / "bunny.mp4", coded | {"movflags": "+faststart"})
 
     # One still.
     still = ffmpeg.input(film, ss=190.0).video.filter("scale", **SMALL)
-    run(ffmpeg.output(still, str(HERE / "squirrel.png"), vframes=1).global_args("-y"))
+    run([still], HERE / "squirrel.png", {"vframes": 1})
 
     # A looping GIF whose palette is its own.
     frames = ffmpeg.input(film, ss=452.0, t=1.5).video.filter("fps", 10)
     frames = frames.filter("scale", w=160, h=90, flags="lanczos").split()
     palette = frames[0].filter("palettegen", max_colors=128)
     gif = ffmpeg.filter([frames[1], palette], "paletteuse", dither="bayer", bayer_scale=4)
-    run(ffmpeg.output(gif, str(HERE / "glider.gif"), loop=0).global_args("-y"))
+    run([gif], HERE / "glider.gif", {"loop": 0})
 
 
 if __name__ == "__main__":

@@ -379,8 +379,8 @@ def test_a_cut_short_result_is_never_named(
 ) -> None:
     """ffmpeg may exit with 0 on a full disk; what it wrote is read back."""
 
-    def run(graph: Any) -> None:
-        run_ffmpeg(graph)
+    def run(*arguments: Any, **options: Any) -> None:
+        run_ffmpeg(*arguments, **options)
         target = next((tmp_path).glob(".vsr-*/joined.mp4"))
         os.truncate(target, target.stat().st_size // 2)
 

@@ -90,8 +90,8 @@ class DeviceOptions:
             raise UsageError(f"--tile {self.tile}: must be 0 (off) or at least 16")
         if self.overlap is not None and self.overlap < 0:
             raise UsageError(f"--tile-overlap {self.overlap}: must not be negative")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"--threads {self.threads}: must be at least 1")
+        if self.threads is not None and not 1 <= self.threads <= 1024:
+            raise UsageError(f"--threads {self.threads}: must lie between 1 and 1024")
 
 
 @dataclass(frozen=True, kw_only=True)

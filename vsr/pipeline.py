@@ -74,7 +74,7 @@ def run(
             rate=video.rate,
             time_base=video.time_base,
             sample_aspect_ratio=video.sample_aspect_ratio,
-            rotation=video.rotation,
+            display_matrix=video.display_matrix,
             muxer_options=muxer_options,
         )
         count, first, last, duration = 0, None, 0, 0

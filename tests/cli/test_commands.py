@@ -70,8 +70,8 @@ def test_models(tmp_path: Path) -> None:
 def test_settings_come_from_the_environment(
     bunny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VSR_UPSCALE_MODEL", "nearest")
-    monkeypatch.setenv("VSR_UPSCALE_SCALE", "1/2")
+    monkeypatch.setenv("VSR_MODEL", "nearest")
+    monkeypatch.setenv("VSR_SCALE", "1/2")
     run("upscale", bunny, "-o", tmp_path / "o.mp4")
     assert judge.size_of(tmp_path / "o.mp4") == (160, 90)
 

@@ -76,6 +76,12 @@ class KeyValue(click.ParamType[tuple[str, str]]):
         return key, rest
 
 
+def _option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """An option of click's, also read from `VSR_` and its long name, in every command."""
+    long = next(name for name in names if name.startswith("--")).split("/")[0]
+    return click.option(*names, envvar="VSR" + long[1:].replace("-", "_").upper(), **settings)
+
+
 def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     def apply(function: F) -> F:
         for decorator in reversed(decorators):
@@ -88,14 +94,14 @@ def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 def model_source_options(function: F) -> F:
     """Where weights come from."""
     return _stack(
-        click.option(
+        _option(
             "--models-dir",
             "folder",
             type=click.Path(file_okay=False, path_type=Path),
             help="Folder of downloaded and of your own weights.  [default: the user's cache]",
         ),
-        click.option("--mirror", metavar="URL", help="Download weights from here instead."),
-        click.option("--offline", is_flag=True, help="Never download."),
+        _option("--mirror", metavar="URL", help="Download weights from here instead."),
+        _option("--offline", is_flag=True, help="Never download."),
     )(function)
 
 
@@ -103,59 +109,63 @@ def pixel_options(function: F) -> F:
     """Everything that decides what is computed and how it is written."""
     resizers = ", ".join(m.name for m in catalogue() if m.is_resizer)
     return _stack(
-        click.option(
+        _option(
             "-m",
             "--model",
             default=DEFAULT_MODEL,
             help=f"A name of `vsr models`, a weight file, or {resizers}.",
         ),
-        click.option(
+        _option(
             "--denoise",
             type=float,
             help="0 keeps noise, 1 removes it; realesr-general-x4v3 only.",
         ),
-        click.option(
+        _option(
+            "--activation", type=click.Choice(["relu", "leakyrelu"]), default="relu",
+            help="Of a compact network file that does not say (most say: PReLU).",
+        ),
+        _option(
             "--keep-colours/--network-colours", default=True,
             help="Take the network's colour drift out again, or leave it in.",
         ),
-        click.option("-s", "--scale", type=Scale(), help="Any number: 2, 1.5, 4/3."),
-        click.option("--size", type=Size(), help="The largest of its shape inside WxH."),
-        click.option("--height", type=int, help="Lines of the result; the width follows."),
-        click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1."),
-        click.option(
+        _option("-s", "--scale", type=Scale(), help="Any number: 2, 1.5, 4/3."),
+        _option("--size", type=Size(), help="The largest of its shape inside WxH."),
+        _option("--height", type=int, help="Lines of the result; the width follows."),
+        _option("--device", default="auto", help="auto, cpu, cuda, cuda:1."),
+        _option(
             "--precision", type=click.Choice(PRECISIONS), default="auto", help="Of the network."
         ),
-        click.option("--batch", type=int, help="Frames at once.  [default: by memory]"),
-        click.option(
+        _option("--batch", type=int, help="Frames at once.  [default: by memory]"),
+        _option(
             "--tile", type=int, help="Side of a tile in source pixels, 0: whole frames.  "
             "[default: by memory]",
         ),
-        click.option(
+        _option(
             "--tile-overlap", type=int,
             help="Source pixels around a tile.  [default: the network's receptive radius]",
         ),
-        click.option("--threads", type=int, help="CPU threads of the network.  [default: all]"),
-        click.option(
+        _option("--threads", type=int, help="CPU threads of the network.  [default: all]"),
+        _option(
             "--matrix", type=click.Choice(MATRICES), default="auto",
             help="Read the source with this colour matrix, whatever its tags say.",
         ),
-        click.option(
+        _option(
             "--range", "range_", type=click.Choice(RANGES), default="auto",
             help="Read the source with this range, whatever its tags say.",
         ),
-        click.option(
+        _option(
             "--deinterlace", type=click.Choice(DEINTERLACERS), default="auto",
             help="auto looks at the pictures; ivtc restores telecined film.",
         ),
-        click.option(
+        _option(
             "--codec", type=click.Choice(CODECS), help="[default: what is usual in the container]"
         ),
-        click.option(
+        _option(
             "--crf", type=float, help="Quality; lower is better.  [default: by codec, high]"
         ),
-        click.option("--preset", help="The encoder's own speed setting."),
-        click.option("--bits", type=click.Choice(["8", "10"]), help="[default: as the source]"),
-        click.option(
+        _option("--preset", help="The encoder's own speed setting."),
+        _option("--bits", type=click.Choice(["8", "10"]), help="[default: as the source]"),
+        _option(
             "--encoder-option", "encoder_options", type=KeyValue(), multiple=True,
             help="Handed to the encoder after a check that it knows the name; repeatable.",
         ),
@@ -170,6 +180,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
         model=ModelOptions(
             name=values["model"],
             denoise=values["denoise"],
+            activation=values["activation"],
             folder=values["folder"],
             mirror=values["mirror"],
             offline=values["offline"],

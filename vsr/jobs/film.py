@@ -56,6 +56,8 @@ def upscale(
     """
     options = options or UpscaleOptions()
     source, output = Path(source), Path(output) if output is not None else None
+    if output is not None and output.is_symlink():
+        output = output.resolve()  # the file behind the link is replaced, not the link
     began = time.monotonic()
     once = Once(sink)
     find_ffmpeg()  # before hours of work that would end without it
@@ -112,7 +114,10 @@ def upscale(
             engine=engine,
             picture=picture,
             encoder=job.encoder,
-            muxer_options=muxer_options(muxer, loops) if animated else {},
+            muxer_options=muxer_options(muxer, loops)
+            if animated
+            # Or a late start would be rounded to milliseconds.
+            else {"movie_timescale": str(max(video.time_base.denominator, 1000))},
             options=options,
             sink=once,
         )

@@ -95,8 +95,9 @@ def _check_output(source: Path, output: Path, options: UpscaleOptions) -> None:
     if output.exists():
         if output.samefile(source):
             raise UsageError(f"{output}: the result may not take the place of its source")
-        if output.is_dir():
-            raise UsageError(f"{output}: is a folder; name a file")
+        if not output.is_file():
+            kind = "a folder" if output.is_dir() else "no plain file"
+            raise UsageError(f"{output}: is {kind}; name a file")
         if not options.encode.overwrite:
             raise OutputExists(f"{output}: is there already; use --overwrite, or another -o")
     if not output.absolute().parent.is_dir():

@@ -31,9 +31,7 @@ class Container:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-_MP4_AUDIO = frozenset(
-    {"aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts", "truehd"}
-)
+_MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts"})
 _MP4 = Container(
     muxer="mp4",
     usual="h264",
@@ -44,7 +42,7 @@ _MP4 = Container(
     subtitles=frozenset({"mov_text"}),
     text="mov_text",
     covers=True,
-    options={"movflags": "+faststart+use_metadata_tags"},
+    options={"movflags": "+faststart"},
 )
 _MKV = Container(
     muxer="matroska",
@@ -84,7 +82,7 @@ CONTAINERS: Mapping[str, Container] = {
         lossy_audio="aac",
         subtitles=frozenset({"mov_text"}),
         text="mov_text",
-        options={"movflags": "+faststart+use_metadata_tags"},
+        options={"movflags": "+faststart"},
     ),
     ".webm": Container(
         muxer="webm",

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 
@@ -41,14 +43,21 @@ def file_argument(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def run(graph: ffmpeg.nodes.OutputStream, *, program: str | None = None) -> None:
-    """Run what an ffmpeg-python graph describes, to its end.
+def run(
+    streams: Sequence[Any], target: Path, options: Mapping[str, Any], *, extra: Sequence[str] = ()
+) -> None:
+    """Make ffmpeg write `streams` of ffmpeg-python to `target`, with the output's `options`.
 
-    Raises FfmpegError with the first line that ffmpeg wrote, which names the cause.
+    `extra`: options of the output that come more than once, which ffmpeg-python cannot say.
+
+    Raises FfmpegError with the first and the last line that ffmpeg wrote.
     ffmpeg-python only builds the arguments: its own `run` loses the error text.
     """
-    command = [program or find_ffmpeg(), "-nostdin", "-hide_banner", "-loglevel", "error"]
-    command += ffmpeg.get_args(graph)
+    name = file_argument(target)
+    arguments = ffmpeg.get_args(ffmpeg.output(*streams, name, **options))
+    at = arguments.index(name)
+    arguments[at:at] = ["-y", *extra]
+    command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-loglevel", "error", *arguments]
     # A file, not a pipe: nothing has to be read while ffmpeg runs, and nothing can fill up.
     with tempfile.TemporaryFile() as log:
         try:
@@ -61,5 +70,6 @@ def run(graph: ffmpeg.nodes.OutputStream, *, program: str | None = None) -> None
         if done.returncode:
             log.seek(0)
             lines = log.read().decode("utf-8", "replace").strip().splitlines()
-            cause = lines[0] if lines else f"exit code {done.returncode}"
-            raise FfmpegError(f"ffmpeg failed: {cause}")
+            # The first line names the cause mostly, the last one what it led to.
+            words = dict.fromkeys([*lines[:1], *lines[-1:]]) or {f"exit code {done.returncode}": 0}
+            raise FfmpegError(f"ffmpeg failed: {'; '.join(words)[:400]}")

@@ -41,14 +41,15 @@ class Hdr:
 
 def hdr_of(frame: av.VideoFrame) -> Hdr | None:
     """The static metadata of `frame`, or None if it has none."""
-    display = _side_data(frame, SideDataType.MASTERING_DISPLAY_METADATA)
-    level = _side_data(frame, SideDataType.CONTENT_LIGHT_LEVEL)
+    display = side_data(frame, SideDataType.MASTERING_DISPLAY_METADATA)
+    level = side_data(frame, SideDataType.CONTENT_LIGHT_LEVEL)
     mastering = _mastering(display) if display is not None else None
     light: tuple[int, int] | None = struct.unpack_from("=II", level) if level is not None else None
     return Hdr(mastering=mastering, light=light) if mastering or light else None
 
 
-def _side_data(frame: av.VideoFrame, kind: SideDataType) -> bytes | None:
+def side_data(frame: av.VideoFrame, kind: SideDataType) -> bytes | None:
+    """The raw bytes of one kind of side data, or None."""
     try:
         # The stubs give it the type of another container.
         return bytes(cast("SideDataContainer", frame.side_data)[kind])

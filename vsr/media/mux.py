@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,9 +16,18 @@ from vsr.errors import OutputError
 from vsr.events import Note, Sink
 from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate
 from vsr.media.ffmpeg import file_argument, run
-from vsr.media.probe import SourceInfo, StreamInfo, reason
+from vsr.media.probe import LENIENT, SourceInfo, StreamInfo, reason
 from vsr.media.trust import input_options
 from vsr.timing import to_fraction
+
+# What other programs wrote about the source's video, and is no longer true of ours.
+_STALE = (
+    "BPS", "BPS-eng", "DURATION", "DURATION-eng", "ENCODER", "NUMBER_OF_BYTES",
+    "NUMBER_OF_BYTES-eng", "NUMBER_OF_FRAMES", "NUMBER_OF_FRAMES-eng", "_STATISTICS_TAGS",
+    "_STATISTICS_TAGS-eng", "_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_APP-eng",
+    "_STATISTICS_WRITING_DATE_UTC", "_STATISTICS_WRITING_DATE_UTC-eng", "alpha_mode", "encoder",
+)  # fmt: skip
+_OPUS_LAYOUTS = "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,30 +46,50 @@ def mux(
 ) -> None:
     """Write `target`: the picture, then the source's other streams in their order.
 
-    Audio, subtitles, chapters, attachments, tags and dispositions are copied;
-    what does not fit the container is converted or left out with a note. Raises
-    FfmpegError, or OutputError if the written file is not complete.
+    Audio, subtitles, chapters, attachments, tags and dispositions are copied; what does not
+    fit the container is converted or left out with a note. Uses `target`'s folder for files
+    of its own. Raises FfmpegError, or OutputError if the written file is not complete.
     """
     carried = _carried(source, container, sink)
     pictures = ffmpeg.input(file_argument(picture.path))
-    others = ffmpeg.input(
-        file_argument(source.path), **input_options(source.path), **_shift(source.start)
-    )
-    streams = [pictures["v:0"], *(others[str(stream.index)] for stream, _ in carried)]
+    streams, extra = [pictures["v:0"]], list[str]()
+    options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
     if source.format != "webp":  # which ffmpeg cannot open, and which holds nothing else
-        # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters
-        # are wanted all the same. "?" lets a mapping find nothing.
+        others = ffmpeg.input(
+            file_argument(_plain_name(source.path, target.parent)),
+            **input_options(source.path),
+            **_shift(source.start),
+        )
+        covers = [s for s, _ in carried if s.kind == "cover"] if container.attachments else []
+        carried = [(s, fate) for s, fate in carried if s not in covers]
+        streams += [others[str(stream.index)] for stream, _ in carried]
+        # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters are
+        # wanted all the same. "?" lets a mapping find nothing.
         streams.append(others[f"{len(source.streams)}?"])
-    options = _options(picture, source, container, carried)
-    graph = ffmpeg.output(*streams, file_argument(target), **options)
+        options |= _copied(source, carried)
+        extra += _forgotten(carried) + _attached(source, covers, carried, target.parent)
+    options |= _details(picture, container)
     # Timestamps are ours to keep: no shifting of either input to zero.
-    run(graph.global_args("-copyts", "-y"))
-    verify(target, picture, streams=1 + len(carried))
+    run(streams, target, options, extra=["-copyts", *extra])
+    wanted = Counter({"video": 1})
+    wanted.update(s.kind for s, _ in carried if s.kind in ("audio", "subtitle", "cover"))
+    verify(target, picture, wanted, moved=container.muxer == "mpegts")
 
 
 def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
     """Say which streams a container of pictures alone leaves out."""
     _carried(source, container, sink)
+
+
+def _plain_name(path: Path, folder: Path) -> Path:
+    """A name that ffmpeg-python can hold: a link, where the file's own is no text at all."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        link = folder / f"source{os.fsdecode(path.suffix.encode(errors='ignore'))}"
+        link.symlink_to(path.absolute())
+        return link
+    return path
 
 
 def _shift(start: Fraction) -> dict[str, str]:
@@ -71,7 +101,7 @@ def _carried(source: SourceInfo, container: Container, sink: Sink) -> list[tuple
     for stream in source.streams:
         if stream.index == source.video.index:
             continue
-        fate = _fate(stream, container)
+        fate = _fate(stream, source, container)
         if fate.note is not None:
             sink(Note(text=f"stream {stream.index}: {fate.note}"))
         if fate.codec is not None:
@@ -79,68 +109,120 @@ def _carried(source: SourceInfo, container: Container, sink: Sink) -> list[tuple
     return carried
 
 
-def _fate(stream: StreamInfo, container: Container) -> Fate:
+def _fate(  # noqa: PLR0911 (a table of kinds)
+    stream: StreamInfo, source: SourceInfo, container: Container
+) -> Fate:
     gone = f"does not fit {container.muxer}: left out"
     if stream.kind == "audio":
         return audio_fate(container, stream.codec)
     if stream.kind == "subtitle":
         return subtitle_fate(container, stream.codec)
     if stream.kind == "cover":
-        return (
-            Fate(codec="copy") if container.covers else Fate(codec=None, note=f"cover art {gone}")
-        )
+        if container.covers:
+            return Fate(codec="copy")
+        return Fate(codec=None, note=f"cover art {gone}")
     if stream.kind == "attachment":
         if container.attachments:
             return Fate(codec="copy")
         return Fate(codec=None, note=f"an attachment (a font?) {gone}; an .mkv would keep it")
     if stream.kind == "video":
         return Fate(codec=None, note="another video stream is left out")
+    if "mp4" in source.format and container.muxer in ("mp4", "mov"):
+        return Fate(codec=None)  # chapter and timecode tracks: both are written anew from tags
+    if "mp4" in source.format and source.chapters:
+        return Fate(codec=None)  # the text track of the chapters, which are carried as chapters
     return Fate(codec=None, note=f"data ({stream.codec or 'unknown'}) {gone}")
 
 
-def _options(
-    picture: Picture,
-    source: SourceInfo,
-    container: Container,
-    carried: list[tuple[StreamInfo, Fate]],
-) -> dict[str, Any]:
-    options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
-    if source.format != "webp":
-        # Naming one stream's tags ends ffmpeg's copying of all others', so all are named.
-        options["map_metadata:s:0"] = f"1:s:{source.video.index}"
+def _copied(source: SourceInfo, carried: list[tuple[StreamInfo, Fate]]) -> dict[str, Any]:
+    # Naming one stream's tags ends ffmpeg's own copying of all others', so all are named.
+    options: dict[str, Any] = {
+        "map_metadata": "1",
+        "map_chapters": "1",
+        "map_metadata:s:0": f"1:s:{source.video.index}",
+    }
     for n, (stream, fate) in enumerate(carried, start=1):
         options[f"map_metadata:s:{n}"] = f"1:s:{stream.index}"
         options[f"codec:{n}"] = fate.codec
-        if fate.codec in ("aac", "libopus"):
-            options[f"b:{n}"] = "320k" if fate.codec == "aac" else "192k"
-    if source.format != "webp":
-        options["map_metadata"] = "1"
-        options["map_chapters"] = "1"
-    options["max_interleave_delta"] = "0"  # late streams are not pushed forward
-    if container.muxer in ("mp4", "mov") and picture.codec == "hevc":
-        options["tag:0"] = "hvc1"  # the name that Apple's players know
+        if fate.codec == "aac":
+            options[f"b:{n}"] = "320k"
+        if fate.codec == "libopus":
+            options[f"b:{n}"] = "192k"
+            options[f"filter:{n}"] = _OPUS_LAYOUTS
+    return options
+
+
+def _forgotten(carried: list[tuple[StreamInfo, Fate]]) -> list[str]:
+    """Arguments that drop the stale tags of every stream that is not a copy."""
+    ours = [0, *(n for n, (_, fate) in enumerate(carried, start=1) if fate.codec != "copy")]
+    return [word for n in ours for name in _STALE for word in (f"-metadata:s:{n}", f"{name}=")]
+
+
+def _attached(
+    source: SourceInfo,
+    covers: list[StreamInfo],
+    carried: list[tuple[StreamInfo, Fate]],
+    folder: Path,
+) -> list[str]:
+    """Cover art as Matroska wants it: an attached file, not one more video track."""
+    arguments: list[str] = []
+    before = sum(stream.kind == "attachment" for stream, _ in carried)
+    for n, stream in enumerate(covers):
+        suffix, mime = ("png", "png") if stream.codec == "png" else ("jpg", "jpeg")
+        file = folder / f"cover{n}.{suffix}"
+        path = file_argument(_plain_name(source.path, folder))
+        whole = ffmpeg.input(path, **input_options(source.path))
+        single = {"codec": "copy", "f": "image2", "frames": 1, "update": 1}
+        run([whole[str(stream.index)]], file, single)
+        name = "cover" if n == 0 else f"cover{n + 1}"
+        tag = f"-metadata:s:t:{before + n}"
+        arguments += ["-attach", str(file)]
+        arguments += [tag, f"mimetype=image/{mime}", tag, f"filename={name}.{suffix}"]
+    return arguments
+
+
+def _details(picture: Picture, container: Container) -> dict[str, Any]:
+    options: dict[str, Any] = {"max_interleave_delta": "0"}  # late streams are not pushed on
+    if container.muxer in ("mp4", "mov"):
+        if picture.codec == "hevc":
+            options["tag:0"] = "hvc1"  # the name that Apple's players know
+        options |= movie_timescale(picture.first)
     return options | dict(container.options)
 
 
-def verify(path: Path, picture: Picture, *, streams: int) -> None:
-    """Read `path` back, without decoding; raises OutputError unless all of it is there."""
+def movie_timescale(first: Fraction) -> dict[str, str]:
+    """MP4 counts a late start in this, in milliseconds unless it is told otherwise."""
+    return {"movie_timescale": str(max(first.denominator, 1000))} if (first * 1000) % 1 else {}
+
+
+def verify(path: Path, picture: Picture, wanted: Counter[str], *, moved: bool) -> None:
+    """Read `path` back, without decoding; raises OutputError unless all of it is there.
+
+    `moved`: the container may shift all timestamps by the same amount, as MPEG-TS does.
+    """
     try:
-        with av.open(str(path.absolute())) as container:
+        with av.open(str(path.absolute()), **LENIENT) as container:
             video = container.streams.video[0]
             base = to_fraction(video.time_base) or Fraction(1)
             stamps = [p.pts * base for p in container.demux(video) if p.size and p.pts is not None]
-            found = len(container.streams)
+            cover = av.stream.Disposition.attached_pic
+            found = Counter(
+                "cover" if s.type == "video" and s.disposition & cover else s.type
+                for s in container.streams
+            )
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise OutputError(f"{path.name}: cannot be read back ({reason(error)})") from error
+        raise OutputError(f"the result cannot be read back ({reason(error)})") from error
     if len(stamps) != picture.frames:
         raise OutputError(
-            f"{path.name}: holds {len(stamps)} frames instead of {picture.frames}; "
+            f"the result holds {len(stamps)} frames instead of {picture.frames}; "
             f"the disk may be full"
         )
     tick = max(base, Fraction(1, 1000))  # no container here is coarser than a millisecond
-    if abs(min(stamps) - picture.first) > tick or abs(max(stamps) - picture.last) > tick:
-        raise OutputError(f"{path.name}: its timestamps are not the source's")
-    if found < streams:
-        raise OutputError(f"{path.name}: holds {found} streams instead of {streams}")
+    shift = min(stamps) - picture.first
+    if (abs(shift) > tick and not moved) or abs(max(stamps) - picture.last - shift) > 2 * tick:
+        raise OutputError("the result's timestamps are not the source's")
+    for kind, count in wanted.items():
+        if found[kind] < count:
+            raise OutputError(f"the result holds {found[kind]} {kind} streams instead of {count}")
     with path.open("rb") as file:
         os.fsync(file.fileno())

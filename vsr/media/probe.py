@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,12 +12,13 @@ from typing import Any, Literal
 
 import av
 from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
 
 from vsr.errors import InputError
 from vsr.frame import Colour, Layout
 from vsr.media.animation import MILLISECOND, is_webp, webp_pictures
-from vsr.media.hdr import Hdr, hdr_of
+from vsr.media.hdr import Hdr, hdr_of, side_data
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.tags import describe, siting_of, tags_of
 from vsr.media.trust import PLAYLISTS, input_options
@@ -57,6 +59,7 @@ class VideoInfo:
     rate: Fraction | None  # average frames per second
     time_base: Fraction
     frames: int | None  # estimate
+    display_matrix: tuple[int, ...] | None  # how a player turns and mirrors the picture
     rotation: int  # degrees, counter-clockwise, as a player would have to turn the picture
     interlaced: bool
     hdr: Hdr | None  # static metadata of the first frame
@@ -85,7 +88,7 @@ def open_source(path: Path) -> Iterator[InputContainer]:
     """The file as an open container. Raises InputError in one line, whatever is wrong."""
     # Absolute, so that no name can look like an option or a protocol.
     try:
-        container = av.open(str(path.absolute()), options=input_options(path), **_LENIENT)
+        container = av.open(str(path.absolute()), options=input_options(path), **LENIENT)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except IsADirectoryError as error:
@@ -113,16 +116,14 @@ def reason(error: BaseException) -> str:
 def main_video(container: InputContainer, path: Path) -> VideoStream:
     """The stream to upscale: the default one, else the largest; never cover art."""
     videos = [s for s in container.streams.video if _kind(s) == "video"]
-    videos = [s for s in videos if s.codec_context is not None] or [
-        s for s in container.streams.video if s.codec_context is not None
-    ]
+    videos = [s for s in videos if s.codec_context is not None]
     if not videos:
         raise InputError(f"{path}: has no video in it")
     return max(videos, key=lambda s: (bool(s.disposition & _DEFAULT), s.width * s.height, -s.index))
 
 
 # Tags in an old 8-bit encoding are no reason to refuse a film; PyAV 19 is lenient by itself.
-_LENIENT: dict[str, Any] = (
+LENIENT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
 _DEFAULT = av.stream.Disposition.default
@@ -251,6 +252,7 @@ def _video_info(
         rate=rate,
         time_base=time_base,
         frames=frames,
+        display_matrix=_display_matrix(frame),
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
         hdr=hdr_of(frame),
@@ -266,12 +268,17 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
                 for frame in packet.decode():
                     assert isinstance(frame, av.VideoFrame)
                     return frame
-            except av.InvalidDataError as error:  # the next packet may be sound
+            except av.FFmpegError as error:  # the next packet may be sound
                 damaged = error
     except (av.FFmpegError, OSError, ValueError) as error:
         damaged = error
     why = f" ({reason(damaged)})" if damaged else ""
     raise InputError(f"{path}: not one frame of its video can be decoded{why}") from damaged
+
+
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    data = side_data(frame, SideDataType.DISPLAYMATRIX)
+    return struct.unpack_from("=9i", data) if data is not None else None
 
 
 def _shows_through(frame: av.VideoFrame, working: str, layout: Layout) -> bool:

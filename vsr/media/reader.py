@@ -34,14 +34,17 @@ def read_frames(
     video = source.video
     offset = round(source.start / video.time_base)
     last_pts, last_duration = -(1 << 62), 0
+    no_pts = source.format == "avi"
     for picture in _filtered(_pictures(source, sink), filters):
-        pts = picture.pts if picture.pts is not None else picture.dts
+        # AVI has no pts, and what ffmpeg makes up for it is out of order.
+        pts = picture.pts if picture.pts is not None and not no_pts else picture.dts
         if pts is None:
             pts = last_pts + max(last_duration, 1) if last_duration else offset
         base = to_fraction(picture.time_base) or video.time_base
         pts = rescale(pts, base, video.time_base) - offset
         if pts <= last_pts:
-            sink(Note(text=f"{source.path.name}: timestamps run backwards; put right"))
+            said = "timestamps run backwards; each such frame follows at once"
+            sink(Note(text=f"{source.path.name}: {said}"))
             pts = last_pts + 1
         last_pts, last_duration = pts, _duration(picture, base, video.time_base, video.rate)
         yield _frame(picture, source, colour, pts, last_duration)
@@ -75,19 +78,32 @@ def _decode(
     time_base = source.video.time_base
     try:
         # The flush packet at the end is empty, and drains the decoder. A packet without a
-        # dts is not it: Matroska's first keyframe has none.
+        # dts is not it: Matroska's first keyframe has none. Theora has empty packets with
+        # one, which say that the last picture stays.
         for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.InvalidDataError:
-                when = clock(float(packet.pts * time_base)) if packet.pts is not None else "?"
-                sink(Note(text=f"{source.path.name}: damaged data at {when} is passed over"))
+            if not packet.size and packet.pts is not None:
                 continue
-            for frame in frames:
-                assert isinstance(frame, av.VideoFrame)
-                yield frame
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                when = clock(float(packet.pts * time_base)) if packet.pts is not None else "the end"
+                sink(Note(text=f"{source.path.name}: damaged data at {when} is passed over"))
+                if not packet.size:
+                    yield from _drained(stream)
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
+
+
+def _drained(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """What the decoder still holds after it has stumbled over the last packets."""
+    for _ in range(64):
+        try:
+            frames = stream.codec_context.decode(None)
+        except av.EOFError:
+            return
+        except av.FFmpegError:
+            continue
+        yield from frames
 
 
 def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[av.VideoFrame]:

@@ -30,7 +30,7 @@ def write_frames(
     rate: Fraction | None,
     time_base: Fraction,
     sample_aspect_ratio: Fraction | None,
-    rotation: int,
+    display_matrix: tuple[int, ...] | None,
     muxer_options: Mapping[str, str],
 ) -> Generator[Frame, None, None]:
     """Write `frames` to `path`; yields each one as it goes to the encoder.
@@ -46,15 +46,20 @@ def write_frames(
     except (av.FFmpegError, OSError) as error:
         raise OutputError(f"{path.parent}: cannot be written to ({reason(error)})") from error
     try:
-        stream = _stream(
-            container,
-            plan,
-            colour,
-            rate=rate,
-            time_base=time_base,
-            sample_aspect_ratio=sample_aspect_ratio,
-            rotation=rotation,
-        )
+        try:
+            stream = _stream(
+                container,
+                plan,
+                colour,
+                rate=rate,
+                time_base=time_base,
+                sample_aspect_ratio=sample_aspect_ratio,
+                display_matrix=display_matrix,
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise UsageError(
+                f"--encoder-option: {plan.encoder.name} refuses one ({reason(error)})"
+            ) from error
         _open(stream, plan, width, height)  # before any frame is worked on
         reduce = Palette() if plan.encoder.palette else None
         for frame in frames:
@@ -68,8 +73,8 @@ def write_frames(
         container.close()
     except VsrError:
         raise  # of an earlier stage: reading, upscaling
-    except OSError as error:
-        raise OutputError(f"{path.parent}: writing failed ({reason(error)})") from error
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(f"{path.parent.parent}: writing failed ({reason(error)})") from error
     finally:
         # After a failure the trailer cannot be written either; the file is thrown away.
         with suppress(av.FFmpegError, OSError, ValueError):
@@ -84,7 +89,7 @@ def _stream(
     rate: Fraction | None,
     time_base: Fraction,
     sample_aspect_ratio: Fraction | None,
-    rotation: int,
+    display_matrix: tuple[int, ...] | None,
 ) -> av.VideoStream:
     # SVT-AV1 prints its configuration unless its own variable says: errors only.
     os.environ.setdefault("SVT_LOG", "1")
@@ -105,8 +110,8 @@ def _stream(
     context.thread_count = 0  # as many as there are cores
     if sample_aspect_ratio is not None:
         context.sample_aspect_ratio = sample_aspect_ratio
-    if rotation:
-        stream.set_display_rotation(rotation)
+    if display_matrix is not None:
+        stream.set_display_matrix(display_matrix)
     return stream
 
 
