@@ -226,3 +226,31 @@ def test_damage_is_passed_over_and_told(tmp_path: Path, bunny: Path, seed: int) 
     raw = judge.ffmpeg("-i", str(source), "-fps_mode", "passthrough", "-f", "framehash", "-")
     want = len([line for line in raw.decode().splitlines() if not line.startswith("#")])
     assert result.frames >= want
+
+
+@pytest.mark.parametrize("second", ["10", "5000"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_clock_that_jumps_is_mended(tmp_path: Path, second: str, suffix: str) -> None:
+    """Two recordings end to end: the second one's clock starts anew, or far ahead."""
+    parts = [
+        film(tmp_path / f"{n}.ts", "-c:v", "libx264", "-c:a", "mp2", "-output_ts_offset", offset)
+        for n, offset in enumerate(("10", second))
+    ]
+    source, output = tmp_path / "s.ts", tmp_path / f"o{suffix}"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    result = run(source, output, preset="ultrafast")
+    assert any("clock jumps" in note for note in result.notes)
+    got = stamps(output, "v:0")
+    assert len(got) == 50
+    assert all(abs(b - a - Fraction(1, 25)) < Fraction(1, 20) for a, b in pairwise(got))
+    sound = stamps(output, "a:0")
+    assert abs((sound[-1] - sound[0]) - (got[-1] - got[0])) < Fraction(1, 5)
+
+
+def test_the_33_bit_clock_may_wrap(tmp_path: Path) -> None:
+    source, output = tmp_path / "s.ts", tmp_path / "o.mp4"
+    film(source, "-c:v", "libx264", "-c:a", "mp2", "-output_ts_offset", "95443.2")
+    run(source, output, preset="ultrafast")
+    got = stamps(output, "v:0")
+    assert len(got) == 25
+    assert all(b - a == Fraction(1, 25) for a, b in pairwise(got))

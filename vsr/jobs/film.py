@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from vsr.media.hdr import encoder_parameters
 from vsr.media.mux import Picture as EncodedPicture
 from vsr.media.mux import left_out, mux
 from vsr.media.probe import probe
+from vsr.media.repair import clock_jumps, mended
 from vsr.media.scan import Scan, undo
 from vsr.media.tags import for_output, name_of
 from vsr.nets.store import load
@@ -106,6 +108,10 @@ def upscale(
         muxer = job.container.muxer
         animated = muxer in ANIMATIONS
         loops = loops_of(info.path) if animated else 1
+        if clock_jumps(info):
+            once(Note(text=f"{source.name}: its clock jumps; mended in a copy of it"))
+            mend = probe(mended(info, folder), options.colour)
+            job = dataclasses.replace(job, source=mend)
         encoded = folder / f"picture.{job.encoder.encoder.container}"
         written = run(
             job.source,

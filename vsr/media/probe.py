@@ -74,7 +74,8 @@ class SourceInfo:
     format: str  # ffmpeg's name of the demuxer
     size: int  # bytes
     duration: float | None  # seconds
-    start: Fraction  # seconds that are taken off every timestamp; 0 unless the clock is arbitrary
+    any_start: bool  # whether its clock may start anywhere, and jump
+    start: Fraction  # seconds that are taken off every timestamp; 0 unless `any_start`
     streams: tuple[StreamInfo, ...]
     chapters: int
     video: VideoInfo
@@ -149,9 +150,9 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
         rate = to_fraction(stream.average_rate) or to_fraction(stream.guessed_rate)
         time_base = to_fraction(stream.time_base) or Fraction(1, 1000)
         duration = _duration(container, stream, time_base)
+        any_start = bool(set(container.format.name.split(",")) & _ANY_START)
         start = Fraction(0)
-        names = set(container.format.name.split(","))
-        if names & _ANY_START and container.start_time is not None:
+        if any_start and container.start_time is not None:
             start = Fraction(container.start_time, 1_000_000)
         estimated = round(duration * rate) if duration is not None and rate else None
         return SourceInfo(
@@ -159,6 +160,7 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
             format=container.format.name,
             size=path.stat().st_size,
             duration=duration,
+            any_start=any_start,
             start=start,
             streams=tuple(_stream_info(s) for s in container.streams),
             chapters=len(container.chapters()),
@@ -205,6 +207,7 @@ def _probe_webp(path: Path, options: ColourOptions) -> SourceInfo:
         format="webp",
         size=path.stat().st_size,
         duration=duration / 1000,
+        any_start=False,
         start=Fraction(0),
         streams=(stream,),
         chapters=0,
