@@ -24,6 +24,7 @@ ONLY_HERE = {
     "av": "media",
     "ffmpeg": "media",
     "imageio_ffmpeg": "media",
+    "PIL": "media",
     "click": "cli",
     "tqdm": "cli",
 }

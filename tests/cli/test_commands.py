@@ -13,6 +13,7 @@ from tests import judge
 from tests.conftest import SAMPLES
 from vsr.cli import cli
 from vsr.cli.reference import reference
+from vsr.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,3 +80,26 @@ def test_settings_come_from_the_environment(
 def test_one_version() -> None:
     assert f'version = "{vsr.__version__}"' in (ROOT / "pyproject.toml").read_text()
     assert f"## {vsr.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_one_bad_film_does_not_stop_the_others(bunny: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_text("no film")
+    short = tmp_path / "short.mp4"
+    judge.ffmpeg("-i", str(bunny), "-t", "0.2", "-c", "copy", str(short))
+    (tmp_path / "out").mkdir()
+    arguments = ["upscale", short, tmp_path / "bad.mp4", short.with_name("missing.mp4"), bunny,
+                 "-o", tmp_path / "out", "-m", "nearest", "-s", "1/2"]  # fmt: skip
+    result = CliRunner().invoke(cli, [str(a) for a in arguments])
+    assert result.exit_code == 3
+    names = [Path(line).name for line in result.stdout.splitlines()]
+    assert names == ["short_0.5x.mp4", "bunny_0.5x.mp4"]
+    assert all((tmp_path / "out" / name).is_file() for name in names)
+    assert "2 of 4 films done" in result.stderr
+    assert result.stderr.count("vsr: ") == 2
+
+
+def test_several_films_need_a_folder(bunny: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        cli, ["upscale", str(bunny), str(bunny), "-o", str(tmp_path / "x.mp4")]
+    )
+    assert isinstance(result.exception, UsageError)

@@ -95,6 +95,7 @@ def test_outputs(tmp_path: Path, bunny: Path) -> None:
     (tmp_path / "there.mp4").write_bytes(b"precious")
     (tmp_path / "folder.mp4").mkdir()
     refused(tmp_path, 2, "--overwrite", "upscale", bunny, "-o", "there.mp4", "-m", "nearest")
+    (tmp_path / "folder.mp4" / "bunny_4x.mp4").mkdir()
     refused(tmp_path, 2, "is a folder", "upscale", bunny, "-o", "folder.mp4", "-m", "nearest")
     refused(tmp_path, 1, "no such folder", "upscale", bunny, "-o", "no/where.mp4", "-m", "nearest")
     assert (tmp_path / "there.mp4").read_bytes() == b"precious"

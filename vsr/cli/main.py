@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A job that a shell started in the background inherits an ignored SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        cli(arguments, prog_name="vsr", standalone_mode=False)
+        # With standalone_mode off, click returns the code of `context.exit`.
+        code = cli(arguments, prog_name="vsr", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _ended(
             f"internal error: {type(error).__name__}: {error}; VSR_DEBUG=1 shows where", 1
         )
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _ended(message: str, code: int) -> int:

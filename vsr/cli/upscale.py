@@ -10,43 +10,79 @@ import click
 
 from vsr.cli.progress import Terminal
 from vsr.cli.shared import options_from, pixel_options
+from vsr.errors import UsageError, VsrError
 from vsr.jobs import film
+from vsr.options import UpscaleOptions
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument(
+    "sources", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="The result; its suffix chooses the container.  [default: beside the source]",
+    help="The result; its suffix chooses the container. A folder, if there are several.  "
+    "[default: beside the source]",
 )
 @pixel_options
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there already.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def upscale(source: Path, output: Path | None, quiet: bool, as_json: bool, **values: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print each result as a line of JSON.")
+@click.pass_context
+def upscale(
+    context: click.Context,
+    /,
+    sources: tuple[Path, ...],
+    output: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
     """Upscale the video IN and keep everything else that is in it.
 
     Sound, subtitles, fonts, chapters and tags are copied; timestamps stay what they
     were. The result's name is printed at the end, and appears only when the result is
-    complete.
+    complete. Of several films, one that fails does not stop the others; the exit code is
+    then that of the first failure.
     """
     options = options_from(values)
+    if len(sources) > 1 and output is not None and not output.is_dir():
+        raise UsageError(f"{output}: several films need a folder that is there")
+    failed: list[VsrError] = []
+    for source in sources:
+        try:
+            _one(source, output, options, quiet=quiet, as_json=as_json)
+        except VsrError as error:
+            if len(sources) == 1:
+                raise
+            click.echo(f"vsr: {error}", err=True)
+            failed.append(error)
+    if len(sources) > 1 and not quiet:
+        click.echo(f"{len(sources) - len(failed)} of {len(sources)} films done", err=True)
+    if failed:
+        context.exit(failed[0].exit_code)
+
+
+def _one(
+    source: Path, output: Path | None, options: UpscaleOptions, *, quiet: bool, as_json: bool
+) -> None:
     with Terminal(quiet=quiet) as terminal:
         result = film.upscale(source, output, options, sink=terminal)
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "output": str(result.output),
-                    "frames": result.frames,
-                    "width": result.width,
-                    "height": result.height,
-                    "seconds": round(result.seconds, 3),
-                    "notes": result.notes,
-                }
-            )
-        )
-    else:
+    if not as_json:
         click.echo(result.output)
+        return
+    click.echo(
+        json.dumps(
+            {
+                "source": str(source),
+                "output": str(result.output),
+                "frames": result.frames,
+                "width": result.width,
+                "height": result.height,
+                "seconds": round(result.seconds, 3),
+                "notes": result.notes,
+            }
+        )
+    )

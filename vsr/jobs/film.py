@@ -52,9 +52,9 @@ def upscale(
 ) -> Result:
     """Upscale the film `source`, with all its streams, to `output`.
 
-    `output` None: beside the source, see the result's `output`. The name appears
-    only when the file is complete and verified. `sink` hears of progress and notes,
-    from several threads. Raises the errors of `vsr.errors`.
+    `output` None: beside the source, a folder: in there; see the result's `output`.
+    The name appears only when the file is complete and verified. `sink` hears of
+    progress and notes, from several threads. Raises the errors of `vsr.errors`.
     """
     options = options or UpscaleOptions()
     source, output = Path(source), Path(output) if output is not None else None

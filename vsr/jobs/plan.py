@@ -36,17 +36,27 @@ class Plan:
 def plan(
     info: SourceInfo, output: Path | None, options: UpscaleOptions, *, default_scale: int
 ) -> Plan:
-    """Settle size, encoder, container and name. Raises UsageError, OutputError."""
+    """Settle size, encoder, container and name. Raises UsageError, OutputError.
+
+    `output` None: beside the source; a folder: in there; else the name itself.
+    """
     video = info.video
-    suffix = output.suffix if output is not None else _default_suffix(info, options)
-    container = container_of(output if output is not None else Path(f"x{suffix}"))
+    into_folder = output is not None and output.is_dir()
+    if output is None or into_folder:
+        suffix = _default_suffix(info, options)
+        container = container_of(Path(f"x{suffix}"))
+    else:
+        suffix, container = output.suffix, container_of(output)
     codec = options.encode.codec or container.usual
     encode = dataclasses.replace(options.encode, codec=codec)
     encoder = plan_encoder(encode, video.layout, hdr=video.hdr)
     target = target_size(
         video.width, video.height, options.size, default_scale=default_scale, layout=encoder.layout
     )
-    path = output or info.path.with_name(f"{info.path.stem}_{_label(target, options)}{suffix}")
+    path = output
+    if path is None or into_folder:
+        folder = info.path.parent if path is None else path
+        path = folder / f"{info.path.stem}_{_label(target, options)}{suffix}"
     if container.video is not None and encoder.encoder.codec not in container.video:
         raise UsageError(f"{path.name}: a {container.muxer} file cannot hold {codec} video")
     _check_output(info.path, path, options)

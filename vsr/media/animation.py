@@ -8,6 +8,7 @@ knows how often each of the three wants to be played.
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,10 +16,14 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 MILLISECOND = Fraction(1, 1000)
 ANIMATIONS = frozenset({"gif", "apng", "webp"})  # ffmpeg's names of the muxers
+
+
+# What Pillow raises for files that are damaged, or that claim to be enormous.
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def loops_of(path: Path) -> int:
@@ -26,7 +31,7 @@ def loops_of(path: Path) -> int:
     try:
         with Image.open(path) as image:
             loop = image.info.get("loop")
-    except (OSError, UnidentifiedImageError):
+    except _UNREADABLE:
         return 1
     if loop is None:
         return 1
@@ -58,8 +63,18 @@ def webp_pictures(path: Path) -> Iterator[av.VideoFrame]:
 
     Raises OSError for a file that cannot be decoded.
     """
+    try:
+        yield from _webp_pictures(path)
+    except _UNREADABLE as error:
+        raise OSError(str(error)) from error
+
+
+def _webp_pictures(path: Path) -> Iterator[av.VideoFrame]:
     pts = 0
-    with Image.open(path, formats=["WEBP"]) as image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is no crime here
+        image = Image.open(path, formats=["WEBP"])
+    with image:
         for n in range(getattr(image, "n_frames", 1)):
             image.seek(n)
             image.load()

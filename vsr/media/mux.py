@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,13 +13,15 @@ from typing import Any
 import av
 import ffmpeg
 
-from vsr.errors import OutputError
+from vsr.errors import FfmpegError, OutputError
 from vsr.events import Note, Sink
 from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate
 from vsr.media.ffmpeg import file_argument, run
 from vsr.media.probe import LENIENT, SourceInfo, StreamInfo, reason
 from vsr.media.trust import input_options
 from vsr.timing import to_fraction
+
+Carried = tuple[StreamInfo, Fate]
 
 # What other programs wrote about the source's video, and is no longer true of ours.
 _STALE = (
@@ -51,6 +54,41 @@ def mux(
     of its own. Raises FfmpegError, or OutputError if the written file is not complete.
     """
     carried = _carried(source, container, sink)
+    try:
+        _join(picture, source, target, container, carried)
+    except (FfmpegError, OutputError) as error:
+        # Damage in the source's other streams must not cost the work on the picture.
+        if not carried or _disk_is_full(error, target, picture):
+            raise
+        sound = [c for c in carried if _can_be_joined(c, picture, source, target, container)]
+        for stream, _ in carried:
+            if stream not in [s for s, _ in sound]:
+                sink(Note(text=f"stream {stream.index}: {stream.kind} is damaged: left out"))
+        _join(picture, source, target, container, sound)
+
+
+def _disk_is_full(error: Exception, target: Path, picture: Picture) -> bool:
+    free = shutil.disk_usage(target.parent).free
+    return "No space left" in str(error) or free < picture.path.stat().st_size // 2
+
+
+def _can_be_joined(
+    one: Carried, picture: Picture, source: SourceInfo, target: Path, container: Container
+) -> bool:
+    try:
+        _join(picture, source, target, container, [one])
+    except (FfmpegError, OutputError):
+        return False
+    return True
+
+
+def _join(
+    picture: Picture,
+    source: SourceInfo,
+    target: Path,
+    container: Container,
+    carried: list[Carried],
+) -> None:
     pictures = ffmpeg.input(file_argument(picture.path))
     streams, extra = [pictures["v:0"]], list[str]()
     options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
@@ -69,11 +107,20 @@ def mux(
         options |= _copied(source, carried)
         extra += _forgotten(carried) + _attached(source, covers, carried, target.parent)
     options |= _details(picture, container)
-    # Timestamps are ours to keep: no shifting of either input to zero.
-    run(streams, target, options, extra=["-copyts", *extra])
+    failure: FfmpegError | None = None
+    try:
+        # Timestamps are ours to keep: no shifting of either input to zero.
+        run(streams, target, options, extra=["-copyts", *extra])
+    except FfmpegError as error:
+        if not target.exists():
+            raise
+        failure = error  # damage that it passed over, perhaps: what it wrote will tell
     wanted = Counter({"video": 1})
     wanted.update(s.kind for s, _ in carried if s.kind in ("audio", "subtitle", "cover"))
-    verify(target, picture, wanted, moved=container.muxer == "mpegts")
+    try:
+        verify(target, picture, wanted, moved=container.muxer == "mpegts")
+    except OutputError as error:
+        raise (failure or error) from error
 
 
 def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
@@ -96,7 +143,7 @@ def _shift(start: Fraction) -> dict[str, str]:
     return {"itsoffset": f"{float(-start):.6f}"} if start else {}
 
 
-def _carried(source: SourceInfo, container: Container, sink: Sink) -> list[tuple[StreamInfo, Fate]]:
+def _carried(source: SourceInfo, container: Container, sink: Sink) -> list[Carried]:
     carried = []
     for stream in source.streams:
         if stream.index == source.video.index:
@@ -113,6 +160,8 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
     stream: StreamInfo, source: SourceInfo, container: Container
 ) -> Fate:
     gone = f"does not fit {container.muxer}: left out"
+    if stream.kind in ("audio", "subtitle") and not stream.codec:
+        return Fate(codec=None, note=f"{stream.kind} of an unknown codec is left out")
     if stream.kind == "audio":
         return audio_fate(container, stream.codec)
     if stream.kind == "subtitle":
@@ -134,7 +183,7 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
     return Fate(codec=None, note=f"data ({stream.codec or 'unknown'}) {gone}")
 
 
-def _copied(source: SourceInfo, carried: list[tuple[StreamInfo, Fate]]) -> dict[str, Any]:
+def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
     # Naming one stream's tags ends ffmpeg's own copying of all others', so all are named.
     options: dict[str, Any] = {
         "map_metadata": "1",
@@ -152,7 +201,7 @@ def _copied(source: SourceInfo, carried: list[tuple[StreamInfo, Fate]]) -> dict[
     return options
 
 
-def _forgotten(carried: list[tuple[StreamInfo, Fate]]) -> list[str]:
+def _forgotten(carried: list[Carried]) -> list[str]:
     """Arguments that drop the stale tags of every stream that is not a copy."""
     ours = [0, *(n for n, (_, fate) in enumerate(carried, start=1) if fate.codec != "copy")]
     return [word for n in ours for name in _STALE for word in (f"-metadata:s:{n}", f"{name}=")]
@@ -161,7 +210,7 @@ def _forgotten(carried: list[tuple[StreamInfo, Fate]]) -> list[str]:
 def _attached(
     source: SourceInfo,
     covers: list[StreamInfo],
-    carried: list[tuple[StreamInfo, Fate]],
+    carried: list[Carried],
     folder: Path,
 ) -> list[str]:
     """Cover art as Matroska wants it: an attached file, not one more video track."""

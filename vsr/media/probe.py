@@ -186,7 +186,7 @@ def _probe_webp(path: Path, options: ColourOptions) -> SourceInfo:
         for picture in webp_pictures(path):
             count, duration = count + 1, duration + (picture.duration or 0)
             first = first or picture
-    except (OSError, ValueError, SyntaxError) as error:
+    except OSError as error:
         raise InputError(f"{path}: not a WebP that can be read ({reason(error)})") from error
     assert first is not None
     video = _video_info(

@@ -60,7 +60,10 @@ def _duration(
 
 def _pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
     if source.format == "webp":
-        yield from webp_pictures(source.path)
+        try:
+            yield from webp_pictures(source.path)
+        except OSError as error:
+            raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
         return
     with open_source(source.path) as container:
         stream = container.streams[source.video.index]

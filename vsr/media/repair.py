@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import ffmpeg
 
+from vsr.errors import FfmpegError, InputError
 from vsr.media.ffmpeg import file_argument, run
 from vsr.media.probe import SourceInfo, open_source
 from vsr.media.trust import input_options
@@ -42,10 +43,16 @@ def clock_jumps(source: SourceInfo) -> bool:
 
 
 def mended(source: SourceInfo, folder: Path) -> Path:
-    """A copy of the source's pictures and sound, in `folder`, whose clock runs on."""
+    """A copy of the source's pictures and sound, in `folder`, whose clock runs on.
+
+    Raises InputError where the source is too damaged for that.
+    """
     path = folder / "mended.nut"
     whole = ffmpeg.input(file_argument(source.path), **input_options(source.path))
     streams = [whole[str(source.video.index)]]
     streams += [whole[str(s.index)] for s in source.of_kind("audio", "subtitle")]
-    run(streams, path, {"codec": "copy", "f": "nut"})
+    try:
+        run(streams, path, {"codec": "copy", "f": "nut"})
+    except FfmpegError as error:
+        raise InputError(f"{source.path}: its clock jumps, and cannot be mended") from error
     return path
