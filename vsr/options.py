@@ -20,7 +20,7 @@ from vsr.errors import UsageError
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Codec = Literal[
     "h264", "h265", "av1", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
-    "gif", "apng", "webp",
+    "gif", "apng", "webp", "png", "jpeg",
 ]  # fmt: skip
 MatrixChoice = Literal["auto", "bt601", "bt709", "bt2020"]
 RangeChoice = Literal["auto", "limited", "full"]
@@ -79,7 +79,7 @@ class DeviceOptions:
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     precision: Precision = "auto"
     batch: int | None = None  # frames at once; None: by memory
-    tile: int | None = None  # side of a tile in source pixels; 0: never tile; None: by memory
+    tile: int | None = None  # side in source pixels; 0: whole frames if they fit; None: by memory
     overlap: int | None = None  # around each tile; None: the network's receptive radius
     threads: int | None = None  # CPU threads of the network; None: all
 

@@ -36,6 +36,11 @@ RGB = Layout(family="rgb")
         (YUV420_10, "hevc_nvenc", "p010le"),
         (Layout(family="gray"), "ffv1", "gray"),
         (Layout(family="gray"), "h264", "yuv420p"),
+        (YUV420, "png", "rgb24"),
+        (YUV420_10, "png", "rgb48be"),
+        (Layout(family="gray", bits=16), "png", "gray16be"),
+        (YUV420, "apng", "rgb24"),
+        (YUV420, "jpeg", "yuv444p"),
     ],
     ids=str,
 )

@@ -30,6 +30,8 @@ _BITS_PER_PIXEL = {
     "gif": 5.0,
     "apng": 10.0,
     "webp": 1.0,
+    "png": 10.0,
+    "jpeg": 3.0,
 }
 _CRF_HALVING = 6.0
 

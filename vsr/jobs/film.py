@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,12 @@ from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import encoder_parameters
 from vsr.media.mux import Picture as EncodedPicture
 from vsr.media.mux import left_out, mux
-from vsr.media.probe import probe
+from vsr.media.probe import SourceInfo, probe
 from vsr.media.repair import clock_jumps, mended
 from vsr.media.scan import Scan, undo
+from vsr.media.still import STILLS, carry_notes
 from vsr.media.tags import for_output, name_of
-from vsr.nets.store import load
+from vsr.nets.store import Loaded, load
 from vsr.options import UpscaleOptions
 from vsr.pipeline import run
 from vsr.stages.upscale import Picture
@@ -67,98 +69,118 @@ def upscale(
     model = load(options.model, once)
     job = plan(info, output, options, default_scale=model.scale)
     engine = build_engine(model, job.target.scale, options.device)
-    video = job.source.video
-    for guess in video.guesses:
-        once(Note(text=f"{source.name}: {guess}"))
-    if video.hdr is not None and encoder_parameters(video.hdr, job.encoder.encoder.name) is None:
-        once(Note(text=f"{source.name}: {job.codec} cannot carry its HDR10 metadata"))
-    if job.scan is Scan.INTERLACED:
-        once(Note(text=f"{source.name}: is interlaced; deinterlaced with bwdif"))
-    if job.scan is Scan.TELECINED:
-        once(Note(text=f"{source.name}: is telecined; the film's own frames are restored"))
-    if job.encoder.layout.bits < min(video.layout.bits, 16) and options.encode.bits is None:
-        fewer = f"{video.layout.bits} bit become {job.encoder.layout.bits}"
-        once(Note(text=f"{source.name}: {fewer}, the most that {job.codec} holds here"))
-    if video.transparent and not job.encoder.layout.alpha:
-        once(Note(text=f"{source.name}: its transparency does not fit {job.codec}"))
+    for note in _notes(job, options):
+        once(Note(text=f"{source.name}: {note}"))
     once(
         Started(
             source=source,
             output=job.output,
-            frames=video.frames,
+            frames=info.video.frames,
             width=job.target.width,
             height=job.target.height,
             description=_describe(job, model.name, engine),
         )
     )
-    picture = Picture(
-        target=job.target,
-        layout=job.encoder.layout,
-        colour=for_output(
-            video.colour,
-            video.layout,
-            job.encoder.layout,
-            sitings=job.encoder.encoder.sitings,
-            full_range=job.encoder.encoder.full_range,
-        ),
-        kernel=model.kernel,
-        anchored=options.model.keep_colours,
-    )
     with _WorkFolder(job.output) as folder:
-        muxer = job.container.muxer
-        animated = muxer in ANIMATIONS
-        loops = loops_of(info.path) if animated else 1
         if clock_jumps(info):
             once(Note(text=f"{source.name}: its clock jumps; mended in a copy of it"))
             mend = probe(mended(info, folder), options.colour)
             job = dataclasses.replace(job, source=mend)
-        encoded = folder / f"picture.{job.encoder.encoder.container}"
-        written = run(
-            job.source,
-            encoded,
-            filters=undo(job.scan, video.rate),
-            engine=engine,
-            picture=picture,
-            encoder=job.encoder,
-            muxer_options=muxer_options(muxer, loops)
-            if animated
-            # Or a late start would be rounded to milliseconds.
-            else {"movie_timescale": str(max(video.time_base.denominator, 1000))},
-            options=options,
-            sink=once,
-        )
-        if animated:
-            set_last_duration(encoded, muxer, written.last_duration)
-            left_out(job.source, job.container, sink=once)
-            joined = encoded
-        else:
-            joined = folder / f"joined{job.output.suffix}"
-            mux(
-                EncodedPicture(
-                    path=encoded,
-                    codec=job.encoder.encoder.codec,
-                    frames=written.frames,
-                    first=written.first,
-                    last=written.last,
-                ),
-                job.source,
-                joined,
-                job.container,
-                sink=once,
-            )
-        os.replace(joined, job.output)
+        complete, frames = _write(job, folder, model, engine, options, sink=once)
+        os.replace(complete, job.output)
     seconds = time.monotonic() - began
-    once(
-        Finished(output=job.output, frames=written.frames, seconds=seconds, notes=tuple(once.notes))
-    )
+    notes = tuple(once.notes)
+    once(Finished(output=job.output, frames=frames, seconds=seconds, notes=notes))
     return Result(
         output=job.output,
-        frames=written.frames,
+        frames=frames,
         width=job.target.width,
         height=job.target.height,
         seconds=seconds,
-        notes=tuple(once.notes),
+        notes=notes,
     )
+
+
+def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
+    """What the user should know before the work begins."""
+    video, layout = job.source.video, job.encoder.layout
+    yield from video.guesses
+    if video.hdr is not None and encoder_parameters(video.hdr, job.encoder.encoder.name) is None:
+        yield f"{job.codec} cannot carry its HDR10 metadata"
+    if job.scan is Scan.INTERLACED:
+        yield "is interlaced; deinterlaced with bwdif"
+    if job.scan is Scan.TELECINED:
+        yield "is telecined; the film's own frames are restored"
+    if layout.bits < video.layout.bits and options.encode.bits is None:
+        fewer = f"{video.layout.bits} bit become {layout.bits}"
+        yield f"{fewer}, the most that {job.codec} holds here"
+    if video.transparent and not layout.alpha:
+        yield f"its transparency does not fit {job.codec}"
+
+
+def _write(
+    job: Plan,
+    folder: Path,
+    model: Loaded,
+    engine: Engine,
+    options: UpscaleOptions,
+    *,
+    sink: Sink,
+) -> tuple[Path, int]:
+    """The complete result, in `folder`, and its number of frames."""
+    video, encoder = job.source.video, job.encoder.encoder
+    muxer = job.container.muxer
+    colour = encoder.colour or for_output(
+        video.colour,
+        video.layout,
+        job.encoder.layout,
+        sitings=encoder.sitings,
+        full_range=encoder.full_range,
+    )
+    encoded = folder / f"picture.{encoder.container}"
+    written = run(
+        job.source,
+        encoded,
+        filters=undo(job.scan, video.rate),
+        engine=engine,
+        picture=Picture(
+            target=job.target,
+            layout=job.encoder.layout,
+            colour=colour,
+            kernel=model.kernel,
+            anchored=options.model.keep_colours,
+        ),
+        encoder=job.encoder,
+        muxer_options=_muxer_options(job.source, muxer),
+        options=options,
+        sink=sink,
+    )
+    if muxer in STILLS or muxer in ANIMATIONS:  # complete as they are, but for this
+        if muxer in STILLS:
+            carry_notes(job.source.path, encoded)
+        else:
+            set_last_duration(encoded, muxer, written.last_duration)
+        left_out(job.source, job.container, sink=sink)
+        return encoded, written.frames
+    joined = folder / f"joined{job.output.suffix}"
+    picture = EncodedPicture(
+        path=encoded,
+        codec=encoder.codec,
+        frames=written.frames,
+        first=written.first,
+        last=written.last,
+    )
+    mux(picture, job.source, joined, job.container, sink=sink)
+    return joined, written.frames
+
+
+def _muxer_options(info: SourceInfo, muxer: str) -> dict[str, str]:
+    if muxer in ANIMATIONS:
+        return muxer_options(muxer, loops_of(info.path))
+    if muxer in STILLS:
+        return {"update": "1"}  # one file of this very name, whatever is in it
+    # Or a late start would be rounded to milliseconds.
+    return {"movie_timescale": str(max(info.video.time_base.denominator, 1000))}
 
 
 def _describe(job: Plan, model: str, engine: Engine) -> str:

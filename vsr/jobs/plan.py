@@ -59,6 +59,8 @@ def plan(
         path = folder / f"{info.path.stem}_{_label(target, options)}{suffix}"
     if container.video is not None and encoder.encoder.codec not in container.video:
         raise UsageError(f"{path.name}: a {container.muxer} file cannot hold {codec} video")
+    if container.pictures is not None and (video.frames or 1) > container.pictures:
+        raise UsageError(f"{path.name}: is one picture; {info.path.name} has {video.frames}")
     _check_output(info.path, path, options)
     return Plan(
         source=info,
@@ -91,7 +93,9 @@ def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
             return own
     if asked in _ANIMATIONS:
         return _ANIMATIONS[asked]
-    return ".mkv"
+    return (
+        ".png" if info.format.endswith(("_pipe", "image2")) else ".mkv"
+    )  # a still of another kind
 
 
 def _label(target: Target, options: UpscaleOptions) -> str:

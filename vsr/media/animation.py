@@ -23,7 +23,7 @@ ANIMATIONS = frozenset({"gif", "apng", "webp"})  # ffmpeg's names of the muxers
 
 
 # What Pillow raises for files that are damaged, or that claim to be enormous.
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def loops_of(path: Path) -> int:
@@ -31,7 +31,7 @@ def loops_of(path: Path) -> int:
     try:
         with Image.open(path) as image:
             loop = image.info.get("loop")
-    except _UNREADABLE:
+    except UNREADABLE:
         return 1
     if loop is None:
         return 1
@@ -65,7 +65,7 @@ def webp_pictures(path: Path) -> Iterator[av.VideoFrame]:
     """
     try:
         yield from _webp_pictures(path)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise OSError(str(error)) from error
 
 

@@ -29,6 +29,7 @@ class Container:
     attachments: bool = False
     data: frozenset[str] = frozenset()
     options: Mapping[str, str] = field(default_factory=dict)
+    pictures: int | None = None  # the most that it can hold
 
 
 _MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts"})
@@ -66,10 +67,19 @@ def _animation(kind: Codec) -> Container:
     return Container(muxer=kind, usual=kind, video=frozenset({kind}), audio=_NO_AUDIO)
 
 
+def _still(usual: Codec, codec: str) -> Container:
+    return Container(
+        muxer="image2", usual=usual, video=frozenset({codec}), audio=_NO_AUDIO, pictures=1
+    )
+
+
 CONTAINERS: Mapping[str, Container] = {
     ".gif": _animation("gif"),
     ".apng": _animation("apng"),
     ".webp": _animation("webp"),
+    ".png": _still("png", "png"),
+    ".jpg": _still("jpeg", "mjpeg"),
+    ".jpeg": _still("jpeg", "mjpeg"),
     ".mkv": _MKV,
     ".mp4": _MP4,
     ".m4v": _MP4,

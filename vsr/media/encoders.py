@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import av
 
 from vsr.errors import UsageError
-from vsr.frame import Layout, Siting
+from vsr.frame import Colour, Layout, Matrix, Range, Siting
 from vsr.media.hdr import Hdr, encoder_parameters
 from vsr.media.layouts import layout_of
 from vsr.options import Codec, EncodeOptions
@@ -29,6 +29,7 @@ class Encoder:
     formats: tuple[str, ...] = ()  # pixel formats, the plainest first
     container: str = "mp4"  # that keeps its exact timestamps
     hardware: bool = False
+    colour: Colour | None = None  # the only one that it can write
     palette: bool = False  # the pictures are reduced to 256 colours first
     full_range: bool = True  # whether it can tell a player
     sitings: frozenset[Siting] = frozenset(Siting)  # of chroma, that its bitstream can tell
@@ -87,6 +88,18 @@ ENCODERS: Mapping[Codec, Encoder] = {
     "webp": Encoder(
         name="libwebp_anim", codec="webp", quality=None, options={"quality": "92"},
         formats=("bgra",), container="webp",
+    ),
+    "png": Encoder(
+        name="png", codec="png", quality=None, container="image2", options={"pred": "mixed"},
+        formats=("gray", "gray16be", "rgb24", "rgba", "rgb48be", "rgba64be"),
+    ),
+    "jpeg": Encoder(
+        name="mjpeg", codec="mjpeg", quality=None, container="image2", formats=("yuv444p",),
+        options={"flags": "+qscale", "global_quality": "236", "strict": "unofficial"},  # q 2
+        colour=Colour(
+            matrix=Matrix.BT470BG, range=Range.FULL, primaries=1, transfer=13,
+            siting=Siting.CENTER,
+        ),
     ),
     "h264_nvenc": Encoder(
         name="h264_nvenc", codec="h264", quality="cq", crf=19, preset="p5", presets=_NVENC,
@@ -176,12 +189,13 @@ def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> 
     if source.family != "yuv" and not keeps_rgb and encoder.codec != "prores":
         sub = (1, 1)  # pictures, GIFs and grey film become the video that every player shows
 
-    def cost(name: str) -> tuple[bool, bool, bool, int, int, int]:
+    def cost(name: str) -> tuple[bool, bool, bool, bool, int, int, bool]:
         layout = layout_of(name)
         assert layout is not None
         lost_chroma = max(layout.sub_x - sub[0], 0) + max(layout.sub_y - sub[1], 0)
         extra = max(sub[0] - layout.sub_x, 0) + max(sub[1] - layout.sub_y, 0)
         return (
+            layout.family == "gray" and source.family != "gray",
             layout.family != family,
             source.alpha and not layout.alpha,
             layout.bits < want_bits,

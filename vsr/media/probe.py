@@ -87,9 +87,11 @@ class SourceInfo:
 @contextlib.contextmanager
 def open_source(path: Path) -> Iterator[InputContainer]:
     """The file as an open container. Raises InputError in one line, whatever is wrong."""
+    # A picture's name with a % in it is a name, not a pattern of many.
+    options = input_options(path) | {"pattern_type": "none"}
     # Absolute, so that no name can look like an option or a protocol.
     try:
-        container = av.open(str(path.absolute()), options=input_options(path), **LENIENT)
+        container = av.open(str(path.absolute()), options=options, **LENIENT)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except IsADirectoryError as error:
@@ -255,10 +257,10 @@ def _video_info(
         rate=rate,
         time_base=time_base,
         frames=frames,
-        display_matrix=_display_matrix(frame),
+        display_matrix=None if codec in _WITH_EXIF else _display_matrix(frame),
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
-        hdr=hdr_of(frame),
+        hdr=None if codec in _WITH_EXIF else hdr_of(frame),
         transparent=layout.alpha and _shows_through(frame, working, layout),
     )
 
@@ -277,6 +279,10 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
         damaged = error
     why = f" ({reason(damaged)})" if damaged else ""
     raise InputError(f"{path}: not one frame of its video can be decoded{why}") from damaged
+
+
+# PyAV 18 has no name for EXIF and crashes on a frame that carries it, whatever is asked for.
+_WITH_EXIF = frozenset({"mjpeg", "png", "apng", "webp", "tiff", "jpegxl", "jpeg2000"})
 
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:

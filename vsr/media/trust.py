@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 
 _FOLLOWING = frozenset(
-    {"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vobsub", "image2", "lavfi"}
+    {"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vobsub", "lavfi"}
 )
 PLAYLISTS = frozenset({".m3u8", ".m3u", ".ffconcat"})
 
