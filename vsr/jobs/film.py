@@ -114,6 +114,8 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     if layout.bits < video.layout.bits and options.encode.bits is None:
         fewer = f"{video.layout.bits} bit become {layout.bits}"
         yield f"{fewer}, the most that {job.codec} holds here"
+    if video.hidden_alpha:
+        yield f"the transparency of {video.codec} cannot be read; it is lost"
     if video.transparent and not layout.alpha:
         yield f"its transparency does not fit {job.codec}"
 

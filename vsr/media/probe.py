@@ -64,6 +64,7 @@ class VideoInfo:
     interlaced: bool
     hdr: Hdr | None  # static metadata of the first frame
     transparent: bool  # whether the first frame shows anything through
+    hidden_alpha: bool  # VP8 and VP9 carry it beside the picture, where this decoder is blind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +179,8 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
                 rate=rate,
                 time_base=time_base,
                 frames=stream.frames or estimated,
+                hidden_alpha={k.lower(): v for k, v in stream.metadata.items()}.get("alpha_mode")
+                == "1",
             ),
         )
 
@@ -229,6 +232,7 @@ def _video_info(
     rate: Fraction | None,
     time_base: Fraction,
     frames: int | None,
+    hidden_alpha: bool = False,
 ) -> VideoInfo:
     """What the first frame shows, beside what the container says."""
     try:
@@ -261,6 +265,7 @@ def _video_info(
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
         hdr=None if codec in _WITH_EXIF else hdr_of(frame),
+        hidden_alpha=hidden_alpha,
         transparent=layout.alpha and _shows_through(frame, working, layout),
     )
 
