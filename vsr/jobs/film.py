@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from vsr.engine.base import Engine
@@ -132,6 +133,11 @@ def _write(
     """The complete result, in `folder`, and its number of frames."""
     video, encoder = job.source.video, job.encoder.encoder
     muxer = job.container.muxer
+    source = job.source
+    if job.scan is Scan.TELECINED and video.rate is not None:  # four frames come for five
+        source = dataclasses.replace(
+            source, video=dataclasses.replace(video, rate=video.rate * Fraction(4, 5))
+        )
     colour = encoder.colour or for_output(
         video.colour,
         video.layout,
@@ -141,7 +147,7 @@ def _write(
     )
     encoded = folder / f"picture.{encoder.container}"
     written = run(
-        job.source,
+        source,
         encoded,
         filters=undo(job.scan, video.rate),
         engine=engine,
