@@ -30,7 +30,7 @@ from vsr.stages.tiles import EDGE, infer
 _SHARE = 0.7  # of the free memory that is planned with; the rest is for what is not foreseen
 _SMALLEST_TILE = 32
 _LARGEST_BATCH = 8  # measured elsewhere: beyond it nothing is gained
-_OVERLAP_CAP = 96  # deep RRDBNets: what lies beyond changes nothing by more than 1/255 (measured)
+_OVERLAP_CAP = 96  # inner pixels; beyond it x4plus changes by 0.021/255 at most (measured)
 
 
 @dataclass(frozen=True, kw_only=True)
