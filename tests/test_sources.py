@@ -172,6 +172,20 @@ def test_names_and_tags_in_no_encoding(tmp_path: Path) -> None:
     assert output.is_file()
 
 
+def test_a_cover_in_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
+    """The source is opened twice then: for its cover and for its sound."""
+    cover = tmp_path / "cover.png"
+    Image.new("RGB", (40, 40)).save(cover)
+    source = tmp_path / "s.mkv"
+    film(source, "-c:v", "libx264", "-attach", str(cover), "-metadata:s:t", "mimetype=image/png",
+         "-metadata:s:t", "filename=cover.png")  # fmt: skip
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.mkv"))
+    source.rename(odd)
+    output = tmp_path / "o.mkv"
+    run(odd, output, preset="ultrafast")
+    assert judge.describe(output).count("(attached pic)") == 1
+
+
 def test_surround_sound_for_webm(tmp_path: Path) -> None:
     source, output = tmp_path / "s.mkv", tmp_path / "o.webm"
     judge.ffmpeg(*PICTURE, "-f", "lavfi", "-i", "anullsrc=channel_layout=5.1(side):d=1", "-t", "1",

@@ -93,9 +93,8 @@ def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
             return own
     if asked in _ANIMATIONS:
         return _ANIMATIONS[asked]
-    return (
-        ".png" if info.format.endswith(("_pipe", "image2")) else ".mkv"
-    )  # a still of another kind
+    a_still = info.format.endswith(("_pipe", "image2"))  # of a kind that is not written
+    return ".png" if a_still else ".mkv"
 
 
 def _label(target: Target, options: UpscaleOptions) -> str:

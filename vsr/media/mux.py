@@ -60,9 +60,12 @@ def mux(
         # Damage in the source's other streams must not cost the work on the picture.
         if not carried or _disk_is_full(error, target, picture):
             raise
-        sound = [c for c in carried if _can_be_joined(c, picture, source, target, container)]
-        for stream, _ in carried:
-            if stream not in [s for s, _ in sound]:
+        sound = []
+        for one in carried:
+            if _can_be_joined(one, picture, source, target, container):
+                sound.append(one)
+            else:
+                stream, _ = one
                 sink(Note(text=f"stream {stream.index}: {stream.kind} is damaged: left out"))
         _join(picture, source, target, container, sound)
 
@@ -89,6 +92,7 @@ def _join(
     container: Container,
     carried: list[Carried],
 ) -> None:
+    target.unlink(missing_ok=True)  # or an earlier try's file would be taken for this one's
     pictures = ffmpeg.input(file_argument(picture.path))
     streams, extra = [pictures["v:0"]], list[str]()
     options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
@@ -134,7 +138,8 @@ def _plain_name(path: Path, folder: Path) -> Path:
         str(path).encode()
     except UnicodeEncodeError:
         link = folder / f"source{os.fsdecode(path.suffix.encode(errors='ignore'))}"
-        link.symlink_to(path.absolute())
+        if not link.is_symlink():
+            link.symlink_to(path.absolute())
         return link
     return path
 

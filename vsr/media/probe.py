@@ -119,8 +119,9 @@ def reason(error: BaseException) -> str:
 
 def main_video(container: InputContainer, path: Path) -> VideoStream:
     """The stream to upscale: the default one, else the largest; never cover art."""
-    videos = [s for s in container.streams.video if _kind(s) == "video"]
-    videos = [s for s in videos if s.codec_context is not None]
+    videos = [
+        s for s in container.streams.video if _kind(s) == "video" and s.codec_context is not None
+    ]
     if not videos:
         raise InputError(f"{path}: has no video in it")
     return max(videos, key=lambda s: (bool(s.disposition & _DEFAULT), s.width * s.height, -s.index))

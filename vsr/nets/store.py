@@ -180,6 +180,6 @@ def _state(model: Model, options: ModelOptions, sink: Sink) -> State:
     path = verify(model, options)
     assert path is not None
     try:
-        return unwrap(read_weights(path))
+        return read_weights(path)
     except BrokenWeights as error:
         raise BrokenWeights(f"{path}: {error}") from error
