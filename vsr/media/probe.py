@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from vsr.errors import InputError
 from vsr.frame import Colour, Layout
 from vsr.media.animation import MILLISECOND, is_webp, webp_pictures
+from vsr.media.decode import decoded
 from vsr.media.hdr import Hdr, hdr_of, side_data
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.tags import describe, siting_of, tags_of
@@ -272,17 +273,14 @@ def _video_info(
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
-    damaged: BaseException | None = None
+    errors: list[BaseException] = []
     try:
-        for packet in container.demux(stream):
-            try:
-                for frame in packet.decode():
-                    assert isinstance(frame, av.VideoFrame)
-                    return frame
-            except av.FFmpegError as error:  # the next packet may be sound
-                damaged = error
+        pictures = decoded(container, stream, lambda packet, error: errors.append(error))
+        if (first := next(pictures, None)) is not None:
+            return first
     except (av.FFmpegError, OSError, ValueError) as error:
-        damaged = error
+        errors.append(error)
+    damaged = errors[-1] if errors else None
     why = f" ({reason(damaged)})" if damaged else ""
     raise InputError(f"{path}: not one frame of its video can be decoded{why}") from damaged
 

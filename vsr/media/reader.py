@@ -12,6 +12,7 @@ from vsr.errors import InputError
 from vsr.events import Note, Sink
 from vsr.frame import Frame
 from vsr.media.animation import webp_pictures
+from vsr.media.decode import decoded
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.probe import SourceInfo, open_source, reason
 from vsr.media.scan import pulled
@@ -69,44 +70,16 @@ def _pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
         stream = container.streams[source.video.index]
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
-        yield from _decode(container, stream, source, sink)
 
+        def damaged(packet: av.Packet[av.VideoStream], error: av.FFmpegError) -> None:
+            seconds = packet.pts * source.video.time_base if packet.pts is not None else None
+            when = "the end" if seconds is None else clock(float(seconds))
+            sink(Note(text=f"{source.path.name}: damaged data at {when} is passed over"))
 
-def _decode(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    source: SourceInfo,
-    sink: Sink,
-) -> Iterator[av.VideoFrame]:
-    time_base = source.video.time_base
-    try:
-        # The flush packet at the end is empty, and drains the decoder. A packet without a
-        # dts is not it: Matroska's first keyframe has none. Theora has empty packets with
-        # one, which say that the last picture stays.
-        for packet in container.demux(stream):
-            if not packet.size and packet.pts is not None:
-                continue
-            try:
-                yield from packet.decode()
-            except av.FFmpegError:
-                when = clock(float(packet.pts * time_base)) if packet.pts is not None else "the end"
-                sink(Note(text=f"{source.path.name}: damaged data at {when} is passed over"))
-                if not packet.size:
-                    yield from _drained(stream)
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
-
-
-def _drained(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """What the decoder still holds after it has stumbled over the last packets."""
-    for _ in range(64):
         try:
-            frames = stream.codec_context.decode(None)
-        except av.EOFError:
-            return
-        except av.FFmpegError:
-            continue
-        yield from frames
+            yield from decoded(container, stream, damaged)
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
 
 
 def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[av.VideoFrame]:

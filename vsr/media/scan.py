@@ -7,6 +7,8 @@ NTSC, mean film that was telecined (2:3 pulldown).
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterator
 from enum import Enum
 from fractions import Fraction
@@ -14,6 +16,7 @@ from fractions import Fraction
 import av
 from av.filter import Graph
 
+from vsr.media.decode import decoded
 from vsr.media.probe import SourceInfo, open_source
 
 _LOOK = 240  # frames at each place
@@ -74,24 +77,12 @@ def _judged(source: SourceInfo, place: float) -> Iterator[av.VideoFrame]:
         graph.link_nodes(
             graph.add_buffer(template=stream), graph.add("idet"), graph.add("buffersink")
         ).configure()
-        for count, frame in enumerate(_decodable(container, stream)):
-            if count >= _LOOK:
-                return
-            graph.vpush(frame)
-            yield from pulled(graph)
-
-
-def _decodable(
-    container: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[av.VideoFrame]:
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            continue
-        for frame in frames:
-            if isinstance(frame, av.VideoFrame):
-                yield frame
+        # What is damaged is the reader's to tell; here it only ends the look.
+        with contextlib.suppress(av.FFmpegError, OSError):
+            pictures = decoded(container, stream, lambda packet, error: None)
+            for frame in itertools.islice(pictures, _LOOK):
+                graph.vpush(frame)
+                yield from pulled(graph)
 
 
 def pulled(graph: Graph) -> Iterator[av.VideoFrame]:
