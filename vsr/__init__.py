@@ -10,6 +10,7 @@ Nothing prints and nothing exits: progress and notes go to the `sink` that is
 handed in, and errors are those of `vsr.errors`.
 """
 
+from vsr.jobs.batch import Batch, Outcome
 from vsr.jobs.film import Result, upscale
 from vsr.jobs.plan import Plan, plan
 from vsr.media.probe import SourceInfo, probe
@@ -27,11 +28,13 @@ from vsr.options import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Batch",
     "ColourOptions",
     "DeviceOptions",
     "EncodeOptions",
     "Model",
     "ModelOptions",
+    "Outcome",
     "Plan",
     "Result",
     "SizeOptions",

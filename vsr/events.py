@@ -43,6 +43,17 @@ class Downloading:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """So many of a batch's pictures are done, or failed; at its beginning none.
+
+    In between, each sends its own events.
+    """
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finished:
     """The output is complete and stands under its name."""
 
@@ -52,7 +63,7 @@ class Finished:
     notes: tuple[str, ...] = field(default=())
 
 
-Event = Started | Progress | Note | Downloading | Finished
+Event = Started | Progress | Note | Downloading | Pictures | Finished
 Sink = Callable[[Event], None]
 
 

@@ -107,6 +107,13 @@ class SourceOptions:
     """What is read of the source."""
 
     deinterlace: Deinterlace = "auto"  # auto: what a look at the pictures asks for
+    # Frames per second: of the film that pictures become (None: 25), or of the pictures that
+    # are taken out of a film (None: every frame).
+    fps: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not Fraction(1, 86400) <= self.fps <= 1000:
+            raise UsageError(f"--fps {self.fps}: must lie between one a day and 1000")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,11 @@ def test_inputs(tmp_path: Path, bunny: Path) -> None:
     refused(tmp_path, 3, "empty.mkv", "upscale", "empty.mkv")
     refused(tmp_path, 3, "torn.mp4", "upscale", "torn.mp4")
     refused(tmp_path, 3, "no video", "upscale", "sound.wav")
-    refused(tmp_path, 3, "folder", "upscale", ".")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path, 3, "holds no pictures or films", "upscale", "empty")
+    refused(tmp_path, 3, "no file has a name", "upscale", "empty/%05d.png")
+    refused(tmp_path, 3, "no such folder", "upscale", "nowhere/%05d.png")
+    refused(tmp_path, 2, "two numbers", "upscale", "empty/%d_%05d.png")
     refused(tmp_path, 3, "no such file", "probe", "missing.mp4")
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 import vsr
 from tests import judge
 from tests.conftest import SAMPLES
-from vsr.errors import UsageError
+from vsr.errors import InputError, UsageError
 
 
 def run(source: Path, output: Path | None = None, scale: str = "1", model: str = "bicubic") -> Path:
@@ -41,8 +41,8 @@ def test_palette_png(tmp_path: Path) -> None:
         assert (np.asarray(image.convert("RGB")) == np.asarray(want.convert("RGB"))).all()
 
 
-@pytest.mark.parametrize("source", [".png", ".jpg"])
-@pytest.mark.parametrize("target", [".png", ".jpg"])
+@pytest.mark.parametrize("source", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("target", [".png", ".jpg", ".webp"])
 def test_profile_and_camera_notes_stay(tmp_path: Path, source: str, target: str) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     exif = Image.Exif()
@@ -55,9 +55,69 @@ def test_profile_and_camera_notes_stay(tmp_path: Path, source: str, target: str)
     with Image.open(output) as result, Image.open(path) as want:
         assert result.info["icc_profile"] == profile
         assert (result.getexif()[0x0112], result.getexif()[0x010F]) == (6, "Camera")
-        assert result.size == want.size
-        a, b = (np.asarray(i.convert("RGB")).astype(int) for i in (result, want))
-        assert np.abs(a - b).mean() < 1.5
+        for image in (result, want):
+            image.load()
+        upright = [ImageOps.exif_transpose(image) for image in (result, want)]
+    assert [image.size for image in upright] == [(180, 320)] * 2
+    a, b = (np.asarray(image.convert("RGB")).astype(int) for image in upright)
+    assert np.abs(a - b).mean() < 2.5
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_webp_stays_a_still_and_as_exact_as_it_was(
+    tmp_path: Path, mode: str, lossless: bool
+) -> None:
+    source = tmp_path / "s.webp"
+    with Image.open(SAMPLES / "squirrel.png") as image:
+        picture = image.convert(mode)
+    if mode == "RGBA":
+        picture.putalpha(picture.getchannel("R").point(lambda v: 255 - v // 2))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(source, lossless=lossless, quality=90, exif=exif)
+    output = run(source)
+    assert output == tmp_path / "s_1x.webp"
+    assert (b"VP8L" in output.read_bytes()[:64]) == lossless
+    with Image.open(output) as result, Image.open(source) as want:
+        assert (result.mode, result.size) == (mode, want.size)
+        assert getattr(result, "n_frames", 1) == 1
+        assert result.getexif()[0x0112] == 6
+        a, b = (np.asarray(i).astype(int) for i in (result, want))
+        assert np.abs(a - b).max() == 0 if lossless else np.abs(a - b).mean() < 2
+    assert judge.size_of(output) == picture.size  # ffmpeg takes it for a WebP as well
+
+
+@pytest.mark.parametrize("kind", ["rgb.tif", "lzw.tif", "gray16.tif", "rgb48.tif", "rgb.bmp"])
+def test_tiff_and_bmp_become_png(tmp_path: Path, kind: str) -> None:
+    name, suffix = kind.split(".")
+    pix_fmt = {"gray16": "gray16le", "rgb48": "rgb48le"}.get(name, "rgb24")
+    pix_fmt = "bgr24" if suffix == "bmp" else pix_fmt
+    source = tmp_path / f"s.{suffix}"
+    packed = ["-compression_algo", "lzw"] if name == "lzw" else []
+    judge.make(source, "testsrc2=s=61x47", "-frames:v", "1", "-pix_fmt", pix_fmt, *packed,
+               "-update", "1")  # fmt: skip
+    output = run(source)
+    assert output == tmp_path / "s_1x.png"
+    as_is = ("-f", "rawvideo", "-pix_fmt", pix_fmt, "-")
+    assert judge.ffmpeg("-i", str(source), *as_is) == judge.ffmpeg("-i", str(output), *as_is)
+
+
+def test_what_a_tiff_holds_beside_its_first_picture_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "s.tif"
+    with Image.open(SAMPLES / "squirrel.png") as image:
+        pages = [image.convert("RGB"), image.convert("RGB").rotate(180)]
+    pages[0].save(source, save_all=True, append_images=pages[1:])
+    result = vsr.upscale(source, None, vsr.UpscaleOptions(model=vsr.ModelOptions(name="nearest")))
+    assert "2 pages" in result.notes[0]
+
+
+def test_a_tiff_that_would_be_read_in_wrong_colours_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "s.tif"
+    with Image.open(SAMPLES / "squirrel.png") as image:
+        image.convert("RGB").save(source, compression="jpeg")
+    with pytest.raises(InputError, match="TIFF"):
+        run(source)
 
 
 def test_a_picture_through_the_network(tmp_path: Path) -> None:

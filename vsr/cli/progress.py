@@ -9,20 +9,33 @@ from typing import Never, Self
 
 from tqdm import tqdm
 
-from vsr.events import Downloading, Event, Finished, Note, Progress, Started
+from vsr.events import Downloading, Event, Finished, Note, Pictures, Progress, Started
 
 
 class Terminal:
-    """A sink. The bar shows on a terminal only; `quiet` leaves nothing but errors."""
+    """A sink. The bar shows on a terminal only; `quiet` leaves nothing but errors.
+
+    Many pictures have one bar together, and a note that is true of several is said once.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._lock = threading.Lock()  # events come from several threads
         self._bar: tqdm[Never] | None = None
+        self._pictures: Pictures | None = None  # while a batch of them is under way
+        self._said: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
             match event:
+                case Pictures():
+                    self._batch(event)
+                case Note(text=text) if self._pictures is not None:
+                    self._say_once(text)
+                case Downloading(name=name) if self._pictures is not None:
+                    self._say_once(f"fetching {name}")
+                case Started() | Progress() | Finished() if self._pictures is not None:
+                    pass
                 case Note(text=text):
                     self._say(f"note: {text}")
                 case Started():
@@ -41,6 +54,31 @@ class Terminal:
                     self._close()
                     rate = frames / seconds if seconds else 0.0
                     self._say(f"{frames} frames in {seconds:.1f} s ({rate:.2f} fps)")
+
+    def error(self, text: str) -> None:
+        """A line on stderr, however quiet."""
+        with self._lock:
+            tqdm.write(text, file=sys.stderr)
+
+    def result(self, text: str) -> None:
+        """A line on stdout, without breaking the bar."""
+        with self._lock:
+            tqdm.write(text, file=sys.stdout)
+
+    def _batch(self, event: Pictures) -> None:
+        if self._pictures is None:
+            self._open(event.total, "picture", scaled=False)
+        self._pictures = event
+        self._move(event.done)
+        if event.done == event.total:
+            self._close()
+            self._pictures = None
+
+    def _say_once(self, text: str) -> None:
+        name, colon, what = text.partition(": ")
+        if (what or name) not in self._said:
+            self._said.add(what or name)
+            self._say(f"note: {text}{' (said once for all pictures)' if colon else ''}")
 
     def _say(self, text: str) -> None:
         if not self._quiet:

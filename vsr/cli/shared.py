@@ -158,6 +158,11 @@ def pixel_options(function: F) -> F:
             help="auto looks at the pictures; ivtc restores telecined film.",
         ),
         _option(
+            "--fps", type=Scale(),
+            help="Of the film that pictures become, 24 or 24000/1001; of a film that becomes "
+            "pictures, how many a second.  [default: 25; every frame]",
+        ),
+        _option(
             "--codec", type=click.Choice(CODECS), help="[default: what is usual in the container]"
         ),
         _option(
@@ -195,7 +200,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             overlap=values["tile_overlap"],
             threads=values["threads"],
         ),
-        source=SourceOptions(deinterlace=values["deinterlace"]),
+        source=SourceOptions(deinterlace=values["deinterlace"], fps=values["fps"]),
         colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
         encode=EncodeOptions(
             codec=values["codec"],

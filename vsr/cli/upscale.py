@@ -10,9 +10,9 @@ import click
 
 from vsr.cli.progress import Terminal
 from vsr.cli.shared import options_from, pixel_options
-from vsr.errors import UsageError, VsrError
-from vsr.jobs import film
-from vsr.options import UpscaleOptions
+from vsr.errors import VsrError
+from vsr.jobs.batch import Batch
+from vsr.jobs.film import Result
 
 
 @click.command()
@@ -23,8 +23,8 @@ from vsr.options import UpscaleOptions
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="The result; its suffix chooses the container. A folder, if there are several.  "
-    "[default: beside the source]",
+    help="The result; its suffix chooses the container. A folder, if there are several; or "
+    "numbered pictures, out/%05d.png.  [default: beside the source]",
 )
 @pixel_options
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there already.")
@@ -40,49 +40,53 @@ def upscale(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Upscale the video IN and keep everything else that is in it.
+    """Upscale the video or picture IN and keep everything else that is in it.
 
     Sound, subtitles, fonts, chapters and tags are copied; timestamps stay what they
     were. The result's name is printed at the end, and appears only when the result is
-    complete. Of several films, one that fails does not stop the others; the exit code is
+    complete. Of several files, one that fails does not stop the others; the exit code is
     then that of the first failure.
+
+    IN may be a folder, or numbered pictures such as shots/%05d.png: each file is done on its
+    own, into a folder or to numbered names again, or all pictures become the film OUTPUT at
+    --fps. A film whose OUTPUT is numbered becomes a picture for each frame.
     """
-    options = options_from(values)
-    if len(sources) > 1 and output is not None and not output.is_dir():
-        raise UsageError(f"{output}: several films need a folder that is there")
-    failed: list[VsrError] = []
-    for source in sources:
-        try:
-            _one(source, output, options, quiet=quiet, as_json=as_json)
-        except VsrError as error:
-            if len(sources) == 1:
-                raise
-            click.echo(f"vsr: {error}", err=True)
-            failed.append(error)
-    if len(sources) > 1 and not quiet:
-        click.echo(f"{len(sources) - len(failed)} of {len(sources)} films done", err=True)
+    batch = Batch(sources, output, options_from(values))
+    done, failed = 0, list[VsrError]()
+    folders: dict[Path, None] = {}  # that results lie in, each once
+    with Terminal(quiet=quiet) as terminal:
+        for outcome in batch.run(terminal):
+            if outcome.error is not None:
+                if batch.total == 1:
+                    raise outcome.error
+                terminal.error(f"vsr: {outcome.error}")
+                failed.append(outcome.error)
+            elif outcome.result is not None:
+                done += 1
+                if as_json:
+                    terminal.result(_json(outcome.source, outcome.result))
+                elif outcome.among is not None:
+                    folders[outcome.among] = None
+                else:
+                    terminal.result(str(outcome.result.output))
+    for folder in folders:
+        click.echo(folder)
+    if batch.total > 1 and not quiet:
+        kind = {0: "films", batch.total: "pictures"}.get(batch.pictures, "files")
+        click.echo(f"{done} of {batch.total} {kind} done", err=True)
     if failed:
         context.exit(failed[0].exit_code)
 
 
-def _one(
-    source: Path, output: Path | None, options: UpscaleOptions, *, quiet: bool, as_json: bool
-) -> None:
-    with Terminal(quiet=quiet) as terminal:
-        result = film.upscale(source, output, options, sink=terminal)
-    if not as_json:
-        click.echo(result.output)
-        return
-    click.echo(
-        json.dumps(
-            {
-                "source": str(source),
-                "output": str(result.output),
-                "frames": result.frames,
-                "width": result.width,
-                "height": result.height,
-                "seconds": round(result.seconds, 3),
-                "notes": result.notes,
-            }
-        )
+def _json(source: Path, result: Result) -> str:
+    return json.dumps(
+        {
+            "source": str(source),
+            "output": str(result.output),
+            "frames": result.frames,
+            "width": result.width,
+            "height": result.height,
+            "seconds": round(result.seconds, 3),
+            "notes": result.notes,
+        }
     )

@@ -26,7 +26,13 @@ def build_engine(model: Loaded, scale: Fraction, options: DeviceOptions) -> Engi
     if model.network is None:
         return PassEngine(device=device)
     network = model.network
-    factor = model.scale / scale
-    if factor > 1 and factor.denominator == 1 and model.scale % factor.numerator == 0:
-        network = fold_area(network, factor.numerator)
+    if (factor := folding(model, scale)) > 1:
+        network = fold_area(network, factor)
     return EagerEngine(network, device=device, dtype=dtype, precision=precision)
+
+
+def folding(model: Loaded, scale: Fraction) -> int:
+    """By how much the network of an engine for `scale` is reduced; 1: not at all."""
+    factor = model.scale / scale
+    whole = factor > 1 and factor.denominator == 1 and model.scale % factor.numerator == 0
+    return factor.numerator if whole and model.network is not None else 1

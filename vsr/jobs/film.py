@@ -14,21 +14,24 @@ from fractions import Fraction
 from pathlib import Path
 
 from vsr.engine.base import Engine
-from vsr.engine.build import build_engine
+from vsr.engine.engines import Engines
 from vsr.errors import OutputError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
+from vsr.jobs.frames import finish, work_names
 from vsr.jobs.plan import Plan, plan
 from vsr.media.animation import ANIMATIONS, loops_of, muxer_options, set_last_duration
 from vsr.media.ffmpeg import find_ffmpeg
+from vsr.media.folder import is_many
 from vsr.media.hdr import encoder_parameters
 from vsr.media.mux import Picture as EncodedPicture
 from vsr.media.mux import left_out, mux
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.repair import clock_jumps, mended
 from vsr.media.scan import Scan, undo
-from vsr.media.still import STILLS, carry_notes
+from vsr.media.sequence import probe_pictures
+from vsr.media.still import STILLS, notes_of, put_notes
 from vsr.media.tags import for_output, name_of
-from vsr.nets.store import Loaded, load
+from vsr.nets.store import Loaded
 from vsr.options import UpscaleOptions
 from vsr.pipeline import run
 from vsr.stages.upscale import Picture
@@ -53,30 +56,46 @@ def upscale(
     *,
     sink: Sink = silent,
 ) -> Result:
-    """Upscale the film `source`, with all its streams, to `output`.
+    """Upscale the film or picture `source`, with all its streams, to `output`.
 
-    `output` None: beside the source, a folder: in there; see the result's `output`.
-    The name appears only when the file is complete and verified. `sink` hears of
-    progress and notes, from several threads. Raises the errors of `vsr.errors`.
+    `output` None: beside the source, a folder: in there; see the result's `output`. A
+    pattern such as `frames/%05d.png`: each frame as a picture. `source` may be a folder of
+    pictures, or a pattern, that `output` is to be the film of; for each picture on its own
+    there is `upscale_many`. The name appears only when the file is complete and verified.
+    `sink` hears of progress and notes, from several threads. Raises the errors of
+    `vsr.errors`.
     """
     options = options or UpscaleOptions()
     source, output = Path(source), Path(output) if output is not None else None
+    return upscale_one(source, output, options, Engines(), sink=sink)
+
+
+def upscale_one(
+    source: Path,
+    output: Path | None,
+    options: UpscaleOptions,
+    engines: Engines,
+    *,
+    stem: str | None = None,
+    sink: Sink,
+) -> Result:
+    """As `upscale`, with networks that may be loaded already. `stem`: see `plan`."""
     if output is not None and output.is_symlink():
         output = output.resolve()  # the file behind the link is replaced, not the link
     began = time.monotonic()
     once = Once(sink)
     find_ffmpeg()  # before hours of work that would end without it
-    info = probe(source, options.colour)  # a bad source is told before weights are fetched
-    model = load(options.model, once)
-    job = plan(info, output, options, default_scale=model.scale)
-    engine = build_engine(model, job.target.scale, options.device)
+    info = read_source(source, options)  # a bad source is told before weights are fetched
+    model = engines.model(options.model, once)
+    job = plan(info, output, options, default_scale=model.scale, stem=stem)
+    engine = engines.engine(options.model, job.target.scale, options.device)
     for note in _notes(job, options):
-        once(Note(text=f"{source.name}: {note}"))
+        once(Note(text=f"{info.path.name}: {note}"))
     once(
         Started(
             source=source,
             output=job.output,
-            frames=info.video.frames,
+            frames=None if _thinned(job, options) else info.video.frames,
             width=job.target.width,
             height=job.target.height,
             description=_describe(job, model.name, engine),
@@ -88,7 +107,10 @@ def upscale(
             mend = probe(mended(info, folder), options.colour)
             job = dataclasses.replace(job, source=mend)
         complete, frames = _write(job, folder, model, engine, options, sink=once)
-        os.replace(complete, job.output)
+        if job.pattern is not None:
+            finish(job, job.pattern, folder, frames, sink=once)
+        else:
+            os.replace(complete, job.output)
     seconds = time.monotonic() - began
     notes = tuple(once.notes)
     once(Finished(output=job.output, frames=frames, seconds=seconds, notes=notes))
@@ -100,6 +122,19 @@ def upscale(
         seconds=seconds,
         notes=notes,
     )
+
+
+def read_source(path: Path, options: UpscaleOptions) -> SourceInfo:
+    """What is in a file, or in the pictures of a folder or pattern. Raises InputError."""
+    if is_many(path):
+        return probe_pictures(path, options.source.fps, options.colour)
+    return probe(path, options.colour)
+
+
+def _thinned(job: Plan, options: UpscaleOptions) -> tuple[tuple[str, str], ...]:
+    """The filter that takes only so many frames of a second, where pictures become of a film."""
+    fps = options.source.fps if job.pattern is not None else None
+    return (("fps", str(fps)),) if fps is not None else ()
 
 
 def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
@@ -146,10 +181,12 @@ def _write(
         full_range=encoder.full_range,
     )
     encoded = folder / f"picture.{encoder.container}"
+    if job.pattern is not None:
+        encoded = work_names(job, folder)
     written = run(
         source,
         encoded,
-        filters=undo(job.scan, video.rate),
+        filters=undo(job.scan, video.rate) + _thinned(job, options),
         engine=engine,
         picture=Picture(
             target=job.target,
@@ -159,15 +196,15 @@ def _write(
             anchored=options.model.keep_colours,
         ),
         encoder=job.encoder,
-        muxer_options=_muxer_options(job.source, muxer),
+        muxer_options=_muxer_options(job, muxer),
         options=options,
         sink=sink,
     )
     if muxer in STILLS or muxer in ANIMATIONS:  # complete as they are, but for this
-        if muxer in STILLS:
-            carry_notes(job.source.path, encoded)
-        else:
+        if muxer in ANIMATIONS:
             set_last_duration(encoded, muxer, written.last_duration)
+        if job.pattern is None and job.source.pictures is None:
+            put_notes(encoded, notes_of(job.source.path))
         left_out(job.source, job.container, sink=sink)
         return encoded, written.frames
     joined = folder / f"joined{job.output.suffix}"
@@ -182,9 +219,12 @@ def _write(
     return joined, written.frames
 
 
-def _muxer_options(info: SourceInfo, muxer: str) -> dict[str, str]:
+def _muxer_options(job: Plan, muxer: str) -> dict[str, str]:
+    info = job.source
     if muxer in ANIMATIONS:
         return muxer_options(muxer, loops_of(info.path))
+    if job.pattern is not None:
+        return {"start_number": "1"}
     if muxer in STILLS:
         return {"update": "1"}  # one file of this very name, whatever is in it
     # Or a late start would be rounded to milliseconds.
@@ -208,7 +248,10 @@ class _WorkFolder:
         self._parent = output.absolute().parent
 
     def __enter__(self) -> Path:
+        self._made = not self._parent.exists()
         try:
+            if self._made:
+                self._parent.mkdir()
             self._path = Path(tempfile.mkdtemp(prefix=".vsr-", dir=self._parent))
         except OSError as error:
             raise OutputError(f"{self._parent}: cannot be written to ({error.strerror})") from error
@@ -217,3 +260,5 @@ class _WorkFolder:
     def __exit__(self, *exception: object) -> None:
         with suppress(OSError):
             shutil.rmtree(self._path)
+            if self._made:
+                self._parent.rmdir()  # if nothing came into it

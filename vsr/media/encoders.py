@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -169,6 +170,9 @@ def plan_encoder(options: EncodeOptions, source: Layout, *, hdr: Hdr | None = No
         parts = (settings.get(told[0]), told[1], given.get(told[0]))
         given[told[0]] = ":".join(part for part in parts if part)
     settings |= given
+    if codec == "webp":
+        lossy = settings.get("lossless", "0") == "0"
+        words.append(f"quality {settings['quality']}" if lossy else "lossless")
     if layout.bits > 8:
         words.append(f"{layout.bits} bit")
     return EncoderPlan(
@@ -178,6 +182,13 @@ def plan_encoder(options: EncodeOptions, source: Layout, *, hdr: Hdr | None = No
         settings=settings,
         description=" ".join(words),
     )
+
+
+def one_file_each(plan: EncoderPlan) -> EncoderPlan:
+    """The same, with each frame as a picture of its own in ffmpeg's numbered files."""
+    name = {"libwebp_anim": "libwebp"}.get(plan.encoder.name, plan.encoder.name)
+    encoder = dataclasses.replace(plan.encoder, name=name, container="image2")
+    return dataclasses.replace(plan, encoder=encoder)
 
 
 def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> str:

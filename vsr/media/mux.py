@@ -96,7 +96,8 @@ def _join(
     pictures = ffmpeg.input(file_argument(picture.path))
     streams, extra = [pictures["v:0"]], list[str]()
     options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
-    if source.format != "webp":  # which ffmpeg cannot open, and which holds nothing else
+    # ffmpeg cannot open a WebP, which holds nothing else; nor do pictures.
+    if source.format != "webp" and source.pictures is None:
         others = ffmpeg.input(
             file_argument(_plain_name(source.path, target.parent)),
             **input_options(source.path),

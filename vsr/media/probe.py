@@ -19,8 +19,10 @@ from vsr.errors import InputError
 from vsr.frame import Colour, Layout
 from vsr.media.animation import MILLISECOND, is_webp, webp_pictures
 from vsr.media.decode import decoded
+from vsr.media.folder import Listing
 from vsr.media.hdr import Hdr, hdr_of, side_data
 from vsr.media.layouts import planes_of, working_format
+from vsr.media.still import told_of_tiff
 from vsr.media.tags import describe, siting_of, tags_of
 from vsr.media.trust import PLAYLISTS, input_options
 from vsr.options import ColourOptions
@@ -55,7 +57,7 @@ class VideoInfo:
     layout: Layout
     colour: Colour
     siting: str | None  # as tagged
-    guesses: tuple[str, ...]  # in words, what was not tagged
+    guesses: tuple[str, ...]  # in words, what was not tagged, or is not read
     sample_aspect_ratio: Fraction | None
     rate: Fraction | None  # average frames per second
     time_base: Fraction
@@ -81,6 +83,7 @@ class SourceInfo:
     streams: tuple[StreamInfo, ...]
     chapters: int
     video: VideoInfo
+    pictures: Listing | None = None  # files that are read as the frames of one film
 
     def of_kind(self, *kinds: Kind) -> tuple[StreamInfo, ...]:
         return tuple(s for s in self.streams if s.kind in kinds)
@@ -155,6 +158,7 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
         rate = to_fraction(stream.average_rate) or to_fraction(stream.guessed_rate)
         time_base = to_fraction(stream.time_base) or Fraction(1, 1000)
         duration = _duration(container, stream, time_base)
+        codec = stream.codec_context.codec.canonical_name
         any_start = bool(set(container.format.name.split(",")) & _ANY_START)
         start = Fraction(0)
         if any_start and container.start_time is not None:
@@ -174,7 +178,8 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
                 frame,
                 options,
                 index=stream.index,
-                codec=stream.codec_context.codec.canonical_name,
+                codec=codec,
+                said=told_of_tiff(path) if codec == "tiff" else (),
                 siting=siting_of(container, stream.index),
                 sample_aspect_ratio=to_fraction(stream.sample_aspect_ratio)
                 or to_fraction(stream.codec_context.sample_aspect_ratio),
@@ -235,6 +240,7 @@ def _video_info(
     time_base: Fraction,
     frames: int | None,
     hidden_alpha: bool = False,
+    said: tuple[str, ...] = (),
 ) -> VideoInfo:
     """What the first frame shows, beside what the container says."""
     try:
@@ -258,7 +264,7 @@ def _video_info(
         layout=layout,
         colour=look,
         siting=siting,
-        guesses=guesses,
+        guesses=(*guesses, *said),
         sample_aspect_ratio=sample_aspect_ratio,
         rate=rate,
         time_base=time_base,

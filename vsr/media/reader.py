@@ -16,6 +16,7 @@ from vsr.media.decode import decoded
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.probe import SourceInfo, open_source, reason
 from vsr.media.scan import pulled
+from vsr.media.sequence import read_pictures
 from vsr.media.tags import describe, tags_of
 from vsr.options import ColourOptions
 from vsr.timing import clock, rescale, to_fraction
@@ -60,6 +61,9 @@ def _duration(
 
 
 def _pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
+    if source.pictures is not None:
+        yield from read_pictures(source, sink)
+        return
     if source.format == "webp":
         try:
             yield from webp_pictures(source.path)

@@ -1,0 +1,43 @@
+"""Networks that are loaded once and used for many films and pictures."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from fractions import Fraction
+
+from vsr.engine.base import Engine
+from vsr.engine.build import build_engine, folding
+from vsr.events import Sink, silent
+from vsr.nets.store import Loaded, load
+from vsr.options import DeviceOptions, ModelOptions
+
+
+class Engines:
+    """Models and engines, kept by the options that they were made from.
+
+    Hand the same one to several runs and weights are read once. Not for several threads.
+    """
+
+    def __init__(self) -> None:
+        self._models: dict[ModelOptions, Loaded] = {}
+        self._engines: dict[tuple[ModelOptions, int, DeviceOptions], tuple[Engine, str]] = {}
+
+    def model(self, options: ModelOptions, sink: Sink = silent) -> Loaded:
+        """As `vsr.nets.store.load`, whose errors it raises."""
+        if options not in self._models:
+            self._models[options] = load(options, sink)
+        return self._models[options]
+
+    def engine(self, options: ModelOptions, scale: Fraction, device: DeviceOptions) -> Engine:
+        """As `build_engine` for that model."""
+        model = self.model(options)
+        key = (options, folding(model, scale), device)
+        engine, precision = self._engines.get(key, (None, ""))
+        # One that went over to fp32 stays there; the next picture is to be done as if alone.
+        if engine is None or engine.precision != precision:
+            # An engine changes its network; another one may be asked for later.
+            own = dataclasses.replace(model, network=copy.deepcopy(model.network))
+            engine = build_engine(own, scale, device)
+            self._engines[key] = (engine, engine.precision)
+        return engine

@@ -1,0 +1,36 @@
+"""A film that becomes pictures: one file for each frame, all of them or none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vsr.errors import OutputError
+from vsr.events import Note, Sink
+from vsr.jobs.plan import Plan
+from vsr.media.folder import Numbered, names_in
+from vsr.media.still import notes_of_matrix, put_notes
+
+
+def work_names(job: Plan, folder: Path) -> Path:
+    """The name that ffmpeg numbers the files in `folder` by; only its own % is a directive."""
+    escaped = str(folder.absolute()).replace("%", "%%")
+    return Path(escaped) / f"%d{job.output.suffix}"
+
+
+def finish(job: Plan, pattern: Numbered, folder: Path, frames: int, *, sink: Sink) -> None:
+    """Move the files of `work_names` to the names of `pattern`, numbered from 1.
+
+    Pictures turn as the film is turned, by EXIF. Raises OutputError where one is missing.
+    """
+    files = [folder / f"{n}{job.output.suffix}" for n in range(1, frames + 1)]
+    if (empty := sum(not file.is_file() or not file.stat().st_size for file in files)) > 0:
+        raise OutputError(f"{pattern.folder}: {empty} of {frames} pictures were not written")
+    matrix = job.source.video.display_matrix
+    notes = notes_of_matrix(matrix) if matrix is not None else None
+    for n, file in enumerate(files, start=1):
+        if notes is not None:
+            put_notes(file, notes)
+        os.replace(file, pattern.path(n))
+    if older := sum((pattern.number(name) or 0) > frames for name in names_in(pattern.folder)):
+        sink(Note(text=f"{older} pictures of higher numbers were there before, and stay"))

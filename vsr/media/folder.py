@@ -1,0 +1,173 @@
+"""Folders and numbered names (`shots/%05d.png`): which files they stand for, in what order.
+
+Only names are looked at, so that a folder of 100,000 pictures is listed at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr.errors import InputError, OutputError, UsageError
+
+# What is taken out of a folder. A file that is named by itself may be called anything.
+PICTURES = frozenset({
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".tga",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".qoi", ".jp2", ".avif", ".dpx",
+})  # fmt: skip
+FILMS = frozenset({
+    ".mkv", ".mp4", ".m4v", ".mov", ".webm", ".avi", ".flv", ".f4v", ".ts", ".m2ts", ".mts",
+    ".mpg", ".mpeg", ".m2v", ".vob", ".wmv", ".asf", ".ogv", ".ogm", ".3gp", ".3g2", ".mxf",
+    ".nut", ".y4m", ".dv", ".rm", ".rmvb", ".gif", ".apng",
+})  # fmt: skip
+_DIRECTIVE = re.compile(r"%%|%(\d*)d")
+
+
+def is_picture(name: str) -> bool:
+    """By its suffix."""
+    return _suffix(name) in PICTURES
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (of 100,000 names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbered:
+    """A name with one number in it, written as printf and ffmpeg do: `shots/%05d.png`."""
+
+    folder: Path
+    before: str
+    digits: int
+    after: str
+
+    def path(self, number: int) -> Path:
+        return self.folder / self._name(number)
+
+    def number(self, name: str) -> int | None:
+        """The number in `name`, or None if it is not one of these names."""
+        middle = name[len(self.before) : len(name) - len(self.after)]
+        if not (middle.isascii() and middle.isdigit()) or self._name(int(middle)) != name:
+            return None
+        return int(middle)
+
+    def _name(self, number: int) -> str:
+        return f"{self.before}{number:0{self.digits}d}{self.after}"
+
+
+def numbered(path: Path) -> Numbered | None:
+    """`path` as a pattern; None for a plain name, and for a file that is really called so.
+
+    Raises UsageError for two numbers in one name.
+    """
+    found = [match for match in _DIRECTIVE.finditer(path.name) if match[0] != "%%"]
+    if not found or path.exists():
+        return None
+    if len(found) > 1:
+        raise UsageError(f"{path}: has two numbers in its name; a pattern has one, as in %05d.png")
+    (only,) = found
+    return Numbered(
+        folder=path.parent,
+        before=path.name[: only.start()].replace("%%", "%"),
+        digits=int(only[1] or 1),
+        after=path.name[only.end() :].replace("%%", "%"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The files of a folder or a pattern, in their natural order: 2.png before 10.png."""
+
+    path: Path  # the folder or the pattern
+    folder: Path  # where the files lie
+    pictures: tuple[str, ...]  # names
+    films: tuple[str, ...]  # names; animations are films
+    others: int = 0  # what else lies in the folder
+    pattern: Numbered | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.pictures + self.films
+
+    @property
+    def missing(self) -> int:
+        """How many numbers of the pattern no file has, between the first and the last."""
+        if self.pattern is None:
+            return 0
+        first, last = (self.pattern.number(self.names[n]) for n in (0, -1))
+        assert first is not None
+        assert last is not None
+        return last - first + 1 - len(self.names)
+
+
+def names_in(folder: Path) -> list[str]:
+    """All that lies in a folder for results. Raises OutputError."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (names are wanted, of 100,000 files)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be read ({error.strerror})") from error
+
+
+def is_many(path: Path) -> bool:
+    """Whether `path` stands for many files: a folder or a pattern. Raises UsageError."""
+    try:
+        return path.is_dir() or numbered(path) is not None
+    except PermissionError:
+        return False  # opening it will tell
+
+
+def list_files(path: Path) -> Listing:
+    """The pictures and films of a folder or a pattern; sub-folders and hidden files are others.
+
+    Raises InputError where there are none, or where the folder cannot be read.
+    """
+    if path.name in ("", ".."):
+        path = path.resolve()  # "." has no name to speak of
+    pattern = numbered(path)
+    folder = path if pattern is None else pattern.folder
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.is_file()) for entry in entries]
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: there is no such folder") from error
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+    names = [name for name, is_file in found if is_file]
+    if pattern is not None:
+        return _matching(path, pattern, names)
+    names = [name for name in names if not name.startswith(".")]
+    pictures = [name for name in names if _suffix(name) in PICTURES]
+    films = [name for name in names if _suffix(name) in FILMS]
+    if not pictures and not films:
+        raise InputError(f"{path}: holds no pictures or films")
+    return Listing(
+        path=path,
+        folder=folder,
+        pictures=tuple(sorted(pictures, key=_natural)),
+        films=tuple(sorted(films, key=_natural)),
+        others=len(found) - len(pictures) - len(films),
+    )
+
+
+def _matching(path: Path, pattern: Numbered, files: Iterable[str]) -> Listing:
+    numbers = {n: name for name in files if (n := pattern.number(name)) is not None}
+    if not numbers:
+        raise InputError(f"{path}: no file has a name of this pattern")
+    names = tuple(numbers[number] for number in sorted(numbers))
+    films = _suffix(path.name) in FILMS
+    return Listing(
+        path=path,
+        folder=pattern.folder,
+        pictures=() if films else names,
+        films=names if films else (),
+        pattern=pattern,
+    )
+
+
+def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Numbers in a name count as numbers."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], name
