@@ -69,7 +69,7 @@ def test_each_picture_of_a_folder_stays_what_it_is(tmp_path: Path) -> None:
     assert names(out) == ["10.png", "2.png", "IMG.JPG", "a.webp", "b.png", "deep.png"]
     assert "6 of 6 pictures done" in done.stderr
     assert "passed over as no picture or film: 1" in done.stderr
-    assert len(done.stderr.splitlines()) == 2
+    assert len(done.stderr.splitlines()) == 3
     for name in ("10.png", "2.png", "a.webp", "deep.png"):
         assert same_pictures(folder / name, out / name)
         kind = judge.video_line(out / name).split("Video: ")[1].split(",")[:2]
@@ -146,7 +146,7 @@ def test_a_note_for_hundreds_of_pictures_is_said_once(tmp_path: Path) -> None:
     done = upscale(folder, "-o", tmp_path / "out")
     assert "12 of 12 pictures done" in done.stderr
     assert done.stderr.count("2 pages") == 1
-    assert len(done.stderr.splitlines()) == 2
+    assert len(done.stderr.splitlines()) == 3
 
 
 def test_a_folder_of_films_is_several_films(tmp_path: Path) -> None:

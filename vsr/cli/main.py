@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ def cli() -> None:
     \b
     vsr upscale episode.mkv                  four times larger, beside the source
     vsr upscale old.mp4 -o new.mkv --height 1080 --model x4plus
+    vsr upscale shots/ -o film.mp4 --fps 24  pictures to film; or -o big/, each on its own
     vsr probe episode.mkv                    what is in it, what would be done, how long
     vsr models                               the networks, and where their weights are
 
@@ -54,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, _terminated)  # the terminal was closed
+    # Pillow logs what is odd about a damaged picture; our own line says it.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     # A job that a shell started in the background inherits an ignored SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -65,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except VsrError as error:
         return _ended(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        return _ended("interrupted; nothing is left behind", Interrupted.exit_code)
+        return _ended("interrupted; nothing half-made is left behind", Interrupted.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -11,8 +11,8 @@ import click
 from vsr.cli.shared import options_from, pixel_options
 from vsr.frame import Range
 from vsr.jobs.estimate import Estimate, estimate
+from vsr.jobs.film import read_source
 from vsr.jobs.plan import Plan, default_scale, plan
-from vsr.media.probe import probe as media_probe
 from vsr.media.scan import Scan
 from vsr.media.tags import name_of
 from vsr.timing import clock
@@ -30,7 +30,7 @@ def probe(source: Path, output: Path | None, as_json: bool, **values: Any) -> No
     picture to say how long the whole would take.
     """
     options = options_from({**values, "overwrite": True})
-    info = media_probe(source, options.colour)  # a bad source before a bad model
+    info = read_source(source, options)  # a bad source before a bad model
     job = plan(info, output, options, default_scale=default_scale(options))
     guess = estimate(job, options)
     if as_json:

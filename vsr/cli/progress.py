@@ -34,7 +34,10 @@ class Terminal:
                     self._say_once(text)
                 case Downloading(name=name) if self._pictures is not None:
                     self._say_once(f"fetching {name}")
-                case Started() | Progress() | Finished() if self._pictures is not None:
+                case Started() if self._pictures is not None:
+                    if self._pictures.done == 0:  # what runs, and where, is the same for all
+                        self._say(event.description)
+                case Progress() | Finished() if self._pictures is not None:
                     pass
                 case Note(text=text):
                     self._say(f"note: {text}")

@@ -23,12 +23,14 @@ def finish(job: Plan, pattern: Numbered, folder: Path, frames: int, *, sink: Sin
 
     Pictures turn as the film is turned, by EXIF. Raises OutputError where one is missing.
     """
-    files = [folder / f"{n}{job.output.suffix}" for n in range(1, frames + 1)]
-    if (empty := sum(not file.is_file() or not file.stat().st_size for file in files)) > 0:
-        raise OutputError(f"{pattern.folder}: {empty} of {frames} pictures were not written")
+    suffix = job.output.suffix
+    files = (entry for entry in os.scandir(folder) if entry.name.endswith(suffix))
+    if (written := sum(file.stat().st_size > 0 for file in files)) != frames:
+        raise OutputError(f"{pattern.folder}: {written} of {frames} pictures were written")
     matrix = job.source.video.display_matrix
     notes = notes_of_matrix(matrix) if matrix is not None else None
-    for n, file in enumerate(files, start=1):
+    for n in range(1, frames + 1):
+        file = folder / f"{n}{suffix}"
         if notes is not None:
             put_notes(file, notes)
         os.replace(file, pattern.path(n))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,16 +11,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from PIL import Image
 
 from vsr.errors import InputError
 from vsr.events import Note, Sink
 from vsr.frame import Layout
-from vsr.media.animation import UNREADABLE, is_webp, webp_pictures
+from vsr.media.animation import is_webp, webp_pictures
 from vsr.media.decode import decoded
 from vsr.media.folder import Listing, list_files
 from vsr.media.probe import SourceInfo, StreamInfo, main_video, open_source, probe
-from vsr.media.still import matrix_of, notes_of, orientation_of
+from vsr.media.still import header, matrix_of, notes_of, orientation_of
 from vsr.options import ColourOptions
 
 _RATE = Fraction(25)  # frames per second, where nobody says; ffmpeg's own default
@@ -122,19 +120,18 @@ def _differs(
 def _head(path: Path) -> _Head:
     """By Pillow, which reads headers only; by a whole probe where it does not know the format."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                count = getattr(image, "n_frames", 1)
-                orientation = orientation_of(image)
-                arguments = image.tile[0].args if image.tile else ""
-                raw = arguments if isinstance(arguments, str) else (arguments or ("",))[0]
-                sampling = str(getattr(image, "layer", ""))  # of a JPEG's chroma
-                kind = [image.format or "", image.mode, str(raw), sampling]
-                size = image.size
-                if image.format == "TIFF":  # Pillow has turned it already
-                    size = tuple(image.getexif()[tag] for tag in (256, 257))
-    except UNREADABLE:
+        with header(path) as image:
+            count = getattr(image, "n_frames", 1)
+            orientation = orientation_of(image)
+            tiles = getattr(image, "tile", None)  # the first tells the depth: RGB;16B
+            coding = tiles[0].args if tiles else ""
+            sampling = getattr(image, "layer", "")  # of a JPEG's chroma
+            raw = coding if isinstance(coding, str) else (coding or [""])[0]
+            kind = [image.format or "", image.mode, str(raw), str(sampling)]
+            size = image.size
+            if image.format == "TIFF":  # Pillow has turned it already
+                size = tuple(image.getexif()[tag] for tag in (256, 257))
+    except OSError:
         video = probe(path).video
         size, orientation, count = (video.width, video.height), 1, video.frames or 1
         kind = [video.codec, video.pix_fmt]

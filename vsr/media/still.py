@@ -11,13 +11,13 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from vsr.errors import InputError
-from vsr.media.animation import UNREADABLE
 
 STILLS = frozenset({"image2"})  # ffmpeg's name of the muxer
 _SEGMENT = 65519  # bytes of a profile that fit into one segment of a JPEG, behind its header
@@ -39,16 +39,29 @@ class Notes(NamedTuple):
     exif: bytes | None  # as a TIFF, without the name in front that JPEG gives it
 
 
+@contextmanager
+def header(path: Path) -> Iterator[Image.Image]:
+    """A picture as Pillow opens it, of which it has read no more than it must.
+
+    Raises OSError, around the body as well, for whatever Pillow cannot make sense of.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags that are odd, of pictures that are large
+            with Image.open(path) as image:
+                yield image
+    except Exception as error:  # damaged tags make Pillow raise anything at all
+        raise OSError(str(error)) from error
+
+
 def notes_of(path: Path) -> Notes:
     """Profile and EXIF of a picture; none for what Pillow does not know as one."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                profile, exif = image.info.get("icc_profile"), image.info.get("exif")
-                if image.format == "TIFF":
-                    exif = _of_tiff(image)
-    except UNREADABLE:
+        with header(path) as image:
+            profile, exif = image.info.get("icc_profile"), image.info.get("exif")
+            if image.format == "TIFF":
+                exif = _of_tiff(image)
+    except OSError:
         return Notes(None, None)  # no picture that Pillow knows: a film, or a rare format
     if profile and profile[16:20] == b"CMYK":
         profile = None  # the result is RGB
@@ -63,10 +76,10 @@ def told_of_tiff(path: Path) -> tuple[str, ...]:
     ffmpeg takes the first of several pages, and makes black of JPEG in a TIFF.
     """
     try:
-        with Image.open(path, formats=["TIFF"]) as image:
+        with header(path) as image:
             compression, samples = (image.getexif().get(tag, 1) for tag in (259, 262))
             pages = getattr(image, "n_frames", 1)
-    except UNREADABLE:
+    except OSError:
         return ()  # the decoder will tell
     if compression in (6, 7) or samples not in (0, 1, 2, 3, 5):
         raise InputError(f"{path}: a TIFF with JPEG or YCbCr in it cannot be read; save it plainly")
