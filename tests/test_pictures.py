@@ -19,7 +19,7 @@ from tests.conftest import SAMPLES
 from vsr.cli import cli
 from vsr.engine.engines import Engines
 from vsr.errors import InputError, OutputError, OutputExists, UnknownModel, UsageError, VsrError
-from vsr.events import Note, Pictures, Sink
+from vsr.events import Note, Pictures, Sink, Started
 from vsr.nets.store import Loaded, load
 
 NEAREST = ("-m", "nearest", "-s", "1")
@@ -308,10 +308,15 @@ def test_grey_and_palette_among_the_pictures_cost_no_colour(tmp_path: Path) -> N
     for n, one in enumerate(pictures):
         one.save(folder / f"{n}.png")
     picture.save(folder / "4.webp", lossless=True)
+    judge.make(folder / "5.png", "testsrc2=s=64x36", "-frames:v", "1", "-pix_fmt", "rgb48be",
+               "-update", "1")  # fmt: skip
     done = upscale(folder, "-o", tmp_path / "o.mkv", "--codec", "ffv1")
     assert done.exit_code == 0, done.output
-    frames = judge.ffmpeg("-i", str(tmp_path / "o.mkv"), "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
-    assert frames == b"".join(one.convert("RGB").tobytes() for one in (*pictures, picture))
+    deep = ("-f", "rawvideo", "-pix_fmt", "rgb48le", "-")
+    frames = np.frombuffer(judge.ffmpeg("-i", str(tmp_path / "o.mkv"), *deep), "<u2")
+    wanted = [np.asarray(one.convert("RGB"), np.uint16) * 257 for one in (*pictures, picture)]
+    wanted.append(np.frombuffer(judge.ffmpeg("-i", str(folder / "5.png"), *deep), np.uint16))
+    assert np.array_equal(frames, np.concatenate([one.ravel() for one in wanted]))
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".apng", ".webp"])
@@ -371,6 +376,20 @@ def test_a_picture_that_is_damaged_inside_is_told_and_keeps_its_place(tmp_path: 
     assert "00003.png: damaged" in done.stderr
     times = [round(frame.pts * 25) for frame in judge.frames(tmp_path / "o.mkv")]
     assert times == [0, 1, 3, 4, 5]
+
+
+def test_a_picture_that_changes_on_the_way_is_told(tmp_path: Path) -> None:
+    pattern = shots(tmp_path / "in", 9)
+    other = shots(tmp_path / "other", 1, size="32x32").with_name("00001.png")
+
+    def sabotage(event: object) -> None:
+        if isinstance(event, Started):
+            other.replace(pattern.with_name("00008.png"))
+
+    options = vsr.UpscaleOptions(model=vsr.ModelOptions(name="nearest"))
+    with pytest.raises(InputError, match=r"00008.png: is 32x32, but 00001.png is 64x48"):
+        vsr.upscale(pattern, tmp_path / "o.mp4", options, sink=sabotage)
+    assert names(tmp_path) == ["in", "other"]
 
 
 # --- film in, pictures out ---

@@ -33,6 +33,6 @@ def build_engine(model: Loaded, scale: Fraction, options: DeviceOptions) -> Engi
 
 def folding(model: Loaded, scale: Fraction) -> int:
     """By how much the network of an engine for `scale` is reduced; 1: not at all."""
-    factor = model.scale / scale
+    factor = model.scale / Fraction(scale)
     whole = factor > 1 and factor.denominator == 1 and model.scale % factor.numerator == 0
     return factor.numerator if whole and model.network is not None else 1

@@ -68,7 +68,7 @@ ENCODERS: Mapping[Codec, Encoder] = {
         formats=(
             *_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le", "yuv420p16le", "yuv422p16le",
             "yuv444p16le", "gray", "gray10le", "gray16le", "bgr0", "bgra",
-            "gbrp10le", "gbrp16le", "gbrap10le",
+            "gbrp10le", "gbrp16le", "gbrap10le", "gbrap16le",
             "yuva420p", "yuva422p", "yuva444p", "yuva420p10le", "yuva444p10le",
         ),
     ),
