@@ -15,10 +15,12 @@ from vsr.jobs.plan import Plan, plan
 from vsr.media.probe import SourceInfo, probe
 from vsr.nets.catalogue import Model, catalogue
 from vsr.options import (
+    Clip,
     ColourOptions,
     DeviceOptions,
     EncodeOptions,
     ModelOptions,
+    Moment,
     SizeOptions,
     SourceOptions,
     UpscaleOptions,
@@ -27,11 +29,13 @@ from vsr.options import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Clip",
     "ColourOptions",
     "DeviceOptions",
     "EncodeOptions",
     "Model",
     "ModelOptions",
+    "Moment",
     "Plan",
     "Result",
     "SizeOptions",

@@ -7,6 +7,7 @@ the tree is built, so that a stage never sees a bad one.
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -103,9 +104,66 @@ class ColourOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Moment:
+    """A place in a film: seconds on its own clock, or a frame's number, counted from 0."""
+
+    seconds: Fraction | None = None
+    frame: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.seconds is None) == (self.frame is None):
+            raise UsageError("a moment: give seconds or a frame's number")
+        if (self.seconds or self.frame or 0) < 0:
+            raise UsageError("a moment: must not be negative")
+
+    @classmethod
+    def parse(cls, text: str) -> Moment:
+        """`90`, `90.5`, `1:30`, `1:02:03.5`, or `240f` for a frame. Raises UsageError."""
+        if match := re.fullmatch(r"(\d+)f", text):
+            return cls(frame=int(match[1]))
+        match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text)
+        if match is None:
+            raise UsageError(f"{text!r} is no time such as 90, 1:30, 1:02:03.5, or 240f")
+        hours, minutes, seconds = (Fraction(part or 0) for part in match.groups())
+        return cls(seconds=hours * 3600 + minutes * 60 + seconds)
+
+    def __str__(self) -> str:
+        return f"{self.frame}f" if self.seconds is None else f"{float(self.seconds):.10g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A part of a film: from the frame at `start` up to the one at `end`, which is not in it."""
+
+    start: Moment | None = None  # None: the film's beginning
+    end: Moment | None = None  # None: the film's end, or what `duration` says
+    duration: Moment | None = None  # in seconds, or as a number of frames
+
+    def __post_init__(self) -> None:
+        if self.end is not None and self.duration is not None:
+            raise UsageError("a clip: give its end or its duration, not both")
+
+    @classmethod
+    def parse(cls, text: str) -> Clip:
+        """`START-END` or `START+DURATION`; either side may be left out. Raises UsageError."""
+        match = re.fullmatch(r"([^-+]*)([-+])([^-+]*)", text)
+        if match is None or not (match[1] or match[3]):
+            raise UsageError(f"{text!r} is no clip such as 1:20-1:30, 80+10, 1:20- or 0f-240f")
+        start, last = (Moment.parse(side) if side else None for side in (match[1], match[3]))
+        if match[2] == "-":
+            return cls(start=start, end=last)
+        return cls(start=start, duration=last)
+
+    def __str__(self) -> str:
+        start = self.start or "0"
+        return f"{start}+{self.duration}" if self.duration else f"{start}-{self.end or 'end'}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """What is read of the source."""
 
+    clips: tuple[Clip, ...] = ()  # played one after the other; none: the whole film
     deinterlace: Deinterlace = "auto"  # auto: what a look at the pictures asks for
 
 

@@ -8,7 +8,7 @@ long the film.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +21,7 @@ from vsr.flow import Scope
 from vsr.media.encoders import EncoderPlan
 from vsr.media.probe import SourceInfo
 from vsr.media.reader import Filters, read_frames
+from vsr.media.spans import Span
 from vsr.media.writer import write_frames
 from vsr.options import UpscaleOptions
 from vsr.stages.upscale import Picture, Upscaler
@@ -44,6 +45,7 @@ def run(
     path: Path,
     *,
     filters: Filters,
+    spans: Sequence[Span],
     engine: Engine,
     picture: Picture,
     encoder: EncoderPlan,
@@ -59,7 +61,7 @@ def run(
     upscale = Upscaler(engine, picture, options.device, sink=sink)
     with Scope() as scope:
         decoded = scope.ahead(
-            read_frames(source, options.colour, filters=filters, sink=sink),
+            read_frames(source, options.colour, filters=filters, spans=spans, sink=sink),
             depth=_DECODED,
             name="vsr-decode",
         )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from vsr.errors import UsageError
 from vsr.nets.catalogue import catalogue
 from vsr.options import (
     CODECS,
@@ -17,10 +18,12 @@ from vsr.options import (
     MATRICES,
     PRECISIONS,
     RANGES,
+    Clip,
     ColourOptions,
     DeviceOptions,
     EncodeOptions,
     ModelOptions,
+    Moment,
     SizeOptions,
     SourceOptions,
     UpscaleOptions,
@@ -74,6 +77,32 @@ class KeyValue(click.ParamType[tuple[str, str]]):
         if not key or not equals:
             self.fail(f"{value!r} is not of the form name=value", param, ctx)
         return key, rest
+
+
+class Time(click.ParamType[Moment]):
+    """`90.5`, `1:30`, `1:02:03.5` or `240f`."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Moment:
+        try:
+            return value if isinstance(value, Moment) else Moment.parse(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Part(click.ParamType[Clip]):
+    """`1:20-1:30` or `80+10`."""
+
+    name = "start-end"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Clip:
+        try:
+            return value if isinstance(value, Clip) else Clip.parse(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 def _option(*names: str, **settings: Any) -> Callable[[F], F]:
@@ -154,6 +183,17 @@ def pixel_options(function: F) -> F:
             help="Read the source with this range, whatever its tags say.",
         ),
         _option(
+            "--start", type=Time(),
+            help="Begin with the frame shown then: 90.5, 1:30, 1:02:03.5, or 240f for a frame's "
+            "number, from 0.",
+        ),
+        _option("--end", type=Time(), help="End before the frame shown then."),
+        _option("--duration", type=Time(), help="In place of --end; 100f: so many frames."),
+        _option(
+            "--clip", "clips", type=Part(), multiple=True,
+            help="A part, as 1:20-1:30 or 80+10; repeatable: joined in the order given.",
+        ),
+        _option(
             "--deinterlace", type=click.Choice(DEINTERLACERS), default="auto",
             help="auto looks at the pictures; ivtc restores telecined film.",
         ),
@@ -195,7 +235,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             overlap=values["tile_overlap"],
             threads=values["threads"],
         ),
-        source=SourceOptions(deinterlace=values["deinterlace"]),
+        source=SourceOptions(clips=_clips(values), deinterlace=values["deinterlace"]),
         colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
         encode=EncodeOptions(
             codec=values["codec"],
@@ -206,3 +246,13 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             overwrite=values.get("overwrite", False),
         ),
     )
+
+
+def _clips(values: dict[str, Any]) -> tuple[Clip, ...]:
+    single = {name: values[name] for name in ("start", "end", "duration")}
+    clips: tuple[Clip, ...] = tuple(values["clips"])
+    if not any(single.values()):
+        return clips
+    if clips:
+        raise UsageError("--clip: not together with --start, --end or --duration")
+    return (Clip(**single),)

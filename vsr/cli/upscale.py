@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from vsr.options import UpscaleOptions
     "[default: beside the source]",
 )
 @pixel_options
+@click.option("--apart", is_flag=True, help="A result for each --clip: out_1.mp4, out_2.mp4, ...")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there already.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print each result as a line of JSON.")
@@ -34,8 +37,10 @@ from vsr.options import UpscaleOptions
 def upscale(
     context: click.Context,
     /,
+    *,
     sources: tuple[Path, ...],
     output: Path | None,
+    apart: bool,
     quiet: bool,
     as_json: bool,
     **values: Any,
@@ -50,19 +55,37 @@ def upscale(
     options = options_from(values)
     if len(sources) > 1 and output is not None and not output.is_dir():
         raise UsageError(f"{output}: several films need a folder that is there")
+    tasks = [(s, o, chosen) for s in sources for o, chosen in _parts(output, options, apart)]
     failed: list[VsrError] = []
-    for source in sources:
+    for source, name, chosen in tasks:
         try:
-            _one(source, output, options, quiet=quiet, as_json=as_json)
+            _one(source, name, chosen, quiet=quiet, as_json=as_json)
         except VsrError as error:
-            if len(sources) == 1:
+            if len(tasks) == 1:
                 raise
             click.echo(f"vsr: {error}", err=True)
             failed.append(error)
-    if len(sources) > 1 and not quiet:
-        click.echo(f"{len(sources) - len(failed)} of {len(sources)} films done", err=True)
+    if len(tasks) > 1 and not quiet:
+        click.echo(f"{len(tasks) - len(failed)} of {len(tasks)} films done", err=True)
     if failed:
         context.exit(failed[0].exit_code)
+
+
+def _parts(
+    output: Path | None, options: UpscaleOptions, apart: bool
+) -> Iterator[tuple[Path | None, UpscaleOptions]]:
+    """What is made of each film: its name and options."""
+    if not apart:
+        yield output, options
+        return
+    if not options.source.clips:
+        raise UsageError("--apart: needs at least one --clip")
+    for number, clip in enumerate(options.source.clips, start=1):
+        source = dataclasses.replace(options.source, clips=(clip,))
+        name = output
+        if output is not None and not output.is_dir():
+            name = output.with_stem(f"{output.stem}_{number}")
+        yield name, dataclasses.replace(options, source=source)
 
 
 def _one(

@@ -46,7 +46,7 @@ class Estimate:
 
 def estimate(plan: Plan, options: UpscaleOptions) -> Estimate:
     """Times the network on a small picture; the rest of the pipeline hides behind it."""
-    frames = plan.source.video.frames
+    frames = plan.frames
     if frames is None:
         return Estimate(seconds=None, bytes=None)
     return Estimate(seconds=_seconds(plan, options, frames), bytes=_bytes(plan, options, frames))

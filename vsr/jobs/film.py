@@ -17,7 +17,7 @@ from vsr.engine.base import Engine
 from vsr.engine.build import build_engine
 from vsr.errors import OutputError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
-from vsr.jobs.plan import Plan, plan
+from vsr.jobs.plan import Plan, plan, spans
 from vsr.media.animation import ANIMATIONS, loops_of, muxer_options, set_last_duration
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import encoder_parameters
@@ -26,6 +26,7 @@ from vsr.media.mux import left_out, mux
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.repair import clock_jumps, mended
 from vsr.media.scan import Scan, undo
+from vsr.media.spans import WHOLE
 from vsr.media.still import STILLS, carry_notes
 from vsr.media.tags import for_output, name_of
 from vsr.nets.store import Loaded, load
@@ -76,7 +77,7 @@ def upscale(
         Started(
             source=source,
             output=job.output,
-            frames=info.video.frames,
+            frames=job.frames,
             width=job.target.width,
             height=job.target.height,
             description=_describe(job, model.name, engine),
@@ -86,7 +87,7 @@ def upscale(
         if clock_jumps(info):
             once(Note(text=f"{source.name}: its clock jumps; mended in a copy of it"))
             mend = probe(mended(info, folder), options.colour)
-            job = dataclasses.replace(job, source=mend)
+            job = dataclasses.replace(job, source=mend, spans=spans(mend, options))
         complete, frames = _write(job, folder, model, engine, options, sink=once)
         os.replace(complete, job.output)
     seconds = time.monotonic() - began
@@ -150,6 +151,7 @@ def _write(
         source,
         encoded,
         filters=undo(job.scan, video.rate),
+        spans=job.spans or (WHOLE,),
         engine=engine,
         picture=Picture(
             target=job.target,
@@ -178,7 +180,8 @@ def _write(
         first=written.first,
         last=written.last,
     )
-    mux(picture, job.source, joined, job.container, sink=sink)
+    pieces = [span.piece(video.time_base) for span in job.spans]
+    mux(picture, job.source, joined, job.container, pieces=pieces, sink=sink)
     return joined, written.frames
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from vsr.errors import OutputError, OutputExists, UsageError
 from vsr.media.containers import CONTAINERS, Container, container_of
 from vsr.media.encoders import ENCODERS, EncoderPlan, plan_encoder
+from vsr.media.index import count, frame_times, spans_of
 from vsr.media.probe import SourceInfo
 from vsr.media.scan import Scan, detect_scan
+from vsr.media.spans import Span
 from vsr.nets.catalogue import find
 from vsr.nets.store import load
 from vsr.options import Codec, UpscaleOptions
@@ -31,6 +33,8 @@ class Plan:
     codec: Codec
     encoder: EncoderPlan
     scan: Scan  # what will be undone
+    spans: tuple[Span, ...]  # the parts that are wanted; none: the whole
+    frames: int | None  # estimate
 
 
 def plan(
@@ -59,9 +63,10 @@ def plan(
         path = folder / f"{info.path.stem}_{_label(target, options)}{suffix}"
     if container.video is not None and encoder.encoder.codec not in container.video:
         raise UsageError(f"{path.name}: a {container.muxer} file cannot hold {codec} video")
-    if container.pictures is not None and (video.frames or 1) > container.pictures:
-        raise UsageError(f"{path.name}: is one picture; {info.path.name} has {video.frames}")
     _check_output(info.path, path, options)
+    wanted, frames = _wanted(info, options)
+    if container.pictures is not None and (frames or 1) > container.pictures:
+        raise UsageError(f"{path.name}: is one picture; {info.path.name} has {frames}")
     return Plan(
         source=info,
         output=path,
@@ -70,7 +75,23 @@ def plan(
         codec=codec,
         encoder=encoder,
         scan=_scan(info, options),
+        spans=wanted,
+        frames=frames,
     )
+
+
+def spans(info: SourceInfo, options: UpscaleOptions) -> tuple[Span, ...]:
+    """The parts of the film that are wanted; none: the whole. Raises UsageError, InputError."""
+    return _wanted(info, options)[0]
+
+
+def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...], int | None]:
+    """The parts, and how many frames they hold."""
+    if not options.source.clips:
+        return (), info.video.frames
+    times = frame_times(info)
+    found = spans_of(options.source.clips, times, info.video.time_base, info.begin)
+    return found, count(found, times)
 
 
 def _scan(info: SourceInfo, options: UpscaleOptions) -> Scan:
@@ -98,10 +119,10 @@ def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
 
 
 def _label(target: Target, options: UpscaleOptions) -> str:
-    """`episode_4x.mkv`, or `episode_1080p.mkv` if a height was asked for."""
-    if options.size.height is not None or options.size.fit is not None:
-        return f"{target.height}p"
-    return f"{float(target.scale):g}x"
+    """`4x`, or `1080p` if a height was asked for; `4x_90-100` of a part."""
+    sized = options.size.height is not None or options.size.fit is not None
+    label = f"{target.height}p" if sized else f"{float(target.scale):g}x"
+    return "_".join((label, *(str(clip) for clip in options.source.clips)))
 
 
 def _check_output(source: Path, output: Path, options: UpscaleOptions) -> None:

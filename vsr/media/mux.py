@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +17,10 @@ import ffmpeg
 from vsr.errors import FfmpegError, OutputError
 from vsr.events import Note, Sink
 from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate
+from vsr.media.cut import Cuts, cut
 from vsr.media.ffmpeg import file_argument, run
 from vsr.media.probe import LENIENT, SourceInfo, StreamInfo, reason
+from vsr.media.spans import Piece
 from vsr.media.trust import input_options
 from vsr.timing import to_fraction
 
@@ -45,29 +48,55 @@ class Picture:
 
 
 def mux(
-    picture: Picture, source: SourceInfo, target: Path, container: Container, *, sink: Sink
+    picture: Picture,
+    source: SourceInfo,
+    target: Path,
+    container: Container,
+    *,
+    pieces: Sequence[Piece] = (),
+    sink: Sink,
 ) -> None:
     """Write `target`: the picture, then the source's other streams in their order.
+
+    `pieces`: the parts of the source that the picture shows; none: all of it.
 
     Audio, subtitles, chapters, attachments, tags and dispositions are copied; what does not
     fit the container is converted or left out with a note. Uses `target`'s folder for files
     of its own. Raises FfmpegError, or OutputError if the written file is not complete.
     """
     carried = _carried(source, container, sink)
+    if pieces:
+        carried = [one for one in carried if _can_be_cut(one, sink)]
+    cuts = cut(
+        source,
+        [s.index for s, _ in carried if s.kind in ("audio", "subtitle")],
+        pieces,
+        target.parent,
+        hides=container.muxer in ("mp4", "mov"),
+    )
+    work = _Work(picture=picture, source=source, target=target, container=container, cuts=cuts)
     try:
-        _join(picture, source, target, container, carried)
+        _join(work, carried)
     except (FfmpegError, OutputError) as error:
         # Damage in the source's other streams must not cost the work on the picture.
         if not carried or _disk_is_full(error, target, picture):
             raise
         sound = []
         for one in carried:
-            if _can_be_joined(one, picture, source, target, container):
+            if _can_be_joined(work, one):
                 sound.append(one)
             else:
                 stream, _ = one
                 sink(Note(text=f"stream {stream.index}: {stream.kind} is damaged: left out"))
-        _join(picture, source, target, container, sound)
+        _join(work, sound)
+
+
+def _can_be_cut(one: Carried, sink: Sink) -> bool:
+    stream, _ = one
+    if stream.kind in ("video", "data"):
+        sink(Note(text=f"stream {stream.index}: {stream.kind} cannot be cut: left out"))
+        return False
+    return True
 
 
 def _disk_is_full(error: Exception, target: Path, picture: Picture) -> bool:
@@ -75,23 +104,28 @@ def _disk_is_full(error: Exception, target: Path, picture: Picture) -> bool:
     return "No space left" in str(error) or free < picture.path.stat().st_size // 2
 
 
-def _can_be_joined(
-    one: Carried, picture: Picture, source: SourceInfo, target: Path, container: Container
-) -> bool:
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What is joined with what, and where to."""
+
+    picture: Picture
+    source: SourceInfo
+    target: Path
+    container: Container
+    cuts: Cuts | None  # None: the source's streams are wanted whole
+
+
+def _can_be_joined(work: _Work, one: Carried) -> bool:
     try:
-        _join(picture, source, target, container, [one])
+        _join(work, [one])
     except (FfmpegError, OutputError):
         return False
     return True
 
 
-def _join(
-    picture: Picture,
-    source: SourceInfo,
-    target: Path,
-    container: Container,
-    carried: list[Carried],
-) -> None:
+def _join(work: _Work, carried: list[Carried]) -> None:
+    picture, source, target, cuts = work.picture, work.source, work.target, work.cuts
+    container = work.container
     target.unlink(missing_ok=True)  # or an earlier try's file would be taken for this one's
     pictures = ffmpeg.input(file_argument(picture.path))
     streams, extra = [pictures["v:0"]], list[str]()
@@ -104,12 +138,16 @@ def _join(
         )
         covers = [s for s, _ in carried if s.kind == "cover"] if container.attachments else []
         carried = [(s, fate) for s, fate in carried if s not in covers]
-        streams += [others[str(stream.index)] for stream, _ in carried]
         # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters are
         # wanted all the same. "?" lets a mapping find nothing.
-        streams.append(others[f"{len(source.streams)}?"])
+        nothing = f"{len(source.streams)}?"
+        streams.append(others[nothing])
+        streams += [_read_from(others, stream, cuts) for stream, _ in carried]
         options |= _copied(source, carried)
-        extra += _forgotten(carried) + _attached(source, covers, carried, target.parent)
+        if cuts is not None:
+            streams.append(ffmpeg.input(file_argument(cuts.chapters), f="ffmetadata")[nothing])
+            options["map_chapters"] = 2 + len({s.index for s, _ in carried} & set(cuts.files))
+        extra += _forgotten(carried, cuts) + _attached(source, covers, carried, target.parent)
     options |= _details(picture, container)
     failure: FfmpegError | None = None
     try:
@@ -125,6 +163,14 @@ def _join(
         verify(target, picture, wanted, moved=container.muxer == "mpegts")
     except OutputError as error:
         raise (failure or error) from error
+
+
+def _read_from(others: Any, stream: StreamInfo, cuts: Cuts | None) -> Any:
+    """The stream in the source, or in the file that holds the cut of it."""
+    if cuts is None or stream.index not in cuts.files:
+        return others[str(stream.index)]
+    path = file_argument(cuts.files[stream.index])
+    return ffmpeg.input(path, itsoffset=str(-cuts.later))["0"]
 
 
 def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
@@ -198,6 +244,7 @@ def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
     for n, (stream, fate) in enumerate(carried, start=1):
         options[f"map_metadata:s:{n}"] = f"1:s:{stream.index}"
         options[f"codec:{n}"] = fate.codec
+        options[f"disposition:{n}"] = stream.disposition or "0"
         if fate.codec == "aac":
             options[f"b:{n}"] = "320k"
         if fate.codec == "libopus":
@@ -206,9 +253,13 @@ def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
     return options
 
 
-def _forgotten(carried: list[Carried]) -> list[str]:
-    """Arguments that drop the stale tags of every stream that is not a copy."""
-    ours = [0, *(n for n, (_, fate) in enumerate(carried, start=1) if fate.codec != "copy")]
+def _forgotten(carried: list[Carried], cuts: Cuts | None) -> list[str]:
+    """Arguments that drop the stale tags of every stream that is not a whole copy."""
+    changed = set(cuts.files if cuts is not None else ())
+    ours = [0]
+    for n, (stream, fate) in enumerate(carried, start=1):
+        if fate.codec != "copy" or stream.index in changed:
+            ours.append(n)
     return [word for n in ours for name in _STALE for word in (f"-metadata:s:{n}", f"{name}=")]
 
 

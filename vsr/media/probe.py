@@ -41,6 +41,7 @@ class StreamInfo:
     codec: str  # ffmpeg's name; "" where it has none
     language: str | None
     title: str | None
+    disposition: str = ""  # ffmpeg's names, joined by "+": "default+forced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ class SourceInfo:
     duration: float | None  # seconds
     any_start: bool  # whether its clock may start anywhere, and jump
     start: Fraction  # seconds that are taken off every timestamp; 0 unless `any_start`
+    begin: Fraction  # seconds; the timestamp, less `start`, that players show as 0:00
     streams: tuple[StreamInfo, ...]
     chapters: int
     video: VideoInfo
@@ -156,9 +158,7 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
         time_base = to_fraction(stream.time_base) or Fraction(1, 1000)
         duration = _duration(container, stream, time_base)
         any_start = bool(set(container.format.name.split(",")) & _ANY_START)
-        start = Fraction(0)
-        if any_start and container.start_time is not None:
-            start = Fraction(container.start_time, 1_000_000)
+        first = Fraction(container.start_time or 0, 1_000_000)
         estimated = round(duration * rate) if duration is not None and rate else None
         return SourceInfo(
             path=path,
@@ -166,7 +166,8 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
             size=path.stat().st_size,
             duration=duration,
             any_start=any_start,
-            start=start,
+            start=first if any_start else Fraction(0),
+            begin=Fraction(0) if any_start else max(first, Fraction(0)),
             streams=tuple(_stream_info(s) for s in container.streams),
             chapters=len(container.chapters()),
             video=_video_info(
@@ -216,6 +217,7 @@ def _probe_webp(path: Path, options: ColourOptions) -> SourceInfo:
         duration=duration / 1000,
         any_start=False,
         start=Fraction(0),
+        begin=Fraction(0),
         streams=(stream,),
         chapters=0,
         video=video,
@@ -316,4 +318,7 @@ def _stream_info(stream: av.stream.Stream) -> StreamInfo:
         codec=context.codec.canonical_name if context is not None else "",
         language=metadata.get("language"),
         title=metadata.get("title"),
+        disposition="+".join(
+            flag.name for flag in av.stream.Disposition if flag.name and flag & stream.disposition
+        ),
     )
