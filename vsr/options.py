@@ -21,8 +21,9 @@ from vsr.errors import UsageError
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Codec = Literal[
     "h264", "h265", "av1", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
-    "gif", "apng", "webp", "png", "jpeg",
+    "gif", "apng", "webp", "png", "jpeg", "raw",
 ]  # fmt: skip
+PipeFormat = Literal["nut", "y4m"]
 MatrixChoice = Literal["auto", "bt601", "bt709", "bt2020"]
 RangeChoice = Literal["auto", "limited", "full"]
 
@@ -32,6 +33,7 @@ Deinterlace = Literal["auto", "off", "bwdif", "ivtc"]
 PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
 CODECS: tuple[Codec, ...] = typing.get_args(Codec)
 MATRICES: tuple[MatrixChoice, ...] = typing.get_args(MatrixChoice)
+PIPE_FORMATS: tuple[PipeFormat, ...] = typing.get_args(PipeFormat)
 DEINTERLACERS: tuple[Deinterlace, ...] = typing.get_args(Deinterlace)
 RANGES: tuple[RangeChoice, ...] = typing.get_args(RangeChoice)
 
@@ -164,7 +166,14 @@ class SourceOptions:
     """What is read of the source."""
 
     clips: tuple[Clip, ...] = ()  # played one after the other; none: the whole film
+    follow: float | None = None  # seconds that a file must stand still to count as complete
+    patience: float = 30.0  # seconds without a byte from an address
     deinterlace: Deinterlace = "auto"  # auto: what a look at the pictures asks for
+
+    def __post_init__(self) -> None:
+        for name, value in (("--follow", self.follow), ("--timeout", self.patience)):
+            if value is not None and not 0 < value <= 86400:
+                raise UsageError(f"{name} {value:g}: must be a time in seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +185,7 @@ class EncodeOptions:
     preset: str | None = None
     bits: int | None = None  # 8 or 10; None: as the source
     encoder_options: tuple[tuple[str, str], ...] = ()  # handed to the encoder as they are
+    pipe_format: PipeFormat = "nut"  # of what goes to standard output
     overwrite: bool = False
 
     def __post_init__(self) -> None:

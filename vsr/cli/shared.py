@@ -16,6 +16,7 @@ from vsr.options import (
     DEFAULT_MODEL,
     DEINTERLACERS,
     MATRICES,
+    PIPE_FORMATS,
     PRECISIONS,
     RANGES,
     Clip,
@@ -194,11 +195,23 @@ def pixel_options(function: F) -> F:
             help="A part, as 1:20-1:30 or 80+10; repeatable: joined in the order given.",
         ),
         _option(
+            "--follow", type=float, metavar="SECONDS",
+            help="The file is still being written: read on until it stands still for so long.",
+        ),
+        _option(
+            "--timeout", "patience", type=float, default=30.0, metavar="SECONDS",
+            help="Without a byte from an address, until it counts as broken off.",
+        ),
+        _option(
             "--deinterlace", type=click.Choice(DEINTERLACERS), default="auto",
             help="auto looks at the pictures; ivtc restores telecined film.",
         ),
         _option(
             "--codec", type=click.Choice(CODECS), help="[default: what is usual in the container]"
+        ),
+        _option(
+            "--pipe-format", type=click.Choice(PIPE_FORMATS), default="nut",
+            help="Of standard output (-o -): nut has timestamps and sound, y4m neither.",
         ),
         _option(
             "--crf", type=float, help="Quality; lower is better.  [default: by codec, high]"
@@ -235,7 +248,12 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             overlap=values["tile_overlap"],
             threads=values["threads"],
         ),
-        source=SourceOptions(clips=_clips(values), deinterlace=values["deinterlace"]),
+        source=SourceOptions(
+            clips=_clips(values),
+            follow=values["follow"],
+            patience=values["patience"],
+            deinterlace=values["deinterlace"],
+        ),
         colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
         encode=EncodeOptions(
             codec=values["codec"],
@@ -243,6 +261,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             preset=values["preset"],
             bits=int(bits) if bits else None,
             encoder_options=tuple(values["encoder_options"]),
+            pipe_format=values["pipe_format"],
             overwrite=values.get("overwrite", False),
         ),
     )

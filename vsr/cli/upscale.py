@@ -14,12 +14,13 @@ from vsr.cli.progress import Terminal
 from vsr.cli.shared import options_from, pixel_options
 from vsr.errors import UsageError, VsrError
 from vsr.jobs import film
+from vsr.media.containers import STDOUT
 from vsr.options import UpscaleOptions
 
 
 @click.command()
 @click.argument(
-    "sources", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "sources", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )
 @click.option(
     "-o",
@@ -38,7 +39,7 @@ def upscale(
     context: click.Context,
     /,
     *,
-    sources: tuple[Path, ...],
+    sources: tuple[str, ...],
     output: Path | None,
     apart: bool,
     quiet: bool,
@@ -89,12 +90,13 @@ def _parts(
 
 
 def _one(
-    source: Path, output: Path | None, options: UpscaleOptions, *, quiet: bool, as_json: bool
+    source: str, output: Path | None, options: UpscaleOptions, *, quiet: bool, as_json: bool
 ) -> None:
     with Terminal(quiet=quiet) as terminal:
         result = film.upscale(source, output, options, sink=terminal)
     if not as_json:
-        click.echo(result.output)
+        if result.output != STDOUT:
+            click.echo(result.output)
         return
     click.echo(
         json.dumps(
@@ -107,5 +109,6 @@ def _one(
                 "seconds": round(result.seconds, 3),
                 "notes": result.notes,
             }
-        )
+        ),
+        err=result.output == STDOUT,
     )

@@ -32,6 +32,7 @@ _BITS_PER_PIXEL = {
     "webp": 1.0,
     "png": 10.0,
     "jpeg": 3.0,
+    "raw": 12.0,
 }
 _CRF_HALVING = 6.0
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.errors import OutputError, OutputExists, UsageError
-from vsr.media.containers import CONTAINERS, Container, container_of
+from vsr.media.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
 from vsr.media.encoders import ENCODERS, EncoderPlan, plan_encoder
-from vsr.media.index import count, frame_times, spans_of
+from vsr.media.index import count, frame_times, span_ahead, spans_of
 from vsr.media.probe import SourceInfo
 from vsr.media.scan import Scan, detect_scan
 from vsr.media.spans import Span
@@ -46,14 +46,16 @@ def plan(
     """
     video = info.video
     into_folder = output is not None and output.is_dir()
-    if output is None or into_folder:
+    if output == STDOUT:
+        suffix, container = "", PIPES[options.encode.pipe_format]
+    elif output is None or into_folder:
         suffix = _default_suffix(info, options)
         container = container_of(Path(f"x{suffix}"))
     else:
         suffix, container = output.suffix, container_of(output)
     codec = options.encode.codec or container.usual
     encode = dataclasses.replace(options.encode, codec=codec)
-    encoder = plan_encoder(encode, video.layout, hdr=video.hdr)
+    encoder = plan_encoder(encode, video.layout, hdr=video.hdr, planar=container.planar)
     target = target_size(
         video.width, video.height, options.size, default_scale=default_scale, layout=encoder.layout
     )
@@ -63,7 +65,8 @@ def plan(
         path = folder / f"{info.path.stem}_{_label(target, options)}{suffix}"
     if container.video is not None and encoder.encoder.codec not in container.video:
         raise UsageError(f"{path.name}: a {container.muxer} file cannot hold {codec} video")
-    _check_output(info.path, path, options)
+    if path != STDOUT:
+        _check_output(info.path, path, options)
     wanted, frames = _wanted(info, options)
     if container.pictures is not None and (frames or 1) > container.pictures:
         raise UsageError(f"{path.name}: is one picture; {info.path.name} has {frames}")
@@ -89,6 +92,8 @@ def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...]
     """The parts, and how many frames they hold."""
     if not options.source.clips:
         return (), info.video.frames
+    if info.pipe is not None:
+        return (span_ahead(options.source.clips, info.video.time_base, info.begin),), None
     times = frame_times(info)
     found = spans_of(options.source.clips, times, info.video.time_base, info.begin)
     return found, count(found, times)
@@ -127,7 +132,7 @@ def _label(target: Target, options: UpscaleOptions) -> str:
 
 def _check_output(source: Path, output: Path, options: UpscaleOptions) -> None:
     if output.exists():
-        if output.samefile(source):
+        if source.exists() and output.samefile(source):
             raise UsageError(f"{output}: the result may not take the place of its source")
         if not output.is_file():
             kind = "a folder" if output.is_dir() else "no plain file"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsr.errors import UsageError
-from vsr.options import Codec
+from vsr.options import Codec, PipeFormat
 
 _TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
 _LOSSLESS = frozenset({"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape"})
@@ -30,6 +30,8 @@ class Container:
     data: frozenset[str] = frozenset()
     options: Mapping[str, str] = field(default_factory=dict)
     pictures: int | None = None  # the most that it can hold
+    untimed: bool = False  # frames follow each other at a constant rate
+    planar: bool = False  # holds YUV and grey only, without transparency
 
 
 _MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts"})
@@ -115,6 +117,22 @@ CONTAINERS: Mapping[str, Container] = {
         options={"muxdelay": "0", "muxpreload": "0"},
     ),
 }
+
+
+# What goes through a pipe: y4m is what every program reads, NUT has timestamps and sound.
+PIPES: Mapping[PipeFormat, Container] = {
+    "nut": Container(muxer="nut", usual="raw", video=None, audio=None),
+    "y4m": Container(
+        muxer="yuv4mpegpipe",
+        usual="raw",
+        video=frozenset({"rawvideo"}),
+        audio=_NO_AUDIO,
+        options={"strict": "-1"},  # more than 8 bits
+        planar=True,
+        untimed=True,
+    ),
+}
+STDOUT = Path("-")
 
 
 def container_of(path: Path) -> Container:

@@ -12,6 +12,7 @@ meet, the packets that lie mostly on the right side are taken.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -115,16 +116,16 @@ def _cut_streams(
                         path = folder / f"stream{stream.index}.cut"
                         outputs[stream.index] = _output(stream, path, stack)
                         paths[stream.index] = path
-                cutters = {
-                    s.index: _Cutter(s, piece, hides=hides and number == 0, first=number == 0)
-                    for s in streams
-                }
-                for packet in _packets(container, source, streams, piece):
-                    for taken in cutters[packet.stream_index].take(packet, source.start):
-                        _write(outputs[packet.stream_index], taken, folder)
-                for index, cutter in cutters.items():
-                    for taken in cutter.rest():
-                        _write(outputs[index], taken, folder)
+                taken = packets_of(
+                    container,
+                    source,
+                    streams,
+                    dataclasses.replace(piece, at=piece.at + _LATER),
+                    hides=hides and number == 0,
+                    first=number == 0,
+                )
+                for index, packet in taken:
+                    _write(outputs[index], packet, folder)
     return paths
 
 
@@ -156,6 +157,30 @@ def _write(output: Stream, packet: av.Packet[Any], folder: Path) -> None:
         raise OutputError(f"{folder.parent}: writing failed ({reason(error)})") from error
 
 
+def packets_of(
+    container: InputContainer,
+    source: SourceInfo,
+    streams: Sequence[Stream],
+    piece: Piece,
+    *,
+    hides: bool = False,
+    first: bool = True,
+) -> Iterator[tuple[int, av.Packet[Any]]]:
+    """The packets of `streams` that belong to `piece`, moved to its place, by stream index.
+
+    `hides`: the target can leave the first part of a packet unplayed. `first`: nothing comes
+    before the piece in the result.
+    """
+    cutters = {s.index: _Cutter(s, piece, hides=hides, first=first) for s in streams}
+    for packet in _packets(container, source, streams, piece):
+        index = packet.stream_index
+        for taken in cutters[index].take(packet, source.start):
+            yield index, taken
+    for index, cutter in cutters.items():
+        for taken in cutter.rest():
+            yield index, taken
+
+
 def _packets(
     container: InputContainer, source: SourceInfo, streams: Sequence[Stream], piece: Piece
 ) -> Iterator[av.Packet[Any]]:
@@ -164,14 +189,14 @@ def _packets(
         return
     start = (piece.start or Fraction(0)) + source.start
     end = None if piece.end is None else piece.end + source.start
-    if start > _SEEK:
+    if start > _SEEK and source.pipe is None:
         with suppress(av.FFmpegError):  # it cannot: all before is read and left
             container.seek(int((start - _SEEK) * 1_000_000))
     ended: set[int] = set()
     try:
         for packet in container.demux(*streams):
-            if packet.dts is None and packet.pts is None:
-                continue
+            if packet.is_discard or (packet.dts is None and packet.pts is None):
+                continue  # what an edit list hides is not the film's
             stamp = packet.dts if packet.dts is not None else packet.pts
             base = to_fraction(packet.time_base) or Fraction(1, 1000)
             if end is not None and stamp is not None and stamp * base > end + 10:
@@ -281,5 +306,5 @@ class _Cutter:
 
     def _moved(self, packet: av.Packet[Any], begin: Fraction) -> av.Packet[Any]:
         base = to_fraction(packet.time_base) or self._base
-        packet.pts = packet.dts = round((begin + self.piece.shift + _LATER) / base)
+        packet.pts = packet.dts = round((begin + self.piece.shift) / base)
         return packet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Encoder:
     hardware: bool = False
     colour: Colour | None = None  # the only one that it can write
     palette: bool = False  # the pictures are reduced to 256 colours first
+    untagged: bool = False  # no colours can be told: a player guesses
     full_range: bool = True  # whether it can tell a player
     sitings: frozenset[Siting] = frozenset(Siting)  # of chroma, that its bitstream can tell
 
@@ -101,6 +103,15 @@ ENCODERS: Mapping[Codec, Encoder] = {
             siting=Siting.CENTER,
         ),
     ),
+    "raw": Encoder(
+        name="rawvideo", codec="rawvideo", quality=None, container="nut", untagged=True,
+        formats=(
+            *_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le", "yuv420p16le", "yuv422p16le",
+            "yuv444p16le", "gray", "gray10le", "gray16le", "rgb24", "rgba",
+            "gbrp10le", "gbrp16le", "gbrap10le", "yuva420p", "yuva422p", "yuva444p",
+            "yuva420p10le", "yuva444p10le",
+        ),
+    ),
     "h264_nvenc": Encoder(
         name="h264_nvenc", codec="h264", quality="cq", crf=19, preset="p5", presets=_NVENC,
         options={"rc": "vbr", "b": "0"}, formats=("yuv420p", "yuv444p"), hardware=True,
@@ -128,8 +139,12 @@ class EncoderPlan:
     description: str  # "h264 crf 17"
 
 
-def plan_encoder(options: EncodeOptions, source: Layout, *, hdr: Hdr | None = None) -> EncoderPlan:
+def plan_encoder(
+    options: EncodeOptions, source: Layout, *, hdr: Hdr | None = None, planar: bool = False
+) -> EncoderPlan:
     """Choose the pixel format nearest to the source's and check every option.
+
+    `planar`: only YUV and grey will do, without transparency.
 
     Raises UsageError for a quality, preset or option that the encoder does not
     have, and for a depth that it cannot write.
@@ -138,6 +153,9 @@ def plan_encoder(options: EncodeOptions, source: Layout, *, hdr: Hdr | None = No
     encoder = ENCODERS[codec]
     if encoder.name not in av.codecs_available:
         raise UsageError(f"--codec {codec}: this build of PyAV has no {encoder.name}")
+    if planar:
+        formats = tuple(f for f in encoder.formats if f.startswith(("yuv4", "gray")))
+        encoder = dataclasses.replace(encoder, formats=formats)
     pix_fmt = _choose_format(encoder, options, source)
     layout = layout_of(pix_fmt)
     assert layout is not None

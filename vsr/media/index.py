@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 
 import av
 
@@ -75,6 +76,24 @@ def spans_of(
         behind = end if end is not None else times[-1] + _usual_step(times)
         at += behind - (start or 0)
     return tuple(spans)
+
+
+def span_ahead(clips: Sequence[Clip], time_base: Fraction, begin: Fraction) -> Span:
+    """The part of what comes through a pipe, of which nothing is known yet. Raises UsageError."""
+    clip, *more = clips
+    moments = [m.seconds for m in (clip.start, clip.end, clip.duration) if m is not None]
+    if more or None in moments:
+        raise UsageError("standard input: takes one clip only, and times instead of frames")
+    start = begin + (clip.start.seconds or 0) if clip.start is not None else None
+    end = None
+    if clip.end is not None:
+        end = begin + (clip.end.seconds or 0)
+    elif clip.duration is not None:
+        end = (begin if start is None else start) + (clip.duration.seconds or 0)
+    ticks = [None if t is None else ceil((t - _TOLERANCE) / time_base) for t in (start, end)]
+    if end is not None and end <= (begin if start is None else start):
+        raise UsageError("a clip ends before it starts, or holds no frame")
+    return Span(start=ticks[0] or None, end=ticks[1])
 
 
 def count(spans: Sequence[Span], times: Sequence[int]) -> int:

@@ -130,7 +130,8 @@ def _join(work: _Work, carried: list[Carried]) -> None:
     pictures = ffmpeg.input(file_argument(picture.path))
     streams, extra = [pictures["v:0"]], list[str]()
     options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
-    if source.format != "webp":  # which ffmpeg cannot open, and which holds nothing else
+    # ffmpeg cannot open WebP, nor what came through a pipe; they hold nothing else.
+    if source.format != "webp" and source.pipe is None:
         others = ffmpeg.input(
             file_argument(_plain_name(source.path, target.parent)),
             **input_options(source.path),

@@ -21,6 +21,7 @@ from vsr.media.animation import MILLISECOND, is_webp, webp_pictures
 from vsr.media.decode import decoded
 from vsr.media.hdr import Hdr, hdr_of, side_data
 from vsr.media.layouts import planes_of, working_format
+from vsr.media.pipe import Pipe
 from vsr.media.tags import describe, siting_of, tags_of
 from vsr.media.trust import PLAYLISTS, input_options
 from vsr.options import ColourOptions
@@ -75,7 +76,8 @@ class SourceInfo:
 
     path: Path
     format: str  # ffmpeg's name of the demuxer
-    size: int  # bytes
+    pipe: Pipe | None = None  # where its bytes come from, if they come only once
+    size: int  # bytes; 0 if they come through a pipe
     duration: float | None  # seconds
     any_start: bool  # whether its clock may start anywhere, and jump
     start: Fraction  # seconds that are taken off every timestamp; 0 unless `any_start`
@@ -89,13 +91,18 @@ class SourceInfo:
 
 
 @contextlib.contextmanager
-def open_source(path: Path) -> Iterator[InputContainer]:
-    """The file as an open container. Raises InputError in one line, whatever is wrong."""
+def open_source(path: Path, pipe: Pipe | None = None) -> Iterator[InputContainer]:
+    """The file, or what comes through `pipe`, as an open container.
+
+    Raises InputError in one line, whatever is wrong.
+    """
     # A picture's name with a % in it is a name, not a pattern of many.
     options = input_options(path) | {"pattern_type": "none"}
+    reader = pipe.reader() if pipe is not None else None
     # Absolute, so that no name can look like an option or a protocol.
+    name: Any = reader or str(path.absolute())
     try:
-        container = av.open(str(path.absolute()), options=options, **LENIENT)
+        container = av.open(name, options=options, **LENIENT)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except IsADirectoryError as error:
@@ -113,6 +120,8 @@ def open_source(path: Path) -> Iterator[InputContainer]:
         yield container
     finally:
         container.close()
+        if reader is not None:
+            reader.close()
 
 
 def reason(error: BaseException) -> str:
@@ -146,12 +155,17 @@ def _kind(stream: av.stream.Stream) -> Kind:
     return "data"
 
 
-def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
-    """Read the headers and one frame of `path`. Raises InputError."""
+def probe(
+    path: Path, colour: ColourOptions | None = None, *, pipe: Pipe | None = None
+) -> SourceInfo:
+    """Read the headers and one frame of `path`. Raises InputError.
+
+    `pipe`: where the bytes come from in place of the file.
+    """
     options = colour or ColourOptions()
-    if is_webp(path):
+    if pipe is None and is_webp(path):
         return _probe_webp(path, options)
-    with open_source(path) as container:
+    with open_source(path, pipe) as container:
         stream = main_video(container, path)
         frame = _first_frame(container, stream, path)
         rate = to_fraction(stream.average_rate) or to_fraction(stream.guessed_rate)
@@ -163,7 +177,8 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
         return SourceInfo(
             path=path,
             format=container.format.name,
-            size=path.stat().st_size,
+            pipe=pipe,
+            size=path.stat().st_size if pipe is None else 0,
             duration=duration,
             any_start=any_start,
             start=first if any_start else Fraction(0),

@@ -89,7 +89,8 @@ def _pictures(source: SourceInfo, start: int | None, sink: Sink) -> Iterator[av.
         except OSError as error:
             raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
         return
-    if start is not None and source.format != "avi":  # whose pts are counted from the start
+    # The pts of AVI are counted from the start, and a pipe runs only forwards.
+    if start is not None and source.format != "avi" and source.pipe is None:
         clock_start = start + round(source.start / source.video.time_base)
         for before in _BEFORE:
             pictures = _decoded(source, clock_start - round(before / source.video.time_base), sink)
@@ -106,7 +107,7 @@ def _decoded(
     source: SourceInfo, seek: int | None, sink: Sink
 ) -> Generator[av.VideoFrame, None, None]:
     """The decoder's pictures; from the keyframe before the timestamp `seek` on."""
-    with open_source(source.path) as container:
+    with open_source(source.path, source.pipe) as container:
         stream = container.streams[source.video.index]
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"

@@ -24,7 +24,7 @@ _AHEAD = 10.0  # ffmpeg's own threshold
 
 def clock_jumps(source: SourceInfo) -> bool:
     """Whether the source's clock jumps; reads all of it, without decoding."""
-    if not source.any_start:
+    if not source.any_start or source.pipe is not None:
         return False
     last: dict[int, float] = {}
     with open_source(source.path) as container:

@@ -38,6 +38,8 @@ class Scan(Enum):
 
 def detect_scan(source: SourceInfo) -> Scan:
     """Look at the beginning, and a minute on, of the source's video."""
+    if source.pipe is not None:  # which cannot be looked at before it is read
+        return Scan.INTERLACED if source.video.interlaced else Scan.PROGRESSIVE
     if source.video.height not in _LINES and not source.video.interlaced:
         return Scan.PROGRESSIVE
     combed = judged = repeated = seen = 0.0
