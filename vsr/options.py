@@ -19,7 +19,7 @@ from vsr.errors import UsageError
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Codec = Literal[
-    "h264", "h265", "av1", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
+    "h264", "h265", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
     "gif", "apng", "webp", "png", "jpeg",
 ]  # fmt: skip
 MatrixChoice = Literal["auto", "bt601", "bt709", "bt2020"]
@@ -107,6 +107,7 @@ class SourceOptions:
     """What is read of the source."""
 
     deinterlace: Deinterlace = "auto"  # auto: what a look at the pictures asks for
+    stream: int | None = None  # the video to upscale, by its index; None: the main one
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,6 +154,10 @@ def pixel_options(function: F) -> F:
             help="Read the source with this range, whatever its tags say.",
         ),
         _option(
+            "--stream", type=int,
+            help="The video to upscale, as `vsr probe` counts.  [default: the main one]",
+        ),
+        _option(
             "--deinterlace", type=click.Choice(DEINTERLACERS), default="auto",
             help="auto looks at the pictures; ivtc restores telecined film.",
         ),
@@ -195,7 +199,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             overlap=values["tile_overlap"],
             threads=values["threads"],
         ),
-        source=SourceOptions(deinterlace=values["deinterlace"]),
+        source=SourceOptions(deinterlace=values["deinterlace"], stream=values["stream"]),
         colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
         encode=EncodeOptions(
             codec=values["codec"],

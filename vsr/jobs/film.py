@@ -19,6 +19,7 @@ from vsr.errors import OutputError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
 from vsr.jobs.plan import Plan, plan
 from vsr.media.animation import ANIMATIONS, loops_of, muxer_options, set_last_duration
+from vsr.media.encoders import Encoder
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import encoder_parameters
 from vsr.media.mux import Picture as EncodedPicture
@@ -66,7 +67,8 @@ def upscale(
     began = time.monotonic()
     once = Once(sink)
     find_ffmpeg()  # before hours of work that would end without it
-    info = probe(source, options.colour)  # a bad source is told before weights are fetched
+    # A bad source is told before weights are fetched.
+    info = probe(source, options.colour, options.source.stream)
     model = load(options.model, once)
     job = plan(info, output, options, default_scale=model.scale)
     engine = build_engine(model, job.target.scale, options.device)
@@ -85,7 +87,7 @@ def upscale(
     with _WorkFolder(job.output) as folder:
         if clock_jumps(info):
             once(Note(text=f"{source.name}: its clock jumps; mended in a copy of it"))
-            mend = probe(mended(info, folder), options.colour)
+            mend = probe(mended(info, folder), options.colour, 0)
             job = dataclasses.replace(job, source=mend)
         complete, frames = _write(job, folder, model, engine, options, sink=once)
         os.replace(complete, job.output)
@@ -159,7 +161,7 @@ def _write(
             anchored=options.model.keep_colours,
         ),
         encoder=job.encoder,
-        muxer_options=_muxer_options(job.source, muxer),
+        muxer_options=_muxer_options(job.source, muxer, encoder),
         options=options,
         sink=sink,
     )
@@ -174,6 +176,7 @@ def _write(
     picture = EncodedPicture(
         path=encoded,
         codec=encoder.codec,
+        hidden_alpha=encoder.codec == "vp9" and job.encoder.layout.alpha,
         frames=written.frames,
         first=written.first,
         last=written.last,
@@ -182,11 +185,13 @@ def _write(
     return joined, written.frames
 
 
-def _muxer_options(info: SourceInfo, muxer: str) -> dict[str, str]:
+def _muxer_options(info: SourceInfo, muxer: str, encoder: Encoder) -> dict[str, str]:
     if muxer in ANIMATIONS:
         return muxer_options(muxer, loops_of(info.path))
     if muxer in STILLS:
         return {"update": "1"}  # one file of this very name, whatever is in it
+    if encoder.container == "webm":
+        return {}
     # Or a late start would be rounded to milliseconds.
     return {"movie_timescale": str(max(info.video.time_base.denominator, 1000))}
 
