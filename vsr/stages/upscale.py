@@ -109,11 +109,9 @@ class Upscaler:
         """What memory allows for frames of that size, and what running out of it has taught."""
         if (width, height) not in self._portions:
             if self._portions:
-                self._sink(
-                    Note(
-                        text=f"the picture changes to {width}x{height}; it is made to fill the first's"
-                    )
-                )
+                filled = f"{self._picture.target.width}x{self._picture.target.height}"
+                said = f"the picture changes to {width}x{height}; it is made to fill {filled}, too"
+                self._sink(Note(text=said))
             self._portions[width, height] = self._plan(width, height)
         return self._portions[width, height]
 
