@@ -48,7 +48,8 @@ def assert_same_times(source: Path, output: Path, *, frames: int, tick: Fraction
     shift = got[0].pts - want[0].pts
     assert all(abs(b.pts - a.pts - shift) <= tick for a, b in zip(want, got, strict=True))
     heard = [judge.decoded_sound(path) for path in (source, output)]
-    assert abs(heard[1][0] - got[0].pts - (heard[0][0] - want[0].pts)) <= Fraction(1, 20)
+    if output.suffix != ".ts":  # which cannot hide what an edit list has cut from the sound
+        assert abs(heard[1][0] - got[0].pts - (heard[0][0] - want[0].pts)) <= Fraction(1, 20)
     assert abs(heard[1][1] - got[0].pts - (heard[0][1] - want[0].pts)) <= Fraction(1, 200)
 
 
@@ -131,8 +132,15 @@ def test_matroska_before_zero(tmp_path: Path, film: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("codec", OPEN_GOP)
-@pytest.mark.parametrize("kind", ["bytes.ts", "packets.ts", "packets.mkv", "packets.flv"])
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [
+        ("bytes.ts", ".mp4"),
+        ("packets.ts", ".mkv"),
+        ("packets.mkv", ".mp4"),
+        ("packets.flv", ".mkv"),
+    ],
+)
 def test_a_cut_with_no_keyframe(tmp_path: Path, codec: str, kind: str, suffix: str) -> None:
     """From the first picture that ffmpeg shows, the very same ones, the sound in place."""
     if kind == "packets.flv" and codec != "h264":
