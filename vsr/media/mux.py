@@ -230,7 +230,8 @@ def _dispositions(
     for stream, _ in carried:
         flags.append(stream.disposition - ({"default"} if stream.kind == "video" else set()))
     options = {f"disposition:{n}": "+".join(sorted(f)) or "0" for n, f in enumerate(flags)}
-    if container.muxer in ("matroska", "webm"):
+    says_default = any("default" in f for f in flags)
+    if says_default and container.muxer in ("matroska", "webm"):
         options["default_mode"] = "passthrough"  # or the first of a kind is made the default
     return options
 
