@@ -20,7 +20,7 @@ from vsr.errors import UsageError
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Codec = Literal[
-    "h264", "h265", "av1", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
+    "h264", "h265", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
     "gif", "apng", "webp", "png", "jpeg", "raw",
 ]  # fmt: skip
 PipeFormat = Literal["nut", "y4m"]
@@ -169,6 +169,7 @@ class SourceOptions:
     follow: float | None = None  # seconds that a file must stand still to count as complete
     patience: float = 30.0  # seconds without a byte from an address
     deinterlace: Deinterlace = "auto"  # auto: what a look at the pictures asks for
+    stream: int | None = None  # the video to upscale, by its index; None: the main one
 
     def __post_init__(self) -> None:
         for name, value in (("--follow", self.follow), ("--timeout", self.patience)):

@@ -21,7 +21,8 @@ from vsr.events import Progress, Sink
 from vsr.flow import Scope
 from vsr.media.encoders import EncoderPlan
 from vsr.media.probe import SourceInfo
-from vsr.media.reader import Filters, read_frames
+from vsr.media.reader import read_frames
+from vsr.media.scan import Filters
 from vsr.media.sound import Sound
 from vsr.media.spans import Span
 from vsr.media.writer import write_frames

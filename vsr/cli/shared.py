@@ -203,6 +203,10 @@ def pixel_options(function: F) -> F:
             help="Without a byte from an address, until it counts as broken off.",
         ),
         _option(
+            "--stream", type=int,
+            help="The video to upscale, as `vsr probe` counts.  [default: the main one]",
+        ),
+        _option(
             "--deinterlace", type=click.Choice(DEINTERLACERS), default="auto",
             help="auto looks at the pictures; ivtc restores telecined film.",
         ),
@@ -253,6 +257,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             follow=values["follow"],
             patience=values["patience"],
             deinterlace=values["deinterlace"],
+            stream=values["stream"],
         ),
         colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
         encode=EncodeOptions(

@@ -22,6 +22,7 @@ _BITS_PER_PIXEL = {
     "h264": 0.06,
     "h265": 0.04,
     "av1": 0.03,
+    "vp9": 0.05,
     "h264_nvenc": 0.08,
     "hevc_nvenc": 0.05,
     "av1_nvenc": 0.04,

@@ -21,6 +21,7 @@ from vsr.jobs.intake import Taken, intake
 from vsr.jobs.plan import Plan, plan, spans
 from vsr.media.animation import ANIMATIONS, loops_of, muxer_options, set_last_duration
 from vsr.media.containers import STDOUT
+from vsr.media.encoders import Encoder
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import encoder_parameters
 from vsr.media.mux import Picture as EncodedPicture
@@ -83,7 +84,7 @@ def _upscale(taken: Taken, options: UpscaleOptions, *, sink: Once) -> Result:
     began = time.monotonic()
     source, once = taken.path, sink
     # A bad source is told before weights are fetched.
-    info = probe(source, options.colour, pipe=taken.pipe)
+    info = probe(source, options.colour, options.source.stream, pipe=taken.pipe)
     model = load(options.model, once)
     job = plan(info, taken.output, options, default_scale=model.scale)
     engine = build_engine(model, job.target.scale, options.device)
@@ -105,7 +106,7 @@ def _upscale(taken: Taken, options: UpscaleOptions, *, sink: Once) -> Result:
     with WorkFolder(job.output) as folder:
         if clock_jumps(info):
             once(Note(text=f"{source.name}: its clock jumps; mended in a copy of it"))
-            mend = probe(mended(info, folder), options.colour)
+            mend = probe(mended(info, folder), options.colour, 0)
             job = dataclasses.replace(job, source=mend, spans=spans(mend, options))
         complete, frames = _write(job, folder, model, engine, options, sink=once)
         os.replace(complete, job.output)
@@ -244,7 +245,7 @@ def _write(
             model,
             engine,
             options,
-            muxer_options=_muxer_options(job.source, muxer),
+            muxer_options=_muxer_options(job.source, muxer, encoder),
             sink=sink,
         )
         if (pipe := job.source.pipe) is not None:
@@ -261,6 +262,7 @@ def _write(
     picture = EncodedPicture(
         path=encoded,
         codec=encoder.codec,
+        hidden_alpha=encoder.codec == "vp9" and job.encoder.layout.alpha,
         frames=written.frames,
         first=written.first,
         last=written.last,
@@ -286,11 +288,13 @@ def _kept(source: SourceInfo, folder: Path, stack: ExitStack) -> SourceInfo:
     return dataclasses.replace(source, path=copy, pipe=None)
 
 
-def _muxer_options(info: SourceInfo, muxer: str) -> dict[str, str]:
+def _muxer_options(info: SourceInfo, muxer: str, encoder: Encoder) -> dict[str, str]:
     if muxer in ANIMATIONS:
         return muxer_options(muxer, loops_of(info.path))
     if muxer in STILLS:
         return {"update": "1"}  # one file of this very name, whatever is in it
+    if encoder.container not in ("mp4", "mov"):
+        return {}
     # Or a late start would be rounded to milliseconds.
     return {"movie_timescale": str(max(info.video.time_base.denominator, 1000))}
 

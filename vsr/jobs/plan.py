@@ -53,9 +53,12 @@ def plan(
         container = container_of(Path(f"x{suffix}"))
     else:
         suffix, container = output.suffix, container_of(output)
-    codec = options.encode.codec or container.usual
+    codec = options.encode.codec or _usual(container, info)
     encode = dataclasses.replace(options.encode, codec=codec)
-    encoder = plan_encoder(encode, video.layout, hdr=video.hdr, planar=container.planar)
+    layout = video.layout
+    if codec == "vp9" and container.muxer == "mp4":
+        layout = layout.replace(alpha=False)  # no place for it there
+    encoder = plan_encoder(encode, layout, hdr=video.hdr, planar=container.planar)
     target = target_size(
         video.width, video.height, options.size, default_scale=default_scale, layout=encoder.layout
     )
@@ -97,6 +100,11 @@ def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...]
     times = frame_times(info)
     found = spans_of(options.source.clips, times, info.video.time_base, info.begin)
     return found, count(found, times)
+
+
+def _usual(container: Container, info: SourceInfo) -> Codec:
+    """What is usual in the container; in WebM, what can be seen through is VP9."""
+    return "vp9" if container.muxer == "webm" and info.video.transparent else container.usual
 
 
 def _scan(info: SourceInfo, options: UpscaleOptions) -> Scan:

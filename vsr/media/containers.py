@@ -23,6 +23,7 @@ class Container:
     audio: frozenset[str] | None
     lossless_audio: str = ""  # what lossless audio becomes that cannot be copied
     lossy_audio: str = ""
+    copied_video: frozenset[str] = frozenset()  # beside what `video` names, by copy alone
     subtitles: frozenset[str] = frozenset()
     text: str | None = None  # what a text subtitle becomes that cannot be copied
     covers: bool = False
@@ -39,12 +40,14 @@ _MP4 = Container(
     muxer="mp4",
     usual="h264",
     video=frozenset({"h264", "hevc", "av1", "vp9", "ffv1"}),
+    copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video", "mjpeg"}),
     audio=_MP4_AUDIO,
     lossless_audio="alac",
     lossy_audio="aac",
     subtitles=frozenset({"mov_text"}),
     text="mov_text",
     covers=True,
+    data=frozenset({"gpmd"}),
     options={"movflags": "+faststart"},
 )
 _MKV = Container(
@@ -89,11 +92,13 @@ CONTAINERS: Mapping[str, Container] = {
         muxer="mov",
         usual="h264",
         video=frozenset({"h264", "hevc", "prores"}),
+        copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "ffv1", "dnxhd"}),
         audio=frozenset({"aac", "mp3", "ac3", "eac3", "alac"}),
         lossless_audio="alac",
         lossy_audio="aac",
         subtitles=frozenset({"mov_text"}),
         text="mov_text",
+        data=frozenset({"gpmd"}),
         options={"movflags": "+faststart"},
     ),
     ".webm": Container(
@@ -110,10 +115,12 @@ CONTAINERS: Mapping[str, Container] = {
         muxer="mpegts",
         usual="h264",
         video=frozenset({"h264", "hevc"}),
+        copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video"}),
         audio=frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}),
         lossless_audio="aac",
         lossy_audio="aac",
         subtitles=frozenset({"dvb_subtitle"}),
+        data=frozenset({"bin_data", "klv", "timed_id3", "gpmd"}),
         options={"muxdelay": "0", "muxpreload": "0"},
     ),
 }
@@ -150,6 +157,14 @@ class Fate:
 
     codec: str | None
     note: str | None = None
+
+
+def video_fate(container: Container, codec: str) -> Fate:
+    """Of a video stream that is not the one that is upscaled."""
+    if container.video is None or codec in container.video | container.copied_video:
+        return Fate(codec="copy", note="another video stream is copied as it is")
+    what = f"another video stream ({codec or 'unknown'})"
+    return Fate(codec=None, note=f"{what} does not fit {container.muxer}: left out")
 
 
 def audio_fate(container: Container, codec: str) -> Fate:

@@ -63,6 +63,11 @@ ENCODERS: Mapping[Codec, Encoder] = {
         name="libsvtav1", codec="av1", quality="crf", crf=22, preset="8",
         presets=tuple(str(n) for n in range(14)), formats=_420, sitings=_AV1_SITINGS,
     ),
+    "vp9": Encoder(
+        name="libvpx-vp9", codec="vp9", quality="crf", crf=18, sitings=_LEFT,
+        options={"b": "0", "cpu-used": "2", "row-mt": "1"},
+        formats=("yuv420p", "yuv422p", "yuv444p", "yuva420p"),
+    ),
     "ffv1": Encoder(
         name="ffv1", codec="ffv1", quality=None, sitings=_LEFT,
         options={"level": "3", "slicecrc": "1", "g": "1"},
@@ -160,6 +165,9 @@ def plan_encoder(
     layout = layout_of(pix_fmt)
     assert layout is not None
     settings = dict(encoder.options)
+    if codec == "vp9" and layout.alpha:  # it lies beside the picture, where MP4 has no place
+        encoder = dataclasses.replace(encoder, container="webm")
+        settings["auto-alt-ref"] = "0"  # frames that are not shown have no alpha
     words: list[str] = [codec]
     crf = options.crf if options.crf is not None else encoder.crf
     if options.crf is not None and encoder.quality is None:

@@ -16,11 +16,12 @@ import ffmpeg
 
 from vsr.errors import FfmpegError, OutputError
 from vsr.events import Note, Sink
-from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate
+from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate, video_fate
 from vsr.media.cut import Cuts, cut
 from vsr.media.ffmpeg import file_argument, run
-from vsr.media.probe import LENIENT, SourceInfo, StreamInfo, reason
+from vsr.media.probe import LENIENT, SourceInfo, reason
 from vsr.media.spans import Piece
+from vsr.media.streams import StreamInfo
 from vsr.media.trust import input_options
 from vsr.timing import to_fraction
 
@@ -42,6 +43,7 @@ class Picture:
 
     path: Path
     codec: str
+    hidden_alpha: bool  # beside the picture, as VP9 has it; the container must say so
     frames: int
     first: Fraction  # seconds
     last: Fraction  # seconds, the last frame's pts
@@ -144,11 +146,13 @@ def _join(work: _Work, carried: list[Carried]) -> None:
         nothing = f"{len(source.streams)}?"
         streams.append(others[nothing])
         streams += [_read_from(others, stream, cuts) for stream, _ in carried]
-        options |= _copied(source, carried)
+        options |= _copied(source, carried) | _dispositions(source, container, carried)
         if cuts is not None:
             streams.append(ffmpeg.input(file_argument(cuts.chapters), f="ffmetadata")[nothing])
             options["map_chapters"] = 2 + len({s.index for s, _ in carried} & set(cuts.files))
         extra += _forgotten(carried, cuts) + _attached(source, covers, carried, target.parent)
+    if picture.hidden_alpha:
+        extra += ["-metadata:s:0", "alpha_mode=1"]
     options |= _details(picture, container)
     failure: FfmpegError | None = None
     try:
@@ -159,7 +163,7 @@ def _join(work: _Work, carried: list[Carried]) -> None:
             raise
         failure = error  # damage that it passed over, perhaps: what it wrote will tell
     wanted = Counter({"video": 1})
-    wanted.update(s.kind for s, _ in carried if s.kind in ("audio", "subtitle", "cover"))
+    wanted.update(s.kind for s, _ in carried if s.kind != "attachment")
     try:
         verify(target, picture, wanted, moved=container.muxer == "mpegts")
     except OutputError as error:
@@ -216,6 +220,9 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
         return Fate(codec=None, note=f"{stream.kind} of an unknown codec is left out")
     if stream.kind == "audio":
         return audio_fate(container, stream.codec)
+    # From elsewhere they come without durations, and MP4 would lose the last one.
+    if stream.codec == "dvd_subtitle" and "mp4" in source.format and container.muxer == "mp4":
+        return Fate(codec="copy")
     if stream.kind == "subtitle":
         return subtitle_fate(container, stream.codec)
     if stream.kind == "cover":
@@ -227,11 +234,13 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
             return Fate(codec="copy")
         return Fate(codec=None, note=f"an attachment (a font?) {gone}; an .mkv would keep it")
     if stream.kind == "video":
-        return Fate(codec=None, note="another video stream is left out")
-    if "mp4" in source.format and container.muxer in ("mp4", "mov"):
-        return Fate(codec=None)  # chapter and timecode tracks: both are written anew from tags
-    if "mp4" in source.format and source.chapters:
+        return video_fate(container, stream.codec)
+    if stream.codec == "tmcd" and container.muxer in ("mp4", "mov", "matroska", "webm"):
+        return Fate(codec=None)  # it is a tag of the video, too, and written anew from that
+    if "mp4" in source.format and source.chapters and stream.codec == "bin_data":
         return Fate(codec=None)  # the text track of the chapters, which are carried as chapters
+    if stream.codec in container.data:
+        return Fate(codec="copy")
     return Fate(codec=None, note=f"data ({stream.codec or 'unknown'}) {gone}")
 
 
@@ -245,12 +254,32 @@ def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
     for n, (stream, fate) in enumerate(carried, start=1):
         options[f"map_metadata:s:{n}"] = f"1:s:{stream.index}"
         options[f"codec:{n}"] = fate.codec
-        options[f"disposition:{n}"] = stream.disposition or "0"
         if fate.codec == "aac":
             options[f"b:{n}"] = "320k"
         if fate.codec == "libopus":
             options[f"b:{n}"] = "192k"
             options[f"filter:{n}"] = _OPUS_LAYOUTS
+    return options
+
+
+def _dispositions(
+    source: SourceInfo, container: Container, carried: list[Carried]
+) -> dict[str, str]:
+    """The source's flags (forced, default, ...), as they are; the upscaled video is the default.
+
+    A source that has none, as MPEG-TS, leaves them to ffmpeg.
+    """
+    main = next(s for s in source.streams if s.index == source.video.index)
+    several = any(stream.kind == "video" for stream, _ in carried)
+    if not several and not any(s.disposition for s in source.streams):
+        return {}
+    flags = [main.disposition | ({"default"} if several else set())]
+    for stream, _ in carried:
+        flags.append(stream.disposition - ({"default"} if stream.kind == "video" else set()))
+    options = {f"disposition:{n}": "+".join(sorted(f)) or "0" for n, f in enumerate(flags)}
+    says_default = any("default" in f for f in flags)
+    if says_default and container.muxer in ("matroska", "webm"):
+        options["default_mode"] = "passthrough"  # or the first of a kind is made the default
     return options
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -16,14 +17,14 @@ from vsr.media.animation import webp_pictures
 from vsr.media.decode import decoded
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.probe import SourceInfo, open_source, reason
-from vsr.media.scan import pulled
+from vsr.media.scan import Filters, graph_of, pulled
 from vsr.media.spans import WHOLE, Span
 from vsr.media.tags import describe, tags_of
 from vsr.options import ColourOptions
 from vsr.timing import clock, rescale, to_fraction
 
-Filters = tuple[tuple[str, str], ...]  # ffmpeg's names and arguments
 _BEFORE = (2, 30)  # seconds that are decoded before a span's start, and if that is too late
+_EARLY = 64  # pictures that may wait for the first timestamp
 
 
 def read_frames(
@@ -58,10 +59,9 @@ def timed_pictures(
     video = source.video
     offset = round(source.start / video.time_base)
     last_pts, last_duration = -(1 << 62), 0
-    no_pts = source.format == "avi"
-    for picture in _filtered(_pictures(source, start, sink), filters):
-        # AVI has no pts, and what ffmpeg makes up for it is out of order.
-        pts = picture.pts if picture.pts is not None and not no_pts else picture.dts
+    pictures = _filtered(_pictures(source, start, sink), filters)
+    for picture, stamp in _stamped(pictures, no_pts=source.format == "avi"):
+        pts = stamp
         if pts is None:
             pts = last_pts + max(last_duration, 1) if last_duration else offset
         base = to_fraction(picture.time_base) or video.time_base
@@ -72,6 +72,31 @@ def timed_pictures(
             pts = last_pts + 1
         last_pts, last_duration = pts, _duration(picture, base, video.time_base, video.rate)
         yield picture, pts, last_duration
+
+
+def _stamped(
+    pictures: Iterator[av.VideoFrame], *, no_pts: bool
+) -> Iterator[tuple[av.VideoFrame, int | None]]:
+    """Each picture with its pts; before the first known one they are counted back from it.
+
+    ffmpeg hands out what lies before zero in Matroska without any timestamp.
+    """
+
+    def stamp(picture: av.VideoFrame) -> int | None:
+        # AVI has no pts, and what ffmpeg makes up for it is out of order.
+        return picture.pts if picture.pts is not None and not no_pts else picture.dts
+
+    early = list(itertools.islice(pictures, 1))
+    while early and stamp(early[-1]) is None and len(early) < _EARLY:
+        if (picture := next(pictures, None)) is None:
+            break
+        early.append(picture)
+    known = stamp(early[-1]) if early else None
+    for n, picture in enumerate(early, start=1):
+        back = (len(early) - n) * (picture.duration or 0)
+        yield picture, None if known is None else known - back
+    for picture in pictures:
+        yield picture, stamp(picture)
 
 
 def _duration(
@@ -140,26 +165,13 @@ def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[a
             if graph is not None:
                 graph.vpush(None)
                 yield from pulled(graph)
-            kind, graph = new, _graph(picture, filters)
+            kind, graph = new, graph_of(picture, filters)
         assert graph is not None
         graph.vpush(picture)
         yield from pulled(graph)
     if graph is not None:
         graph.vpush(None)
         yield from pulled(graph)
-
-
-def _graph(picture: av.VideoFrame, filters: Filters) -> Graph:
-    graph = Graph()
-    first = graph.add_buffer(
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-        time_base=to_fraction(picture.time_base) or Fraction(1, 1000),
-    )
-    steps = [graph.add(name, arguments) for name, arguments in filters]
-    graph.link_nodes(first, *steps, graph.add("buffersink")).configure()
-    return graph
 
 
 def _frame(
