@@ -95,3 +95,9 @@ def make(path: Path, source: str, *arguments: str, inputs: Sequence[str] = ()) -
     """A file from the lavfi graph `source`; `inputs` are further input arguments."""
     ffmpeg("-f", "lavfi", "-i", source, *inputs, *arguments, f"file:{path}")
     return path
+
+
+def decoded_sound(path: Path, stream: str = "a:0") -> tuple[Fraction, Fraction]:
+    """(first, last) pts of the decoded sound in seconds: what is heard, without the priming."""
+    found = _hashes(path, stream)
+    return found[0].pts, found[-1].pts

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, ImageOps
 
 import vsr
 from tests import judge
+from tests.cli.test_errors import VSR
 from tests.conftest import SAMPLES
 from vsr.cli import cli
 from vsr.engine.engines import Engines
@@ -498,3 +499,38 @@ def test_a_batch_tells_how_far_it_is(tmp_path: Path) -> None:
         pass
     steps = [(e.done, e.total) for e in heard if isinstance(e, Pictures)]
     assert steps == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+# --- with what else a run can be asked for ---
+
+
+def test_a_part_of_the_pictures_becomes_a_film(tmp_path: Path) -> None:
+    pattern = shots(tmp_path / "in", 9)
+    output = tmp_path / "o.mkv"
+    done = upscale(pattern, "-o", output, "--codec", "ffv1", "--start", "2f", "--end", "5f")
+    assert done.exit_code == 0, done.output
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    wanted = (judge.ffmpeg("-i", str(pattern.with_name(f"{n:05d}.png")), *raw) for n in (3, 4, 5))
+    assert judge.ffmpeg("-i", str(output), *raw) == b"".join(wanted)
+
+
+def test_a_part_of_a_film_becomes_pictures(tmp_path: Path) -> None:
+    done = upscale(SAMPLES / "bunny.mp4", "-o", tmp_path / "%d.png", "--clip", "24f+3f",
+                   "--clip", "48f+2f")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert names(tmp_path) == [f"{n}.png" for n in range(1, 6)]
+    film = judge.rgb(SAMPLES / "bunny.mp4", size=(320, 180))
+    last = judge.rgb(tmp_path / "5.png", size=(320, 180))
+    assert np.abs(film[49] - last[0]).mean() < 2
+    refused(UsageError, "--clip", tmp_path, "-o", tmp_path / "out", "--clip", "1-2")
+    refused(UsageError, "--apart", tmp_path, "-o", tmp_path / "out", "--clip", "1-2", "--apart")
+
+
+def test_pictures_go_into_a_pipe_as_a_film(tmp_path: Path) -> None:
+    folder = shots(tmp_path / "in", 4).parent
+    command = [*VSR, "upscale", str(folder), "-o", "-", *NEAREST, "--fps", "10"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    (tmp_path / "o.nut").write_bytes(done.stdout)
+    assert [frame.pts for frame in judge.frames(tmp_path / "o.nut")] == [
+        Fraction(n, 10) for n in range(4)
+    ]

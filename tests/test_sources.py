@@ -268,11 +268,3 @@ def test_the_33_bit_clock_may_wrap(tmp_path: Path) -> None:
     got = stamps(output, "v:0")
     assert len(got) == 25
     assert all(b - a == Fraction(1, 25) for a, b in pairwise(got))
-
-
-def test_transparency_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    source, output = tmp_path / "s.webm", tmp_path / "o.mkv"
-    judge.ffmpeg("-f", "lavfi", "-i", "color=red@0.4:s=64x48:d=0.2,format=yuva420p",
-                 "-c:v", "libvpx-vp9", str(source))  # fmt: skip
-    assert any("transparency" in note for note in run(source, output).notes)
-    assert "alpha_mode" not in judge.describe(output).lower()

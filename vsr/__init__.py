@@ -16,10 +16,12 @@ from vsr.jobs.plan import Plan, plan
 from vsr.media.probe import SourceInfo, probe
 from vsr.nets.catalogue import Model, catalogue
 from vsr.options import (
+    Clip,
     ColourOptions,
     DeviceOptions,
     EncodeOptions,
     ModelOptions,
+    Moment,
     SizeOptions,
     SourceOptions,
     UpscaleOptions,
@@ -29,11 +31,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Batch",
+    "Clip",
     "ColourOptions",
     "DeviceOptions",
     "EncodeOptions",
     "Model",
     "ModelOptions",
+    "Moment",
     "Outcome",
     "Plan",
     "Result",

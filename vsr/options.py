@@ -7,6 +7,7 @@ the tree is built, so that a stage never sees a bad one.
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -19,9 +20,10 @@ from vsr.errors import UsageError
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Codec = Literal[
-    "h264", "h265", "av1", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
-    "gif", "apng", "webp", "png", "jpeg",
+    "h264", "h265", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
+    "gif", "apng", "webp", "png", "jpeg", "raw",
 ]  # fmt: skip
+PipeFormat = Literal["nut", "y4m"]
 MatrixChoice = Literal["auto", "bt601", "bt709", "bt2020"]
 RangeChoice = Literal["auto", "limited", "full"]
 
@@ -31,6 +33,7 @@ Deinterlace = Literal["auto", "off", "bwdif", "ivtc"]
 PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
 CODECS: tuple[Codec, ...] = typing.get_args(Codec)
 MATRICES: tuple[MatrixChoice, ...] = typing.get_args(MatrixChoice)
+PIPE_FORMATS: tuple[PipeFormat, ...] = typing.get_args(PipeFormat)
 DEINTERLACERS: tuple[Deinterlace, ...] = typing.get_args(Deinterlace)
 RANGES: tuple[RangeChoice, ...] = typing.get_args(RangeChoice)
 
@@ -103,15 +106,78 @@ class ColourOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Moment:
+    """A place in a film: seconds on its own clock, or a frame's number, counted from 0."""
+
+    seconds: Fraction | None = None
+    frame: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.seconds is None) == (self.frame is None):
+            raise UsageError("a moment: give seconds or a frame's number")
+        if (self.seconds or self.frame or 0) < 0:
+            raise UsageError("a moment: must not be negative")
+
+    @classmethod
+    def parse(cls, text: str) -> Moment:
+        """`90`, `90.5`, `1:30`, `1:02:03.5`, or `240f` for a frame. Raises UsageError."""
+        if match := re.fullmatch(r"(\d+)f", text):
+            return cls(frame=int(match[1]))
+        match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text)
+        if match is None:
+            raise UsageError(f"{text!r} is no time such as 90, 1:30, 1:02:03.5, or 240f")
+        hours, minutes, seconds = (Fraction(part or 0) for part in match.groups())
+        return cls(seconds=hours * 3600 + minutes * 60 + seconds)
+
+    def __str__(self) -> str:
+        return f"{self.frame}f" if self.seconds is None else f"{float(self.seconds):.10g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A part of a film: from the frame at `start` up to the one at `end`, which is not in it."""
+
+    start: Moment | None = None  # None: the film's beginning
+    end: Moment | None = None  # None: the film's end, or what `duration` says
+    duration: Moment | None = None  # in seconds, or as a number of frames
+
+    def __post_init__(self) -> None:
+        if self.end is not None and self.duration is not None:
+            raise UsageError("a clip: give its end or its duration, not both")
+
+    @classmethod
+    def parse(cls, text: str) -> Clip:
+        """`START-END` or `START+DURATION`; either side may be left out. Raises UsageError."""
+        match = re.fullmatch(r"([^-+]*)([-+])([^-+]*)", text)
+        if match is None or not (match[1] or match[3]):
+            raise UsageError(f"{text!r} is no clip such as 1:20-1:30, 80+10, 1:20- or 0f-240f")
+        start, last = (Moment.parse(side) if side else None for side in (match[1], match[3]))
+        if match[2] == "-":
+            return cls(start=start, end=last)
+        return cls(start=start, duration=last)
+
+    def __str__(self) -> str:
+        start = self.start or "0"
+        return f"{start}+{self.duration}" if self.duration else f"{start}-{self.end or 'end'}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """What is read of the source."""
 
+    clips: tuple[Clip, ...] = ()  # played one after the other; none: the whole film
+    follow: float | None = None  # seconds that a file must stand still to count as complete
+    patience: float = 30.0  # seconds without a byte from an address
     deinterlace: Deinterlace = "auto"  # auto: what a look at the pictures asks for
+    stream: int | None = None  # the video to upscale, by its index; None: the main one
     # Frames per second: of the film that pictures become (None: 25), or of the pictures that
     # are taken out of a film (None: every frame).
     fps: Fraction | None = None
 
     def __post_init__(self) -> None:
+        for name, value in (("--follow", self.follow), ("--timeout", self.patience)):
+            if value is not None and not 0 < value <= 86400:
+                raise UsageError(f"{name} {value:g}: must be a time in seconds")
         if self.fps is not None and not Fraction(1, 86400) <= self.fps <= 1000:
             raise UsageError(f"--fps {self.fps}: must lie between one a day and 1000")
 
@@ -125,6 +191,7 @@ class EncodeOptions:
     preset: str | None = None
     bits: int | None = None  # 8 or 10; None: as the source
     encoder_options: tuple[tuple[str, str], ...] = ()  # handed to the encoder as they are
+    pipe_format: PipeFormat = "nut"  # of what goes to standard output
     overwrite: bool = False
 
     def __post_init__(self) -> None:

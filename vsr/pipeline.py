@@ -8,11 +8,12 @@ long the film.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 from vsr.engine.base import Engine
 from vsr.errors import InputError
@@ -20,7 +21,10 @@ from vsr.events import Progress, Sink
 from vsr.flow import Scope
 from vsr.media.encoders import EncoderPlan
 from vsr.media.probe import SourceInfo
-from vsr.media.reader import Filters, read_frames
+from vsr.media.reader import read_frames
+from vsr.media.scan import Filters
+from vsr.media.sound import Sound
+from vsr.media.spans import Span
 from vsr.media.writer import write_frames
 from vsr.options import UpscaleOptions
 from vsr.stages.upscale import Picture, Upscaler
@@ -41,32 +45,39 @@ class Written:
 
 def run(
     source: SourceInfo,
-    path: Path,
+    target: Path | BinaryIO,
     *,
     filters: Filters,
+    spans: Sequence[Span],
     engine: Engine,
     picture: Picture,
     encoder: EncoderPlan,
     muxer_options: Mapping[str, str],
+    muxer: str | None = None,
+    sound: Sound | None = None,
     options: UpscaleOptions,
     sink: Sink,
 ) -> Written:
-    """Upscale the video of `source` into the file `path`, which holds only the picture.
+    """Upscale the video of `source` into `target`, which holds only the picture.
+
+    Beside it `sound`, if it is given. `muxer`: other than the encoder's own.
 
     Raises whatever a stage raises, after every thread has ended.
     """
     video = source.video
     upscale = Upscaler(engine, picture, options.device, sink=sink)
-    with Scope() as scope:
+    with Scope() as scope, ExitStack() as stops:
+        if source.pipe is not None:
+            stops.callback(source.pipe.stop)  # before the threads are waited for
         decoded = scope.ahead(
-            read_frames(source, options.colour, filters=filters, sink=sink),
+            read_frames(source, options.colour, filters=filters, spans=spans, sink=sink),
             depth=_DECODED,
             name="vsr-decode",
         )
         upscaled = scope.ahead(upscale(decoded), depth=_FINISHED, name="vsr-upscale")
         written = write_frames(
             upscaled,
-            path,
+            target,
             encoder,
             width=picture.target.width,
             height=picture.target.height,
@@ -76,6 +87,8 @@ def run(
             sample_aspect_ratio=video.sample_aspect_ratio,
             display_matrix=video.display_matrix,
             muxer_options=muxer_options,
+            muxer=muxer,
+            sound=sound,
         )
         count, first, last, duration = 0, None, 0, 0
         with closing(written) as encoded:
@@ -84,6 +97,7 @@ def run(
                 first = frame.pts if first is None else first
                 last, duration = frame.pts, frame.duration
                 sink(Progress(frames=count))
+        stops.pop_all()
     if first is None:
         raise InputError(f"{source.path}: not one frame of its video can be decoded")
     return Written(

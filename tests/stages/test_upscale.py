@@ -135,6 +135,15 @@ def test_memory_is_planned_before_it_runs_out(monkeypatch: pytest.MonkeyPatch) -
     assert any("tiles" in e.text for e in events if isinstance(e, Note))
 
 
+def test_a_result_that_memory_cannot_hold_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vsr.stages.upscale.free_memory", lambda device: 1000)
+    engine = SmallDevice(engine_of(NETWORK), 0, AssertionError("it was tried"))
+    with pytest.raises(OutOfMemory, match=r"96x64 made 192x128 takes .* GB are free"):
+        _run(engine, DeviceOptions())
+
+
 def test_a_retry_does_not_find_the_failed_try_still_in_memory() -> None:
     held: list[weakref.ref[Tensor]] = []
     alive: list[int] = []

@@ -30,7 +30,7 @@ def probe(source: Path, output: Path | None, as_json: bool, **values: Any) -> No
     picture to say how long the whole would take.
     """
     options = options_from({**values, "overwrite": True})
-    info = read_source(source, options)  # a bad source before a bad model
+    info = read_source(source, options)  # a bad source is told before a bad model
     job = plan(info, output, options, default_scale=default_scale(options))
     guess = estimate(job, options)
     if as_json:

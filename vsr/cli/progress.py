@@ -63,10 +63,10 @@ class Terminal:
         with self._lock:
             tqdm.write(text, file=sys.stderr)
 
-    def result(self, text: str) -> None:
-        """A line on stdout, without breaking the bar."""
+    def result(self, text: str, *, err: bool = False) -> None:
+        """A line on stdout (or stderr), without breaking the bar."""
         with self._lock:
-            tqdm.write(text, file=sys.stdout)
+            tqdm.write(text, file=sys.stderr if err else sys.stdout)
 
     def _batch(self, event: Pictures) -> None:
         if self._pictures is None:

@@ -9,18 +9,22 @@ from typing import Any, TypeVar
 
 import click
 
+from vsr.errors import UsageError
 from vsr.nets.catalogue import catalogue
 from vsr.options import (
     CODECS,
     DEFAULT_MODEL,
     DEINTERLACERS,
     MATRICES,
+    PIPE_FORMATS,
     PRECISIONS,
     RANGES,
+    Clip,
     ColourOptions,
     DeviceOptions,
     EncodeOptions,
     ModelOptions,
+    Moment,
     SizeOptions,
     SourceOptions,
     UpscaleOptions,
@@ -74,6 +78,32 @@ class KeyValue(click.ParamType[tuple[str, str]]):
         if not key or not equals:
             self.fail(f"{value!r} is not of the form name=value", param, ctx)
         return key, rest
+
+
+class Time(click.ParamType[Moment]):
+    """`90.5`, `1:30`, `1:02:03.5` or `240f`."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Moment:
+        try:
+            return value if isinstance(value, Moment) else Moment.parse(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Part(click.ParamType[Clip]):
+    """`1:20-1:30` or `80+10`."""
+
+    name = "start-end"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Clip:
+        try:
+            return value if isinstance(value, Clip) else Clip.parse(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 def _option(*names: str, **settings: Any) -> Callable[[F], F]:
@@ -154,6 +184,29 @@ def pixel_options(function: F) -> F:
             help="Read the source with this range, whatever its tags say.",
         ),
         _option(
+            "--start", type=Time(),
+            help="Begin with the frame shown then: 90.5, 1:30, 1:02:03.5, or 240f for a frame's "
+            "number, from 0.",
+        ),
+        _option("--end", type=Time(), help="End before the frame shown then."),
+        _option("--duration", type=Time(), help="In place of --end; 100f: so many frames."),
+        _option(
+            "--clip", "clips", type=Part(), multiple=True,
+            help="A part, as 1:20-1:30 or 80+10; repeatable: joined in the order given.",
+        ),
+        _option(
+            "--follow", type=float, metavar="SECONDS",
+            help="The file is still being written: read on until it stands still for so long.",
+        ),
+        _option(
+            "--timeout", "patience", type=float, default=30.0, metavar="SECONDS",
+            help="Without a byte from an address, until it counts as broken off.",
+        ),
+        _option(
+            "--stream", type=int,
+            help="The video to upscale, as `vsr probe` counts.  [default: the main one]",
+        ),
+        _option(
             "--deinterlace", type=click.Choice(DEINTERLACERS), default="auto",
             help="auto looks at the pictures; ivtc restores telecined film.",
         ),
@@ -164,6 +217,10 @@ def pixel_options(function: F) -> F:
         ),
         _option(
             "--codec", type=click.Choice(CODECS), help="[default: what is usual in the container]"
+        ),
+        _option(
+            "--pipe-format", type=click.Choice(PIPE_FORMATS), default="nut",
+            help="Of standard output (-o -): nut has timestamps and sound, y4m neither.",
         ),
         _option(
             "--crf", type=float, help="Quality; lower is better.  [default: by codec, high]"
@@ -200,7 +257,14 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             overlap=values["tile_overlap"],
             threads=values["threads"],
         ),
-        source=SourceOptions(deinterlace=values["deinterlace"], fps=values["fps"]),
+        source=SourceOptions(
+            clips=_clips(values),
+            follow=values["follow"],
+            patience=values["patience"],
+            deinterlace=values["deinterlace"],
+            stream=values["stream"],
+            fps=values["fps"],
+        ),
         colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
         encode=EncodeOptions(
             codec=values["codec"],
@@ -208,6 +272,17 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             preset=values["preset"],
             bits=int(bits) if bits else None,
             encoder_options=tuple(values["encoder_options"]),
+            pipe_format=values["pipe_format"],
             overwrite=values.get("overwrite", False),
         ),
     )
+
+
+def _clips(values: dict[str, Any]) -> tuple[Clip, ...]:
+    single = {name: values[name] for name in ("start", "end", "duration")}
+    clips: tuple[Clip, ...] = tuple(values["clips"])
+    if not any(single.values()):
+        return clips
+    if clips:
+        raise UsageError("--clip: not together with --start, --end or --duration")
+    return (Clip(**single),)

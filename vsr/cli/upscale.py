@@ -13,11 +13,12 @@ from vsr.cli.shared import options_from, pixel_options
 from vsr.errors import VsrError
 from vsr.jobs.batch import Batch
 from vsr.jobs.film import Result
+from vsr.media.containers import STDOUT
 
 
 @click.command()
 @click.argument(
-    "sources", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "sources", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )
 @click.option(
     "-o",
@@ -27,6 +28,7 @@ from vsr.jobs.film import Result
     "numbered pictures, out/%05d.png.  [default: beside the source]",
 )
 @pixel_options
+@click.option("--apart", is_flag=True, help="A result for each --clip: out_1.mp4, out_2.mp4, ...")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there already.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print each result as a line of JSON.")
@@ -34,8 +36,10 @@ from vsr.jobs.film import Result
 def upscale(
     context: click.Context,
     /,
-    sources: tuple[Path, ...],
+    *,
+    sources: tuple[str, ...],
     output: Path | None,
+    apart: bool,
     quiet: bool,
     as_json: bool,
     **values: Any,
@@ -51,7 +55,7 @@ def upscale(
     own, into a folder or to numbered names again, or all pictures become the film OUTPUT at
     --fps. A film whose OUTPUT is numbered becomes a picture for each frame.
     """
-    batch = Batch(sources, output, options_from(values))
+    batch = Batch(sources, output, options_from(values), apart=apart)
     done, failed = 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once
     with Terminal(quiet=quiet) as terminal:
@@ -63,11 +67,12 @@ def upscale(
                 failed.append(outcome.error)
             elif outcome.result is not None:
                 done += 1
+                to_pipe = outcome.result.output == STDOUT
                 if as_json:
-                    terminal.result(_json(outcome.source, outcome.result))
+                    terminal.result(_json(outcome.source, outcome.result), err=to_pipe)
                 elif outcome.among is not None:
                     folders[outcome.among] = None
-                else:
+                elif not to_pipe:
                     terminal.result(str(outcome.result.output))
     for folder in folders:
         click.echo(folder)
@@ -78,7 +83,7 @@ def upscale(
         context.exit(failed[0].exit_code)
 
 
-def _json(source: Path, result: Result) -> str:
+def _json(source: Path | str, result: Result) -> str:
     return json.dumps(
         {
             "source": str(source),

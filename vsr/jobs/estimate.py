@@ -22,6 +22,7 @@ _BITS_PER_PIXEL = {
     "h264": 0.06,
     "h265": 0.04,
     "av1": 0.03,
+    "vp9": 0.05,
     "h264_nvenc": 0.08,
     "hevc_nvenc": 0.05,
     "av1_nvenc": 0.04,
@@ -32,6 +33,7 @@ _BITS_PER_PIXEL = {
     "webp": 1.0,
     "png": 10.0,
     "jpeg": 3.0,
+    "raw": 12.0,
 }
 _CRF_HALVING = 6.0
 
@@ -46,7 +48,7 @@ class Estimate:
 
 def estimate(plan: Plan, options: UpscaleOptions) -> Estimate:
     """Times the network on a small picture; the rest of the pipeline hides behind it."""
-    frames = plan.source.video.frames
+    frames = plan.frames
     if frames is None:
         return Estimate(seconds=None, bytes=None)
     return Estimate(seconds=_seconds(plan, options, frames), bytes=_bytes(plan, options, frames))

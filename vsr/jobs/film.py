@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
-import tempfile
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 from vsr.engine.base import Engine
 from vsr.engine.engines import Engines
-from vsr.errors import OutputError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
+from vsr.jobs.folder import WorkFolder
 from vsr.jobs.frames import finish, work_names
-from vsr.jobs.plan import Plan, plan
+from vsr.jobs.intake import Taken, intake
+from vsr.jobs.plan import Plan, plan, spans
 from vsr.media.animation import ANIMATIONS, loops_of, muxer_options, set_last_duration
+from vsr.media.containers import STDOUT
+from vsr.media.encoders import Encoder
 from vsr.media.ffmpeg import find_ffmpeg
-from vsr.media.folder import is_many
 from vsr.media.hdr import encoder_parameters
+from vsr.media.listing import is_many
 from vsr.media.mux import Picture as EncodedPicture
 from vsr.media.mux import left_out, mux
+from vsr.media.pipe import Pipe
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.repair import clock_jumps, mended
 from vsr.media.scan import Scan, undo
 from vsr.media.sequence import probe_pictures
+from vsr.media.sound import Sound
+from vsr.media.spans import WHOLE
 from vsr.media.still import STILLS, notes_of, put_notes
-from vsr.media.tags import for_output, name_of
+from vsr.media.tags import for_output, guessed, name_of
 from vsr.nets.store import Loaded
 from vsr.options import UpscaleOptions
-from vsr.pipeline import run
+from vsr.pipeline import Written, run
 from vsr.stages.upscale import Picture
+
+# Raw pictures, too large to be kept, with nothing beside them.
+_PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo"})
+_RATE = Fraction(25)  # of y4m, where the source has none
+_BEHIND = 1 << 22  # bytes that are read behind a part, for the sound that belongs to it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +69,19 @@ def upscale(
 ) -> Result:
     """Upscale the film or picture `source`, with all its streams, to `output`.
 
-    `output` None: beside the source, a folder: in there; see the result's `output`. A
-    pattern such as `frames/%05d.png`: each frame as a picture. `source` may be a folder of
-    pictures, or a pattern, that `output` is to be the film of; for each picture on its own
-    there is `upscale_many`. The name appears only when the file is complete and verified.
-    `sink` hears of progress and notes, from several threads. Raises the errors of
-    `vsr.errors`.
+    `source` may be an address (as `str`), "-" for standard input, or a folder or pattern of
+    pictures that `output` is to be the film of; for each on its own there is `Batch`.
+    `output` None: beside the source, a folder: in there; see the result's `output`; "-":
+    standard output; a pattern such as `frames/%05d.png`: each frame as a picture.
+    The name appears only when the file is complete and verified. `sink` hears of
+    progress and notes, from several threads. Raises the errors of `vsr.errors`.
     """
-    options = options or UpscaleOptions()
-    source, output = Path(source), Path(output) if output is not None else None
-    return upscale_one(source, output, options, Engines(), sink=sink)
+    output = Path(output) if output is not None else None
+    return upscale_one(source, output, options or UpscaleOptions(), Engines(), sink=sink)
 
 
 def upscale_one(
-    source: Path,
+    source: Path | str,
     output: Path | None,
     options: UpscaleOptions,
     engines: Engines,
@@ -79,15 +89,24 @@ def upscale_one(
     stem: str | None = None,
     sink: Sink,
 ) -> Result:
-    """As `upscale`, with networks that may be loaded already. `stem`: see `plan`."""
+    """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it."""
     if output is not None and output.is_symlink():
         output = output.resolve()  # the file behind the link is replaced, not the link
-    began = time.monotonic()
     once = Once(sink)
     find_ffmpeg()  # before hours of work that would end without it
-    info = read_source(source, options)  # a bad source is told before weights are fetched
+    with intake(source, output, options, sink=once) as taken:
+        return _upscale(taken, options, engines, stem=stem, sink=once)
+
+
+def _upscale(
+    taken: Taken, options: UpscaleOptions, engines: Engines, *, stem: str | None, sink: Once
+) -> Result:
+    began = time.monotonic()
+    source, once = taken.path, sink
+    # A bad source is told before weights are fetched.
+    info = read_source(source, options, pipe=taken.pipe)
     model = engines.model(options.model, once)
-    job = plan(info, output, options, default_scale=model.scale, stem=stem)
+    job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
     engine = engines.engine(options.model, job.target.scale, options.device)
     for note in _notes(job, options):
         once(Note(text=f"{info.path.name}: {note}"))
@@ -95,22 +114,29 @@ def upscale_one(
         Started(
             source=source,
             output=job.output,
-            frames=None if _thinned(job, options) else info.video.frames,
+            frames=job.frames,
             width=job.target.width,
             height=job.target.height,
             description=_describe(job, model.name, engine),
         )
     )
-    with _WorkFolder(job.output) as folder:
+    if job.output == STDOUT:
+        written = _write_out(job, model, engine, options, sink=once)
+        return _result(job, written.frames, began, once)
+    with WorkFolder(job.output, make=job.pattern is not None) as folder:
         if clock_jumps(info):
             once(Note(text=f"{source.name}: its clock jumps; mended in a copy of it"))
-            mend = probe(mended(info, folder), options.colour)
-            job = dataclasses.replace(job, source=mend)
+            mend = probe(mended(info, folder), options.colour, 0)
+            job = dataclasses.replace(job, source=mend, spans=spans(mend, options))
         complete, frames = _write(job, folder, model, engine, options, sink=once)
         if job.pattern is not None:
             finish(job, job.pattern, folder, frames, sink=once)
         else:
             os.replace(complete, job.output)
+    return _result(job, frames, began, once)
+
+
+def _result(job: Plan, frames: int, began: float, once: Once) -> Result:
     seconds = time.monotonic() - began
     notes = tuple(once.notes)
     once(Finished(output=job.output, frames=frames, seconds=seconds, notes=notes))
@@ -124,17 +150,11 @@ def upscale_one(
     )
 
 
-def read_source(path: Path, options: UpscaleOptions) -> SourceInfo:
+def read_source(path: Path, options: UpscaleOptions, *, pipe: Pipe | None = None) -> SourceInfo:
     """What is in a file, or in the pictures of a folder or pattern. Raises InputError."""
-    if is_many(path):
+    if pipe is None and is_many(path):
         return probe_pictures(path, options.source.fps, options.colour)
-    return probe(path, options.colour)
-
-
-def _thinned(job: Plan, options: UpscaleOptions) -> tuple[tuple[str, str], ...]:
-    """The filter that takes only so many frames of a second, where pictures become of a film."""
-    fps = options.source.fps if job.pattern is not None else None
-    return (("fps", str(fps)),) if fps is not None else ()
+    return probe(path, options.colour, options.source.stream, pipe=pipe)
 
 
 def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
@@ -156,18 +176,42 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
         yield f"its transparency does not fit {job.codec}"
 
 
-def _write(
+def _write_out(
+    job: Plan, model: Loaded, engine: Engine, options: UpscaleOptions, *, sink: Sink
+) -> Written:
+    """Into standard output, as it comes."""
+    pieces = [span.piece(job.source.video.time_base) for span in job.spans]
+    left_out(job.source, job.container, sink=sink)
+    sound = None
+    if job.container.audio is None and job.source.pictures is None:
+        sound = Sound(job.source, pieces, sink=sink)
+    if job.source.pipe is not None:
+        job.source.pipe.start(1 if sound is None else 2)
+    return _run(
+        job,
+        sys.stdout.buffer,
+        model,
+        engine,
+        options,
+        muxer_options=dict(job.container.options),
+        sound=sound,
+        sink=sink,
+    )
+
+
+def _run(
     job: Plan,
-    folder: Path,
+    target: Path | BinaryIO,
     model: Loaded,
     engine: Engine,
     options: UpscaleOptions,
     *,
+    muxer_options: Mapping[str, str],
+    sound: Sound | None = None,
     sink: Sink,
-) -> tuple[Path, int]:
-    """The complete result, in `folder`, and its number of frames."""
+) -> Written:
+    """The pipeline, for this job."""
     video, encoder = job.source.video, job.encoder.encoder
-    muxer = job.container.muxer
     source = job.source
     if job.scan is Scan.TELECINED and video.rate is not None:  # four frames come for five
         source = dataclasses.replace(
@@ -180,13 +224,21 @@ def _write(
         sitings=encoder.sitings,
         full_range=encoder.full_range,
     )
-    encoded = folder / f"picture.{encoder.container}"
-    if job.pattern is not None:
-        encoded = work_names(job, folder)
-    written = run(
+    if encoder.untagged:
+        colour = guessed(job.encoder.layout, width=job.target.width, height=job.target.height)
+    filters = undo(job.scan, video.rate)
+    if job.pattern is not None and options.source.fps is not None:
+        filters += (("fps", str(options.source.fps)),)
+    if job.output == STDOUT and job.container.untimed:
+        rate = source.video.rate or _RATE
+        filters += (("fps", str(rate)),)
+        video = dataclasses.replace(source.video, rate=rate, time_base=1 / rate)
+        source = dataclasses.replace(source, video=video)
+    return run(
         source,
-        encoded,
-        filters=undo(job.scan, video.rate) + _thinned(job, options),
+        target,
+        filters=filters,
+        spans=job.spans or (WHOLE,),
         engine=engine,
         picture=Picture(
             target=job.target,
@@ -196,30 +248,81 @@ def _write(
             anchored=options.model.keep_colours,
         ),
         encoder=job.encoder,
-        muxer_options=_muxer_options(job, muxer),
+        muxer_options=muxer_options,
+        muxer=job.container.muxer if job.output == STDOUT else None,
+        sound=sound,
         options=options,
         sink=sink,
     )
+
+
+def _write(
+    job: Plan,
+    folder: Path,
+    model: Loaded,
+    engine: Engine,
+    options: UpscaleOptions,
+    *,
+    sink: Sink,
+) -> tuple[Path, int]:
+    """The complete result, in `folder`, and its number of frames."""
+    video, encoder = job.source.video, job.encoder.encoder
+    muxer = job.container.muxer
+    encoded = folder / f"picture.{encoder.container}"
+    if job.pattern is not None:
+        encoded = work_names(job, folder)
+    with ExitStack() as stack:
+        source = _kept(job.source, folder, stack)
+        written = _run(
+            job,
+            encoded,
+            model,
+            engine,
+            options,
+            muxer_options=_muxer_options(job, muxer, encoder),
+            sink=sink,
+        )
+        if (pipe := job.source.pipe) is not None:
+            pipe.drain(_BEHIND if job.spans else None)
+            pipe.stop()
     if muxer in STILLS or muxer in ANIMATIONS:  # complete as they are, but for this
         if muxer in ANIMATIONS:
             set_last_duration(encoded, muxer, written.last_duration)
-        if job.pattern is None and job.source.pictures is None:
-            put_notes(encoded, notes_of(job.source.path))
-        left_out(job.source, job.container, sink=sink)
+        if job.pattern is None and source.pictures is None:
+            put_notes(encoded, notes_of(source.path))
+        left_out(source, job.container, sink=sink)
         return encoded, written.frames
     joined = folder / f"joined{job.output.suffix}"
     picture = EncodedPicture(
         path=encoded,
         codec=encoder.codec,
+        hidden_alpha=encoder.codec == "vp9" and job.encoder.layout.alpha,
         frames=written.frames,
         first=written.first,
         last=written.last,
     )
-    mux(picture, job.source, joined, job.container, sink=sink)
+    pieces = [span.piece(video.time_base) for span in job.spans]
+    mux(picture, source, joined, job.container, pieces=pieces, sink=sink)
     return joined, written.frames
 
 
-def _muxer_options(job: Plan, muxer: str) -> dict[str, str]:
+def _kept(source: SourceInfo, folder: Path, stack: ExitStack) -> SourceInfo:
+    """The source as it can be read again, for what is not its picture."""
+    pipe = source.pipe
+    if pipe is None:
+        return source
+    if pipe.file is not None:
+        pipe.start(1)
+        return dataclasses.replace(source, path=pipe.file, pipe=None)
+    if source.format in _PICTURE_ONLY:
+        pipe.start(1)
+        return source
+    copy = folder / source.path.name
+    pipe.start(1, stack.enter_context(copy.open("wb")))
+    return dataclasses.replace(source, path=copy, pipe=None)
+
+
+def _muxer_options(job: Plan, muxer: str, encoder: Encoder) -> dict[str, str]:
     info = job.source
     if muxer in ANIMATIONS:
         return muxer_options(muxer, loops_of(info.path))
@@ -227,6 +330,8 @@ def _muxer_options(job: Plan, muxer: str) -> dict[str, str]:
         return {"start_number": "1"}
     if muxer in STILLS:
         return {"update": "1"}  # one file of this very name, whatever is in it
+    if encoder.container not in ("mp4", "mov"):
+        return {}
     # Or a late start would be rounded to milliseconds.
     return {"movie_timescale": str(max(info.video.time_base.denominator, 1000))}
 
@@ -239,26 +344,3 @@ def _describe(job: Plan, model: str, engine: Engine) -> str:
         f"{job.target.width}x{job.target.height} {name_of(video.colour.matrix)}, "
         f"{job.encoder.description}"
     )
-
-
-class _WorkFolder:
-    """A hidden folder beside the output: the same file system, so that a rename finishes."""
-
-    def __init__(self, output: Path) -> None:
-        self._parent = output.absolute().parent
-
-    def __enter__(self) -> Path:
-        self._made = not self._parent.exists()
-        try:
-            if self._made:
-                self._parent.mkdir()
-            self._path = Path(tempfile.mkdtemp(prefix=".vsr-", dir=self._parent))
-        except OSError as error:
-            raise OutputError(f"{self._parent}: cannot be written to ({error.strerror})") from error
-        return self._path
-
-    def __exit__(self, *exception: object) -> None:
-        with suppress(OSError):
-            shutil.rmtree(self._path)
-            if self._made:
-                self._parent.rmdir()  # if nothing came into it

@@ -8,7 +8,7 @@ from pathlib import Path
 from vsr.errors import OutputError
 from vsr.events import Note, Sink
 from vsr.jobs.plan import Plan
-from vsr.media.folder import Numbered, names_in
+from vsr.media.listing import Numbered, names_in
 from vsr.media.still import notes_of_matrix, put_notes
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.errors import OutputError, OutputExists, UsageError
-from vsr.media.containers import CONTAINERS, Container, container_of
+from vsr.media.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
 from vsr.media.encoders import ENCODERS, EncoderPlan, one_file_each, plan_encoder
-from vsr.media.folder import Numbered, is_picture, names_in, numbered
+from vsr.media.index import count, frame_times, span_ahead, spans_of
+from vsr.media.listing import Numbered, is_picture, names_in, numbered
 from vsr.media.probe import SourceInfo
 from vsr.media.scan import Scan, detect_scan
+from vsr.media.spans import Span
 from vsr.media.still import is_lossless
 from vsr.nets.catalogue import find
 from vsr.nets.store import load
@@ -33,6 +35,8 @@ class Plan:
     codec: Codec
     encoder: EncoderPlan
     scan: Scan  # what will be undone
+    spans: tuple[Span, ...]  # the parts that are wanted; none: the whole
+    frames: int | None  # estimate
     pattern: Numbered | None = None  # a file for each frame, of these names
 
 
@@ -52,17 +56,23 @@ def plan(
     """
     video = info.video
     named = None if output is None or output.is_dir() else output
-    suffix = named.suffix if named is not None else _default_suffix(info, options)
-    container = container_of(named or Path(f"x{suffix}"))
-    pattern = _pattern(info, named, container)
+    pattern = _pattern(info, named)
     if options.source.fps is not None and info.pictures is None and pattern is None:
         raise UsageError(f"--fps: is for pictures; {info.path.name} keeps its own rate")
-    codec = options.encode.codec or container.usual
+    if named == STDOUT:
+        suffix, container = "", PIPES[options.encode.pipe_format]
+    else:
+        suffix = named.suffix if named is not None else _default_suffix(info, options)
+        container = container_of(named or Path(f"x{suffix}"))
+    codec = options.encode.codec or _usual(container, info)
     encode = dataclasses.replace(options.encode, codec=codec)
     if codec == "webp" and info.format == "webp" and is_lossless(info.path):
         given = (("lossless", "1"), *encode.encoder_options)
         encode = dataclasses.replace(encode, encoder_options=given)
-    encoder = plan_encoder(encode, video.layout, hdr=video.hdr)
+    layout = video.layout
+    if codec == "vp9" and container.muxer == "mp4":
+        layout = layout.replace(alpha=False)  # no place for it there
+    encoder = plan_encoder(encode, layout, hdr=video.hdr, planar=container.planar)
     if pattern is not None:
         container = dataclasses.replace(container, muxer="image2", pictures=None)
         encoder = one_file_each(encoder)
@@ -77,12 +87,13 @@ def plan(
         path = (info.path.parent if output is None else output) / name
     if container.video is not None and encoder.encoder.codec not in container.video:
         raise UsageError(f"{path.name}: a {container.muxer} file cannot hold {codec} video")
-    if container.pictures is not None and (video.frames or 1) > container.pictures:
-        raise UsageError(f"{path.name}: is one picture; {info.path.name} has {video.frames}")
     if pattern is not None:
         _check_numbers(path, pattern, options)
-    else:
+    elif path != STDOUT:
         _check_output(info.path, path, options)
+    wanted, frames = _wanted(info, options)
+    if container.pictures is not None and (frames or 1) > container.pictures:
+        raise UsageError(f"{path.name}: is one picture; {info.path.name} has {frames}")
     return Plan(
         source=info,
         output=path,
@@ -91,6 +102,9 @@ def plan(
         codec=codec,
         encoder=encoder,
         scan=_scan(info, options),
+        spans=wanted,
+        # Of thinned pictures nobody knows the number.
+        frames=frames if pattern is None or options.source.fps is None else None,
         pattern=pattern,
     )
 
@@ -102,15 +116,38 @@ def picture_pattern(output: Path) -> Numbered | None:
     return numbered(output) if a_picture else None
 
 
-def _pattern(info: SourceInfo, named: Path | None, container: Container) -> Numbered | None:
+def _pattern(info: SourceInfo, named: Path | None) -> Numbered | None:
     """The numbered names of the result, if that is a picture for each frame."""
-    pattern = picture_pattern(named) if named is not None else None
-    a_picture = container.pictures is not None or pattern is not None
-    if info.pictures is not None and (named is None or a_picture):
+    pattern, a_picture = None, named is None
+    if named is not None and named != STDOUT:
+        pattern = picture_pattern(named)
+        a_picture = container_of(named).pictures is not None or pattern is not None
+    if info.pictures is not None and a_picture:
         raise UsageError(f"{info.path}: are pictures; name the film that they are to become")
     if pattern is not None and _a_still(info):
         raise UsageError(f"{named}: numbers many pictures; {info.path.name} is one: name a file")
     return pattern
+
+
+def spans(info: SourceInfo, options: UpscaleOptions) -> tuple[Span, ...]:
+    """The parts of the film that are wanted; none: the whole. Raises UsageError, InputError."""
+    return _wanted(info, options)[0]
+
+
+def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...], int | None]:
+    """The parts, and how many frames they hold."""
+    if not options.source.clips:
+        return (), info.video.frames
+    if info.pipe is not None:
+        return (span_ahead(options.source.clips, info.video.time_base, info.begin),), None
+    times = frame_times(info)
+    found = spans_of(options.source.clips, times, info.video.time_base, info.begin)
+    return found, count(found, times)
+
+
+def _usual(container: Container, info: SourceInfo) -> Codec:
+    """What is usual in the container; in WebM, what can be seen through is VP9."""
+    return "vp9" if container.muxer == "webm" and info.video.transparent else container.usual
 
 
 def _scan(info: SourceInfo, options: UpscaleOptions) -> Scan:
@@ -143,10 +180,10 @@ def _a_still(info: SourceInfo) -> bool:
 
 
 def _label(target: Target, options: UpscaleOptions) -> str:
-    """`episode_4x.mkv`, or `episode_1080p.mkv` if a height was asked for."""
-    if options.size.height is not None or options.size.fit is not None:
-        return f"{target.height}p"
-    return f"{float(target.scale):g}x"
+    """`4x`, or `1080p` if a height was asked for; `4x_90-100` of a part."""
+    sized = options.size.height is not None or options.size.fit is not None
+    label = f"{target.height}p" if sized else f"{float(target.scale):g}x"
+    return "_".join((label, *(str(clip) for clip in options.source.clips)))
 
 
 def folder_label(options: UpscaleOptions) -> str:
@@ -155,19 +192,6 @@ def folder_label(options: UpscaleOptions) -> str:
     if size.height is not None or size.fit is not None:
         return f"{size.height}p" if size.fit is None else "{}x{}".format(*size.fit)
     return f"{float(size.scale or default_scale(options)):g}x"
-
-
-def _check_output(source: Path, output: Path, options: UpscaleOptions) -> None:
-    if output.exists():
-        if source.exists() and output.samefile(source):
-            raise UsageError(f"{output}: the result may not take the place of its source")
-        if not output.is_file():
-            kind = "a folder" if output.is_dir() else "no plain file"
-            raise UsageError(f"{output}: is {kind}; name a file")
-        if not options.encode.overwrite:
-            raise OutputExists(f"{output}: is there already; use --overwrite, or another -o")
-    if not output.absolute().parent.is_dir():
-        raise OutputError(f"{output.parent}: there is no such folder")
 
 
 def _check_numbers(path: Path, pattern: Numbered, options: UpscaleOptions) -> None:
@@ -183,6 +207,19 @@ def _check_numbers(path: Path, pattern: Numbered, options: UpscaleOptions) -> No
             f"{path}: {there} pictures of such names are there already; "
             f"use --overwrite, or another -o"
         )
+
+
+def _check_output(source: Path, output: Path, options: UpscaleOptions) -> None:
+    if output.exists():
+        if source.exists() and output.samefile(source):
+            raise UsageError(f"{output}: the result may not take the place of its source")
+        if not output.is_file():
+            kind = "a folder" if output.is_dir() else "no plain file"
+            raise UsageError(f"{output}: is {kind}; name a file")
+        if not options.encode.overwrite:
+            raise OutputExists(f"{output}: is there already; use --overwrite, or another -o")
+    if not output.absolute().parent.is_dir():
+        raise OutputError(f"{output.parent}: there is no such folder")
 
 
 def default_scale(options: UpscaleOptions) -> int:

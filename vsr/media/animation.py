@@ -18,6 +18,8 @@ import av
 import numpy as np
 from PIL import Image
 
+from vsr.media.decode import most_pixels
+
 MILLISECOND = Fraction(1, 1000)
 ANIMATIONS = frozenset({"gif", "apng", "webp"})  # ffmpeg's names of the muxers
 
@@ -75,6 +77,8 @@ def _webp_pictures(path: Path) -> Iterator[av.VideoFrame]:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is no crime here
         image = Image.open(path, formats=["WEBP"])
     with image:
+        if image.width * image.height > most_pixels():
+            raise OSError(f"{image.width}x{image.height} pixels are more than memory holds here")
         for n in range(getattr(image, "n_frames", 1)):
             image.seek(n)
             image.load()

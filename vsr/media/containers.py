@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsr.errors import UsageError
-from vsr.options import Codec
+from vsr.options import Codec, PipeFormat
 
 _TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
 _LOSSLESS = frozenset({"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape"})
@@ -23,6 +23,7 @@ class Container:
     audio: frozenset[str] | None
     lossless_audio: str = ""  # what lossless audio becomes that cannot be copied
     lossy_audio: str = ""
+    copied_video: frozenset[str] = frozenset()  # beside what `video` names, by copy alone
     subtitles: frozenset[str] = frozenset()
     text: str | None = None  # what a text subtitle becomes that cannot be copied
     covers: bool = False
@@ -30,6 +31,8 @@ class Container:
     data: frozenset[str] = frozenset()
     options: Mapping[str, str] = field(default_factory=dict)
     pictures: int | None = None  # the most that it can hold
+    untimed: bool = False  # frames follow each other at a constant rate
+    planar: bool = False  # holds YUV and grey only, without transparency
 
 
 _MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts"})
@@ -37,12 +40,14 @@ _MP4 = Container(
     muxer="mp4",
     usual="h264",
     video=frozenset({"h264", "hevc", "av1", "vp9", "ffv1"}),
+    copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video", "mjpeg"}),
     audio=_MP4_AUDIO,
     lossless_audio="alac",
     lossy_audio="aac",
     subtitles=frozenset({"mov_text"}),
     text="mov_text",
     covers=True,
+    data=frozenset({"gpmd"}),
     options={"movflags": "+faststart"},
 )
 _MKV = Container(
@@ -87,11 +92,13 @@ CONTAINERS: Mapping[str, Container] = {
         muxer="mov",
         usual="h264",
         video=frozenset({"h264", "hevc", "prores"}),
+        copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "ffv1", "dnxhd"}),
         audio=frozenset({"aac", "mp3", "ac3", "eac3", "alac"}),
         lossless_audio="alac",
         lossy_audio="aac",
         subtitles=frozenset({"mov_text"}),
         text="mov_text",
+        data=frozenset({"gpmd"}),
         options={"movflags": "+faststart"},
     ),
     ".webm": Container(
@@ -108,13 +115,31 @@ CONTAINERS: Mapping[str, Container] = {
         muxer="mpegts",
         usual="h264",
         video=frozenset({"h264", "hevc"}),
+        copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video"}),
         audio=frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}),
         lossless_audio="aac",
         lossy_audio="aac",
         subtitles=frozenset({"dvb_subtitle"}),
+        data=frozenset({"bin_data", "klv", "timed_id3", "gpmd"}),
         options={"muxdelay": "0", "muxpreload": "0"},
     ),
 }
+
+
+# What goes through a pipe: y4m is what every program reads, NUT has timestamps and sound.
+PIPES: Mapping[PipeFormat, Container] = {
+    "nut": Container(muxer="nut", usual="raw", video=None, audio=None),
+    "y4m": Container(
+        muxer="yuv4mpegpipe",
+        usual="raw",
+        video=frozenset({"rawvideo"}),
+        audio=_NO_AUDIO,
+        options={"strict": "-1"},  # more than 8 bits
+        planar=True,
+        untimed=True,
+    ),
+}
+STDOUT = Path("-")
 
 
 def container_of(path: Path) -> Container:
@@ -132,6 +157,14 @@ class Fate:
 
     codec: str | None
     note: str | None = None
+
+
+def video_fate(container: Container, codec: str) -> Fate:
+    """Of a video stream that is not the one that is upscaled."""
+    if container.video is None or codec in container.video | container.copied_video:
+        return Fate(codec="copy", note="another video stream is copied as it is")
+    what = f"another video stream ({codec or 'unknown'})"
+    return Fate(codec=None, note=f"{what} does not fit {container.muxer}: left out")
 
 
 def audio_fate(container: Container, codec: str) -> Fate:

@@ -1,11 +1,47 @@
-"""Packets to pictures, past whatever is damaged."""
+"""Packets to pictures: with the decoder that sees all of them, past whatever is damaged."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import av
+from av.codec.context import CodecContext
 from av.container import InputContainer
+
+# VP8 and VP9 carry alpha as a second picture beside each packet. ffmpeg's own decoders
+# pass it over; those of libvpx read it.
+_SEES_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_BYTES_PER_PIXEL = 64  # of the source, at the peak of a run that makes it smaller (measured)
+_MOST_PIXELS = 2**28  # ffmpeg itself refuses more
+
+
+def most_pixels() -> int:
+    """The largest picture that is decoded: a header may claim any size, and memory is finite."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(_MOST_PIXELS, memory // _BYTES_PER_PIXEL)
+
+
+def has_hidden_alpha(stream: av.VideoStream) -> bool:
+    """Whether the container says that alpha lies beside the picture (VP8 and VP9)."""
+    return {k.lower(): v for k, v in stream.metadata.items()}.get("alpha_mode") == "1"
+
+
+def decoder_of(stream: av.VideoStream) -> av.VideoCodecContext:
+    """A decoder for the stream: its own, or the one that reads its alpha where there is one."""
+    own = stream.codec_context
+    name = _SEES_ALPHA.get(own.codec.canonical_name) if has_hidden_alpha(stream) else None
+    if name not in av.codecs_available:
+        own.options = {**own.options, "max_pixels": str(most_pixels())}
+        return own
+    decoder = CodecContext.create(name, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    decoder.extradata = own.extradata
+    decoder.width, decoder.height = own.width, own.height
+    for what in ("colorspace", "color_range", "color_primaries", "color_trc"):
+        setattr(decoder, what, getattr(own, what))
+    decoder.options = {"max_pixels": str(most_pixels())}
+    return decoder
 
 
 def decoded(
@@ -17,6 +53,7 @@ def decoded(
 
     Raises av.FFmpegError or OSError when the file itself cannot be read on.
     """
+    decoder = decoder_of(stream)
     # The flush packet at the end is empty, and drains the decoder. A packet without a dts is
     # not it: Matroska's first keyframe has none. Theora has empty packets with one, which
     # say that the last picture stays.
@@ -24,18 +61,18 @@ def decoded(
         if not packet.size and packet.pts is not None:
             continue
         try:
-            yield from packet.decode()
+            yield from decoder.decode(packet)
         except av.FFmpegError as error:
             damaged(packet, error)
             if not packet.size:
-                yield from _drained(stream)
+                yield from _drained(decoder)
 
 
-def _drained(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+def _drained(decoder: av.VideoCodecContext) -> Iterator[av.VideoFrame]:
     """What the decoder still holds after it has stumbled over the last packets."""
     for _ in range(64):
         try:
-            frames = stream.codec_context.decode(None)
+            frames = decoder.decode(None)
         except av.EOFError:
             return
         except av.FFmpegError:

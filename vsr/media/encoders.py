@@ -32,6 +32,7 @@ class Encoder:
     hardware: bool = False
     colour: Colour | None = None  # the only one that it can write
     palette: bool = False  # the pictures are reduced to 256 colours first
+    untagged: bool = False  # no colours can be told: a player guesses
     full_range: bool = True  # whether it can tell a player
     sitings: frozenset[Siting] = frozenset(Siting)  # of chroma, that its bitstream can tell
 
@@ -61,6 +62,11 @@ ENCODERS: Mapping[Codec, Encoder] = {
     "av1": Encoder(
         name="libsvtav1", codec="av1", quality="crf", crf=22, preset="8",
         presets=tuple(str(n) for n in range(14)), formats=_420, sitings=_AV1_SITINGS,
+    ),
+    "vp9": Encoder(
+        name="libvpx-vp9", codec="vp9", quality="crf", crf=18, sitings=_LEFT,
+        options={"b": "0", "cpu-used": "2", "row-mt": "1"},
+        formats=("yuv420p", "yuv422p", "yuv444p", "yuva420p"),
     ),
     "ffv1": Encoder(
         name="ffv1", codec="ffv1", quality=None, sitings=_LEFT,
@@ -102,6 +108,15 @@ ENCODERS: Mapping[Codec, Encoder] = {
             siting=Siting.CENTER,
         ),
     ),
+    "raw": Encoder(
+        name="rawvideo", codec="rawvideo", quality=None, container="nut", untagged=True,
+        formats=(
+            *_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le", "yuv420p16le", "yuv422p16le",
+            "yuv444p16le", "gray", "gray10le", "gray16le", "rgb24", "rgba",
+            "gbrp10le", "gbrp16le", "gbrap10le", "yuva420p", "yuva422p", "yuva444p",
+            "yuva420p10le", "yuva444p10le",
+        ),
+    ),
     "h264_nvenc": Encoder(
         name="h264_nvenc", codec="h264", quality="cq", crf=19, preset="p5", presets=_NVENC,
         options={"rc": "vbr", "b": "0"}, formats=("yuv420p", "yuv444p"), hardware=True,
@@ -129,8 +144,12 @@ class EncoderPlan:
     description: str  # "h264 crf 17"
 
 
-def plan_encoder(options: EncodeOptions, source: Layout, *, hdr: Hdr | None = None) -> EncoderPlan:
+def plan_encoder(
+    options: EncodeOptions, source: Layout, *, hdr: Hdr | None = None, planar: bool = False
+) -> EncoderPlan:
     """Choose the pixel format nearest to the source's and check every option.
+
+    `planar`: only YUV and grey will do, without transparency.
 
     Raises UsageError for a quality, preset or option that the encoder does not
     have, and for a depth that it cannot write.
@@ -139,10 +158,16 @@ def plan_encoder(options: EncodeOptions, source: Layout, *, hdr: Hdr | None = No
     encoder = ENCODERS[codec]
     if encoder.name not in av.codecs_available:
         raise UsageError(f"--codec {codec}: this build of PyAV has no {encoder.name}")
+    if planar:
+        formats = tuple(f for f in encoder.formats if f.startswith(("yuv4", "gray")))
+        encoder = dataclasses.replace(encoder, formats=formats)
     pix_fmt = _choose_format(encoder, options, source)
     layout = layout_of(pix_fmt)
     assert layout is not None
     settings = dict(encoder.options)
+    if codec == "vp9" and layout.alpha:  # it lies beside the picture, where MP4 has no place
+        encoder = dataclasses.replace(encoder, container="webm")
+        settings["auto-alt-ref"] = "0"  # frames that are not shown have no alpha
     words: list[str] = [codec]
     crf = options.crf if options.crf is not None else encoder.crf
     if options.crf is not None and encoder.quality is None:

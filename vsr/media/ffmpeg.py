@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,18 @@ def file_argument(path: Path) -> str:
 
 
 def run(
-    streams: Sequence[Any], target: Path, options: Mapping[str, Any], *, extra: Sequence[str] = ()
+    streams: Sequence[Any],
+    target: Path,
+    options: Mapping[str, Any],
+    *,
+    extra: Sequence[str] = (),
+    patience: float | None = None,
 ) -> None:
     """Make ffmpeg write `streams` of ffmpeg-python to `target`, with the output's `options`.
 
     `extra`: options of the output that come more than once, which ffmpeg-python cannot say.
+    `patience`: seconds without growth of `target` after which ffmpeg is told to come to an
+    end, as if its source had ended.
 
     Raises FfmpegError with the first and the last line that ffmpeg wrote.
     ffmpeg-python only builds the arguments: its own `run` loses the error text.
@@ -62,14 +70,39 @@ def run(
     with tempfile.TemporaryFile() as log:
         try:
             # stdin is not the terminal, else ffmpeg eats the keys that the user types.
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         except OSError as error:
             raise FfmpegError(f"{command[0]}: cannot be run ({error.strerror})") from error
-        if done.returncode:
+        try:
+            code = process.wait() if patience is None else _watch(process, target, patience)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        if code:
             log.seek(0)
             lines = log.read().decode("utf-8", "replace").strip().splitlines()
             # The first line names the cause mostly, the last one what it led to.
-            words = dict.fromkeys([*lines[:1], *lines[-1:]]) or {f"exit code {done.returncode}": 0}
+            words = dict.fromkeys([*lines[:1], *lines[-1:]]) or {f"exit code {code}": 0}
             raise FfmpegError(f"ffmpeg failed: {'; '.join(words)[:400]}")
+
+
+def _watch(process: subprocess.Popen[bytes], target: Path, patience: float) -> int:
+    """Wait for the process, and end it where nothing comes any more."""
+    size, grown = -1, time.monotonic()
+    while True:
+        try:
+            return process.wait(timeout=min(patience / 4, 0.5))
+        except subprocess.TimeoutExpired:
+            pass
+        now = target.stat().st_size if target.exists() else -1
+        if now > size:
+            size, grown = now, time.monotonic()
+        elif time.monotonic() - grown > patience:
+            process.terminate()  # ffmpeg finishes its file
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,9 +16,12 @@ import ffmpeg
 
 from vsr.errors import FfmpegError, OutputError
 from vsr.events import Note, Sink
-from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate
+from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate, video_fate
+from vsr.media.cut import Cuts, cut
 from vsr.media.ffmpeg import file_argument, run
-from vsr.media.probe import LENIENT, SourceInfo, StreamInfo, reason
+from vsr.media.probe import LENIENT, SourceInfo, reason
+from vsr.media.spans import Piece
+from vsr.media.streams import StreamInfo
 from vsr.media.trust import input_options
 from vsr.timing import to_fraction
 
@@ -39,35 +43,62 @@ class Picture:
 
     path: Path
     codec: str
+    hidden_alpha: bool  # beside the picture, as VP9 has it; the container must say so
     frames: int
     first: Fraction  # seconds
     last: Fraction  # seconds, the last frame's pts
 
 
 def mux(
-    picture: Picture, source: SourceInfo, target: Path, container: Container, *, sink: Sink
+    picture: Picture,
+    source: SourceInfo,
+    target: Path,
+    container: Container,
+    *,
+    pieces: Sequence[Piece] = (),
+    sink: Sink,
 ) -> None:
     """Write `target`: the picture, then the source's other streams in their order.
+
+    `pieces`: the parts of the source that the picture shows; none: all of it.
 
     Audio, subtitles, chapters, attachments, tags and dispositions are copied; what does not
     fit the container is converted or left out with a note. Uses `target`'s folder for files
     of its own. Raises FfmpegError, or OutputError if the written file is not complete.
     """
     carried = _carried(source, container, sink)
+    if pieces:
+        carried = [one for one in carried if _can_be_cut(one, sink)]
+    cuts = cut(
+        source,
+        [s.index for s, _ in carried if s.kind in ("audio", "subtitle")],
+        pieces,
+        target.parent,
+        hides=container.muxer in ("mp4", "mov"),
+    )
+    work = _Work(picture=picture, source=source, target=target, container=container, cuts=cuts)
     try:
-        _join(picture, source, target, container, carried)
+        _join(work, carried)
     except (FfmpegError, OutputError) as error:
         # Damage in the source's other streams must not cost the work on the picture.
         if not carried or _disk_is_full(error, target, picture):
             raise
         sound = []
         for one in carried:
-            if _can_be_joined(one, picture, source, target, container):
+            if _can_be_joined(work, one):
                 sound.append(one)
             else:
                 stream, _ = one
                 sink(Note(text=f"stream {stream.index}: {stream.kind} is damaged: left out"))
-        _join(picture, source, target, container, sound)
+        _join(work, sound)
+
+
+def _can_be_cut(one: Carried, sink: Sink) -> bool:
+    stream, _ = one
+    if stream.kind in ("video", "data"):
+        sink(Note(text=f"stream {stream.index}: {stream.kind} cannot be cut: left out"))
+        return False
+    return True
 
 
 def _disk_is_full(error: Exception, target: Path, picture: Picture) -> bool:
@@ -75,29 +106,34 @@ def _disk_is_full(error: Exception, target: Path, picture: Picture) -> bool:
     return "No space left" in str(error) or free < picture.path.stat().st_size // 2
 
 
-def _can_be_joined(
-    one: Carried, picture: Picture, source: SourceInfo, target: Path, container: Container
-) -> bool:
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What is joined with what, and where to."""
+
+    picture: Picture
+    source: SourceInfo
+    target: Path
+    container: Container
+    cuts: Cuts | None  # None: the source's streams are wanted whole
+
+
+def _can_be_joined(work: _Work, one: Carried) -> bool:
     try:
-        _join(picture, source, target, container, [one])
+        _join(work, [one])
     except (FfmpegError, OutputError):
         return False
     return True
 
 
-def _join(
-    picture: Picture,
-    source: SourceInfo,
-    target: Path,
-    container: Container,
-    carried: list[Carried],
-) -> None:
+def _join(work: _Work, carried: list[Carried]) -> None:
+    picture, source, target, cuts = work.picture, work.source, work.target, work.cuts
+    container = work.container
     target.unlink(missing_ok=True)  # or an earlier try's file would be taken for this one's
     pictures = ffmpeg.input(file_argument(picture.path))
     streams, extra = [pictures["v:0"]], list[str]()
     options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
-    # ffmpeg cannot open a WebP, which holds nothing else; nor do pictures.
-    if source.format != "webp" and source.pictures is None:
+    # ffmpeg cannot open WebP, nor pictures, nor what came through a pipe; they hold nothing else.
+    if source.format != "webp" and source.pipe is None and source.pictures is None:
         others = ffmpeg.input(
             file_argument(_plain_name(source.path, target.parent)),
             **input_options(source.path),
@@ -105,12 +141,18 @@ def _join(
         )
         covers = [s for s, _ in carried if s.kind == "cover"] if container.attachments else []
         carried = [(s, fate) for s, fate in carried if s not in covers]
-        streams += [others[str(stream.index)] for stream, _ in carried]
         # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters are
         # wanted all the same. "?" lets a mapping find nothing.
-        streams.append(others[f"{len(source.streams)}?"])
-        options |= _copied(source, carried)
-        extra += _forgotten(carried) + _attached(source, covers, carried, target.parent)
+        nothing = f"{len(source.streams)}?"
+        streams.append(others[nothing])
+        streams += [_read_from(others, stream, cuts) for stream, _ in carried]
+        options |= _copied(source, carried) | _dispositions(source, container, carried)
+        if cuts is not None:
+            streams.append(ffmpeg.input(file_argument(cuts.chapters), f="ffmetadata")[nothing])
+            options["map_chapters"] = 2 + len({s.index for s, _ in carried} & set(cuts.files))
+        extra += _forgotten(carried, cuts) + _attached(source, covers, carried, target.parent)
+    if picture.hidden_alpha:
+        extra += ["-metadata:s:0", "alpha_mode=1"]
     options |= _details(picture, container)
     failure: FfmpegError | None = None
     try:
@@ -121,11 +163,19 @@ def _join(
             raise
         failure = error  # damage that it passed over, perhaps: what it wrote will tell
     wanted = Counter({"video": 1})
-    wanted.update(s.kind for s, _ in carried if s.kind in ("audio", "subtitle", "cover"))
+    wanted.update(s.kind for s, _ in carried if s.kind != "attachment")
     try:
         verify(target, picture, wanted, moved=container.muxer == "mpegts")
     except OutputError as error:
         raise (failure or error) from error
+
+
+def _read_from(others: Any, stream: StreamInfo, cuts: Cuts | None) -> Any:
+    """The stream in the source, or in the file that holds the cut of it."""
+    if cuts is None or stream.index not in cuts.files:
+        return others[str(stream.index)]
+    path = file_argument(cuts.files[stream.index])
+    return ffmpeg.input(path, itsoffset=str(-cuts.later))["0"]
 
 
 def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
@@ -170,6 +220,9 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
         return Fate(codec=None, note=f"{stream.kind} of an unknown codec is left out")
     if stream.kind == "audio":
         return audio_fate(container, stream.codec)
+    # From elsewhere they come without durations, and MP4 would lose the last one.
+    if stream.codec == "dvd_subtitle" and "mp4" in source.format and container.muxer == "mp4":
+        return Fate(codec="copy")
     if stream.kind == "subtitle":
         return subtitle_fate(container, stream.codec)
     if stream.kind == "cover":
@@ -181,11 +234,13 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
             return Fate(codec="copy")
         return Fate(codec=None, note=f"an attachment (a font?) {gone}; an .mkv would keep it")
     if stream.kind == "video":
-        return Fate(codec=None, note="another video stream is left out")
-    if "mp4" in source.format and container.muxer in ("mp4", "mov"):
-        return Fate(codec=None)  # chapter and timecode tracks: both are written anew from tags
-    if "mp4" in source.format and source.chapters:
+        return video_fate(container, stream.codec)
+    if stream.codec == "tmcd" and container.muxer in ("mp4", "mov", "matroska", "webm"):
+        return Fate(codec=None)  # it is a tag of the video, too, and written anew from that
+    if "mp4" in source.format and source.chapters and stream.codec == "bin_data":
         return Fate(codec=None)  # the text track of the chapters, which are carried as chapters
+    if stream.codec in container.data:
+        return Fate(codec="copy")
     return Fate(codec=None, note=f"data ({stream.codec or 'unknown'}) {gone}")
 
 
@@ -207,9 +262,34 @@ def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
     return options
 
 
-def _forgotten(carried: list[Carried]) -> list[str]:
-    """Arguments that drop the stale tags of every stream that is not a copy."""
-    ours = [0, *(n for n, (_, fate) in enumerate(carried, start=1) if fate.codec != "copy")]
+def _dispositions(
+    source: SourceInfo, container: Container, carried: list[Carried]
+) -> dict[str, str]:
+    """The source's flags (forced, default, ...), as they are; the upscaled video is the default.
+
+    A source that has none, as MPEG-TS, leaves them to ffmpeg.
+    """
+    main = next(s for s in source.streams if s.index == source.video.index)
+    several = any(stream.kind == "video" for stream, _ in carried)
+    if not several and not any(s.disposition for s in source.streams):
+        return {}
+    flags = [main.disposition | ({"default"} if several else set())]
+    for stream, _ in carried:
+        flags.append(stream.disposition - ({"default"} if stream.kind == "video" else set()))
+    options = {f"disposition:{n}": "+".join(sorted(f)) or "0" for n, f in enumerate(flags)}
+    says_default = any("default" in f for f in flags)
+    if says_default and container.muxer in ("matroska", "webm"):
+        options["default_mode"] = "passthrough"  # or the first of a kind is made the default
+    return options
+
+
+def _forgotten(carried: list[Carried], cuts: Cuts | None) -> list[str]:
+    """Arguments that drop the stale tags of every stream that is not a whole copy."""
+    changed = set(cuts.files if cuts is not None else ())
+    ours = [0]
+    for n, (stream, fate) in enumerate(carried, start=1):
+        if fate.codec != "copy" or stream.index in changed:
+            ours.append(n)
     return [word for n in ours for name in _STALE for word in (f"-metadata:s:{n}", f"{name}=")]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -18,31 +18,20 @@ from av.video.stream import VideoStream
 from vsr.errors import InputError
 from vsr.frame import Colour, Layout
 from vsr.media.animation import MILLISECOND, is_webp, webp_pictures
-from vsr.media.decode import decoded
-from vsr.media.folder import Listing
+from vsr.media.decode import decoded, has_hidden_alpha, most_pixels
 from vsr.media.hdr import Hdr, hdr_of, side_data
 from vsr.media.layouts import planes_of, working_format
+from vsr.media.listing import Listing
+from vsr.media.pipe import Pipe
 from vsr.media.still import told_of_tiff
+from vsr.media.streams import Kind, StreamInfo, main_video, stream_info
 from vsr.media.tags import describe, siting_of, tags_of
 from vsr.media.trust import PLAYLISTS, input_options
 from vsr.options import ColourOptions
 from vsr.timing import to_fraction
 
-Kind = Literal["video", "cover", "audio", "subtitle", "attachment", "data"]
-
 # Demuxers whose clock starts anywhere and may jump (broadcast and streaming).
 _ANY_START = frozenset({"mpegts", "mpeg", "hls", "rtp", "rtsp", "flv", "live_flv"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamInfo:
-    """One stream, as the source's container lists it."""
-
-    index: int
-    kind: Kind
-    codec: str  # ffmpeg's name; "" where it has none
-    language: str | None
-    title: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +55,8 @@ class VideoInfo:
     rotation: int  # degrees, counter-clockwise, as a player would have to turn the picture
     interlaced: bool
     hdr: Hdr | None  # static metadata of the first frame
-    transparent: bool  # whether the first frame shows anything through
-    hidden_alpha: bool  # VP8 and VP9 carry it beside the picture, where this decoder is blind
+    transparent: bool  # whether anything is seen through, as far as the first frame tells
+    hidden_alpha: bool  # VP8 and VP9 carry it beside the picture; no decoder here reads it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +65,12 @@ class SourceInfo:
 
     path: Path
     format: str  # ffmpeg's name of the demuxer
-    size: int  # bytes
+    pipe: Pipe | None = None  # where its bytes come from, if they come only once
+    size: int  # bytes; 0 if they come through a pipe
     duration: float | None  # seconds
     any_start: bool  # whether its clock may start anywhere, and jump
-    start: Fraction  # seconds that are taken off every timestamp; 0 unless `any_start`
+    start: Fraction  # seconds that are taken off every timestamp; 0 unless it has to be moved
+    begin: Fraction  # seconds; the timestamp, less `start`, that players show as 0:00
     streams: tuple[StreamInfo, ...]
     chapters: int
     video: VideoInfo
@@ -90,13 +81,18 @@ class SourceInfo:
 
 
 @contextlib.contextmanager
-def open_source(path: Path) -> Iterator[InputContainer]:
-    """The file as an open container. Raises InputError in one line, whatever is wrong."""
+def open_source(path: Path, pipe: Pipe | None = None) -> Iterator[InputContainer]:
+    """The file, or what comes through `pipe`, as an open container.
+
+    Raises InputError in one line, whatever is wrong.
+    """
     # A picture's name with a % in it is a name, not a pattern of many.
-    options = input_options(path) | {"pattern_type": "none"}
+    options = input_options(path) | {"pattern_type": "none", "max_pixels": str(most_pixels())}
+    reader = pipe.reader() if pipe is not None else None
     # Absolute, so that no name can look like an option or a protocol.
+    name: Any = reader or str(path.absolute())
     try:
-        container = av.open(str(path.absolute()), options=options, **LENIENT)
+        container = av.open(name, options=options, **LENIENT)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except IsADirectoryError as error:
@@ -114,6 +110,8 @@ def open_source(path: Path) -> Iterator[InputContainer]:
         yield container
     finally:
         container.close()
+        if reader is not None:
+            reader.close()
 
 
 def reason(error: BaseException) -> str:
@@ -121,57 +119,49 @@ def reason(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
-def main_video(container: InputContainer, path: Path) -> VideoStream:
-    """The stream to upscale: the default one, else the largest; never cover art."""
-    videos = [
-        s for s in container.streams.video if _kind(s) == "video" and s.codec_context is not None
-    ]
-    if not videos:
-        raise InputError(f"{path}: has no video in it")
-    return max(videos, key=lambda s: (bool(s.disposition & _DEFAULT), s.width * s.height, -s.index))
-
-
 # Tags in an old 8-bit encoding are no reason to refuse a film; PyAV 19 is lenient by itself.
 LENIENT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
-_DEFAULT = av.stream.Disposition.default
-_COVER = av.stream.Disposition.attached_pic
 
 
-def _kind(stream: av.stream.Stream) -> Kind:
-    if stream.type == "video":
-        return "cover" if stream.disposition & _COVER else "video"
-    if stream.type in ("audio", "subtitle", "attachment"):
-        return stream.type
-    return "data"
+def probe(
+    path: Path,
+    colour: ColourOptions | None = None,
+    stream_index: int | None = None,
+    *,
+    pipe: Pipe | None = None,
+) -> SourceInfo:
+    """Read the headers and one frame of `path`. Raises InputError, UsageError.
 
-
-def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
-    """Read the headers and one frame of `path`. Raises InputError."""
+    `stream_index`: the video that is meant; None: the main one. `pipe`: where the bytes come
+    from in place of the file.
+    """
     options = colour or ColourOptions()
-    if is_webp(path):
+    if pipe is None and is_webp(path):
         return _probe_webp(path, options)
-    with open_source(path) as container:
-        stream = main_video(container, path)
+    with open_source(path, pipe) as container:
+        stream = main_video(container, path, stream_index)
         frame = _first_frame(container, stream, path)
         rate = to_fraction(stream.average_rate) or to_fraction(stream.guessed_rate)
         time_base = to_fraction(stream.time_base) or Fraction(1, 1000)
         duration = _duration(container, stream, time_base)
         codec = stream.codec_context.codec.canonical_name
         any_start = bool(set(container.format.name.split(",")) & _ANY_START)
-        start = Fraction(0)
-        if any_start and container.start_time is not None:
-            start = Fraction(container.start_time, 1_000_000)
+        first = Fraction(container.start_time or 0, 1_000_000)
+        # A picture before zero is moved, too: hardly any container can say it.
+        moved = any_start or (first < 0 and (frame.pts is None or frame.pts < 0))
         estimated = round(duration * rate) if duration is not None and rate else None
         return SourceInfo(
             path=path,
             format=container.format.name,
-            size=path.stat().st_size,
+            pipe=pipe,
+            size=path.stat().st_size if pipe is None else 0,
             duration=duration,
             any_start=any_start,
-            start=start,
-            streams=tuple(_stream_info(s) for s in container.streams),
+            start=first if moved else Fraction(0),
+            begin=Fraction(0) if moved else max(first, Fraction(0)),
+            streams=tuple(stream_info(s) for s in container.streams),
             chapters=len(container.chapters()),
             video=_video_info(
                 path,
@@ -186,8 +176,7 @@ def probe(path: Path, colour: ColourOptions | None = None) -> SourceInfo:
                 rate=rate,
                 time_base=time_base,
                 frames=stream.frames or estimated,
-                hidden_alpha={k.lower(): v for k, v in stream.metadata.items()}.get("alpha_mode")
-                == "1",
+                has_alpha=has_hidden_alpha(stream),
             ),
         )
 
@@ -221,6 +210,7 @@ def _probe_webp(path: Path, options: ColourOptions) -> SourceInfo:
         duration=duration / 1000,
         any_start=False,
         start=Fraction(0),
+        begin=Fraction(0),
         streams=(stream,),
         chapters=0,
         video=video,
@@ -239,7 +229,7 @@ def _video_info(
     rate: Fraction | None,
     time_base: Fraction,
     frames: int | None,
-    hidden_alpha: bool = False,
+    has_alpha: bool = False,
     said: tuple[str, ...] = (),
 ) -> VideoInfo:
     """What the first frame shows, beside what the container says."""
@@ -273,13 +263,17 @@ def _video_info(
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
         hdr=None if codec in _WITH_EXIF else hdr_of(frame),
-        hidden_alpha=hidden_alpha,
-        transparent=layout.alpha and _shows_through(frame, working, layout),
+        hidden_alpha=has_alpha and not layout.alpha,
+        # Whoever gives a film alpha means it, whatever the first frame shows.
+        transparent=layout.alpha and (has_alpha or _shows_through(frame, working, layout)),
     )
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
     errors: list[BaseException] = []
+    width, height, most = stream.width, stream.height, most_pixels()
+    if width * height > most:
+        raise InputError(f"{path}: {width}x{height} pixels are more than memory holds here")
     try:
         pictures = decoded(container, stream, lambda packet, error: errors.append(error))
         if (first := next(pictures, None)) is not None:
@@ -288,6 +282,8 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
         errors.append(error)
     damaged = errors[-1] if errors else None
     why = f" ({reason(damaged)})" if damaged else ""
+    if not width:  # the decoder knows it alone, and may have refused it
+        why += f", or has more than the {most // 1_000_000} million pixels that memory holds here"
     raise InputError(f"{path}: not one frame of its video can be decoded{why}") from damaged
 
 
@@ -311,15 +307,3 @@ def _duration(container: InputContainer, stream: VideoStream, time_base: Fractio
     if stream.duration:
         return float(stream.duration * time_base)
     return container.duration / 1_000_000 if container.duration else None
-
-
-def _stream_info(stream: av.stream.Stream) -> StreamInfo:
-    context = getattr(stream, "codec_context", None)
-    metadata = stream.metadata
-    return StreamInfo(
-        index=stream.index,
-        kind=_kind(stream),
-        codec=context.codec.canonical_name if context is not None else "",
-        language=metadata.get("language"),
-        title=metadata.get("title"),
-    )

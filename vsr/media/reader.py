@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from fractions import Fraction
 
 import av
@@ -15,31 +17,52 @@ from vsr.media.animation import webp_pictures
 from vsr.media.decode import decoded
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.probe import SourceInfo, open_source, reason
-from vsr.media.scan import pulled
+from vsr.media.scan import Filters, graph_of, pulled
 from vsr.media.sequence import read_pictures
+from vsr.media.spans import WHOLE, Span
 from vsr.media.tags import describe, tags_of
 from vsr.options import ColourOptions
 from vsr.timing import clock, rescale, to_fraction
 
-Filters = tuple[tuple[str, str], ...]  # ffmpeg's names and arguments
+_BEFORE = (2, 30)  # seconds that are decoded before a span's start, and if that is too late
+_EARLY = 64  # pictures that may wait for the first timestamp
 
 
 def read_frames(
-    source: SourceInfo, colour: ColourOptions, *, filters: Filters = (), sink: Sink
+    source: SourceInfo,
+    colour: ColourOptions,
+    *,
+    filters: Filters = (),
+    spans: Sequence[Span] = (WHOLE,),
+    sink: Sink,
 ) -> Iterator[Frame]:
     """Every frame of the source's video, in order, with strictly rising pts.
 
     Planes are the decoder's own memory. pts are in `source.video.time_base`, less
-    `source.start`. Damaged data is passed over with a note, as a player would;
-    raises InputError when nothing can be read any more.
+    `source.start`; of several `spans`, as each span places them. Damaged data is passed
+    over with a note, as a player would; raises InputError when nothing can be read any more.
     """
+    for span in spans:
+        with closing(timed_pictures(source, filters, start=span.start, sink=sink)) as pictures:
+            for picture, pts, duration in pictures:
+                if span.start is not None and pts < span.start:
+                    continue
+                if span.end is not None and pts >= span.end:
+                    break
+                shown = duration if span.end is None else min(duration, span.end - pts)
+                yield _frame(picture, source, colour, span.moved(pts), shown)
+
+
+def timed_pictures(
+    source: SourceInfo, filters: Filters, *, start: int | None, sink: Sink
+) -> Generator[tuple[av.VideoFrame, int, int], None, None]:
+    """The decoder's pictures with pts and duration, from somewhere before the pts `start` on."""
     video = source.video
     offset = round(source.start / video.time_base)
     last_pts, last_duration = -(1 << 62), 0
-    no_pts = source.format == "avi"
-    for picture in _filtered(_pictures(source, sink), filters):
-        # AVI has no pts, and what ffmpeg makes up for it is out of order.
-        pts = picture.pts if picture.pts is not None and not no_pts else picture.dts
+    pictures = _filtered(_pictures(source, start, sink), filters)
+    for picture, stamp in _stamped(pictures, no_pts=source.format == "avi"):
+        pts = stamp
         if pts is None:
             pts = last_pts + max(last_duration, 1) if last_duration else offset
         base = to_fraction(picture.time_base) or video.time_base
@@ -49,7 +72,32 @@ def read_frames(
             sink(Note(text=f"{source.path.name}: {said}"))
             pts = last_pts + 1
         last_pts, last_duration = pts, _duration(picture, base, video.time_base, video.rate)
-        yield _frame(picture, source, colour, pts, last_duration)
+        yield picture, pts, last_duration
+
+
+def _stamped(
+    pictures: Iterator[av.VideoFrame], *, no_pts: bool
+) -> Iterator[tuple[av.VideoFrame, int | None]]:
+    """Each picture with its pts; before the first known one they are counted back from it.
+
+    ffmpeg hands out what lies before zero in Matroska without any timestamp.
+    """
+
+    def stamp(picture: av.VideoFrame) -> int | None:
+        # AVI has no pts, and what ffmpeg makes up for it is out of order.
+        return picture.pts if picture.pts is not None and not no_pts else picture.dts
+
+    early = list(itertools.islice(pictures, 1))
+    while early and stamp(early[-1]) is None and len(early) < _EARLY:
+        if (picture := next(pictures, None)) is None:
+            break
+        early.append(picture)
+    known = stamp(early[-1]) if early else None
+    for n, picture in enumerate(early, start=1):
+        back = (len(early) - n) * (picture.duration or 0)
+        yield picture, None if known is None else known - back
+    for picture in pictures:
+        yield picture, stamp(picture)
 
 
 def _duration(
@@ -60,9 +108,9 @@ def _duration(
     return rescale(1, 1 / rate, time_base) if rate else 0
 
 
-def _pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
+def _pictures(source: SourceInfo, start: int | None, sink: Sink) -> Iterator[av.VideoFrame]:
     if source.pictures is not None:
-        yield from read_pictures(source, sink)
+        yield from read_pictures(source, start or 0, sink)
         return
     if source.format == "webp":
         try:
@@ -70,7 +118,25 @@ def _pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
         except OSError as error:
             raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
         return
-    with open_source(source.path) as container:
+    # The pts of AVI are counted from the start, and a pipe runs only forwards.
+    if start is not None and source.format != "avi" and source.pipe is None:
+        clock_start = start + round(source.start / source.video.time_base)
+        for before in _BEFORE:
+            pictures = _decoded(source, clock_start - round(before / source.video.time_base), sink)
+            first = next(pictures, None)
+            if first is not None and first.pts is not None and first.pts <= clock_start:
+                yield first
+                yield from pictures
+                return
+            pictures.close()  # an index that is wrong, or none
+    yield from _decoded(source, None, sink)
+
+
+def _decoded(
+    source: SourceInfo, seek: int | None, sink: Sink
+) -> Generator[av.VideoFrame, None, None]:
+    """The decoder's pictures; from the keyframe before the timestamp `seek` on."""
+    with open_source(source.path, source.pipe) as container:
         stream = container.streams[source.video.index]
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
@@ -81,6 +147,11 @@ def _pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
             sink(Note(text=f"{source.path.name}: damaged data at {when} is passed over"))
 
         try:
+            if seek is not None:
+                try:
+                    container.seek(seek, stream=stream)
+                except av.FFmpegError:
+                    return  # it cannot: the caller begins at the beginning
             yield from decoded(container, stream, damaged)
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
@@ -98,26 +169,13 @@ def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[a
             if graph is not None:
                 graph.vpush(None)
                 yield from pulled(graph)
-            kind, graph = new, _graph(picture, filters)
+            kind, graph = new, graph_of(picture, filters)
         assert graph is not None
         graph.vpush(picture)
         yield from pulled(graph)
     if graph is not None:
         graph.vpush(None)
         yield from pulled(graph)
-
-
-def _graph(picture: av.VideoFrame, filters: Filters) -> Graph:
-    graph = Graph()
-    first = graph.add_buffer(
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-        time_base=to_fraction(picture.time_base) or Fraction(1, 1000),
-    )
-    steps = [graph.add(name, arguments) for name, arguments in filters]
-    graph.link_nodes(first, *steps, graph.add("buffersink")).configure()
-    return graph
 
 
 def _frame(

@@ -24,7 +24,7 @@ _AHEAD = 10.0  # ffmpeg's own threshold
 
 def clock_jumps(source: SourceInfo) -> bool:
     """Whether the source's clock jumps; reads all of it, without decoding."""
-    if not source.any_start:
+    if not source.any_start or source.pipe is not None:
         return False
     last: dict[int, float] = {}
     with open_source(source.path) as container:
@@ -43,14 +43,15 @@ def clock_jumps(source: SourceInfo) -> bool:
 
 
 def mended(source: SourceInfo, folder: Path) -> Path:
-    """A copy of the source's pictures and sound, in `folder`, whose clock runs on.
+    """A copy of the source's streams, the picture first, in `folder`, whose clock runs on.
 
     Raises InputError where the source is too damaged for that.
     """
     path = folder / "mended.nut"
     whole = ffmpeg.input(file_argument(source.path), **input_options(source.path))
     streams = [whole[str(source.video.index)]]
-    streams += [whole[str(s.index)] for s in source.of_kind("audio", "subtitle")]
+    others = source.of_kind("video", "audio", "subtitle")
+    streams += [whole[str(s.index)] for s in others if s.index != source.video.index]
     try:
         run(streams, path, {"codec": "copy", "f": "nut"})
     except FfmpegError as error:

@@ -18,6 +18,9 @@ from av.filter import Graph
 
 from vsr.media.decode import decoded
 from vsr.media.probe import SourceInfo, open_source
+from vsr.timing import to_fraction
+
+Filters = tuple[tuple[str, str], ...]  # ffmpeg's names and arguments
 
 _LOOK = 240  # frames at each place
 _PLACES = (0.0, 60.0)  # seconds: titles are often unlike the film
@@ -40,6 +43,8 @@ def detect_scan(source: SourceInfo) -> Scan:
     """Look at the beginning, and a minute on, of the source's video."""
     if source.pictures is not None or source.format == "webp":
         return Scan.PROGRESSIVE
+    if source.pipe is not None:  # which cannot be looked at before it is read
+        return Scan.INTERLACED if source.video.interlaced else Scan.PROGRESSIVE
     if source.video.height not in _LINES and not source.video.interlaced:
         return Scan.PROGRESSIVE
     combed = judged = repeated = seen = 0.0
@@ -75,16 +80,28 @@ def _judged(source: SourceInfo, place: float) -> Iterator[av.VideoFrame]:
         stream.thread_type = "AUTO"
         if place:
             container.seek(int(place * 1_000_000))
-        graph = Graph()
-        graph.link_nodes(
-            graph.add_buffer(template=stream), graph.add("idet"), graph.add("buffersink")
-        ).configure()
+        graph: Graph | None = None
         # What is damaged is the reader's to tell; here it only ends the look.
         with contextlib.suppress(av.FFmpegError, OSError):
             pictures = decoded(container, stream, lambda packet, error: None)
             for frame in itertools.islice(pictures, _LOOK):
+                graph = graph or graph_of(frame, (("idet", ""),))
                 graph.vpush(frame)
                 yield from pulled(graph)
+
+
+def graph_of(picture: av.VideoFrame, filters: Filters) -> Graph:
+    """An ffmpeg filter graph for pictures such as this one."""
+    graph = Graph()
+    first = graph.add_buffer(
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        time_base=to_fraction(picture.time_base) or Fraction(1, 1000),
+    )
+    steps = [graph.add(name, arguments) for name, arguments in filters]
+    graph.link_nodes(first, *steps, graph.add("buffersink")).configure()
+    return graph
 
 
 def pulled(graph: Graph) -> Iterator[av.VideoFrame]:
@@ -97,7 +114,7 @@ def pulled(graph: Graph) -> Iterator[av.VideoFrame]:
         yield frame
 
 
-def undo(scan: Scan, rate: Fraction | None) -> tuple[tuple[str, str], ...]:
+def undo(scan: Scan, rate: Fraction | None) -> Filters:
     """The ffmpeg filters, with arguments, that make the pictures progressive.
 
     Interlaced: bwdif, one frame for each frame at its own time. Telecined: the fields are

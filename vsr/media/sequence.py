@@ -17,9 +17,10 @@ from vsr.events import Note, Sink
 from vsr.frame import Layout
 from vsr.media.animation import is_webp, webp_pictures
 from vsr.media.decode import decoded
-from vsr.media.folder import Listing, list_files
-from vsr.media.probe import SourceInfo, StreamInfo, main_video, open_source, probe
+from vsr.media.listing import Listing, list_files
+from vsr.media.probe import SourceInfo, open_source, probe
 from vsr.media.still import header, matrix_of, notes_of, orientation_of
+from vsr.media.streams import StreamInfo, main_video
 from vsr.options import ColourOptions
 
 _RATE = Fraction(25)  # frames per second, where nobody says; ffmpeg's own default
@@ -68,6 +69,7 @@ def probe_pictures(path: Path, fps: Fraction | None, colour: ColourOptions) -> S
         duration=float(count / rate),
         any_start=False,
         start=Fraction(0),
+        begin=Fraction(0),
         streams=(StreamInfo(index=0, kind="video", codec=video.codec, language=None, title=None),),
         chapters=0,
         video=video,
@@ -153,8 +155,8 @@ def _layout_of_all(layouts: list[Layout]) -> Layout:
     )
 
 
-def read_pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
-    """The frames of `probe_pictures`, several of them decoded at once.
+def read_pictures(source: SourceInfo, start: int, sink: Sink) -> Iterator[av.VideoFrame]:
+    """The frames of `probe_pictures`, from number `start` on; several are decoded at once.
 
     A damaged picture is passed over with a note; the one before it stays for its time.
     Raises InputError for one that is gone, or of another size.
@@ -163,7 +165,7 @@ def read_pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
     assert listing is not None
     pool = ThreadPoolExecutor(_READERS, thread_name_prefix="vsr-picture")
     ahead: deque[Future[av.VideoFrame | None]] = deque()
-    done = 0
+    done = start
 
     def landed() -> Iterator[av.VideoFrame]:
         nonlocal done
@@ -179,7 +181,7 @@ def read_pictures(source: SourceInfo, sink: Sink) -> Iterator[av.VideoFrame]:
         yield picture
 
     try:
-        for name in listing.pictures:
+        for name in listing.pictures[start:]:
             ahead.append(pool.submit(_picture, listing.folder / name))
             if len(ahead) > _READERS:
                 yield from landed()

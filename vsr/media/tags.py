@@ -129,6 +129,15 @@ def for_output(
     return Colour(matrix=matrix, range=range_, primaries=source.primaries, transfer=source.transfer)
 
 
+def guessed(layout: Layout, *, width: int, height: int) -> Colour:
+    """The colour that a player takes a picture for that nothing is tagged of."""
+    nothing = Tags(matrix=_UNKNOWN, range=0, primaries=_UNKNOWN, transfer=_UNKNOWN, siting=None)
+    colour, _ = describe(
+        nothing, layout, width=width, height=height, pix_fmt="", options=ColourOptions()
+    )
+    return colour
+
+
 _NAMES: Mapping[Matrix, str] = {
     Matrix.RGB: "RGB",
     Matrix.BT709: "BT.709",

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import av
 from av.codec.context import Flags
@@ -17,11 +18,12 @@ from vsr.media.encoders import EncoderPlan
 from vsr.media.layouts import fill, pix_fmt_of
 from vsr.media.palette import Palette
 from vsr.media.probe import reason
+from vsr.media.sound import Sound
 
 
 def write_frames(
     frames: Iterable[Frame],
-    path: Path,
+    target: Path | BinaryIO,
     plan: EncoderPlan,
     *,
     width: int,
@@ -32,19 +34,25 @@ def write_frames(
     sample_aspect_ratio: Fraction | None,
     display_matrix: tuple[int, ...] | None,
     muxer_options: Mapping[str, str],
+    muxer: str | None = None,
+    sound: Sound | None = None,
 ) -> Generator[Frame, None, None]:
-    """Write `frames` to `path`; yields each one as it goes to the encoder.
+    """Write `frames` to `target`; yields each one as it goes to the encoder.
+
+    `muxer`: other than the encoder's own. `sound` is written beside the picture.
 
     Closed properly only if the iterator is run to its end. Raises OutputError
     (disk full, folder gone) and UsageError (the encoder refuses its options or
     its hardware is not there).
     """
+    name: Any = str(target.absolute()) if isinstance(target, Path) else target
+    where = target.parent.parent if isinstance(target, Path) else "standard output"
     try:
         container = av.open(
-            str(path.absolute()), "w", format=plan.encoder.container, options=dict(muxer_options)
+            name, "w", format=muxer or plan.encoder.container, options=dict(muxer_options)
         )
     except (av.FFmpegError, OSError) as error:
-        raise OutputError(f"{path.parent}: cannot be written to ({reason(error)})") from error
+        raise OutputError(f"{where}: cannot be written to ({reason(error)})") from error
     try:
         try:
             stream = _stream(
@@ -61,21 +69,29 @@ def write_frames(
                 f"--encoder-option: {plan.encoder.name} refuses one ({reason(error)})"
             ) from error
         _open(stream, plan, width, height)  # before any frame is worked on
+        if sound is not None:
+            sound.attach(container)
         reduce = Palette() if plan.encoder.palette else None
         for frame in frames:
             picture = _picture(frame, plan, colour)
             for ready in reduce(picture) if reduce else (picture,):
                 container.mux(stream.encode(ready))
+            if sound is not None:
+                container.mux(list(sound.until(frame.pts * frame.time_base)))
             yield frame
         for ready in reduce(None) if reduce else ():
             container.mux(stream.encode(ready))
         container.mux(stream.encode(None))
+        if sound is not None:
+            container.mux(list(sound.until(None)))
         container.close()
     except VsrError:
         raise  # of an earlier stage: reading, upscaling
     except (av.FFmpegError, OSError) as error:
-        raise OutputError(f"{path.parent.parent}: writing failed ({reason(error)})") from error
+        raise OutputError(f"{where}: writing failed ({reason(error)})") from error
     finally:
+        if sound is not None:
+            sound.close()
         # After a failure the trailer cannot be written either; the file is thrown away.
         with suppress(av.FFmpegError, OSError, ValueError):
             container.close()

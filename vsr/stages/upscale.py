@@ -109,16 +109,25 @@ class Upscaler:
         """What memory allows for frames of that size, and what running out of it has taught."""
         if (width, height) not in self._portions:
             if self._portions:
-                self._sink(
-                    Note(text=f"the picture changes to {width}x{height}; it fills the same frame")
-                )
+                filled = f"{self._picture.target.width}x{self._picture.target.height}"
+                said = f"the picture changes to {width}x{height}; it is made to fill {filled}, too"
+                self._sink(Note(text=said))
             self._portions[width, height] = self._plan(width, height)
         return self._portions[width, height]
 
     def _plan(self, width: int, height: int) -> _Portion:
         engine = self._engine
         around = self._frame_bytes(width, height)
-        spare = int(free_memory(engine.device) * _SHARE)
+        free = free_memory(engine.device)
+        if engine.device.type == "cpu" and around > free:
+            # Linux promises memory that it does not have, and later ends who believed it.
+            target = self._picture.target
+            raise OutOfMemory(
+                f"{width}x{height} made {target.width}x{target.height} takes about "
+                f"{around / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+                f"ask for a smaller result"
+            )
+        spare = int(free * _SHARE)
         pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
 
         def fits(pixels: int, frames: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vsr.errors import InputError, UsageError
-from vsr.media.folder import Listing, is_many, list_files, numbered
+from vsr.media.listing import Listing, is_many, list_files, numbered
 
 
 def names(folder: Path, *files: str) -> None:

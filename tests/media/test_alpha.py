@@ -1,0 +1,127 @@
+"""Promise: what VP8 and VP9 show through comes back, whatever is written."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import vsr
+from tests import judge
+from vsr.media import decode
+from vsr.media.probe import probe
+
+# Left half of a light red at 40 %, right half solid; a square of nothing that moves.
+GRAPH = (
+    "color=0xE04040:s=64x48:r=25:d=0.32,format=yuva420p,"
+    "geq=lum='p(X,Y)':cb='p(X,Y)':cr='p(X,Y)':a='if(lt(X,32),102,255)*gte(abs(X-8-4*N),4)'"
+)
+SEEING = {"vp9": ("-c:v", "libvpx-vp9"), "vp8": ("-c:v", "libvpx")}
+
+
+def make(path: Path, codec: str, *more: str) -> Path:
+    judge.ffmpeg("-f", "lavfi", "-i", GRAPH, *SEEING[codec], "-auto-alt-ref", "0",
+                 "-b:v", "2M", *more, str(path))  # fmt: skip
+    return path
+
+
+def alpha(path: Path, *decoder: str, size: str = "64:48") -> NDArray[np.int64]:
+    """The alpha of each frame as (T, 48, 64), at the source's size: by the ffmpeg program."""
+    raw = judge.ffmpeg(
+        *decoder,
+        "-i",
+        str(path),
+        "-vf",
+        f"alphaextract,scale={size}:flags=area",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gray",
+        "-",
+    )
+    return np.frombuffer(raw, np.uint8).reshape(-1, 48, 64).astype(np.int64)  # fmt: skip
+
+
+def run(source: Path, output: Path, **encode: Any) -> vsr.Result:
+    tree = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=vsr.SizeOptions(scale=Fraction(2)),
+        encode=vsr.EncodeOptions(**encode),
+    )  # fmt: skip
+    return vsr.upscale(source, output, tree)
+
+
+@pytest.mark.parametrize("codec", SEEING)
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("o.mov", "prores"), ("o.mkv", "ffv1"), ("o.webm", None), ("p.mkv", "vp9"), ("o.gif", None),
+     ("o.apng", None)],
+)  # fmt: skip
+def test_alpha_of_vp8_and_vp9_comes_back(
+    tmp_path: Path, codec: str, name: str, written: Any
+) -> None:
+    source, output = make(tmp_path / "s.webm", codec), tmp_path / name
+    result = run(source, output, codec=written)
+    assert not any("transparen" in note for note in result.notes)
+    reads = SEEING["vp9"] if written == "vp9" or name.endswith(".webm") else ()
+    want, got = alpha(source, *SEEING[codec]), alpha(output, *reads)
+    assert got.shape == want.shape == (8, 48, 64)
+    error = np.abs(got - want)
+    if name == "o.gif":  # where a pixel is seen or not
+        error = np.abs(got - 255 * (want >= 128))
+    print(f"{codec} -> {name}: mean {error.mean():.2f}, worst {error.max()}")
+    assert error.mean() < 3
+    assert [p.pts for p in judge.packets(output, "v:0")] == [
+        p.pts for p in judge.packets(source, "v:0")
+    ]
+
+
+def test_alpha_of_vp9_in_webp(tmp_path: Path) -> None:
+    from tests.media.test_animation import read
+
+    source, output = make(tmp_path / "s.webm", "vp9"), tmp_path / "o.webp"
+    run(source, output)
+    got = read(output)[2][:, ::2, ::2, 3].astype(int)
+    assert np.abs(got - alpha(source, *SEEING["vp9"])).mean() < 3
+
+
+def test_a_webm_that_is_seen_through_stays_one(tmp_path: Path) -> None:
+    source = make(tmp_path / "s.webm", "vp9", "-f", "webm")
+    tree = vsr.UpscaleOptions(model=vsr.ModelOptions(name="nearest"))
+    output = vsr.upscale(source, options=tree).output
+    assert output.name == "s_4x.webm"
+    assert "Video: vp9" in judge.describe(output)
+    assert "alpha_mode      : 1" in judge.describe(output).lower()
+    assert alpha(output, *SEEING["vp9"]).min() < 20
+
+
+@pytest.mark.parametrize(("name", "codec"), [("o.mp4", "h264"), ("o.mp4", "vp9")])
+def test_alpha_that_does_not_fit_is_told(tmp_path: Path, name: str, codec: Any) -> None:
+    source, output = make(tmp_path / "s.webm", "vp9"), tmp_path / name
+    result = run(source, output, codec=codec)
+    assert any(f"its transparency does not fit {codec}" in note for note in result.notes)
+    assert "alpha_mode" not in judge.describe(output).lower()
+
+
+def test_a_build_without_libvpx_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "_SEES_ALPHA", {})
+    result = run(make(tmp_path / "s.webm", "vp9"), tmp_path / "o.mkv")
+    assert any("transparency of vp9 cannot be read" in note for note in result.notes)
+
+
+def test_combed_pictures_may_have_alpha(tmp_path: Path) -> None:
+    """The look at the fields takes the pictures as this decoder gives them."""
+    source = tmp_path / "s.webm"
+    judge.ffmpeg("-f", "lavfi", "-i", "color=red@0.4:s=64x480:r=25:d=0.2,format=yuva420p",
+                 *SEEING["vp9"], str(source))  # fmt: skip
+    assert probe(source).video.layout.alpha
+    output = tmp_path / "o.mkv"
+    run(source, output, codec="ffv1")
+    raw = judge.ffmpeg("-i", str(output), "-vf", "alphaextract", "-f", "rawvideo",
+                       "-pix_fmt", "gray", "-")  # fmt: skip
+    assert abs(int(np.frombuffer(raw, np.uint8).mean()) - 102) < 4

@@ -1,0 +1,233 @@
+"""Addresses: what they hold comes whole, and nothing but what was asked for."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vsr
+from tests import judge
+from vsr.errors import InputError, UsageError
+from vsr.media.ffmpeg import find_ffmpeg
+
+
+def upscale(url: str, output: Path | None, *clips: str, patience: float = 5) -> vsr.Result:
+    parts = tuple(vsr.Clip.parse(clip) for clip in clips)
+    return vsr.upscale(
+        url,
+        output,
+        vsr.UpscaleOptions(
+            model=vsr.ModelOptions(name="nearest"),
+            size=vsr.SizeOptions(scale=Fraction(1)),
+            source=vsr.SourceOptions(patience=patience, clips=parts),
+            encode=vsr.EncodeOptions(codec="ffv1"),
+        ),
+    )
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves the files of a folder, in parts where it is asked to; badly where it is told to."""
+
+    folder: Path
+    asked: list[str]
+    break_at: int | None = None  # bytes after which the second answer breaks off
+    hang: bool = False  # after the first bytes
+
+    def do_GET(self) -> None:
+        self.asked.append(f"{self.path} {self.headers.get('Range', '')}".strip())
+        if self.path == "/endless.ts":
+            self._endless()
+            return
+        path = self.folder / urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)[1:]
+        if not path.is_file():
+            self.send_error(404)
+            return
+        data, begin = path.read_bytes(), 0
+        if given := self.headers.get("Range"):
+            begin = int(given.removeprefix("bytes=").partition("-")[0])
+        self.send_response(206 if given else 200)
+        if given:
+            self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - begin))
+        self.end_headers()
+        if type(self).hang:
+            self.wfile.write(data[:10])
+            time.sleep(1)
+        elif len(self.asked) > 1 and (at := type(self).break_at) is not None:
+            type(self).break_at = None
+            self.wfile.write(data[begin : begin + at])
+        else:
+            self.wfile.write(data[begin:])
+
+    def _endless(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write((self.folder / "part.ts").read_bytes())
+                time.sleep(0.02)
+        except OSError:
+            pass
+
+    def log_message(self, *arguments: Any) -> None: ...
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[tuple[str, type[Handler], Path]]:
+    """A server's address, its handler and its folder."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    handler = type("Own", (Handler,), {"folder": folder, "asked": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", handler, folder
+        server.shutdown()
+        thread.join()
+
+
+def film(path: Path, *arguments: str, seconds: int = 2) -> Path:
+    return judge.make(
+        path, f"testsrc2=s=64x48:r=25:d={seconds}", "-map", "0", "-map", "1", "-c:v", "libx264",
+        "-pix_fmt", "yuv420p", "-g", "25", *arguments,
+        inputs=["-f", "lavfi", "-i", f"anoisesrc=d={seconds}:a=0.1:r=48000"],
+    )  # fmt: skip
+
+
+def same_pictures(output: Path, source: Path) -> bool:
+    return [f.digest for f in judge.frames(output)] == [f.digest for f in judge.frames(source)]
+
+
+def test_a_file_comes_byte_for_byte_though_the_line_breaks(
+    web: tuple[str, type[Handler], Path], tmp_path: Path
+) -> None:
+    address, handler, folder = web
+    font = tmp_path / "a.ttf"
+    font.write_bytes(b"\0\1\0\0" + bytes(300_000))
+    source = film(
+        folder / "my film.mkv", "-attach", str(font), "-metadata:s:t", "mimetype=font/ttf",
+        "-c:a", "flac",
+    )  # fmt: skip
+    handler.break_at = 100_000
+    output = tmp_path / "out.mkv"
+    upscale(f"{address}/my%20film.mkv", output)
+    assert same_pictures(output, source)
+    assert judge.packets(output, "a:0") == judge.packets(source, "a:0")
+    assert "a.ttf" in judge.describe(output)
+    assert "/my%20film.mkv bytes=100000-" in handler.asked
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_the_result_is_named_after_the_address(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, _, folder = web
+    film(folder / "clip.mkv")
+    monkeypatch.chdir(tmp_path)
+    result = upscale(f"{address}/clip.mkv?token=a/b", None, "0-0.2")
+    assert result.output == tmp_path / "clip_1x_0-0.2.mkv"
+
+
+def test_hls_is_recorded_and_loses_nothing(
+    web: tuple[str, type[Handler], Path], tmp_path: Path
+) -> None:
+    address, _, folder = web
+    source = film(tmp_path / "whole.ts", "-c:a", "mp2")
+    judge.ffmpeg("-i", str(source), "-c", "copy", "-hls_time", "1", "-hls_list_size", "0",
+                 str(folder / "list.m3u8"))  # fmt: skip
+    output = tmp_path / "out.mkv"
+    upscale(f"{address}/list.m3u8", output)
+    assert same_pictures(output, source)
+    want, got = judge.packets(source, "a:0"), judge.packets(output, "a:0")
+    assert [p.digest for p in got] == [p.digest for p in want]
+    picture = judge.packets(source, "v:0")[0].pts, judge.packets(output, "v:0")[0].pts
+    shift = got[0].pts - want[0].pts - (picture[1] - picture[0])
+    assert abs(shift) <= Fraction(2, 1000)
+
+
+def test_a_live_stream_is_recorded_for_as_long_as_wanted(
+    web: tuple[str, type[Handler], Path], tmp_path: Path
+) -> None:
+    address, _, folder = web
+    film(folder / "part.ts", "-c:a", "mp2", seconds=1)
+    output = tmp_path / "out.mkv"
+    upscale(f"{address}/endless.ts", output, "0.2+0.6")
+    assert len(judge.frames(output)) == 15
+
+
+def test_a_live_stream_over_rtmp(tmp_path: Path) -> None:
+    source = film(tmp_path / "a.flv", "-c:a", "aac")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"rtmp://127.0.0.1:{port}/live/x"
+    command = [find_ffmpeg(), "-loglevel", "error", "-re", "-i", str(source), "-c", "copy",
+               "-f", "flv", "-listen", "1", url]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sender:
+        time.sleep(0.5)
+        output = tmp_path / "out.mkv"
+        try:
+            upscale(url, output)
+        finally:
+            sender.kill()
+    assert same_pictures(output, source)
+
+
+def test_a_stream_that_stalls_is_given_up(
+    web: tuple[str, type[Handler], Path], tmp_path: Path
+) -> None:
+    address, handler, folder = web
+    film(folder / "a.mkv")
+    handler.hang = True
+    with pytest.raises(InputError, match="cannot be fetched"):
+        upscale(f"{address}/a.mkv", tmp_path / "out.mkv", patience=0.1)
+
+
+@pytest.mark.parametrize("name", ["gone.mkv", "gone.m3u8"])
+def test_what_is_not_there_is_told_in_a_line(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(InputError, match="404") as error:
+        upscale(f"{web[0]}/{name}", tmp_path / "out.mkv")
+    assert "\n" not in str(error.value)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    with pytest.raises(InputError, match="cannot be"):
+        upscale(f"rtmp://127.0.0.1:{port}/{name}", tmp_path / "out.mkv")
+    assert [p.name for p in tmp_path.iterdir()] == ["web"]
+
+
+@pytest.mark.parametrize("kind", ["hls", "ffconcat", "nested"])
+def test_what_comes_from_elsewhere_cannot_read_here(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, kind: str
+) -> None:
+    address, _, folder = web
+    secret = film(tmp_path / "secret.ts", "-c:a", "aac")
+    lines = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{}\n#EXT-X-ENDLIST\n"
+    if kind == "hls":
+        name, text = "a.m3u8", lines.format(f"file://{secret}")
+    elif kind == "ffconcat":
+        name, text = "a.mkv", f"ffconcat version 1.0\nfile '{secret}'\n"
+    else:
+        name, text = "a.m3u8", lines.format(f"concat:{secret}|{secret}")
+    (folder / name).write_text(text)
+    with pytest.raises(InputError):
+        upscale(f"{address}/{name}", tmp_path / "out.mkv", patience=2)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("url", ["ftp://x/a.mkv", "file:///etc/passwd", "concat://a"])
+def test_other_kinds_of_address_are_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(UsageError, match="addresses begin with"):
+        upscale(url, tmp_path / "out.mkv")

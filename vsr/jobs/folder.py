@@ -1,0 +1,34 @@
+"""Where a run keeps what is not finished."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from vsr.errors import OutputError
+
+
+class WorkFolder:
+    """A hidden folder beside the output: the same file system, so that a rename finishes."""
+
+    def __init__(self, output: Path, *, make: bool = False) -> None:
+        """`make`: also the folder that it lies in, if that is not there."""
+        self._parent = output.absolute().parent
+        self._made = make and not self._parent.exists()
+
+    def __enter__(self) -> Path:
+        try:
+            if self._made:
+                self._parent.mkdir()
+            self._path = Path(tempfile.mkdtemp(prefix=".vsr-", dir=self._parent))
+        except OSError as error:
+            raise OutputError(f"{self._parent}: cannot be written to ({error.strerror})") from error
+        return self._path
+
+    def __exit__(self, *exception: object) -> None:
+        with suppress(OSError):
+            shutil.rmtree(self._path)
+            if self._made:
+                self._parent.rmdir()  # if nothing came into it

@@ -1,0 +1,109 @@
+"""What can be named as a source besides a file: an address, standard input, a file that grows."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from vsr.errors import InputError, OutputError, UsageError
+from vsr.events import Sink
+from vsr.jobs.folder import WorkFolder
+from vsr.media.containers import STDOUT
+from vsr.media.pipe import Pipe, growing, incoming
+from vsr.media.remote import is_address, record
+from vsr.options import Clip, UpscaleOptions
+
+STDIN = Path("-")
+_NAME = Path("stdin")
+# Kinds of file whose beginning does not tell all, by their first bytes: MP4, WebP, pictures.
+_SEEKING = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (8, b"WEBP"), (0, b"\x89PNG"),
+            (0, b"\xff\xd8\xff"), (0, b"GIF8"))  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A source that can be opened."""
+
+    path: Path
+    pipe: Pipe | None = None  # where its bytes come from, if not from the file
+    output: Path | None  # where the result goes, if that was not said
+
+
+@contextmanager
+def intake(
+    source: Path | str, output: Path | None, options: UpscaleOptions, *, sink: Sink
+) -> Iterator[Taken]:
+    """Make `source` something that can be opened, for as long as the context lasts.
+
+    Raises InputError, OutputError, UsageError.
+    """
+    if isinstance(source, str) and is_address(source):
+        output = output or Path.cwd()
+        with _folder_for(output) as folder:
+            limit = _longest(options.source.clips)
+            patience = options.source.patience
+            path = record(source, folder, limit=limit, patience=patience, sink=sink)
+            yield Taken(path=path, output=output)
+    elif Path(source) == STDIN:
+        if output is None or output.is_dir():
+            raise UsageError("standard input: name the result with -o")
+        pipe = Pipe(incoming(sys.stdin.buffer))
+        head = pipe.head(16)
+        if not head:
+            raise InputError("standard input: nothing came")
+        if any(head[at:].startswith(mark) for at, mark in _SEEKING):
+            with _folder_for(output) as folder:
+                path = folder / _NAME
+                _save(pipe, path)
+                yield Taken(path=path, output=output)
+        else:
+            yield Taken(path=_NAME, pipe=pipe, output=output)
+    elif options.source.follow is not None:
+        try:
+            path = Path(source)
+            pipe = Pipe(growing(path, options.source.follow), file=path)
+        except OSError as error:
+            raise InputError(f"{source}: cannot be read ({error.strerror})") from error
+        yield Taken(path=path, pipe=pipe, output=output)
+    else:
+        yield Taken(path=Path(source), output=output)
+
+
+@contextmanager
+def _folder_for(output: Path) -> Iterator[Path]:
+    """Where what was recorded lies: with the result, which needs more room than it does."""
+    if output == STDOUT:
+        with tempfile.TemporaryDirectory(prefix="vsr-") as name:
+            yield Path(name)
+    else:
+        with WorkFolder(output / "x" if output.is_dir() else output) as folder:
+            yield folder
+
+
+def _save(pipe: Pipe, path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            pipe.start(0, file)
+            pipe.drain()
+    except OSError as error:
+        raise OutputError(f"{path.parent.parent}: writing failed ({error.strerror})") from error
+
+
+def _longest(clips: tuple[Clip, ...]) -> Fraction | None:
+    """The seconds of a live stream that are wanted; None: to its end."""
+    ends = []
+    for clip in clips:
+        start = clip.start.seconds if clip.start is not None else Fraction(0)
+        if clip.end is not None:
+            ends.append(clip.end.seconds)
+        elif clip.duration is not None and clip.duration.seconds is not None and start is not None:
+            ends.append(start + clip.duration.seconds)
+        else:
+            return None
+    known = [end for end in ends if end is not None]
+    return max(known) + 1 if known and len(known) == len(ends) else None

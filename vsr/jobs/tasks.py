@@ -1,0 +1,126 @@
+"""The files of a folder or a pattern as tasks: where each result goes, and what is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr.errors import OutputError, OutputExists, UsageError
+from vsr.events import Note, Sink
+from vsr.jobs.plan import folder_label, picture_pattern
+from vsr.media.containers import CONTAINERS
+from vsr.media.listing import Numbered, is_picture, list_files, names_in
+from vsr.options import UpscaleOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One file to do."""
+
+    source: Path | str
+    output: Path | None
+    options: UpscaleOptions
+    stem: str | None = None  # as `plan` takes it
+    among: Path | None = None
+
+
+class FolderTasks:
+    """The files of a folder or a pattern, and where their results go."""
+
+    def __init__(
+        self, source: Path, output: Path | None, options: UpscaleOptions, *, alone: bool
+    ) -> None:
+        """`output`: the results' folder or pattern; unless `alone`, the folder of theirs."""
+        self.listing = list_files(source)
+        self._options = options
+        self._target = target = _target(source, output, options, alone=alone)
+        # For people, the pattern as they wrote it.
+        self._path = target if isinstance(target, Path) else output
+        self._folder = target if isinstance(target, Path) else target.folder
+        self._made = False
+
+    def tasks(self, names: Sequence[str]) -> Iterator[Task]:
+        """One for each of the listing's pictures or films."""
+        listing, target = self.listing, self._target
+        options, among = self._options, self._path
+        alike = Counter(Path(name).stem for name in listing.names)
+        for n, name in enumerate(names, start=1):
+            source, stem = listing.folder / name, Path(name).stem
+            if isinstance(target, Path):
+                stem = name if alike[stem] > 1 else stem  # a.bmp and a.tif: two results
+                yield Task(source=source, output=target, options=options, stem=stem, among=among)
+            else:
+                number = listing.pattern.number(name) if listing.pattern is not None else None
+                output = target.path(n if number is None else number)
+                yield Task(source=source, output=output, options=options, among=among)
+
+    def check(self) -> None:
+        """Refuse what would take the place of a source or of another file, or could not begin."""
+        listing, folder, options = self.listing, self._folder, self._options
+        numbers = not isinstance(self._target, Path)
+        if options.source.fps is not None:
+            raise UsageError("--fps: is for a film; pictures that become pictures have no rate")
+        if options.source.clips and listing.pictures:
+            raise UsageError(f"--start, --end, --clip: are for films; {listing.path} are pictures")
+        if numbers and listing.films:
+            raise UsageError(f"{self._path}: numbers pictures; {listing.path} holds films too")
+        if not folder.is_dir():
+            if not folder.absolute().parent.is_dir():
+                raise OutputError(f"{folder.parent}: there is no such folder")
+            return
+        results = {_likely_name(task) for task in self.tasks(listing.names)}
+        taken = not numbers or not results.isdisjoint(listing.names)
+        if taken and folder.samefile(listing.folder):
+            raise UsageError(f"{self._path}: results may not take the place of their sources")
+        if not options.encode.overwrite and (there := results.intersection(names_in(folder))):
+            raise OutputExists(
+                f"{self._path}: {len(there)} of {len(results)} results are there already; "
+                f"use --overwrite, or another -o"
+            )
+
+    def begin(self, sink: Sink) -> None:
+        """Make the folder for the results, and say what is passed over."""
+        if self.listing.others:
+            text = f"passed over as no picture or film: {self.listing.others}"
+            sink(Note(text=f"{self.listing.path.name}: {text}"))
+        if not self._folder.is_dir():
+            try:
+                self._folder.mkdir()
+            except OSError as error:
+                text = f"{self._folder}: cannot be made ({error.strerror})"
+                raise OutputError(text) from error
+            self._made = True
+
+    def end(self) -> None:
+        """Take the folder away again if nothing came into it."""
+        if self._made:
+            with suppress(OSError):
+                self._folder.rmdir()
+
+
+def _target(
+    source: Path, output: Path | None, options: UpscaleOptions, *, alone: bool
+) -> Path | Numbered:
+    """Where the results of a folder or a pattern go."""
+    if alone and output is not None:
+        if output.is_dir() or not (output.exists() or output.suffix):
+            return output
+        if output.suffix and (pattern := picture_pattern(output)) is not None:
+            return pattern
+        raise UsageError(f"{output}: is one file; many need a folder, or a pattern as %05d.png")
+    folder = (source if source.is_dir() else source.parent).resolve()
+    return (output or folder.parent) / f"{folder.name}_{folder_label(options)}"
+
+
+def _likely_name(task: Task) -> str:
+    """What the result will be called, by the source's suffix; its content may want another."""
+    source = Path(task.source)
+    assert task.output is not None
+    if task.stem is None:
+        return task.output.name
+    if source.suffix.lower() in CONTAINERS:
+        return source.name
+    return f"{task.stem}{'.png' if is_picture(source.name) else '.mkv'}"

@@ -1,0 +1,146 @@
+"""When each frame of a film is shown, and which frames a clip of it takes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil
+
+import av
+
+from vsr.errors import InputError, UsageError
+from vsr.events import silent
+from vsr.media.probe import SourceInfo, open_source
+from vsr.media.reader import timed_pictures
+from vsr.media.spans import Span
+from vsr.options import Clip, Moment
+
+# Whoever types a time reads it off a player, which shows milliseconds.
+_TOLERANCE = Fraction(1, 2000)
+
+
+def frame_times(source: SourceInfo) -> list[int]:
+    """The pts of all frames, in the reader's terms, sorted; without decoding where possible.
+
+    Raises InputError.
+    """
+    if source.pictures is not None:
+        return list(range(len(source.pictures.pictures)))
+    times = None if source.format in ("avi", "webp") else _demuxed(source)
+    if times is None:  # the container does not tell, the decoder does
+        times = [pts for _, pts, _ in timed_pictures(source, (), start=None, sink=silent)]
+    if not times:
+        raise InputError(f"{source.path}: not one frame of its video can be decoded")
+    return times
+
+
+def _demuxed(source: SourceInfo) -> list[int] | None:
+    offset = round(source.start / source.video.time_base)
+    times = []
+    with open_source(source.path) as container:
+        try:
+            for packet in container.demux(container.streams[source.video.index]):
+                if not packet.size or packet.is_discard:
+                    continue
+                if packet.pts is None:
+                    return None
+                times.append(packet.pts - offset)
+        except (av.FFmpegError, OSError):
+            return None  # damage is the reader's to tell
+    return sorted(times)
+
+
+def spans_of(
+    clips: Sequence[Clip], times: Sequence[int], time_base: Fraction, begin: Fraction
+) -> tuple[Span, ...]:
+    """The frames that each clip takes of those at `times`, placed one clip after the other.
+
+    `begin`: what players show as 0:00, in seconds. Raises UsageError for a clip that lies
+    behind the film's end, or ends before it starts.
+    """
+    spans: list[Span] = []
+    clock = _Clock(times, time_base, begin)
+    at = 0
+    for clip in clips:
+        first = clock.frame_at(clip.start)
+        last = clock.frame_behind(clip, first)
+        if first >= len(times):
+            raise UsageError("a clip starts behind the film's last frame")
+        if last <= first:
+            raise UsageError("a clip ends before it starts, or holds no frame")
+        start = None if first == 0 and not spans else times[first]
+        end = times[last] if last < len(times) else None
+        spans.append(Span(start=start, end=end, at=at))
+        # Of a clip that runs to the film's end the last frame's duration is not known here.
+        behind = end if end is not None else times[-1] + _usual_step(times)
+        at += behind - (start or 0)
+    return tuple(spans)
+
+
+def span_ahead(clips: Sequence[Clip], time_base: Fraction, begin: Fraction) -> Span:
+    """The part of what comes through a pipe, of which nothing is known yet. Raises UsageError."""
+    clip, *more = clips
+    moments = [m.seconds for m in (clip.start, clip.end, clip.duration) if m is not None]
+    if more or None in moments:
+        raise UsageError("standard input: takes one clip only, and times instead of frames")
+    start = begin + (clip.start.seconds or 0) if clip.start is not None else None
+    end = None
+    if clip.end is not None:
+        end = begin + (clip.end.seconds or 0)
+    elif clip.duration is not None:
+        end = (begin if start is None else start) + (clip.duration.seconds or 0)
+    ticks = [None if t is None else ceil((t - _TOLERANCE) / time_base) for t in (start, end)]
+    if end is not None and end <= (begin if start is None else start):
+        raise UsageError("a clip ends before it starts, or holds no frame")
+    return Span(start=ticks[0] or None, end=ticks[1])
+
+
+def count(spans: Sequence[Span], times: Sequence[int]) -> int:
+    """How many frames the spans take."""
+    bounds = ((s.start, s.end) for s in spans)
+    return sum(
+        (len(times) if end is None else bisect_left(times, end))
+        - (0 if start is None else bisect_left(times, start))
+        for start, end in bounds
+    )
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Turns what people say of time into numbers of frames."""
+
+    times: Sequence[int]
+    time_base: Fraction
+    begin: Fraction  # seconds
+
+    def frame_at(self, moment: Moment | None) -> int:
+        """The number of the first frame at or behind `moment`."""
+        if moment is None:
+            return 0
+        if moment.frame is not None:
+            return moment.frame
+        assert moment.seconds is not None
+        return self._first_at(self.begin + moment.seconds)
+
+    def frame_behind(self, clip: Clip, first: int) -> int:
+        """The number of the first frame that is no longer in the clip."""
+        if clip.duration is None:
+            return len(self.times) if clip.end is None else self.frame_at(clip.end)
+        if clip.duration.frame is not None:
+            return first + clip.duration.frame
+        assert clip.duration.seconds is not None
+        begin = self.begin
+        if 0 < first < len(self.times):
+            begin = self.times[first] * self.time_base
+        return self._first_at(begin + clip.duration.seconds)
+
+    def _first_at(self, seconds: Fraction) -> int:
+        return bisect_left(self.times, (seconds - _TOLERANCE) / self.time_base)
+
+
+def _usual_step(times: Sequence[int]) -> int:
+    steps = sorted(b - a for a, b in pairwise(times))
+    return steps[len(steps) // 2] if steps else 1

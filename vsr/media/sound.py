@@ -1,0 +1,79 @@
+"""The source's sound beside a picture that is written into a pipe, where nothing comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.stream import Stream
+
+from vsr.events import Note, Sink
+from vsr.media.cut import packets_of
+from vsr.media.probe import SourceInfo, open_source
+from vsr.media.spans import Piece
+from vsr.timing import to_fraction
+
+_WHOLE = Piece(start=None, end=None, at=Fraction(0))
+
+
+class Sound:
+    """Reads the sound of `pieces` by itself, as far as the picture has come.
+
+    No pieces: all of it. Streams that the output cannot hold are left out with a note.
+    """
+
+    def __init__(self, source: SourceInfo, pieces: Sequence[Piece], *, sink: Sink) -> None:
+        self._source = source
+        self._pieces = pieces or (_WHOLE,)
+        self._sink = sink
+        self._outputs: dict[int, Stream] = {}
+        self._next: tuple[int, av.Packet[Any]] | None = None
+        self._open = ExitStack()
+
+    def attach(self, output: OutputContainer) -> None:
+        """Add the streams to `output`, before anything is written. Raises InputError."""
+        container = self._open.enter_context(open_source(self._source.path, self._source.pipe))
+        wanted = []
+        for stream in container.streams:
+            if stream.type != "audio" or stream.codec_context is None:
+                continue
+            codec = stream.codec_context.codec.canonical_name
+            if codec in output.supported_codecs:
+                wanted.append(stream)
+                self._outputs[stream.index] = output.add_stream_from_template(stream)
+            else:
+                said = f"{codec} sound does not fit {output.format.name}: left out"
+                self._sink(Note(text=f"stream {stream.index}: {said}"))
+        self._packets = self._read(container, wanted)
+
+    def _read(
+        self, container: av.container.InputContainer, streams: Sequence[Stream]
+    ) -> Iterator[tuple[int, av.Packet[Any]]]:
+        for number, piece in enumerate(self._pieces):
+            if number:
+                container.seek(0)  # a pipe has one piece only
+            yield from packets_of(container, self._source, streams, piece, first=number == 0)
+
+    def until(self, seconds: Fraction | None) -> Iterator[av.Packet[Any]]:
+        """The packets that are heard up to then; None: all the rest."""
+        if not self._outputs:
+            return
+        while True:
+            if self._next is None:
+                self._next = next(self._packets, None)
+            if self._next is None:
+                return
+            index, packet = self._next
+            base = to_fraction(packet.time_base) or Fraction(1, 1000)
+            if seconds is not None and (packet.pts or 0) * base > seconds:
+                return
+            self._next = None
+            packet.stream = self._outputs[index]
+            yield packet
+
+    def close(self) -> None:
+        self._open.close()

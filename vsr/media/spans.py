@@ -1,0 +1,48 @@
+"""Parts of a film, exact to the frame: which pts they take, and where these land."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Frames with `start` <= pts < `end`, of which the one at `start` is shown at `at`.
+
+    All in ticks of the video's time base. Without a `start` a film keeps its own beginning,
+    however late its first frame.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    at: int = 0
+
+    def moved(self, pts: int) -> int:
+        """Where a pts of the source lands."""
+        return pts - (self.start or 0) + self.at
+
+    def piece(self, time_base: Fraction) -> Piece:
+        """The same in seconds."""
+        return Piece(
+            start=None if self.start is None else self.start * time_base,
+            end=None if self.end is None else self.end * time_base,
+            at=self.at * time_base,
+        )
+
+
+WHOLE = Span()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A span in seconds, for the streams that have other time bases."""
+
+    start: Fraction | None
+    end: Fraction | None
+    at: Fraction
+
+    @property
+    def shift(self) -> Fraction:
+        """What is added to a time of the source."""
+        return self.at - (self.start or 0)
