@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from vsr.cli.shared import options_from, pixel_options
+from vsr.events import silent
 from vsr.frame import Range
 from vsr.jobs.estimate import Estimate, estimate
 from vsr.jobs.film import read_source
+from vsr.jobs.intake import intake
 from vsr.jobs.plan import Plan, default_scale, plan
 from vsr.media.scan import Scan
 from vsr.media.tags import name_of
@@ -19,20 +21,21 @@ from vsr.timing import clock
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("source", metavar="IN", type=click.Path())
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="As for upscale.")
 @pixel_options
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-def probe(source: Path, output: Path | None, as_json: bool, **values: Any) -> None:
+def probe(source: str, output: Path | None, as_json: bool, **values: Any) -> None:
     """Show what is in the file IN and what `vsr upscale` would do with it.
 
     Takes the options of upscale, writes nothing, and times the network on a small
     picture to say how long the whole would take.
     """
     options = options_from({**values, "overwrite": True})
-    info = read_source(source, options)  # a bad source is told before a bad model
-    job = plan(info, output, options, default_scale=default_scale(options))
-    guess = estimate(job, options)
+    with intake(source, output, options, sink=silent) as taken:
+        info = read_source(taken, options)  # a bad source before a bad model
+        job = plan(info, taken.output, options, default_scale=default_scale(options))
+        guess = estimate(job, options)
     if as_json:
         click.echo(json.dumps(_as_dict(job, guess), indent=2))
     else:
