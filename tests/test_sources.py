@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 from fractions import Fraction
 from itertools import pairwise
@@ -268,3 +269,36 @@ def test_the_33_bit_clock_may_wrap(tmp_path: Path) -> None:
     got = stamps(output, "v:0")
     assert len(got) == 25
     assert all(b - a == Fraction(1, 25) for a, b in pairwise(got))
+
+
+@pytest.fixture
+def broken(bunny: Path, tmp_path: Path) -> Path:
+    """The real clip with 40 bytes flipped in its pictures."""
+    data = bytearray(bunny.read_bytes())
+    dice = random.Random(1)
+    for _ in range(40):
+        data[dice.randrange(3000, len(data) // 2)] ^= 0xFF
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(data)
+    return path
+
+
+def test_damaged_pictures_are_counted_and_said(broken: Path, tmp_path: Path) -> None:
+    result = run(broken, tmp_path / "out.mkv")
+    assert 100 < result.frames <= 120
+    assert any(re.search(r"damaged at 0:0\d", note) for note in result.notes)
+    (told,) = (note for note in result.notes if "damaged packets" in note)
+    counts = re.findall(r"\d+", told)
+    assert 0 < sum(map(int, counts)) <= 40
+
+
+def test_strict_refuses_a_damaged_film_before_any_work(
+    broken: Path, bunny: Path, tmp_path: Path
+) -> None:
+    strict = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), source=vsr.SourceOptions(strict=True)
+    )
+    with pytest.raises(InputError, match="are damaged; without --strict"):
+        vsr.upscale(broken, tmp_path / "out.mkv", strict)
+    assert not (tmp_path / "out.mkv").exists()
+    assert vsr.upscale(bunny, tmp_path / "whole.mkv", strict).frames == 120

@@ -169,6 +169,7 @@ class SourceOptions:
     follow: float | None = None  # seconds that a file must stand still to count as complete
     patience: float = 30.0  # seconds without a byte from an address
     deinterlace: Deinterlace = "auto"  # auto: what a look at the pictures asks for
+    strict: bool = False  # refuse a source whose video is damaged anywhere
     stream: int | None = None  # the video to upscale, by its index; None: the main one
     # Frames per second: of the film that pictures become (None: 25), or of the pictures that
     # are taken out of a film (None: every frame).

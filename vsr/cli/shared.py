@@ -203,6 +203,10 @@ def pixel_options(function: F) -> F:
             help="Without a byte from an address, until it counts as broken off.",
         ),
         _option(
+            "--strict", is_flag=True,
+            help="Decode all of the video first, and refuse it if anything in it is damaged.",
+        ),
+        _option(
             "--stream", type=int,
             help="The video to upscale, as `vsr probe` counts.  [default: the main one]",
         ),
@@ -262,6 +266,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             follow=values["follow"],
             patience=values["patience"],
             deinterlace=values["deinterlace"],
+            strict=values["strict"],
             stream=values["stream"],
             fps=values["fps"],
         ),

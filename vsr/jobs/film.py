@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vsr.engine.base import Engine
 from vsr.engine.engines import Engines
+from vsr.errors import UsageError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
 from vsr.jobs.folder import WorkFolder
 from vsr.jobs.frames import finish
@@ -22,6 +23,7 @@ from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import encoder_parameters
 from vsr.media.listing import is_many
 from vsr.media.probe import SourceInfo, probe
+from vsr.media.reader import check_whole
 from vsr.media.repair import clock_jumps, mended
 from vsr.media.scan import Scan
 from vsr.media.sequence import probe_pictures
@@ -85,6 +87,8 @@ def _upscale(
     began = time.monotonic()
     once = sink
     info = read_source(taken, options)  # a bad source is told before weights are fetched
+    if options.source.strict:
+        _check(info, once)
     model = engines.model(options.model, once)
     job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
     engine = engines.engine(options.model, job.target.scale, options.device)
@@ -136,6 +140,13 @@ def read_source(taken: Taken, options: UpscaleOptions) -> SourceInfo:
     if taken.pipe is None and is_many(taken.path):
         return probe_pictures(taken.path, options.source.fps, options.colour)
     return probe(taken.path, options.colour, options.source.stream, pipe=taken.pipe)
+
+
+def _check(info: SourceInfo, sink: Sink) -> None:
+    if info.pipe is not None:
+        raise UsageError("--strict: needs a file, which can be read twice")
+    if info.pictures is None and info.format != "webp":  # those are looked at before, or whole
+        check_whole(info, sink)
 
 
 def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:

@@ -122,39 +122,95 @@ def _pictures(source: SourceInfo, start: int | None, sink: Sink) -> Iterator[av.
     if start is not None and source.format != "avi" and source.pipe is None:
         clock_start = start + round(source.start / source.video.time_base)
         for before in _BEFORE:
-            pictures = _decoded(source, clock_start - round(before / source.video.time_base), sink)
+            seek = clock_start - round(before / source.video.time_base)
+            pictures = _decoded(source, sink, seek=seek, start=clock_start)
             first = next(pictures, None)
             if first is not None and first.pts is not None and first.pts <= clock_start:
                 yield first
                 yield from pictures
                 return
             pictures.close()  # an index that is wrong, or none
-    yield from _decoded(source, None, sink)
+    yield from _decoded(source, sink)
 
 
 def _decoded(
-    source: SourceInfo, seek: int | None, sink: Sink
+    source: SourceInfo, sink: Sink, *, seek: int | None = None, start: int | None = None
 ) -> Generator[av.VideoFrame, None, None]:
-    """The decoder's pictures; from the keyframe before the timestamp `seek` on."""
+    """The decoder's pictures; from the keyframe before the timestamp `seek` on.
+
+    What is damaged before `start` is not told: nobody will see it.
+    """
     with open_source(source.path, source.pipe) as container:
         stream = container.streams[source.video.index]
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
 
-        def damaged(packet: av.Packet[av.VideoStream], error: av.FFmpegError) -> None:
-            seconds = packet.pts * source.video.time_base if packet.pts is not None else None
-            when = "the end" if seconds is None else clock(float(seconds))
-            sink(Note(text=f"{source.path.name}: damaged data at {when} is passed over"))
-
+        damage = Damage(source, sink, since=start)
         try:
             if seek is not None:
                 try:
                     container.seek(seek, stream=stream)
                 except av.FFmpegError:
                     return  # it cannot: the caller begins at the beginning
-            yield from decoded(container, stream, damaged)
+            for picture in decoded(container, stream, damage.in_packet):
+                damage.in_picture(picture)
+                yield picture
+            damage.tell()
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
+
+
+class Damage:
+    """Counts what is damaged, and says so: the first place at once, the rest at the end."""
+
+    def __init__(self, source: SourceInfo, sink: Sink, *, since: int | None = None) -> None:
+        self._source, self._since = source, since
+        self._sink = sink
+        self.packets = self.pictures = 0
+
+    def in_packet(self, packet: av.Packet[av.VideoStream], error: av.FFmpegError) -> None:
+        """A packet that the decoder refuses."""
+        if self._counts(packet.pts):
+            self.packets += 1
+
+    def in_picture(self, picture: av.VideoFrame) -> None:
+        """A picture, whose decoder may know that it is not what it should be."""
+        if picture.is_corrupt and self._counts(picture.pts):
+            self.pictures += 1
+
+    def _counts(self, pts: int | None) -> bool:
+        if self._since is not None and pts is not None and pts < self._since:
+            return False
+        if self.packets + self.pictures == 0:
+            seconds = pts * self._source.video.time_base if pts is not None else None
+            when = "at the end" if seconds is None else f"at {clock(float(seconds))}"
+            self._sink(Note(text=f"{self._source.path.name}: damaged {when}"))
+        return True
+
+    def tell(self) -> None:
+        """Say how much it was."""
+        if self.packets + self.pictures:
+            text = f"{self.packets} damaged packets were passed over, {self.pictures} pictures"
+            self._sink(Note(text=f"{self._source.path.name}: {text} mended by guessing"))
+
+
+def check_whole(source: SourceInfo, sink: Sink) -> None:
+    """Decode all of the source's video. Raises InputError unless it is whole."""
+    with open_source(source.path) as container:
+        stream = container.streams[source.video.index]
+        assert isinstance(stream, av.VideoStream)
+        stream.thread_type = "AUTO"
+        damage = Damage(source, sink)
+        try:
+            for picture in decoded(container, stream, damage.in_packet):
+                damage.in_picture(picture)
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
+    if damage.packets + damage.pictures:
+        raise InputError(
+            f"{source.path}: {damage.packets} packets and {damage.pictures} pictures are damaged; "
+            f"without --strict they are passed over and mended"
+        )
 
 
 def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[av.VideoFrame]:
