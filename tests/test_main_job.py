@@ -381,13 +381,17 @@ def test_a_cut_short_result_is_never_named(
 
     def run(*arguments: Any, **options: Any) -> None:
         run_ffmpeg(*arguments, **options)
-        target = next((tmp_path).glob(".vsr-*/joined.mp4"))
+        target = next(tmp_path.glob(".o.mp4.vsr/work/joined.mp4"))
         os.truncate(target, target.stat().st_size // 2)
 
-    monkeypatch.setattr("vsr.media.mux.run", run)
-    with pytest.raises(OutputError):
-        upscale(bunny, tmp_path / "o.mp4", size=scale("1"))
-    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patched:
+        patched.setattr("vsr.media.mux.run", run)
+        with pytest.raises(OutputError):
+            upscale(bunny, tmp_path / "o.mp4", size=scale("1"))
+    assert [p.name for p in tmp_path.iterdir()] == [".o.mp4.vsr"]
+    again = upscale(bunny, tmp_path / "o.mp4", size=scale("1"))  # joins what was kept
+    assert "resuming: 1 of 1 parts are done" in again.notes
+    assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]
 
 
 def test_any_name_works(bunny: Path, tmp_path: Path) -> None:

@@ -20,14 +20,14 @@ from vsr.options import (
     ColourOptions,
     DeviceOptions,
     EncodeOptions,
+    JobOptions,
     ModelOptions,
     Moment,
     SizeOptions,
     SourceOptions,
     UpscaleOptions,
 )
-
-__version__ = "0.1.0"
+from vsr.version import __version__
 
 __all__ = [
     "Batch",
@@ -35,6 +35,7 @@ __all__ = [
     "ColourOptions",
     "DeviceOptions",
     "EncodeOptions",
+    "JobOptions",
     "Model",
     "ModelOptions",
     "Moment",
@@ -45,6 +46,7 @@ __all__ = [
     "SourceInfo",
     "SourceOptions",
     "UpscaleOptions",
+    "__version__",
     "catalogue",
     "plan",
     "probe",

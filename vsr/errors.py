@@ -11,7 +11,8 @@
     │   ├── BrokenWeights        4  a file that is not the network it should be
     │   └── DownloadError        4  weights could not be fetched
     ├── OutOfMemory              5  after every fallback
-    └── Interrupted            130  stopped by the user
+    ├── Stopped                  6  before the end; the same command goes on
+    └── Interrupted            130  stopped by the user; nothing is kept
 
 The number is the exit code of the command line. A message is one line that
 names the thing, says what is wrong with it and, where there is a way out, what
@@ -77,6 +78,12 @@ class OutOfMemory(VsrError, MemoryError):
     """The smallest batch and the smallest tile still do not fit."""
 
     exit_code = 5
+
+
+class Stopped(VsrError):
+    """The job was stopped, or had to stop; what is finished is kept and is gone on from."""
+
+    exit_code = 6
 
 
 class Interrupted(VsrError):

@@ -16,6 +16,7 @@ class Started:
     frames: int | None  # None where the container does not tell; an estimate otherwise
     width: int  # of the output
     height: int
+    store: Path | None  # where what is finished is kept if the run is stopped; None: nowhere
     description: str  # "realesr-animevideov3 x4, cpu fp32 -> h264 crf 17, 1280x720"
 
 

@@ -201,6 +201,18 @@ class EncodeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """How the work is kept safe."""
+
+    part: float = 10.0  # seconds of film that are finished together, and lost by a kill at most
+    restart: bool = False  # throw away what an earlier run has finished
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.part <= 86400:
+            raise UsageError(f"--part {self.part:g}: must lie between 0.1 and 86400 seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpscaleOptions:
     """Everything that a run needs to know besides the names of its files."""
 
@@ -210,6 +222,7 @@ class UpscaleOptions:
     source: SourceOptions = field(default_factory=SourceOptions)
     colour: ColourOptions = field(default_factory=ColourOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    jobs: JobOptions = field(default_factory=JobOptions)
 
 
 # --- the same object as plain JSON types ---

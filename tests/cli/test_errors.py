@@ -139,7 +139,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, bunny: Path, number: signal
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".vsr-*/picture.mp4")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(".o.mp4.vsr/000000.part.mp4")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(number)

@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 import vsr
+from vsr.cli.jobs import jobs
 from vsr.cli.models import models
 from vsr.cli.probe import probe
 from vsr.cli.upscale import upscale
@@ -36,15 +37,17 @@ def cli() -> None:
     vsr upscale shots/ -o film.mp4 --fps 24  pictures to film; or -o big/, each on its own
     vsr probe episode.mkv                    what is in it, what would be done, how long
     vsr models                               the networks, and where their weights are
+    vsr jobs                                 films that were begun and are not done
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 input unreadable, 4 model or weights,
-    5 out of memory after every fallback, 130 interrupted.
+    5 out of memory after every fallback, 6 stopped and can be gone on with, 130 interrupted.
     """
 
 
 cli.add_command(upscale)
 cli.add_command(probe)
 cli.add_command(models)
+cli.add_command(jobs)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
@@ -67,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except VsrError as error:
-        return _ended(str(error), error.exit_code)
+        return _ended("; ".join((str(error), *getattr(error, "__notes__", ()))), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _ended("interrupted; nothing half-made is left behind", Interrupted.exit_code)
     except BrokenPipeError:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from vsr.cli.progress import size
 from vsr.cli.shared import options_from, pixel_options
 from vsr.events import silent
 from vsr.frame import Range
@@ -45,7 +46,7 @@ def probe(source: str, output: Path | None, as_json: bool, **values: Any) -> Non
 def _lines(job: Plan, guess: Estimate) -> list[str]:
     source, video = job.source, job.source.video
     lasts = f", {clock(source.duration)}" if source.duration is not None else ""
-    lines = [f"{source.path}: {source.format}{lasts}, {_size(source.size)}"]
+    lines = [f"{source.path}: {source.format}{lasts}, {size(source.size)}"]
     colour = video.colour
     range_ = "full range" if colour.range is Range.FULL else "limited range"
     rate = f"{float(video.rate):.3f} fps" if video.rate else "variable rate"
@@ -76,17 +77,8 @@ def _lines(job: Plan, guess: Estimate) -> list[str]:
     if guess.seconds is not None:
         lines.append(f"   takes about {clock(guess.seconds)} here")
     if guess.bytes is not None:
-        lines.append(f"   picture about {_size(guess.bytes)}; film grain makes it more")
+        lines.append(f"   picture about {size(guess.bytes)}; film grain makes it more")
     return lines
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"
 
 
 def _as_dict(job: Plan, guess: Estimate) -> dict[str, Any]:

@@ -114,3 +114,13 @@ class Terminal:
     ) -> None:
         with self._lock:
             self._close()
+
+
+def size(count: int) -> str:
+    """`12.3 MB`."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"

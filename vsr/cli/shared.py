@@ -23,6 +23,7 @@ from vsr.options import (
     ColourOptions,
     DeviceOptions,
     EncodeOptions,
+    JobOptions,
     ModelOptions,
     Moment,
     SizeOptions,
@@ -232,6 +233,10 @@ def pixel_options(function: F) -> F:
         _option("--preset", help="The encoder's own speed setting."),
         _option("--bits", type=click.Choice(["8", "10"]), help="[default: as the source]"),
         _option(
+            "--part", type=float, default=10.0, metavar="SECONDS",
+            help="Of film that are finished together: what a kill can cost at most.",
+        ),
+        _option(
             "--encoder-option", "encoder_options", type=KeyValue(), multiple=True,
             help="Handed to the encoder after a check that it knows the name; repeatable.",
         ),
@@ -280,6 +285,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             pipe_format=values["pipe_format"],
             overwrite=values.get("overwrite", False),
         ),
+        jobs=JobOptions(part=values["part"], restart=values.get("restart", False)),
     )
 
 

@@ -10,6 +10,7 @@ import click
 
 from vsr.cli.progress import Terminal
 from vsr.cli.shared import options_from, pixel_options
+from vsr.cli.stopping import Stopping
 from vsr.errors import VsrError
 from vsr.jobs.batch import Batch
 from vsr.jobs.film import Result
@@ -30,6 +31,7 @@ from vsr.media.containers import STDOUT
 @pixel_options
 @click.option("--apart", is_flag=True, help="A result for each --clip: out_1.mp4, out_2.mp4, ...")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there already.")
+@click.option("--restart", is_flag=True, help="Throw away what an earlier run has finished.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print each result as a line of JSON.")
 @click.pass_context
@@ -58,8 +60,9 @@ def upscale(
     batch = Batch(sources, output, options_from(values), apart=apart)
     done, failed = 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once
-    with Terminal(quiet=quiet) as terminal:
-        for outcome in batch.run(terminal):
+    with Stopping() as stop, Terminal(quiet=quiet) as terminal:
+        stop.watch(terminal)
+        for outcome in batch.run(stop, stop=stop.asked):
             if outcome.error is not None:
                 if batch.total == 1:
                     raise outcome.error

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.engine.engines import Engines
-from vsr.errors import ModelError, OutputError, OutputExists, UsageError, VsrError
+from vsr.errors import ModelError, OutputError, OutputExists, Stopped, UsageError, VsrError
 from vsr.events import Pictures, Sink, silent
 from vsr.jobs.film import Result, upscale_one
 from vsr.jobs.intake import STDIN
 from vsr.jobs.plan import picture_pattern
 from vsr.jobs.tasks import FolderTasks, Task
+from vsr.jobs.write import never
 from vsr.media.containers import STDOUT, container_of
 from vsr.media.listing import is_many, is_picture
 from vsr.media.remote import is_address
@@ -71,10 +72,11 @@ class Batch:
         self.pictures += sum(len(listing.pictures) for listing in listings)
         self.total = len(self._files) + sum(len(listing.names) for listing in listings)
 
-    def run(self, sink: Sink = silent) -> Iterator[Outcome]:
+    def run(self, sink: Sink = silent, *, stop: Callable[[], bool] = never) -> Iterator[Outcome]:
         """Do one after the other, pictures first; one that fails does not stop the others.
 
-        Raises ModelError, which would be the same for all. Results for one folder end with
+        `stop`: as for `upscale`. Raises Stopped, and ModelError, which would be the same for
+        all. Results for one folder end with
         the first that cannot be written there.
         """
         engines, done = Engines(), 0
@@ -84,7 +86,7 @@ class Batch:
             if self.pictures > 1:
                 sink(Pictures(done=0, total=self.pictures))
             for task in self._tasks():
-                outcome = self._one(task, engines, sink)
+                outcome = self._one(task, engines, sink, stop)
                 if done < self.pictures > 1:
                     done += 1
                     sink(Pictures(done=done, total=self.pictures))
@@ -103,12 +105,18 @@ class Batch:
         for folder in self._folders:
             yield from folder.tasks(folder.listing.films)
 
-    def _one(self, task: Task, engines: Engines, sink: Sink) -> Outcome:
+    def _one(self, task: Task, engines: Engines, sink: Sink, stop: Callable[[], bool]) -> Outcome:
         try:
             result = upscale_one(
-                task.source, task.output, task.options, engines, stem=task.stem, sink=sink
+                task.source,
+                task.output,
+                task.options,
+                engines,
+                stem=task.stem,
+                sink=sink,
+                stop=stop,
             )
-        except ModelError:
+        except (ModelError, Stopped):
             raise
         except VsrError as error:
             return Outcome(source=task.source, error=error, among=task.among)

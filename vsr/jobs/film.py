@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +12,11 @@ from vsr.engine.engines import Engines
 from vsr.errors import UsageError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
 from vsr.jobs.folder import WorkFolder
-from vsr.jobs.frames import finish
 from vsr.jobs.intake import Taken, intake
-from vsr.jobs.plan import Plan, plan, spans
-from vsr.jobs.write import Work
+from vsr.jobs.plan import Plan, plan
+from vsr.jobs.resume import run_job
+from vsr.jobs.store import folder_of
+from vsr.jobs.write import Work, never
 from vsr.media.containers import STDOUT
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import encoder_parameters
@@ -49,6 +48,7 @@ def upscale(
     options: UpscaleOptions | None = None,
     *,
     sink: Sink = silent,
+    stop: Callable[[], bool] = never,
 ) -> Result:
     """Upscale the film or picture `source`, with all its streams, to `output`.
 
@@ -58,9 +58,12 @@ def upscale(
     standard output; a pattern such as `frames/%05d.png`: each frame as a picture.
     The name appears only when the file is complete and verified. `sink` hears of
     progress and notes, from several threads. Raises the errors of `vsr.errors`.
+
+    What is finished of a film is kept beside the output until all of it is; the same call
+    goes on with it. `stop`: asked after each part, whether to stop there (raises Stopped).
     """
     output = Path(output) if output is not None else None
-    return upscale_one(source, output, options or UpscaleOptions(), Engines(), sink=sink)
+    return upscale_one(source, output, options or UpscaleOptions(), Engines(), sink=sink, stop=stop)
 
 
 def upscale_one(
@@ -71,6 +74,7 @@ def upscale_one(
     *,
     stem: str | None = None,
     sink: Sink,
+    stop: Callable[[], bool] = never,
 ) -> Result:
     """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it."""
     if output is not None and output.is_symlink():
@@ -78,20 +82,26 @@ def upscale_one(
     once = Once(sink)
     find_ffmpeg()  # before hours of work that would end without it
     with intake(source, output, options, sink=once) as taken:
-        return _upscale(taken, options, engines, stem=stem, sink=once)
+        return _upscale(taken, options, engines, stem=stem, stop=stop, once=once)
 
 
 def _upscale(
-    taken: Taken, options: UpscaleOptions, engines: Engines, *, stem: str | None, sink: Once
+    taken: Taken,
+    options: UpscaleOptions,
+    engines: Engines,
+    *,
+    stem: str | None,
+    stop: Callable[[], bool],
+    once: Once,
 ) -> Result:
     began = time.monotonic()
-    once = sink
     info = read_source(taken, options)  # a bad source is told before weights are fetched
     if options.source.strict:
         _check(info, once)
     model = engines.model(options.model, once)
     job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
     engine = engines.engine(options.model, job.target.scale, options.device)
+    resumable = taken.lasting and job.output != STDOUT and not _is_single(job)
     for note in _notes(job, options):
         once(Note(text=f"{info.path.name}: {note}"))
     once(
@@ -102,23 +112,35 @@ def _upscale(
             width=job.target.width,
             height=job.target.height,
             description=_describe(job, model.name, engine),
+            store=folder_of(job.output) if resumable else None,
         )
     )
-    work = Work(job=job, model=model, engine=engine, options=options, sink=once)
+    work = Work(
+        job=job,
+        model=model,
+        engine=engine,
+        options=options,
+        path=taken.path,
+        sink=once,
+        stop=stop,
+    )
     if job.output == STDOUT:
-        return _result(job, work.into_pipe().frames, began, once)
-    with WorkFolder(job.output, make=job.pattern is not None) as folder:
-        if clock_jumps(info):
-            once(Note(text=f"{info.path.name}: its clock jumps; mended in a copy of it"))
-            mend = probe(mended(info, folder), options.colour, 0)
-            job = dataclasses.replace(job, source=mend, spans=spans(mend, options))
-            work = dataclasses.replace(work, job=job)
-        complete, frames = work.into_folder(folder)
-        if job.pattern is not None:
-            finish(job, job.pattern, folder, frames, sink=once)
-        else:
-            os.replace(complete, job.output)
+        frames = work.into_pipe().frames
+    elif resumable:
+        frames = run_job(work)
+    else:
+        with WorkFolder(job.output, make=job.pattern is not None) as folder:
+            if clock_jumps(info):
+                once(Note(text=f"{info.path.name}: its clock jumps; mended in a copy of it"))
+                work = work.on(probe(mended(info, folder), options.colour, 0))
+            complete, frames = work.into_folder(folder)
+            work.deliver(complete, frames)
     return _result(job, frames, began, once)
+
+
+def _is_single(job: Plan) -> bool:
+    """Whether it is one picture, which is soon done again."""
+    return job.container.pictures is not None or (job.source.video.frames == 1 and not job.spans)
 
 
 def _result(job: Plan, frames: int, began: float, once: Once) -> Result:

@@ -32,6 +32,7 @@ class Taken:
     path: Path
     pipe: Pipe | None = None  # where its bytes come from, if not from the file
     output: Path | None  # where the result goes, if that was not said
+    lasting: bool = True  # whether it will be there for another run
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def intake(
             limit = _longest(options.source.clips)
             patience = options.source.patience
             path = record(source, folder, limit=limit, patience=patience, sink=sink)
-            yield Taken(path=path, output=output)
+            yield Taken(path=path, output=output, lasting=False)
     elif Path(source) == STDIN:
         if output is None or output.is_dir():
             raise UsageError("standard input: name the result with -o")
@@ -60,16 +61,16 @@ def intake(
             with _folder_for(output) as folder:
                 path = folder / _NAME
                 _save(pipe, path)
-                yield Taken(path=path, output=output)
+                yield Taken(path=path, output=output, lasting=False)
         else:
-            yield Taken(path=_NAME, pipe=pipe, output=output)
+            yield Taken(path=_NAME, pipe=pipe, output=output, lasting=False)
     elif options.source.follow is not None:
         try:
             path = Path(source)
             pipe = Pipe(growing(path, options.source.follow), file=path)
         except OSError as error:
             raise InputError(f"{source}: cannot be read ({error.strerror})") from error
-        yield Taken(path=path, pipe=pipe, output=output)
+        yield Taken(path=path, pipe=pipe, output=output, lasting=False)
     else:
         yield Taken(path=Path(source), output=output)
 

@@ -136,7 +136,7 @@ def _output(stream: Stream, path: Path, stack: ExitStack) -> Stream:
         exact = {"movie_timescale": str(rate)} if name == "mov" and rate else {}
         container = av.open(str(path.absolute()), "w", format=name, options=exact, **LENIENT)
         try:
-            output: Stream = container.add_stream_from_template(stream)
+            output: Stream = container.add_stream_from_template(stream, opaque=True)
             output.time_base = stream.time_base
             container.start_encoding()
         except (av.FFmpegError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -51,6 +52,38 @@ def _demuxed(source: SourceInfo) -> list[int] | None:
         except (av.FFmpegError, OSError):
             return None  # damage is the reader's to tell
     return sorted(times)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyframes:
+    """Where a film can be cut, in the reader's pts."""
+
+    pts: tuple[int, ...]  # sorted
+    first: int  # of all frames
+    last: int
+    frames: int
+
+
+def keyframes(source: SourceInfo) -> Keyframes:
+    """Where the source's keyframes are, by demuxing alone. Raises InputError."""
+    if source.pictures is not None:
+        count = len(source.pictures.pictures)
+        return Keyframes(pts=tuple(range(count)), first=0, last=count - 1, frames=count)
+    offset = round(source.start / source.video.time_base)
+    found, every = [], []
+    if source.format != "webp":
+        with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
+            for packet in container.demux(container.streams[source.video.index]):
+                # AVI has no pts of its own, and what ffmpeg makes up for it is out of order.
+                stamp = packet.dts if source.format == "avi" else packet.pts
+                if not packet.size or packet.is_discard or stamp is None:
+                    continue
+                every.append(stamp - offset)
+                if packet.is_keyframe:
+                    found.append(stamp - offset)
+    if not every:
+        every = frame_times(source)
+    return Keyframes(pts=tuple(sorted(found)), first=min(every), last=max(every), frames=len(every))
 
 
 def spans_of(

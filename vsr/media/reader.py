@@ -25,6 +25,8 @@ from vsr.options import ColourOptions
 from vsr.timing import clock, rescale, to_fraction
 
 _BEFORE = (2, 30)  # seconds that are decoded before a span's start, and if that is too late
+# AVI counts its pts from the start; a picture of GIF or APNG is painted over those before it.
+_FROM_THE_START = frozenset({"avi", "gif", "apng"})
 _EARLY = 64  # pictures that may wait for the first timestamp
 
 
@@ -34,16 +36,20 @@ def read_frames(
     *,
     filters: Filters = (),
     spans: Sequence[Span] = (WHOLE,),
+    seeks: bool = True,
     sink: Sink,
 ) -> Iterator[Frame]:
     """Every frame of the source's video, in order, with strictly rising pts.
 
     Planes are the decoder's own memory. pts are in `source.video.time_base`, less
     `source.start`; of several `spans`, as each span places them. Damaged data is passed
-    over with a note, as a player would; raises InputError when nothing can be read any more.
+    over with a note, as a player would. Without `seeks` decoding begins at the film's beginning
+    each time, for filters that remember what was long ago. Raises InputError when nothing can
+    be read any more.
     """
     for span in spans:
-        with closing(timed_pictures(source, filters, start=span.start, sink=sink)) as pictures:
+        start = span.start if seeks else None
+        with closing(timed_pictures(source, filters, start=start, sink=sink)) as pictures:
             for picture, pts, duration in pictures:
                 if span.start is not None and pts < span.start:
                     continue
@@ -118,8 +124,7 @@ def _pictures(source: SourceInfo, start: int | None, sink: Sink) -> Iterator[av.
         except OSError as error:
             raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
         return
-    # The pts of AVI are counted from the start, and a pipe runs only forwards.
-    if start is not None and source.format != "avi" and source.pipe is None:
+    if start is not None and source.format not in _FROM_THE_START and source.pipe is None:
         clock_start = start + round(source.start / source.video.time_base)
         for before in _BEFORE:
             seek = clock_start - round(before / source.video.time_base)

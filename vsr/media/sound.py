@@ -44,7 +44,7 @@ class Sound:
             codec = stream.codec_context.codec.canonical_name
             if codec in output.supported_codecs:
                 wanted.append(stream)
-                self._outputs[stream.index] = output.add_stream_from_template(stream)
+                self._outputs[stream.index] = output.add_stream_from_template(stream, opaque=True)
             else:
                 said = f"{codec} sound does not fit {output.format.name}: left out"
                 self._sink(Note(text=f"stream {stream.index}: {said}"))

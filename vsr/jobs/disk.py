@@ -1,0 +1,48 @@
+"""Writing that a power cut cannot leave half-done; every call that changes the disk is here.
+
+A name appears only when what it names is complete on the disk: the data is synced before
+the rename, the folder after it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's names, are on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a complete file its name."""
+    sync(source)
+    os.replace(source, target)
+    sync(target.parent)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, whose name is then on the disk."""
+    path.mkdir()
+    sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    path.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""A film as a job that can be killed at any moment, and goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from vsr.errors import InputError, OutputError, Stopped, VsrError
+from vsr.events import Note
+from vsr.jobs import disk
+from vsr.jobs.fingerprint import differences, fingerprint
+from vsr.jobs.parts import Part
+from vsr.jobs.registry import register
+from vsr.jobs.segments import cut_at_keyframes
+from vsr.jobs.store import Changed, Record, Store, folder_of
+from vsr.jobs.write import Work, part_suffix
+from vsr.media.index import keyframes
+from vsr.media.probe import probe
+from vsr.media.repair import clock_jumps, mended
+from vsr.options import to_dict
+
+
+def run_job(work: Work) -> int:
+    """Make the film of `work`, or what is still missing of it; returns its number of frames.
+
+    Raises the errors of `vsr.errors`; Stopped where the same call goes on with it later.
+    """
+    with Store(folder_of(work.job.output)) as store:
+        try:
+            frames = _run(work, store)
+        except BaseException as error:
+            if not store.has_parts():  # nothing to go on with
+                with suppress(OSError):
+                    store.remove()
+            elif isinstance(error, VsrError) and not isinstance(error, Stopped | Changed):
+                error.add_note("what is finished is kept; the same command goes on")
+            raise
+        store.remove()
+    return frames
+
+
+def _run(work: Work, store: Store) -> int:
+    scratch = store.folder / "work"
+    shutil.rmtree(scratch, ignore_errors=True)
+    disk.make_folder(scratch)
+    work = _mended(work, scratch)
+    job = work.job
+    before = _stamp(job.source.path)
+    parts = _parts(work, store)
+    if (told := store.result_at(job.output)) is not None:
+        return told  # killed when all was done but the tidying up
+    suffix = part_suffix(work.part_encoder())
+    records = {part.number: store.finished(part.number, suffix) for part in parts}
+    missing = [part for part in parts if records[part.number] is None]
+    finished = [record for record in records.values() if record is not None]
+    if finished:
+        work.sink(Note(text=f"resuming: {len(finished)} of {len(parts)} parts are done"))
+    if missing:
+        work.into_store(store, missing, sum(record.frames for record in finished))
+    done: list[tuple[Part, Record]] = []
+    for part in parts:
+        record = records[part.number] or store.finished(part.number, suffix)
+        if record is None:
+            raise OutputError(f"{store.folder}: part {part.number} is not what was written")
+        done.append((part, record))
+    if _stamp(job.source.path) != before:
+        raise InputError(f"{job.source.path}: was changed while it was read")
+    complete, frames = work.from_store(store, done, scratch)
+    work.deliver(complete, frames, store)
+    return frames
+
+
+def _mended(work: Work, scratch: Path) -> Work:
+    """The work on a copy of its source, where that one's clock jumps."""
+    source = work.job.source
+    if not clock_jumps(source):
+        return work
+    work.sink(Note(text=f"{source.path.name}: its clock jumps; mended in a copy of it"))
+    return work.on(probe(mended(source, scratch), work.options.colour, 0))
+
+
+def _parts(work: Work, store: Store) -> list[Part]:
+    """The parts of the film; what an earlier run has begun must be the same job."""
+    job = work.job
+    index = keyframes(job.source)
+    spans = cut_at_keyframes(job.spans, index, job.source.video.time_base, work.options.jobs.part)
+    new = fingerprint(job, spans, work.model, work.options)
+    old = store.job()
+    changed = differences({k: old.get(k) for k in new}, new) if old is not None else []
+    if old is None or work.options.jobs.restart or (changed and not store.has_parts()):
+        store.clear(keep=["work"])
+        call = {
+            "source": os.fsdecode(work.path.absolute()),
+            "output": os.fsdecode(job.output.absolute()),
+            "options": to_dict(work.options),
+        }
+        store.begin({**new, "call": call})
+        register(store.folder)
+    elif changed:
+        raise Changed(
+            f"{job.output.name}: was begun with something else ({'; '.join(changed)}); "
+            f"use --restart to begin again"
+        )
+    return [Part(number=n, span=span) for n, span in enumerate(spans)]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What tells whether a file was changed; None for a pattern of many."""
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_size, told.st_mtime_ns

@@ -1,0 +1,62 @@
+"""The units of work and of resume: spans of a film between keyframes of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from vsr.media.index import Keyframes
+from vsr.media.spans import WHOLE, Span
+
+_LONG = 3  # times the wanted length, from which a GOP is cut in its middle
+
+
+def cut_at_keyframes(
+    spans: Sequence[Span], index: Keyframes, time_base: Fraction, seconds: float
+) -> list[Span]:
+    """`spans` in parts of about `seconds`, which begin at keyframes.
+
+    A part may begin anywhere and its frames are the same; at a keyframe the least is decoded
+    in vain when the work is taken up again there.
+    """
+    length = max(round(Fraction(seconds) / time_base), 1)
+    parts = []
+    for span in spans or (WHOLE,):
+        begin = index.first if span.start is None else span.start
+        end = index.last + 1 if span.end is None else span.end
+        borders = list(_borders(begin, end, index.pts, length))
+        starts = [span.start, *borders]
+        ends = [*borders, span.end]
+        for start, stop in zip(starts, ends, strict=True):
+            at = span.at if start == span.start else span.moved(start or 0)
+            parts.append(Span(start=start, end=stop, at=at))
+    return parts
+
+
+def _borders(begin: int, end: int, keyframes: Sequence[int], length: int) -> Iterator[int]:
+    """Where one part ends and the next begins."""
+    last = begin
+    for key in (*(k for k in keyframes if begin < k < end), end):
+        while key - last > _LONG * length:  # hardly any keyframes: cut between them
+            last += length
+            yield last
+        if key - last >= length and end - key >= length // 2:
+            last = key
+            yield last
+
+
+def joined(parts: Sequence[Span]) -> list[Span]:
+    """The same frames in as few spans as possible, so that nothing is read twice."""
+    result: list[Span] = []
+    for part in parts:
+        before = result[-1] if result else None
+        if (
+            before is not None
+            and before.end is not None
+            and before.end == part.start
+            and before.moved(before.end) == part.at
+        ):
+            result[-1] = Span(start=before.start, end=part.end, at=before.at)
+        else:
+            result.append(part)
+    return result

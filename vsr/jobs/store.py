@@ -1,0 +1,209 @@
+"""A job's folder: what is finished of a film, safe from a kill, a full disk and a second run.
+
+It lies beside the output, named after it, and holds
+
+    job.json        what is made of what: options, source, parts; written once
+    lock            held by the process that works on it, as long as that lives
+    000041.mkv      a finished part: it has this name only when it is complete
+    000041.json     its record: frames, times, size and sha256
+
+What is finished is what is there with a record that fits. A part without one, or one that
+its record does not describe, is done again; nothing else is kept anywhere about progress.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vsr.errors import OutputError, UsageError
+from vsr.jobs import disk
+from vsr.nets.download import sha256
+
+FORMAT = 1
+_NAME_BYTES = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One finished part. Times in ticks of the video's time base, as in the result."""
+
+    frames: int
+    first: int
+    last: int
+    last_duration: int
+    bytes: int
+    sha256: str
+
+
+class Locked(UsageError):
+    """Another process works on the job."""
+
+
+class Changed(UsageError):
+    """The job was begun with something else."""
+
+
+def folder_of(output: Path) -> Path:
+    """Where the store of `output` lies."""
+    name = f".{output.name}.vsr"
+    if len(os.fsencode(name)) > _NAME_BYTES:
+        digest = hashlib.sha256(os.fsencode(output.name)).hexdigest()[:16]
+        name = f".{digest}.vsr"
+    return output.absolute().with_name(name)
+
+
+class Store:
+    """The folder of one job; a context, in which this process alone works on it.
+
+    Raises OutputError where the disk refuses, Locked where another process is at work.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            if not self.folder.is_dir():
+                disk.make_folder(self.folder)
+            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            self._close()
+            raise OutputError(
+                f"{self.folder.parent}: cannot be written to ({error.strerror})"
+            ) from error
+        try:
+            # The kernel lets go of it when the process ends, however it ends.
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(self._lock, 32).decode(errors="replace").strip() or "another"
+            self._close()
+            raise Locked(f"{self.folder}: process {holder} is at work on it already") from error
+        os.truncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # --- the job ---
+
+    def job(self) -> dict[str, Any] | None:
+        """What `begin` wrote; None where there is nothing that can be read."""
+        return unsealed(self.folder / "job.json")
+
+    def begin(self, job: Mapping[str, Any]) -> None:
+        """Start a job in the empty folder."""
+        disk.write(self.folder / "job.json", sealed(job))
+
+    def tell(self, result: Mapping[str, Any]) -> None:
+        """Say what the result is, before it gets its name."""
+        disk.write(self.folder / "result.json", sealed(result))
+
+    def result_at(self, output: Path) -> int | None:
+        """The number of frames, if `output` is already the result that was told of."""
+        told = unsealed(self.folder / "result.json")
+        try:
+            if told is not None and output.stat().st_size == told["bytes"]:
+                return int(told["frames"])
+        except OSError:
+            pass
+        return None
+
+    def clear(self, *, keep: Collection[str] = ()) -> None:
+        """Throw away all that is there but `keep`, the job itself first."""
+        disk.remove(self.folder / "job.json")
+        disk.sync(self.folder)
+        for path in self.folder.iterdir():
+            if path.name not in ("lock", *keep):
+                shutil.rmtree(path) if path.is_dir() else disk.remove(path)
+
+    def remove(self) -> None:
+        """The job is done: clear, and remove the folder itself."""
+        self.clear()
+        disk.remove(self.folder / "lock")
+        with suppress(OSError):  # another process has come to look
+            self.folder.rmdir()
+
+    # --- its parts ---
+
+    def part(self, number: int, suffix: str) -> Path:
+        """The name of a finished part."""
+        return self.folder / f"{number:06d}{suffix}"
+
+    def unfinished(self, number: int, suffix: str) -> Path:
+        """The name that a part is written under."""
+        return self.folder / f"{number:06d}.part{suffix}"
+
+    def has_parts(self) -> bool:
+        """Whether any part was ever finished."""
+        return any(self.folder.glob("[0-9]*.json"))
+
+    def finish(self, number: int, suffix: str, record: Record) -> None:
+        """Give a part its name, and then its record."""
+        if record.frames:
+            disk.rename(self.unfinished(number, suffix), self.part(number, suffix))
+        disk.write(self._record(number), sealed(asdict(record)))
+
+    def finished(self, number: int, suffix: str) -> Record | None:
+        """The record of a part that is there, complete and unchanged; else None."""
+        data = unsealed(self._record(number))
+        try:
+            record = Record(**(data or {}))
+            part = self.part(number, suffix)
+            if record.frames == 0:
+                return record
+            whole = part.stat().st_size == record.bytes and sha256(part) == record.sha256
+        except (OSError, TypeError):
+            return None
+        return record if whole else None
+
+    def _record(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.json"
+
+
+def sealed(data: Mapping[str, Any]) -> str:
+    """As JSON, with a hash that tells whether a single byte of it was changed."""
+    return json.dumps({"seal": _seal(data), **data}, indent=1)
+
+
+def unsealed(path: Path) -> dict[str, Any] | None:
+    """What was sealed; None where it is not there, torn, changed, or something else."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        seal = data.pop("seal")
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return None
+    return data if seal == _seal(data) else None
+
+
+def _seal(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def forget(folder: Path | None) -> bool:
+    """Remove the store of a run that is about to end, if no part in it is finished."""
+    if folder is None or any(folder.glob("[0-9]*.json")):
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
