@@ -7,6 +7,7 @@ the rename, the folder after it.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -29,20 +30,25 @@ def rename(source: Path, target: Path) -> None:
 def write(path: Path, text: str) -> None:
     """Write a small file, whole or not at all."""
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        data = memoryview(text.encode())
+        while data:
+            data = data[os.write(number, data) :]
+        os.fsync(number)
+    finally:
+        os.close(number)
     os.replace(part, path)
     sync(path.parent)
 
 
 def make_folder(path: Path) -> None:
     """Make a folder, whose name is then on the disk."""
-    path.mkdir()
+    os.mkdir(path)  # noqa: PTH102 (all that changes the disk goes through `os`)
     sync(path.parent)
 
 
 def remove(path: Path) -> None:
     """Remove a file, if it is there."""
-    path.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.errors import OutputError, OutputExists, UsageError
-from vsr.jobs.store import Store, folder_of
+from vsr.jobs.store import Store, folder_of, forget
 from vsr.media.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
 from vsr.media.encoders import ENCODERS, EncoderPlan, one_file_each, plan_encoder
 from vsr.media.index import count, frame_times, span_ahead, spans_of
@@ -217,8 +217,11 @@ def _check_output(source: Path, output: Path, options: UpscaleOptions) -> None:
         if not output.is_file():
             kind = "a folder" if output.is_dir() else "no plain file"
             raise UsageError(f"{output}: is {kind}; name a file")
-        is_ours = Store(folder_of(output)).result_at(output) is not None
+        store = folder_of(output)
+        is_ours = Store(store).result_at(output) is not None
         if not (options.encode.overwrite or is_ours):
+            if not (store / "job.json").exists():
+                forget(store)  # what a run left that was killed at its very end
             raise OutputExists(f"{output}: is there already; use --overwrite, or another -o")
     if not output.absolute().parent.is_dir():
         raise OutputError(f"{output.parent}: there is no such folder")

@@ -48,9 +48,12 @@ def _run(work: Work, store: Store) -> int:
     work = _mended(work, scratch)
     job = work.job
     before = _stamp(job.source.path)
+    told = store.result_at(job.output)
+    if told is not None and store.job() is None:
+        return told  # killed when all was done, and half tidied up
     parts = _parts(work, store)
-    if (told := store.result_at(job.output)) is not None:
-        return told  # killed when all was done but the tidying up
+    if store.result_at(job.output) is not None and told is not None:
+        return told
     suffix = part_suffix(work.part_encoder())
     records = {part.number: store.finished(part.number, suffix) for part in parts}
     missing = [part for part in parts if records[part.number] is None]

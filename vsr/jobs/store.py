@@ -139,9 +139,12 @@ class Store:
                 shutil.rmtree(path) if path.is_dir() else disk.remove(path)
 
     def remove(self) -> None:
-        """The job is done: clear, and remove the folder itself."""
-        self.clear()
-        disk.remove(self.folder / "lock")
+        """The job is done: remove all, last of all what tells that it is."""
+        for path in self.folder.iterdir():
+            if path.name not in ("lock", "job.json", "result.json"):
+                shutil.rmtree(path) if path.is_dir() else disk.remove(path)
+        for name in ("job.json", "lock", "result.json"):
+            disk.remove(self.folder / name)
         with suppress(OSError):  # another process has come to look
             self.folder.rmdir()
 
@@ -202,7 +205,7 @@ def _seal(data: Mapping[str, Any]) -> str:
 
 
 def forget(folder: Path | None) -> bool:
-    """Remove the store of a run that is about to end, if no part in it is finished."""
+    """Remove a store in which no part is finished; of a run that ends, or was killed tidying."""
     if folder is None or any(folder.glob("[0-9]*.json")):
         return False
     shutil.rmtree(folder, ignore_errors=True)

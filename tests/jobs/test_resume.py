@@ -1,0 +1,365 @@
+"""What is finished is kept, checked, and gone on with; and never joined to other work."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import namedtuple
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vsr
+from tests import judge
+from tests.jobs.conftest import ROOT
+from vsr.errors import InputError, OutputError, Stopped, UsageError
+from vsr.events import Event, Progress
+from vsr.jobs.store import Store, folder_of
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return judge.make(
+        tmp_path / "film.mkv", "testsrc2=s=64x48:r=25:d=3", "-map", "0", "-map", "1",
+        "-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "flac",
+        inputs=["-f", "lavfi", "-i", "sine=d=3"],
+    )  # fmt: skip
+
+
+def upscale(source: Path, output: Path, **options: Any) -> vsr.Result:
+    stop = options.pop("stop", lambda: False)
+    sink = options.pop("sink", lambda event: None)
+    encode = options.pop("encode", vsr.EncodeOptions(codec="ffv1"))
+    chosen: dict[str, Any] = {
+        "model": vsr.ModelOptions(name="bicubic"),
+        "size": vsr.SizeOptions(scale=Fraction(1)),
+        "encode": encode,
+        "jobs": vsr.JobOptions(part=0.4),
+    }
+    return vsr.upscale(source, output, vsr.UpscaleOptions(**chosen | options), sink=sink, stop=stop)
+
+
+class After:
+    """Asks to stop after so many parts."""
+
+    def __init__(self, parts: int) -> None:
+        self._left = parts
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left <= 0
+
+
+def begun(film: Path, output: Path, parts: int = 3) -> Path:
+    """The store of a job that was stopped when so many parts were done."""
+    with pytest.raises(Stopped):
+        upscale(film, output, stop=After(parts))
+    store = folder_of(output)
+    assert len(list(store.glob("[0-9]*.json"))) == parts
+    assert not output.exists()
+    return store
+
+
+def digests(path: Path) -> list[str]:
+    return [f.digest for f in judge.frames(path)]
+
+
+def told(result: vsr.Result) -> str:
+    return next((n for n in result.notes if n.startswith("resuming")), "")
+
+
+def test_the_same_call_goes_on_and_says_so(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    begun(film, output)
+    seen: list[int] = []
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Progress):
+            seen.append(event.frames)
+
+    result = upscale(film, output, sink=sink)
+    assert told(result) == "resuming: 3 of 7 parts are done"
+    assert (min(seen), max(seen)) == (31, 75)  # three parts of ten frames were not done again
+    assert digests(output) == digests(film)
+    assert judge.packets(output, "a:0") == judge.packets(film, "a:0")
+    assert not folder_of(output).exists()
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".gif", ".apng", ".webp", ".mov", ".webm"])
+def test_parts_cannot_be_seen_in_the_result(film: Path, tmp_path: Path, suffix: str) -> None:
+    codec = {".mkv": "ffv1", ".mp4": "ffv1", ".mov": "prores", ".webm": "vp9"}.get(suffix)
+    encode = vsr.EncodeOptions(codec=codec)  # type: ignore[arg-type]
+    one, many = tmp_path / f"one{suffix}", tmp_path / f"many{suffix}"
+    upscale(film, one, encode=encode, jobs=vsr.JobOptions(part=100))
+    result = upscale(film, many, encode=encode)
+    assert result.frames == 75
+    stamps = [f.pts for f in judge.frames(one)], [f.pts for f in judge.frames(many)]
+    assert stamps[0] == stamps[1]
+    if suffix not in (".webm", ".mov"):  # an encoder with a memory begins anew in each part
+        assert digests(one) == digests(many)
+
+
+@pytest.mark.parametrize("scan", ["bwdif", "ivtc"])
+def test_filters_see_across_the_seams(tmp_path: Path, scan: Any) -> None:
+    fields = "telecine" if scan == "ivtc" else "interlace"
+    source = judge.make(
+        tmp_path / "fields.mkv", "testsrc2=s=720x480:r=24000/1001:d=3",
+        "-vf", f"{fields}", "-c:v", "libx264", "-crf", "10", "-flags", "+ildct", "-g", "15",
+    )  # fmt: skip
+    chosen = vsr.SourceOptions(deinterlace=scan)
+    one = upscale(source, tmp_path / "one.mkv", source=chosen, jobs=vsr.JobOptions(part=100))
+    output = tmp_path / "many.mkv"
+    with pytest.raises(Stopped):
+        upscale(source, output, source=chosen, stop=After(2))
+    with pytest.raises(Stopped):
+        upscale(source, output, source=chosen, stop=After(1))
+    upscale(source, output, source=chosen)
+    assert judge.frames(output) == judge.frames(one.output)
+
+
+def test_a_film_as_pictures_goes_on_too(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "frames" / "%03d.png"
+    chosen = vsr.EncodeOptions()
+    with pytest.raises(Stopped):
+        upscale(film, output, encode=chosen, stop=After(2))
+    assert not list(output.parent.glob("*.png"))
+    result = upscale(film, output, encode=chosen)
+    assert "2 of 7" in told(result)
+    assert len(list(output.parent.glob("*.png"))) == 75
+
+
+@pytest.mark.parametrize("harm", ["truncated", "flipped", "record", "empty", "missing", "foreign"])
+def test_a_part_that_is_not_what_was_written_is_done_again(
+    film: Path, tmp_path: Path, harm: str
+) -> None:
+    output = tmp_path / "out.mkv"
+    store = begun(film, output)
+    part, record = store / "000001.mp4", store / "000001.json"
+    data = bytearray(part.read_bytes())
+    if harm == "truncated":
+        part.write_bytes(data[: len(data) // 2])
+    elif harm == "flipped":
+        data[len(data) // 2] ^= 1
+        part.write_bytes(data)
+    elif harm == "record":
+        text = record.read_text()
+        record.write_text(text.replace('"frames": 10', '"frames": 11'))
+    elif harm == "empty":
+        record.write_text("")
+    elif harm == "missing":
+        part.unlink()
+    else:
+        shutil.copy(store / "000000.mp4", part)
+    result = upscale(film, output)
+    assert told(result) == "resuming: 2 of 7 parts are done"
+    assert digests(output) == digests(film)
+
+
+def test_other_options_are_refused_and_named(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    store = begun(film, output)
+    other = vsr.EncodeOptions(codec="h264", crf=30, preset="ultrafast")
+    with pytest.raises(UsageError, match=r"encode.crf: None -> 30.*--restart") as error:
+        upscale(film, output, encode=other)
+    assert "encode.codec: ffv1 -> h264" in str(error.value)
+    with pytest.raises(UsageError, match="the weights"):
+        upscale(film, output, model=vsr.ModelOptions(name="nearest"))
+    assert len(list(store.glob("[0-9]*.json"))) == 3  # nothing was thrown away
+    # What changes no pixel may change.
+    assert "3 of 7" in told(upscale(film, output, device=vsr.DeviceOptions(threads=1, batch=2)))
+
+
+def test_restart_begins_anew(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    begun(film, output)
+    other = vsr.EncodeOptions(codec="h264", preset="ultrafast")
+    again = vsr.JobOptions(part=0.4, restart=True)
+    result = upscale(film, output, encode=other, jobs=again)
+    assert told(result) == ""
+    assert "h264" in judge.video_line(output)
+
+
+def test_another_source_is_refused(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    begun(film, output)
+    data = bytearray(film.read_bytes())
+    data[-5] ^= 1
+    film.write_bytes(data)
+    with pytest.raises(UsageError, match="the source"):
+        upscale(film, output)
+
+
+def test_a_source_that_changes_meanwhile_is_told(film: Path, tmp_path: Path) -> None:
+    def sink(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 20:
+            os.utime(film, (1, 1))
+
+    with pytest.raises(InputError, match="was changed while it was read"):
+        upscale(film, tmp_path / "out.mkv", sink=sink)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_a_source_that_vanishes_leaves_what_is_finished(film: Path, tmp_path: Path) -> None:
+    output, away = tmp_path / "out.mkv", tmp_path / "away.mkv"
+    begun(film, output)
+    film.rename(away)
+    with pytest.raises(InputError, match="no such file"):
+        upscale(film, output)
+    away.rename(film)
+    assert "3 of 7" in told(upscale(film, output))
+
+
+def test_a_folder_that_goes_away_is_told_in_a_line(film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    folder.mkdir()
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames == 20:
+            shutil.rmtree(folder)
+
+    with pytest.raises(OutputError) as error:
+        upscale(film, folder / "out.mkv", sink=sink)
+    assert "\n" not in str(error.value)
+
+
+def test_a_disk_that_is_nearly_full_stops_the_job_in_time(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mkv"
+    usage = namedtuple("usage", "total used free")
+    with monkeypatch.context() as patched:
+        patched.setattr("vsr.jobs.write.shutil.disk_usage", lambda path: usage(1, 1, 1 << 20))
+        with pytest.raises(Stopped, match="only 1 MB are free; make room"):
+            upscale(film, output)
+    assert "1 of 7" in told(upscale(film, output))  # there is room again
+
+
+def test_a_second_process_is_told_who_is_at_work(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    with Store(folder_of(output)):
+        with pytest.raises(UsageError, match=f"process {os.getpid()} is at work"):
+            upscale(film, output)
+        assert folder_of(output).is_dir()
+    assert upscale(film, output).frames == 75  # the lock of a process that ended holds nobody
+
+
+def test_a_name_as_long_as_names_can_be(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / f"{'ü' * 120}.mkv"
+    begun(film, output)
+    assert "3 of 7" in told(upscale(film, output))
+
+
+def test_nothing_grows_with_the_number_of_parts(tmp_path: Path) -> None:
+    source = judge.make(tmp_path / "long.mkv", "testsrc2=s=32x32:r=10:d=30", "-c:v", "ffv1")
+    handles, memory = [], []
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames % 50 == 0:
+            handles.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+            memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+
+    result = upscale(source, tmp_path / "out.mkv", jobs=vsr.JobOptions(part=0.1), sink=sink)
+    assert result.frames == 300
+    assert max(handles) - handles[0] <= 2
+    assert memory[-1] - memory[1] < 30 << 20
+
+
+# --- the commands ---
+
+
+def cli(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "vsr_cli.py"), *map(str, arguments)],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"XDG_STATE_HOME": str(home / "state")},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_and_the_command_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    source = judge.make(
+        tmp_path / "film.mp4", "testsrc2=s=320x180:r=24:d=4", "-c:v", "libx264", "-g", "6",
+        "-pix_fmt", "yuv420p",
+    )  # fmt: skip
+    output = tmp_path / "out.mp4"
+    command = [
+        "upscale",
+        source,
+        "-o",
+        output,
+        "-s",
+        "2",
+        "--part",
+        "0.25",
+        "--preset",
+        "ultrafast",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "vsr_cli.py"), *map(str, command)],
+        stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"XDG_STATE_HOME": str(tmp_path / "state")},
+    )  # fmt: skip
+    store = folder_of(output)
+    deadline = time.monotonic() + 100
+    while len(list(store.glob("[0-9]*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 8
+    assert process.returncode == 6, err
+    assert f"vsr jobs resume {output}" in err
+    assert "Traceback" not in err
+    done = len(list(store.glob("[0-9]*.json")))
+    assert done >= 2
+
+    listed = cli("jobs", "list", home=tmp_path).stdout
+    assert f"{output}: stopped, {done} of 16 parts" in listed
+    status = json.loads(cli("jobs", "status", output, "--json", home=tmp_path).stdout)
+    assert (status["state"], status["done"], status["parts"]) == ("stopped", done, 16)
+    if number == signal.SIGTERM:
+        removed = cli("jobs", "remove", output, home=tmp_path)
+        assert removed.returncode == 0
+        assert not store.exists()
+        assert cli("jobs", "list", home=tmp_path).stdout == ""
+        missing = cli("jobs", "resume", output, home=tmp_path)
+        assert (missing.returncode, "no job of that name" in missing.stderr) == (2, True)
+        return
+    resumed = cli("jobs", "resume", output, home=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"resuming: {done} of 16 parts are done" in resumed.stderr
+    assert len(judge.frames(output)) == 96
+    assert not store.exists()
+
+
+def test_two_at_once(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    errors: list[BaseException] = []
+
+    def one() -> None:
+        try:
+            upscale(film, output)
+        except UsageError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 1
+    assert "is at work" in str(errors[0]) or "is there already" in str(errors[0])
+    assert digests(output) == digests(film)
