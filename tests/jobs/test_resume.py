@@ -39,7 +39,7 @@ def film(tmp_path: Path) -> Path:
     )  # fmt: skip
 
 
-def upscale(source: Path, output: Path, **options: Any) -> vsr.Result:
+def upscale(film: Path, output: Path, /, **options: Any) -> vsr.Result:
     stop = options.pop("stop", lambda: False)
     sink = options.pop("sink", lambda event: None)
     encode = options.pop("encode", vsr.EncodeOptions(codec="ffv1"))
@@ -49,7 +49,7 @@ def upscale(source: Path, output: Path, **options: Any) -> vsr.Result:
         "encode": encode,
         "jobs": vsr.JobOptions(part=0.4),
     }
-    return vsr.upscale(source, output, vsr.UpscaleOptions(**chosen | options), sink=sink, stop=stop)
+    return vsr.upscale(film, output, vsr.UpscaleOptions(**chosen | options), sink=sink, stop=stop)
 
 
 class After:
@@ -94,7 +94,9 @@ def test_the_same_call_goes_on_and_says_so(film: Path, tmp_path: Path) -> None:
     assert told(result) == "resuming: 3 of 7 parts are done"
     assert (min(seen), max(seen)) == (31, 75)  # three parts of ten frames were not done again
     assert digests(output) == digests(film)
-    assert judge.packets(output, "a:0") == judge.packets(film, "a:0")
+    assert [(p.pts, p.digest) for p in judge.packets(output, "a:0")] == [
+        (p.pts, p.digest) for p in judge.packets(film, "a:0")
+    ]
     assert not folder_of(output).exists()
 
 
@@ -291,7 +293,7 @@ def cli(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_and_the_command_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     source = judge.make(
-        tmp_path / "film.mp4", "testsrc2=s=320x180:r=24:d=4", "-c:v", "libx264", "-g", "6",
+        tmp_path / "film.mp4", "testsrc2=s=160x90:r=24:d=4", "-c:v", "libx264", "-g", "6",
         "-pix_fmt", "yuv420p",
     )  # fmt: skip
     output = tmp_path / "out.mp4"

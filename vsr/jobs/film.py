@@ -134,7 +134,7 @@ def _upscale(
                 once(Note(text=f"{info.path.name}: its clock jumps; mended in a copy of it"))
                 work = work.on(probe(mended(info, folder), options.colour, 0))
             complete, frames = work.into_folder(folder)
-            work.deliver(complete, frames)
+            work.deliver(complete, frames, folder)
     return _result(job, frames, began, once)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vsr.errors import InputError, OutputError, Stopped, VsrError
@@ -29,7 +30,9 @@ def run_job(work: Work) -> int:
     """
     with Store(folder_of(work.job.output)) as store:
         try:
-            frames = _run(work, store)
+            with _on_disk(store.folder.parent):
+                frames = _run(work, store)
+                store.remove()
         except BaseException as error:
             if not store.has_parts():  # nothing to go on with
                 with suppress(OSError):
@@ -37,8 +40,20 @@ def run_job(work: Work) -> int:
             elif isinstance(error, VsrError) and not isinstance(error, Stopped | Changed):
                 error.add_note("what is finished is kept; the same command goes on")
             raise
-        store.remove()
     return frames
+
+
+@contextmanager
+def _on_disk(folder: Path) -> Iterator[None]:
+    """What the disk refuses, as one line."""
+    try:
+        yield
+    except VsrError:
+        raise
+    except FileNotFoundError as error:
+        raise OutputError(f"{folder}: what was written there is gone ({error.filename})") from error
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written to ({error.strerror})") from error
 
 
 def _run(work: Work, store: Store) -> int:
@@ -71,7 +86,7 @@ def _run(work: Work, store: Store) -> int:
     if _stamp(job.source.path) != before:
         raise InputError(f"{job.source.path}: was changed while it was read")
     complete, frames = work.from_store(store, done, scratch)
-    work.deliver(complete, frames, store)
+    work.deliver(complete, frames, scratch, store)
     return frames
 
 

@@ -71,9 +71,13 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock: int | None = None
+        self._made = False  # the folder that the store lies in
 
     def __enter__(self) -> Self:
         try:
+            if not self.folder.parent.is_dir():
+                disk.make_folder(self.folder.parent)  # for the pictures of a pattern
+                self._made = True
             if not self.folder.is_dir():
                 disk.make_folder(self.folder)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -130,6 +134,10 @@ class Store:
             pass
         return None
 
+    def delivers_pictures(self) -> bool:
+        """Whether some of the pictures of a pattern may have got their names already."""
+        return "pictures" in (unsealed(self.folder / "result.json") or {})
+
     def clear(self, *, keep: Collection[str] = ()) -> None:
         """Throw away all that is there but `keep`, the job itself first."""
         disk.remove(self.folder / "job.json")
@@ -147,6 +155,8 @@ class Store:
             disk.remove(self.folder / name)
         with suppress(OSError):  # another process has come to look
             self.folder.rmdir()
+            if self._made:
+                self.folder.parent.rmdir()  # if nothing came into it
 
     # --- its parts ---
 

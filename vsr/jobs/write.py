@@ -164,12 +164,16 @@ class Work:
                 pass
         return self._complete(encoded, written, job.source, folder), written.frames
 
-    def deliver(self, complete: Path, frames: int, store: Store | None = None) -> None:
-        """Give the complete result its name. In `store` it is told first what that will be."""
+    def deliver(
+        self, complete: Path, frames: int, folder: Path, store: Store | None = None
+    ) -> None:
+        """Give the complete result in `folder` its name, which `store` is told first."""
         job = self.job
         try:
             if job.pattern is not None:
-                finish(job, job.pattern, complete.parent, frames, sink=self.sink)
+                if store is not None:
+                    store.tell({"pictures": frames})
+                finish(job, job.pattern, folder, frames, sink=self.sink)
                 return
             if store is not None:
                 store.tell({"bytes": complete.stat().st_size, "frames": frames})
