@@ -249,6 +249,17 @@ def test_a_disk_that_is_nearly_full_stops_the_job_in_time(
     assert "1 of 7" in told(upscale(film, output))  # there is room again
 
 
+def test_a_disk_that_is_too_small_is_told_before_the_work(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    notes: list[Event] = []
+    monkeypatch.setattr("vsr.jobs.resume.shutil.disk_usage", lambda path: usage(1, 1, 1000))
+    with pytest.raises(Stopped):
+        upscale(film, tmp_path / "out.mkv", sink=notes.append)
+    assert any("on the disk while it runs" in getattr(note, "text", "") for note in notes)
+
+
 def test_a_second_process_is_told_who_is_at_work(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     with Store(folder_of(output)):

@@ -78,6 +78,11 @@ def _per_pixel(engine: Engine) -> float:
     return min(took) / _PATCH**2
 
 
+def room(plan: Plan, options: UpscaleOptions) -> int | None:
+    """Bytes that a job takes on the disk at most, while it is joined: parts, picture, result."""
+    return 3 * _bytes(plan, options, plan.frames) if plan.frames is not None else None
+
+
 def _bytes(plan: Plan, options: UpscaleOptions, frames: int) -> int:
     bits = _BITS_PER_PIXEL[plan.codec]
     default = plan.encoder.encoder.crf

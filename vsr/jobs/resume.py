@@ -11,6 +11,7 @@ from pathlib import Path
 from vsr.errors import InputError, OutputError, Stopped, VsrError
 from vsr.events import Note
 from vsr.jobs import disk
+from vsr.jobs.estimate import room
 from vsr.jobs.fingerprint import differences, fingerprint
 from vsr.jobs.parts import Part
 from vsr.jobs.registry import register
@@ -116,12 +117,21 @@ def _parts(work: Work, store: Store) -> list[Part]:
         }
         store.begin({**new, "call": call})
         register(store.folder)
+        _tell_of_room(work, store)
     elif changed:
         raise Changed(
             f"{job.output.name}: was begun with something else ({'; '.join(changed)}); "
             f"use --restart to begin again"
         )
     return [Part(number=n, span=span) for n, span in enumerate(spans)]
+
+
+def _tell_of_room(work: Work, store: Store) -> None:
+    """Before hours of work that may not fit; only an estimate, so that it does not refuse."""
+    needed, free = room(work.job, work.options), shutil.disk_usage(store.folder).free
+    if needed is not None and needed > free:
+        text = f"may need about {needed >> 20} MB on the disk while it runs; {free >> 20} are free"
+        work.sink(Note(text=f"{work.job.output.name}: {text}"))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
