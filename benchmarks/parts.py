@@ -65,9 +65,9 @@ def main(model: str, rounds: int, times: int, part: float) -> None:
         f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
     click.echo(f"{model}, {times * 120} frames, parts of {part:g} s; seconds, median of {rounds}")
-    for way, seconds in took.items():
-        spread = f"{min(seconds):.2f} .. {max(seconds):.2f}"
-        click.echo(f"  {way:7} {statistics.median(seconds):6.2f}  ({spread})")
+    for way, times_taken in took.items():
+        spread = f"{min(times_taken):.2f} .. {max(times_taken):.2f}"
+        click.echo(f"  {way:7} {statistics.median(times_taken):6.2f}  ({spread})")
     ratio = statistics.median(took["one go"]) / statistics.median(took["parts"])
     click.echo(f"  throughput with parts / in one go: {ratio:.3f}")
 

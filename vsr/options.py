@@ -79,12 +79,13 @@ class SizeOptions:
 class DeviceOptions:
     """Where and how the network runs."""
 
-    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    device: str = "auto"  # auto, cpu, cuda, cuda:1; several as cuda:0,cuda:1
     precision: Precision = "auto"
     batch: int | None = None  # frames at once; None: by memory
     tile: int | None = None  # side in source pixels; 0: whole frames if they fit; None: by memory
     overlap: int | None = None  # around each tile; None: the network's receptive radius
     threads: int | None = None  # CPU threads of the network; None: all
+    workers: int | None = None  # processes that share a film; None: one for each device
 
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
@@ -93,6 +94,8 @@ class DeviceOptions:
             raise UsageError(f"--tile {self.tile}: must be 0 (off) or at least 16")
         if self.overlap is not None and self.overlap < 0:
             raise UsageError(f"--tile-overlap {self.overlap}: must not be negative")
+        if self.workers is not None and not 1 <= self.workers <= 64:
+            raise UsageError(f"--workers {self.workers}: must lie between 1 and 64")
         if self.threads is not None and not 1 <= self.threads <= 1024:
             raise UsageError(f"--threads {self.threads}: must lie between 1 and 1024")
 

@@ -15,6 +15,7 @@ from vsr.cli.stopping import Stopping
 from vsr.jobs import overview
 from vsr.jobs.film import upscale
 from vsr.jobs.overview import Job
+from vsr.runners.local import runner_for
 from vsr.timing import clock
 
 
@@ -67,7 +68,14 @@ def resume(output: Path, quiet: bool) -> None:
     options = dataclasses.replace(job.options, jobs=kept)
     with Stopping() as stop, Terminal(quiet=quiet) as terminal:
         stop.watch(terminal)
-        result = upscale(job.source, job.output, options, sink=stop, stop=stop.asked)
+        result = upscale(
+            job.source,
+            job.output,
+            options,
+            sink=stop,
+            stop=stop.asked,
+            runner=runner_for(options.device),
+        )
     click.echo(result.output)
 
 

@@ -162,7 +162,14 @@ def pixel_options(function: F) -> F:
         _option("-s", "--scale", type=Scale(), help="Any number: 2, 1.5, 4/3."),
         _option("--size", type=Size(), help="The largest of its shape inside WxH."),
         _option("--height", type=int, help="Lines of the result; the width follows."),
-        _option("--device", default="auto", help="auto, cpu, cuda, cuda:1."),
+        _option(
+            "--device", "--devices", default="auto",
+            help="auto, cpu, cuda, cuda:1; several share a film: cuda:0,cuda:1.",
+        ),
+        _option(
+            "--workers", type=int,
+            help="Processes that share a film.  [default: one for each device]",
+        ),
         _option(
             "--precision", type=click.Choice(PRECISIONS), default="auto", help="Of the network."
         ),
@@ -265,6 +272,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             tile=values["tile"],
             overlap=values["tile_overlap"],
             threads=values["threads"],
+            workers=values["workers"],
         ),
         source=SourceOptions(
             clips=_clips(values),

@@ -15,6 +15,7 @@ from vsr.errors import VsrError
 from vsr.jobs.batch import Batch
 from vsr.jobs.film import Result
 from vsr.media.containers import STDOUT
+from vsr.runners.local import runner_for
 
 
 @click.command()
@@ -57,12 +58,14 @@ def upscale(
     own, into a folder or to numbered names again, or all pictures become the film OUTPUT at
     --fps. A film whose OUTPUT is numbered becomes a picture for each frame.
     """
-    batch = Batch(sources, output, options_from(values), apart=apart)
+    options = options_from(values)
+    batch = Batch(sources, output, options, apart=apart)
+    runner = runner_for(options.device)
     done, failed = 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once
     with Stopping() as stop, Terminal(quiet=quiet) as terminal:
         stop.watch(terminal)
-        for outcome in batch.run(stop, stop=stop.asked):
+        for outcome in batch.run(stop, stop=stop.asked, runner=runner):
             if outcome.error is not None:
                 if batch.total == 1:
                     raise outcome.error

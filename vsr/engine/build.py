@@ -19,7 +19,7 @@ def build_engine(model: Loaded, scale: Fraction, options: DeviceOptions) -> Engi
     folded into the network's last convolution. Raises UsageError for a device or
     precision that is not there.
     """
-    device = choose_device(options.device)
+    device = choose_device(options.device.split(",")[0])
     precision, dtype = choose_precision(options.precision, device)
     if device.type == "cpu":
         prepare_cpu(options)

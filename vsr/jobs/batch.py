@@ -14,7 +14,7 @@ from vsr.jobs.film import Result, upscale_one
 from vsr.jobs.intake import STDIN
 from vsr.jobs.plan import picture_pattern
 from vsr.jobs.tasks import FolderTasks, Task
-from vsr.jobs.write import never
+from vsr.jobs.write import Runner, here, never
 from vsr.media.containers import STDOUT, container_of
 from vsr.media.listing import is_many, is_picture
 from vsr.media.remote import is_address
@@ -72,12 +72,13 @@ class Batch:
         self.pictures += sum(len(listing.pictures) for listing in listings)
         self.total = len(self._files) + sum(len(listing.names) for listing in listings)
 
-    def run(self, sink: Sink = silent, *, stop: Callable[[], bool] = never) -> Iterator[Outcome]:
+    def run(
+        self, sink: Sink = silent, *, stop: Callable[[], bool] = never, runner: Runner = here
+    ) -> Iterator[Outcome]:
         """Do one after the other, pictures first; one that fails does not stop the others.
 
-        `stop`: as for `upscale`. Raises Stopped, and ModelError, which would be the same for
-        all. Results for one folder end with
-        the first that cannot be written there.
+        `stop`, `runner`: as for `upscale`. Raises Stopped, and ModelError, which would be the
+        same for all. Results for one folder end with the first that cannot be written there.
         """
         engines, done = Engines(), 0
         for folder in self._folders:
@@ -86,7 +87,7 @@ class Batch:
             if self.pictures > 1:
                 sink(Pictures(done=0, total=self.pictures))
             for task in self._tasks():
-                outcome = self._one(task, engines, sink, stop)
+                outcome = self._one(task, engines, sink, stop=stop, runner=runner)
                 if done < self.pictures > 1:
                     done += 1
                     sink(Pictures(done=done, total=self.pictures))
@@ -105,7 +106,15 @@ class Batch:
         for folder in self._folders:
             yield from folder.tasks(folder.listing.films)
 
-    def _one(self, task: Task, engines: Engines, sink: Sink, stop: Callable[[], bool]) -> Outcome:
+    def _one(
+        self,
+        task: Task,
+        engines: Engines,
+        sink: Sink,
+        *,
+        stop: Callable[[], bool],
+        runner: Runner,
+    ) -> Outcome:
         try:
             result = upscale_one(
                 task.source,
@@ -115,6 +124,7 @@ class Batch:
                 stem=task.stem,
                 sink=sink,
                 stop=stop,
+                runner=runner,
             )
         except (ModelError, Stopped):
             raise

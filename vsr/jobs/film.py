@@ -16,7 +16,7 @@ from vsr.jobs.intake import Taken, intake
 from vsr.jobs.plan import Plan, plan
 from vsr.jobs.resume import run_job
 from vsr.jobs.store import folder_of
-from vsr.jobs.write import Work, never
+from vsr.jobs.write import Runner, Work, here, never
 from vsr.media.containers import STDOUT
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import encoder_parameters
@@ -49,6 +49,7 @@ def upscale(
     *,
     sink: Sink = silent,
     stop: Callable[[], bool] = never,
+    runner: Runner = here,
 ) -> Result:
     """Upscale the film or picture `source`, with all its streams, to `output`.
 
@@ -61,9 +62,12 @@ def upscale(
 
     What is finished of a film is kept beside the output until all of it is; the same call
     goes on with it. `stop`: asked after each part, whether to stop there (raises Stopped).
+    `runner`: who works on the parts of a film, see `vsr.runners`.
     """
     output = Path(output) if output is not None else None
-    return upscale_one(source, output, options or UpscaleOptions(), Engines(), sink=sink, stop=stop)
+    return upscale_one(
+        source, output, options or UpscaleOptions(), Engines(), sink=sink, stop=stop, runner=runner
+    )
 
 
 def upscale_one(
@@ -75,6 +79,7 @@ def upscale_one(
     stem: str | None = None,
     sink: Sink,
     stop: Callable[[], bool] = never,
+    runner: Runner = here,
 ) -> Result:
     """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it."""
     if output is not None and output.is_symlink():
@@ -82,7 +87,7 @@ def upscale_one(
     once = Once(sink)
     find_ffmpeg()  # before hours of work that would end without it
     with intake(source, output, options, sink=once) as taken:
-        return _upscale(taken, options, engines, stem=stem, stop=stop, once=once)
+        return _upscale(taken, options, engines, stem=stem, stop=stop, runner=runner, once=once)
 
 
 def _upscale(
@@ -92,15 +97,12 @@ def _upscale(
     *,
     stem: str | None,
     stop: Callable[[], bool],
+    runner: Runner,
     once: Once,
 ) -> Result:
     began = time.monotonic()
-    info = read_source(taken, options)  # a bad source is told before weights are fetched
-    if options.source.strict:
-        _check(info, once)
-    model = engines.model(options.model, once)
-    job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
-    engine = engines.engine(options.model, job.target.scale, options.device)
+    work = work_for(taken, options, engines, stem=stem, stop=stop, sink=once)
+    job, info = work.job, work.job.source
     resumable = taken.lasting and job.output != STDOUT and not _is_single(job)
     for note in _notes(job, options):
         once(Note(text=f"{info.path.name}: {note}"))
@@ -111,23 +113,14 @@ def _upscale(
             frames=job.frames,
             width=job.target.width,
             height=job.target.height,
-            description=_describe(job, model.name, engine),
+            description=_describe(job, work.model.name, work.engine),
             store=folder_of(job.output) if resumable else None,
         )
-    )
-    work = Work(
-        job=job,
-        model=model,
-        engine=engine,
-        options=options,
-        path=taken.path,
-        sink=once,
-        stop=stop,
     )
     if job.output == STDOUT:
         frames = work.into_pipe().frames
     elif resumable:
-        frames = run_job(work)
+        frames = run_job(work, runner)
     else:
         with WorkFolder(job.output, make=job.pattern is not None) as folder:
             if clock_jumps(info):
@@ -136,6 +129,32 @@ def _upscale(
             complete, frames = work.into_folder(folder)
             work.deliver(complete, frames, folder)
     return _result(job, frames, began, once)
+
+
+def work_for(
+    taken: Taken,
+    options: UpscaleOptions,
+    engines: Engines,
+    *,
+    stem: str | None = None,
+    stop: Callable[[], bool] = never,
+    sink: Sink,
+) -> Work:
+    """Look at the source, load the model, settle the plan. Raises the errors of `vsr.errors`."""
+    info = read_source(taken, options)  # a bad source is told before weights are fetched
+    if options.source.strict:
+        _check(info, sink)
+    model = engines.model(options.model, sink)
+    job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
+    return Work(
+        job=job,
+        model=model,
+        engine=engines.engine(options.model, job.target.scale, options.device),
+        options=options,
+        path=taken.path,
+        sink=sink,
+        stop=stop,
+    )
 
 
 def _is_single(job: Plan) -> bool:

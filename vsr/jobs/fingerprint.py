@@ -22,7 +22,7 @@ _PIECE = 1 << 20  # bytes that are hashed at the beginning, in the middle and at
 # What may change between two runs: it decides where and how fast, not what.
 _FREE = {
     "model": ("folder", "mirror", "offline"),
-    "device": ("device", "batch", "threads"),
+    "device": ("device", "batch", "threads", "workers"),
     "source": ("follow", "patience", "strict"),
     "encode": ("overwrite", "pipe_format"),
 }

@@ -17,14 +17,14 @@ from vsr.jobs.parts import Part
 from vsr.jobs.registry import register
 from vsr.jobs.segments import cut_at_keyframes
 from vsr.jobs.store import Changed, Record, Store, folder_of
-from vsr.jobs.write import Work, part_suffix
+from vsr.jobs.write import Runner, Work, here, part_suffix
 from vsr.media.index import keyframes
 from vsr.media.probe import probe
 from vsr.media.repair import clock_jumps, mended
 from vsr.options import to_dict
 
 
-def run_job(work: Work) -> int:
+def run_job(work: Work, runner: Runner = here) -> int:
     """Make the film of `work`, or what is still missing of it; returns its number of frames.
 
     Raises the errors of `vsr.errors`; Stopped where the same call goes on with it later.
@@ -32,7 +32,7 @@ def run_job(work: Work) -> int:
     with Store(folder_of(work.job.output)) as store:
         try:
             with _on_disk(store.folder.parent):
-                frames = _run(work, store)
+                frames = _run(work, store, runner)
                 store.remove()
         except BaseException as error:
             if not store.has_parts():  # nothing to go on with
@@ -57,10 +57,12 @@ def _on_disk(folder: Path) -> Iterator[None]:
         raise OutputError(f"{folder}: cannot be written to ({error.strerror})") from error
 
 
-def _run(work: Work, store: Store) -> int:
+def _run(work: Work, store: Store, runner: Runner) -> int:
     scratch = store.folder / "work"
     shutil.rmtree(scratch, ignore_errors=True)
     disk.make_folder(scratch)
+    for path in store.folder.glob("*.part*"):  # of a run that was killed
+        disk.remove(path)
     work = _mended(work, scratch)
     job = work.job
     before = _stamp(job.source.path)
@@ -77,7 +79,7 @@ def _run(work: Work, store: Store) -> int:
     if finished:
         work.sink(Note(text=f"resuming: {len(finished)} of {len(parts)} parts are done"))
     if missing:
-        work.into_store(store, missing, sum(record.frames for record in finished))
+        runner(work, store, missing, sum(record.frames for record in finished))
     done: list[tuple[Part, Record]] = []
     for part in parts:
         record = records[part.number] or store.finished(part.number, suffix)

@@ -48,6 +48,15 @@ _SPARE = 1 << 26  # bytes that have to be free for the work to go on
 _BEHIND = 1 << 22  # bytes that are read behind a part, for the sound that belongs to it
 
 
+# Sees to it that parts are finished in a store; the frames in other parts are for the progress.
+Runner = Callable[["Work", Store, Sequence[Part], int], None]
+
+
+def here(work: Work, store: Store, parts: Sequence[Part], done: int) -> None:
+    """In this process, one after the other."""
+    work.into_store(store, parts, done)
+
+
 def never() -> bool:
     """Nobody asks to stop."""
     return False

@@ -1,0 +1,95 @@
+"""Several processes that share a film make the same film."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+import vsr
+from tests import judge
+from vsr.errors import VsrError
+from vsr.events import Event, Note, Progress
+from vsr.jobs.store import folder_of
+from vsr.runners.local import runner_for
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return judge.make(
+        tmp_path / "film.mkv", "testsrc2=s=64x48:r=25:d=4", "-map", "0", "-map", "1",
+        "-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "flac",
+        inputs=["-f", "lavfi", "-i", "sine=d=4"],
+    )  # fmt: skip
+
+
+def options(workers: int) -> vsr.UpscaleOptions:
+    return vsr.UpscaleOptions(
+        size=vsr.SizeOptions(scale=Fraction(1)),
+        encode=vsr.EncodeOptions(codec="ffv1"),
+        jobs=vsr.JobOptions(part=0.4),
+        device=vsr.DeviceOptions(workers=workers),
+    )
+
+
+def test_two_processes_make_the_same_film(film: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.mkv", tmp_path / "two.mkv"
+    vsr.upscale(film, one, options(1))
+    seen: list[int] = []
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Progress):
+            seen.append(event.frames)
+
+    shared = options(2)
+    result = vsr.upscale(film, two, shared, sink=sink, runner=runner_for(shared.device))
+    assert result.frames == max(seen) == 100
+    assert judge.frames(one) == judge.frames(two)  # bit for bit, on the CPU
+    assert judge.packets(one, "a:0") == judge.packets(two, "a:0")
+
+
+def test_a_worker_that_dies_costs_only_its_part(film: Path, tmp_path: Path) -> None:
+    output, shared = tmp_path / "out.mkv", options(2)
+    killed: list[int] = []
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Progress) and event.frames > 25 and not killed:
+            mine = subprocess.run(
+                ["pgrep", "-P", str(os.getpid()), "-f", "vsr.runners.worker"],
+                capture_output=True, text=True, check=True,
+            ).stdout.split()  # fmt: skip
+            killed.append(int(mine[0]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with pytest.raises(VsrError, match="a worker ended unexpectedly"):
+        vsr.upscale(film, output, shared, sink=sink, runner=runner_for(shared.device))
+    assert list(folder_of(output).glob("[0-9]*.json"))
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and _alive(killed[0]):
+        time.sleep(0.05)
+    notes: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Note):
+            notes.append(event.text)
+
+    assert vsr.upscale(film, output, options(1), sink=listen).frames == 100
+    assert any(note.startswith("resuming") for note in notes)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

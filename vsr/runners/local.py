@@ -1,0 +1,159 @@
+"""Several processes of this machine share a film: one for each GPU, or some on the CPU."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import vsr.errors
+from vsr.errors import Stopped, VsrError
+from vsr.events import Note, Progress
+from vsr.jobs.parts import Part
+from vsr.jobs.store import Store
+from vsr.jobs.write import Runner, Work, here
+from vsr.options import DeviceOptions, to_dict
+
+_RUNS = 4  # that each worker gets of a film, about; a run of parts is read and piped in one go
+
+
+def runner_for(options: DeviceOptions) -> Runner:
+    """The runner that the options ask for: this process, or several."""
+    return several if _workers(options) > 1 else here
+
+
+def _workers(options: DeviceOptions) -> int:
+    return options.workers or len(options.device.split(","))
+
+
+def several(work: Work, store: Store, parts: Sequence[Part], done: int) -> None:
+    """Finish `parts` in `store` with several processes.
+
+    Raises what a worker raised, or VsrError for one that died; what is finished stays so.
+    """
+    options = work.options.device
+    count = min(_workers(options), len(parts))
+    size = max(1, -(-len(parts) // (count * _RUNS)))
+    runs = [parts[at : at + size] for at in range(0, len(parts), size)]
+    devices = options.device.split(",")
+    crew = [_Worker(_job(work, store, devices[n % len(devices)], count)) for n in range(count)]
+    try:
+        _drive(crew, runs, work, done)
+    finally:
+        for worker in crew:
+            worker.end()
+
+
+def _drive(crew: Sequence[_Worker], runs: list[Sequence[Part]], work: Work, done: int) -> None:
+    heard: queue.Queue[tuple[_Worker, dict[str, Any]]] = queue.Queue()
+    for worker in crew:
+        worker.listen(heard)
+    waiting, busy = list(runs), 0
+    for _ in crew:
+        busy += 1  # until it is ready
+    while busy:
+        worker, answer = heard.get()
+        if "frames" in answer:
+            worker.frames = answer["frames"]
+            work.sink(Progress(frames=done + sum(w.total for w in crew)))
+        elif "note" in answer:
+            work.sink(Note(text=answer["note"]))
+        elif "error" in answer:
+            kind = getattr(vsr.errors, answer["error"], VsrError)
+            raise kind(answer["text"])
+        elif "died" in answer:
+            raise VsrError(f"a worker ended unexpectedly (exit code {answer['died']})")
+        else:  # ready, or a run is done
+            busy -= 1
+            worker.settle()
+            if work.stop():
+                raise Stopped("stopped")
+            if waiting:
+                worker.ask(waiting.pop(0))
+                busy += 1
+
+
+def _job(work: Work, store: Store, device: str, count: int) -> dict[str, Any]:
+    """What a worker is told of the job."""
+    given = work.options.device
+    threads = given.threads or max((os.cpu_count() or 1) // count, 1)
+    own = dataclasses.replace(given, device=device, workers=None, threads=threads)
+    encode = dataclasses.replace(work.options.encode, overwrite=True)  # that was settled before
+    options = dataclasses.replace(work.options, device=own, encode=encode)
+    copy = work.job.source.path
+    return {
+        "source": os.fsdecode(work.path.absolute()),
+        "output": os.fsdecode(work.job.output.absolute()),
+        "options": to_dict(options),
+        "store": os.fsdecode(store.folder),
+        "copy": os.fsdecode(copy) if copy.parent.parent == store.folder else None,
+    }
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process, and how many frames it has encoded."""
+
+    job: dict[str, Any]
+    frames: int = 0  # of the run that it works on
+    settled: int = 0  # of the runs that are done
+    process: subprocess.Popen[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # A group of its own: Ctrl-C is for the process that drives it.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "vsr.runners.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
+        )  # fmt: skip
+        self._send(self.job)
+
+    @property
+    def total(self) -> int:
+        return self.settled + self.frames
+
+    def listen(self, heard: queue.Queue[tuple[_Worker, dict[str, Any]]]) -> None:
+        """Pass its answers on, from a thread."""
+        assert self.process.stdout is not None
+        answers = self.process.stdout
+
+        def run() -> None:
+            for line in answers:
+                heard.put((self, json.loads(line)))
+            heard.put((self, {"died": self.process.wait()}))
+
+        self._thread = threading.Thread(target=run, name="vsr-worker", daemon=True)
+        self._thread.start()
+
+    def ask(self, run: Sequence[Part]) -> None:
+        """Give it a run of parts."""
+        self._send([{"number": p.number, **dataclasses.asdict(p.span)} for p in run])
+
+    def settle(self) -> None:
+        """Its run is done."""
+        self.settled, self.frames = self.total, 0
+
+    def end(self) -> None:
+        """End it, whatever it does; there is nothing to tidy up."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._thread.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+    def _send(self, told: Any) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # that it died is heard
+            self.process.stdin.write(json.dumps(told) + "\n")
+            self.process.stdin.flush()

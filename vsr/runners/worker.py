@@ -1,0 +1,78 @@
+"""One process that finishes parts of a film in its job's store.
+
+Its standard input is a line of JSON that says what the job is, then a line for each run of
+parts. It answers with lines of JSON: frames that are encoded, parts that are done, an error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from vsr.engine.engines import Engines
+from vsr.errors import VsrError
+from vsr.events import Event, Note, Progress
+from vsr.jobs.film import work_for
+from vsr.jobs.intake import Taken
+from vsr.jobs.parts import Part
+from vsr.jobs.store import Store
+from vsr.jobs.write import Work
+from vsr.media.probe import probe
+from vsr.media.spans import Span
+from vsr.options import UpscaleOptions, from_dict
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Work until `requests` ends, or one of them fails."""
+
+    def say(**answer: Any) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Progress):
+            say(frames=event.frames)
+        elif isinstance(event, Note):
+            say(note=event.text)
+
+    try:
+        job = json.loads(requests.readline())
+        work, store = _work(job, sink), Store(Path(job["store"]))
+        say(ready=True)
+        for line in requests:
+            work.into_store(store, [_part(told) for told in json.loads(line)], 0)
+            say(done=True)
+    except VsrError as error:
+        say(error=type(error).__name__, text=str(error))
+
+
+def _work(job: Mapping[str, Any], sink: Any) -> Work:
+    options = from_dict(UpscaleOptions, job["options"])
+    taken = Taken(path=Path(job["source"]), output=Path(job["output"]))
+    work = work_for(taken, options, Engines(), sink=sink)
+    return work.on(probe(Path(job["copy"]), options.colour, 0)) if job["copy"] else work
+
+
+def _part(told: Mapping[str, Any]) -> Part:
+    span = Span(start=told["start"], end=told["end"], at=told["at"])
+    return Part(number=told["number"], span=span)
+
+
+def _end_with_parent() -> None:
+    """Be killed with the process that drives this one, or it would go on beside the next run."""
+    death_signal = 1  # PR_SET_PDEATHSIG, of Linux
+    ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    _end_with_parent()
+    # What a library prints must not get between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(sys.stdin, answers)
