@@ -16,6 +16,8 @@ from vsr.jobs.batch import Batch
 from vsr.jobs.film import Result
 from vsr.media.containers import STDOUT
 
+_NAMED = 8  # files that are named one by one
+
 
 @click.command()
 @click.argument(
@@ -66,7 +68,7 @@ def upscale(
             if outcome.error is not None:
                 if batch.total == 1:
                     raise outcome.error
-                terminal.error(f"vsr: {outcome.error}")
+                terminal.error(f"vsr: {outcome.error}{_untried(outcome.untried)}")
                 failed.append(outcome.error)
             elif outcome.result is not None:
                 done += 1
@@ -84,6 +86,14 @@ def upscale(
         click.echo(f"{done} of {batch.total} {kind} done", err=True)
     if failed:
         context.exit(failed[0].exit_code)
+
+
+def _untried(names: tuple[str, ...]) -> str:
+    """What was not begun, in words; a folder's files follow on each other."""
+    if not names:
+        return ""
+    shown = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} to {names[-1]}"
+    return f"; not tried: {shown} ({len(names)})"
 
 
 def _json(source: Path | str, result: Result) -> str:

@@ -11,7 +11,7 @@ from vsr.engine.base import Engine
 from vsr.engine.engines import Engines
 from vsr.errors import UsageError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
-from vsr.jobs.folder import WorkFolder
+from vsr.jobs.folder import WorkFolder, made
 from vsr.jobs.intake import Taken, intake
 from vsr.jobs.plan import Plan, plan
 from vsr.jobs.resume import run_job
@@ -73,16 +73,20 @@ def upscale_one(
     engines: Engines,
     *,
     stem: str | None = None,
+    claim: Callable[[Path], None] | None = None,
     sink: Sink,
     stop: Callable[[], bool] = never,
 ) -> Result:
-    """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it."""
+    """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it.
+
+    `claim`: told the result's name before any work; it may raise UsageError.
+    """
     if output is not None and output.is_symlink():
         output = output.resolve()  # the file behind the link is replaced, not the link
     once = Once(sink)
     find_ffmpeg()  # before hours of work that would end without it
     with intake(source, output, options, sink=once) as taken:
-        return _upscale(taken, options, engines, stem=stem, stop=stop, once=once)
+        return _upscale(taken, options, engines, stem=stem, claim=claim, stop=stop, once=once)
 
 
 def _upscale(
@@ -91,6 +95,7 @@ def _upscale(
     engines: Engines,
     *,
     stem: str | None,
+    claim: Callable[[Path], None] | None,
     stop: Callable[[], bool],
     once: Once,
 ) -> Result:
@@ -100,6 +105,8 @@ def _upscale(
         _check(info, once)
     model = engines.model(options.model, once)
     job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
+    if claim is not None:
+        claim(job.output)
     engine = engines.engine(options.model, job.target.scale, options.device)
     resumable = taken.lasting and job.output != STDOUT and not _is_single(job)
     for note in _notes(job, options):
@@ -127,7 +134,8 @@ def _upscale(
     if job.output == STDOUT:
         frames = work.into_pipe().frames
     elif resumable:
-        frames = run_job(work)
+        with made(job.output.absolute().parent, job.pattern is not None):
+            frames = run_job(work)
     else:
         with WorkFolder(job.output, make=job.pattern is not None) as folder:
             if clock_jumps(info):
