@@ -11,7 +11,7 @@ from vsr.jobs.store import Store, folder_of, forget
 from vsr.media.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
 from vsr.media.encoders import ENCODERS, EncoderPlan, one_file_each, plan_encoder
 from vsr.media.index import count, frame_times, span_ahead, spans_of
-from vsr.media.listing import Numbered, is_picture, names_in, numbered
+from vsr.media.listing import Numbered, folders_in, is_picture, names_in, numbered
 from vsr.media.probe import SourceInfo
 from vsr.media.scan import Scan, detect_scan
 from vsr.media.spans import Span
@@ -89,7 +89,7 @@ def plan(
     if container.video is not None and encoder.encoder.codec not in container.video:
         raise UsageError(f"{path.name}: a {container.muxer} file cannot hold {codec} video")
     if pattern is not None:
-        _check_numbers(path, pattern, options)
+        _check_numbers(info.path, path, pattern, options)
     elif path != STDOUT:
         _check_output(info.path, path, options)
     wanted, frames = _wanted(info, options)
@@ -195,12 +195,21 @@ def folder_label(options: UpscaleOptions) -> str:
     return f"{float(size.scale or default_scale(options)):g}x"
 
 
-def _check_numbers(path: Path, pattern: Numbered, options: UpscaleOptions) -> None:
+def _check_numbers(source: Path, path: Path, pattern: Numbered, options: UpscaleOptions) -> None:
     folder = pattern.folder.absolute()
+    if pattern.is_too_long:
+        raise UsageError(f"{path}: the name is too long")
     if not folder.is_dir():
         if not folder.parent.is_dir():
             raise OutputError(f"{folder.parent}: there is no such folder")
         return  # it will be made
+    for file in (source, source.resolve()):
+        there = pattern.number(file.name) is not None and file.exists()
+        if there and file.absolute().parent.samefile(folder):
+            raise UsageError(f"{path}: the pictures may not take the place of {source.name}")
+    for name in sorted(folders_in(folder)):
+        if pattern.number(name) is not None:
+            raise UsageError(f"{folder / name}: is a folder; name other pictures with -o")
     if options.encode.overwrite:
         return
     if there := sum(pattern.number(name) is not None for name in names_in(folder)):
