@@ -121,3 +121,13 @@ def test_folders_of_one_name_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="one by one"):
         vsr.Batch(sources, tmp_path / "out", options(overwrite=True))
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_address_that_is_named_twice_is_asked_once_and_its_login_not_shown(
+    tmp_path: Path,
+) -> None:
+    address = "http://me:secret@127.0.0.1:9/x.mkv"
+    first, second = outcomes(address, address, output=tmp_path)
+    assert "refused" in str(first.error)
+    assert "named twice" in str(second.error)
+    assert "secret" not in f"{first.error}{second.error}"

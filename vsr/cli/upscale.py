@@ -12,6 +12,7 @@ from vsr.cli.progress import Terminal
 from vsr.cli.shared import options_from, pixel_options
 from vsr.cli.stopping import Stopping
 from vsr.errors import VsrError
+from vsr.fetch import without_login
 from vsr.jobs.batch import Batch
 from vsr.jobs.film import Result
 from vsr.media.containers import STDOUT
@@ -99,7 +100,7 @@ def _untried(names: tuple[str, ...]) -> str:
 def _json(source: Path | str, result: Result) -> str:
     return json.dumps(
         {
-            "source": str(source),
+            "source": without_login(str(source)),
             "output": str(result.output),
             "frames": result.frames,
             "width": result.width,

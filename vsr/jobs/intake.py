@@ -15,7 +15,7 @@ from vsr.events import Sink
 from vsr.jobs.folder import WorkFolder
 from vsr.media.containers import STDOUT
 from vsr.media.pipe import Pipe, growing, incoming
-from vsr.media.remote import is_address, record
+from vsr.media.remote import Wanted, is_address, record
 from vsr.options import Clip, UpscaleOptions
 
 STDIN = Path("-")
@@ -46,9 +46,8 @@ def intake(
     if isinstance(source, str) and is_address(source):
         output = output or Path.cwd()
         with _folder_for(output) as folder:
-            limit = _longest(options.source.clips)
-            patience = options.source.patience
-            path = record(source, folder, limit=limit, patience=patience, sink=sink)
+            wanted = _wanted(options.source.clips)
+            path = record(source, folder, wanted, patience=options.source.patience, sink=sink)
             yield Taken(path=path, output=output, lasting=False)
     elif Path(source) == STDIN:
         if output is None or output.is_dir():
@@ -93,6 +92,13 @@ def _save(pipe: Pipe, path: Path) -> None:
             pipe.drain()
     except OSError as error:
         raise OutputError(f"{path.parent.parent}: writing failed ({error.strerror})") from error
+
+
+def _wanted(clips: tuple[Clip, ...]) -> Wanted:
+    """What is wanted of a live stream."""
+    moments = [m for clip in clips for m in (clip.start, clip.end, clip.duration)]
+    counted = any(m is not None and m.frame is not None for m in moments)
+    return Wanted(limit=_longest(clips), counted=counted)
 
 
 def _longest(clips: tuple[Clip, ...]) -> Fraction | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vsr.errors import UsageError
+from vsr.fetch import without_login
 from vsr.jobs.tasks import FolderTasks, Task
 from vsr.media.containers import STDOUT
 
@@ -24,7 +25,7 @@ class Names:
     def begin(self, task: Task) -> None:
         """Raises UsageError for what is exactly what an earlier task was."""
         same = (str(task.source), task.output, task.options)
-        self._source = str(task.source)
+        self._source = without_login(str(task.source))
         if same in self._begun:
             raise UsageError(f"{self._source}: is named twice; its result has one name")
         self._begun.add(same)

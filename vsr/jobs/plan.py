@@ -204,8 +204,8 @@ def _check_numbers(source: Path, path: Path, pattern: Numbered, options: Upscale
             raise OutputError(f"{folder.parent}: there is no such folder")
         return  # it will be made
     for file in (source, source.resolve()):
-        there = pattern.number(file.name) is not None and file.exists()
-        if there and file.absolute().parent.samefile(folder):
+        named_so = pattern.number(file.name) is not None and file.exists()
+        if named_so and file.absolute().parent.samefile(folder):
             raise UsageError(f"{path}: the pictures may not take the place of {source.name}")
     for name in sorted(folders_in(folder)):
         if pattern.number(name) is not None:
