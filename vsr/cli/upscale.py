@@ -27,7 +27,7 @@ _NAMED = 8  # files that are named one by one
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     help="The result; its suffix chooses the container. A folder, if there are several; or "
     "numbered pictures, out/%05d.png.  [default: beside the source]",
 )
@@ -43,7 +43,7 @@ def upscale(
     /,
     *,
     sources: tuple[str, ...],
-    output: Path | None,
+    output: str | None,
     apart: bool,
     quiet: bool,
     as_json: bool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from vsr.engine.engines import Engines
 from vsr.errors import ModelError, OutputError, Stopped, UsageError, VsrError
 from vsr.events import Pictures, Sink, silent
 from vsr.jobs.film import Result, upscale_one
-from vsr.jobs.intake import STDIN
+from vsr.jobs.intake import STDIN, local
 from vsr.jobs.names import Names, check_apart
 from vsr.jobs.plan import picture_pattern
 from vsr.jobs.tasks import FolderTasks, Task
@@ -53,13 +54,15 @@ class Batch:
         apart: bool = False,
     ) -> None:
         options = options or UpscaleOptions()
-        into = Path(output) if output is not None else None
+        into = local(output) if output is not None else None
         if len(sources) > 1 and into is not None and not into.is_dir():
             raise UsageError(f"{into}: several films need a folder that is there")
         self._folders: list[FolderTasks] = []
         self._files: list[Task] = []
         for source in sources:
-            path = None if _comes_from_elsewhere(source) else Path(source)
+            if apart and _is_stdin(source):
+                raise UsageError("--apart: standard input comes only once; give one --clip of it")
+            path = None if _comes_from_elsewhere(source) else local(source)
             if path is None or not is_many(path) or _is_film(into):
                 for name, chosen in _parts(into, options, apart):
                     self._files.append(Task(source=source, output=name, options=chosen))
@@ -144,7 +147,11 @@ class Batch:
 
 
 def _comes_from_elsewhere(source: Path | str) -> bool:
-    return Path(source) == STDIN or (isinstance(source, str) and is_address(source))
+    return _is_stdin(source) or (isinstance(source, str) and is_address(source))
+
+
+def _is_stdin(source: Path | str) -> bool:
+    return not (isinstance(source, str) and is_address(source)) and local(source) == STDIN
 
 
 def _parts(
@@ -156,6 +163,13 @@ def _parts(
         return
     if not options.source.clips:
         raise UsageError("--apart: needs at least one --clip")
+    if output == STDOUT:
+        raise UsageError("--apart: standard output takes one film; name files with -o")
+    if output is None or output.is_dir():  # each result is named after its part
+        labels = Counter(map(str, options.source.clips))
+        label, count = labels.most_common(1)[0]
+        if count > 1:
+            raise UsageError(f"--apart: --clip {label} is given {count} times; name them with -o")
     for number, clip in enumerate(options.source.clips, start=1):
         source = dataclasses.replace(options.source, clips=(clip,))
         name = output

@@ -12,7 +12,7 @@ from vsr.engine.engines import Engines
 from vsr.errors import UsageError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
 from vsr.jobs.folder import WorkFolder, made
-from vsr.jobs.intake import Taken, intake
+from vsr.jobs.intake import Taken, intake, local
 from vsr.jobs.plan import Plan, plan
 from vsr.jobs.resume import run_job
 from vsr.jobs.store import folder_of
@@ -62,8 +62,8 @@ def upscale(
     What is finished of a film is kept beside the output until all of it is; the same call
     goes on with it. `stop`: asked after each part, whether to stop there (raises Stopped).
     """
-    output = Path(output) if output is not None else None
-    return upscale_one(source, output, options or UpscaleOptions(), Engines(), sink=sink, stop=stop)
+    into = local(output) if output is not None else None
+    return upscale_one(source, into, options or UpscaleOptions(), Engines(), sink=sink, stop=stop)
 
 
 def upscale_one(

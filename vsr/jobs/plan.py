@@ -195,7 +195,20 @@ def folder_label(options: UpscaleOptions) -> str:
     return f"{float(size.scale or default_scale(options)):g}x"
 
 
-def _check_numbers(source: Path, path: Path, pattern: Numbered, options: UpscaleOptions) -> None:
+def check_named(output: Path | None, options: UpscaleOptions) -> None:
+    """Refuse a name before its source is fetched. Raises UsageError, OutputError."""
+    if output is None or output == STDOUT or output.is_dir():
+        return
+    pattern = picture_pattern(output)
+    if pattern is not None:
+        _check_numbers(None, output, pattern, options)
+    else:
+        _check_output(None, output, options)
+
+
+def _check_numbers(
+    source: Path | None, path: Path, pattern: Numbered, options: UpscaleOptions
+) -> None:
     folder = pattern.folder.absolute()
     if pattern.is_too_long:
         raise UsageError(f"{path}: the name is too long")
@@ -203,10 +216,10 @@ def _check_numbers(source: Path, path: Path, pattern: Numbered, options: Upscale
         if not folder.parent.is_dir():
             raise OutputError(f"{folder.parent}: there is no such folder")
         return  # it will be made
-    for file in (source, source.resolve()):
+    for file in (source, source.resolve()) if source is not None else ():
         named_so = pattern.number(file.name) is not None and file.exists()
         if named_so and file.absolute().parent.samefile(folder):
-            raise UsageError(f"{path}: the pictures may not take the place of {source.name}")
+            raise UsageError(f"{path}: the pictures may not take the place of {file.name}")
     for name in sorted(folders_in(folder)):
         if pattern.number(name) is not None:
             raise UsageError(f"{folder / name}: is a folder; name other pictures with -o")
@@ -219,9 +232,9 @@ def _check_numbers(source: Path, path: Path, pattern: Numbered, options: Upscale
         )
 
 
-def _check_output(source: Path, output: Path, options: UpscaleOptions) -> None:
+def _check_output(source: Path | None, output: Path, options: UpscaleOptions) -> None:
     if output.exists():
-        if source.exists() and output.samefile(source):
+        if source is not None and source.exists() and output.samefile(source):
             raise UsageError(f"{output}: the result may not take the place of its source")
         if not output.is_file():
             kind = "a folder" if output.is_dir() else "no plain file"
