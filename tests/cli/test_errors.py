@@ -66,6 +66,16 @@ def test_inputs(tmp_path: Path, bunny: Path) -> None:
     refused(tmp_path, 3, "no such file", "probe", "missing.mp4")
 
 
+def test_what_probe_cannot_look_at(tmp_path: Path) -> None:
+    (tmp_path / "shots").mkdir()
+    for name in ("shots/1.png", "shots/2.png", "e1.mkv", "e2.mkv"):
+        (tmp_path / name).touch()
+    refused(tmp_path, 2, "probe one of them, or name the film", "probe", "shots")
+    refused(tmp_path, 2, "2 films; probe one", "probe", "e%d.mkv")
+    refused(tmp_path, 2, "save it to a file", "probe", "-")
+    refused(tmp_path, 2, "save it to a file", "probe", "-", "-o", "x.mkv")
+
+
 def test_models(tmp_path: Path, bunny: Path) -> None:
     (tmp_path / "broken.pth").write_bytes(b"no weights")
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pth")

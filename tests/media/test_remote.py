@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import vsr
 from tests import judge
-from vsr.errors import InputError, UsageError
+from vsr.cli import cli
+from vsr.errors import InputError, OutputExists, UsageError
+from vsr.jobs.folder import WorkFolder
 from vsr.media.ffmpeg import find_ffmpeg
 
 
@@ -388,6 +391,47 @@ def test_a_message_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         upscale("rtmp://127.0.0.1:9/x", tmp_path / "out.mkv", patience=1)
     assert str(error.value).count("cannot be") == 1
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_asked(
+    web: tuple[str, type[Handler], Path], tmp_path: Path
+) -> None:
+    address, handler, folder = web
+    film(folder / "a.mkv")
+    (tmp_path / "out.mkv").write_bytes(b"precious")
+    (tmp_path / "1.png").write_bytes(b"precious")
+    for name in ("out.mkv", "%d.png"):
+        with pytest.raises(OutputExists):
+            upscale(f"{address}/a.mkv", tmp_path / name)
+    with pytest.raises(UsageError, match="must end in"):
+        upscale(f"{address}/a.mkv", tmp_path / "out.xyz")
+    assert handler.asked == []
+    chosen = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=vsr.SizeOptions(scale=Fraction(1))
+    )
+    vsr.upscale(f"{address}/a.mkv", tmp_path / "new" / "%d.png", chosen)
+    assert len(list((tmp_path / "new").iterdir())) == 50
+
+
+@pytest.mark.parametrize("kind", ["endless.ts", "list.m3u8"])
+def test_a_look_at_a_live_source_ends_and_leaves_nothing(
+    web: tuple[str, type[Handler], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    address, _, folder = web
+    film(folder / "part.ts", "-c:a", "mp2", seconds=8)
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:8\n#EXTINF:8,\npart.ts\n")
+    here = tmp_path / "here"
+    here.mkdir(mode=0o500)
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(WorkFolder, "__enter__", lambda self: pytest.fail("makes a folder"))
+    done = CliRunner().invoke(cli, ["probe", f"{address}/{kind}", "-m", "nearest", "-s", "1"])
+    assert done.exit_code == 0, done.output
+    assert "only its first 5 s" in done.stderr
+    assert "64x48" in done.stdout
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("url", ["ftp://x/a.mkv", "file:///etc/passwd", "concat://a"])
