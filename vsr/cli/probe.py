@@ -54,7 +54,7 @@ def _check_one(source: str, output: Path | None) -> None:
         return
     listing = list_files(local(source))
     if not listing.pictures:
-        raise UsageError(f"{source}: stands for {len(listing.films)} films; probe one of them")
+        raise UsageError(f"{source}: stands for films ({len(listing.films)}); probe one of them")
     if output is None:
         raise UsageError(
             f"{source}: stands for {len(listing.names)} files; probe one of them, "

@@ -15,6 +15,7 @@ from vsr.events import Note, Sink
 from vsr.jobs.folder import WorkFolder
 from vsr.jobs.plan import check_named
 from vsr.media.containers import STDOUT
+from vsr.media.listing import is_too_long
 from vsr.media.pipe import Pipe, growing, incoming
 from vsr.media.remote import Wanted, is_address, record
 from vsr.options import Clip, UpscaleOptions
@@ -39,8 +40,13 @@ class Taken:
 
 
 def local(name: Path | str) -> Path:
-    """A file's name. `-` as it stands is a standard stream; `./-` is a file like any other."""
+    """A file's name. `-` as it stands is a standard stream; `./-` is a file like any other.
+
+    Raises UsageError for a name that no file can have.
+    """
     path = Path(name)
+    if any(map(is_too_long, path.parts)):
+        raise UsageError(f"{path}: the name is too long")
     if isinstance(name, str) and name != str(STDIN) and path == STDIN:
         return path.absolute()
     return path

@@ -11,7 +11,14 @@ from vsr.jobs.store import Store, folder_of, forget
 from vsr.media.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
 from vsr.media.encoders import ENCODERS, EncoderPlan, one_file_each, plan_encoder
 from vsr.media.index import count, frame_times, span_ahead, spans_of
-from vsr.media.listing import Numbered, folders_in, is_picture, names_in, numbered
+from vsr.media.listing import (
+    Numbered,
+    folders_in,
+    is_picture,
+    is_too_long,
+    names_in,
+    numbered,
+)
 from vsr.media.probe import SourceInfo
 from vsr.media.scan import Scan, detect_scan
 from vsr.media.spans import Span
@@ -233,6 +240,8 @@ def _check_numbers(
 
 
 def _check_output(source: Path | None, output: Path, options: UpscaleOptions) -> None:
+    if is_too_long(output.name):
+        raise UsageError(f"{output}: the name is too long; choose a shorter one with -o")
     if output.exists():
         if source is not None and source.exists() and output.samefile(source):
             raise UsageError(f"{output}: the result may not take the place of its source")

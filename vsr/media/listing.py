@@ -28,6 +28,11 @@ _DIGITS = 9  # of a number, at most
 _NAME_BYTES = 255  # of a file's name
 
 
+def is_too_long(name: str) -> bool:
+    """For a file's name."""
+    return len(os.fsencode(name)) > _NAME_BYTES
+
+
 def is_picture(name: str) -> bool:
     """By its suffix."""
     return _suffix(name) in PICTURES
@@ -49,7 +54,7 @@ class Numbered:
     @property
     def is_too_long(self) -> bool:
         """Whether the name of a high number would be longer than names may be."""
-        return len(os.fsencode(self._name(10**_DIGITS - 1))) > _NAME_BYTES
+        return is_too_long(self._name(10**_DIGITS - 1))
 
     def path(self, number: int) -> Path:
         return self.folder / self._name(number)
