@@ -40,7 +40,10 @@ def quoted(url: str) -> str:
     login, at, host = parts.netloc.rpartition("@")
     if not host.isascii():
         host = host.encode("idna").decode()
-    path, query = (urllib.parse.quote(part, safe=_SAFE) for part in (parts.path, parts.query))
+    path, query = (
+        urllib.parse.quote(re.sub("%(?![0-9A-Fa-f]{2})", "%25", part), safe=_SAFE)
+        for part in (parts.path, parts.query)
+    )
     return urllib.parse.urlunsplit((parts.scheme, f"{login}{at}{host}", path, query, ""))
 
 
