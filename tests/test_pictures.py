@@ -461,6 +461,44 @@ def test_pictures_that_are_there_stay_unless_told(tmp_path: Path) -> None:
     assert judge.size_of(frames / "1.png") == (320, 180)
 
 
+def test_pictures_do_not_take_the_place_of_their_source(tmp_path: Path) -> None:
+    judge.make(tmp_path / "x.apng", "testsrc2=s=16x16", "-frames:v", "3")
+    source = (tmp_path / "x.apng").rename(tmp_path / "1.png")
+    before = source.read_bytes()
+    refused(UsageError, "take the place", source, "-o", tmp_path / "%d.png", "--overwrite")
+    (tmp_path / "link.apng").symlink_to(source)
+    refused(UsageError, "take the place", tmp_path / "link.apng", "-o", tmp_path / "%d.png",
+            "--overwrite")  # fmt: skip
+    assert source.read_bytes() == before
+    assert names(tmp_path) == ["1.png", "link.apng"]
+
+
+def test_names_that_cannot_be_are_refused_before_the_work(tmp_path: Path) -> None:
+    source = clip(tmp_path / "s.mp4", "-c", "copy")
+    frames = tmp_path / "frames"
+    (frames / "00002.png").mkdir(parents=True)
+    refused(UsageError, "is a folder", source, "-o", frames / "%05d.png", "--overwrite")
+    for name in ("%0300d.png", "%099999999999d.png"):
+        refused(UsageError, "9 digits", source, "-o", frames / name)
+    refused(UsageError, "too long", source, "-o", frames / f"{'x' * 244}%d.png")
+    assert names(frames) == ["00002.png"]
+
+
+def test_a_folder_that_comes_meanwhile_costs_no_picture(tmp_path: Path) -> None:
+    source = clip(tmp_path / "s.mp4", "-c", "copy")
+
+    def sabotage(event: object) -> None:
+        if isinstance(event, Started):
+            (tmp_path / "3.png").mkdir()
+
+    options = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=vsr.SizeOptions(scale=Fraction(1))
+    )
+    with pytest.raises(OutputError, match=r"3.png: is a folder"):
+        vsr.upscale(source, tmp_path / "%d.png", options, sink=sabotage)
+    assert [name for name in names(tmp_path) if name[0] != "."] == ["3.png", "s.mp4"]
+
+
 def test_a_film_that_fails_leaves_no_picture(tmp_path: Path) -> None:
     source = clip(tmp_path / "s.mp4", "-c", "copy")
     small = tmp_path / "small"

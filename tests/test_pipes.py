@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import vsr
 from tests import judge
-from vsr.errors import InputError, OutputError, UsageError
+from vsr.cli import cli
+from vsr.errors import InputError, OutputError, OutputExists, UsageError
 from vsr.media.pipe import Pipe
 
 SAME = vsr.SizeOptions(scale=Fraction(1))
@@ -200,6 +202,45 @@ def test_what_is_no_film_is_told(
         vsr.upscale("-", None, options())
 
 
+def test_standard_input_is_not_read_for_a_name_that_is_taken(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out.mkv").write_bytes(b"precious")
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(OutputExists):
+        vsr.upscale("-", tmp_path / "out.mkv", options())
+
+
+def test_a_file_may_be_called_dash(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    film.rename(tmp_path / "-")
+    result = vsr.upscale("./-", "out.mkv", options(codec="ffv1"))
+    assert len(judge.frames(result.output)) == 50
+    (outcome,) = vsr.Batch(["./-"], None, options()).run()
+    assert outcome.result is not None
+    assert outcome.result.output == tmp_path / "-_1x.mkv"
+    (tmp_path / "-").unlink()
+    (tmp_path / "-").mkdir()
+    arguments = ["upscale", "out.mkv", "-o", "./-", "-m", "nearest", "-s", "1"]
+    done = CliRunner().invoke(cli, arguments)
+    assert (done.exit_code, done.stdout) == (0, f"{tmp_path}/-/out_1x.mkv\n"), done.output
+
+
+def test_apart_has_a_word_for_what_it_cannot_do(film: Path, tmp_path: Path) -> None:
+    def refused(word: str, *sources: Path | str, output: Path | str | None, text: str) -> None:
+        clips = tuple(vsr.Clip.parse(part) for part in text.split())
+        chosen = vsr.UpscaleOptions(source=vsr.SourceOptions(clips=clips))
+        with pytest.raises(UsageError, match=word):
+            vsr.Batch(sources, output, chosen, apart=True)
+
+    refused("standard output", film, output="-", text="0-1 1-2")
+    refused("standard input", "-", output=tmp_path / "o.mkv", text="0-1 1-2")
+    refused("is given 2 times", film, output=None, text="0-1 1-2 0-1.0")
+    refused("is given 2 times", film, output=tmp_path, text="0-1 0-1")
+
+
 def test_standard_input_takes_one_clip_in_seconds(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +377,33 @@ def test_a_file_that_is_being_written_is_followed(film: Path, tmp_path: Path) ->
     assert [f.digest for f in judge.frames(output)] == [f.digest for f in judge.frames(film)]
     assert judge.packets(output, "a:1") == judge.packets(film, "a:1")
     assert "subrip" in judge.describe(output)
+
+
+def test_a_file_whose_index_comes_last_is_awaited(bunny: Path, tmp_path: Path) -> None:
+    last = tmp_path / "last.mp4"
+    judge.ffmpeg("-i", str(bunny), "-c", "copy", str(last))
+    growing, data = tmp_path / "growing.mp4", last.read_bytes()
+    assert data.index(b"mdat") < data.index(b"moov")
+    growing.touch()
+
+    def record() -> None:
+        with growing.open("ab") as file:
+            for at in range(0, len(data), len(data) // 4):
+                time.sleep(0.2)
+                file.write(data[at : at + len(data) // 4])
+                file.flush()
+
+    recorder = threading.Thread(target=record)
+    recorder.start()
+    chosen = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"),
+        size=vsr.SizeOptions(scale=Fraction(1, 2)),
+        source=vsr.SourceOptions(follow=1.0),
+    )
+    result = vsr.upscale(growing, tmp_path / "out.mp4", chosen)
+    recorder.join()
+    assert result.frames == 120
+    assert judge.packets(result.output, "a:0") == judge.packets(bunny, "a:0")
 
 
 # --- the pipe itself ---

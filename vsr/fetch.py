@@ -2,53 +2,159 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
+import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _CHUNK = 1 << 18
 _TRIES = 4  # without a byte in between
 _PAUSE = 0.5  # seconds before the second try; doubled each time
+_SCHEMES = frozenset({"http", "https"})
+_SAFE = "%/:=&?~+!$,;'@()*[]"  # what stands in an address for itself
 
 
-def open_address(url: str, *, timeout: float, begin: int = 0) -> http.client.HTTPResponse:
-    """The server's answer, from byte `begin` on if it can. Raises OSError, ValueError."""
-    request = urllib.request.Request(url, headers={"User-Agent": "vsr"})
+class BadAddress(OSError):
+    """An address that leads to what is not asked."""
+
+
+class BrokenOff(OSError):
+    """The line ended before all had come."""
+
+
+def without_login(text: str) -> str:
+    """Addresses without what stands before their @: nothing that is shown has a password."""
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
+
+
+def quoted(url: str) -> str:
+    """An address as servers take it: spaces and letters of all kinds are written as %20."""
+    parts = urllib.parse.urlsplit(url.strip())
+    login, at, host = parts.netloc.rpartition("@")
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    path, query = (
+        urllib.parse.quote(re.sub("%(?![0-9A-Fa-f]{2})", "%25", part), safe=_SAFE)
+        for part in (parts.path, parts.query)
+    )
+    return urllib.parse.urlunsplit((parts.scheme, f"{login}{at}{host}", path, query, ""))
+
+
+def open_address(
+    url: str, *, timeout: float, begin: int = 0, validator: str | None = None
+) -> http.client.HTTPResponse:
+    """The server's answer, from byte `begin` on if it can, and if `validator` still holds.
+
+    `user:password@` before the host is sent as basic authentication. Raises OSError, ValueError.
+    """
+    request = _request(url)
     if begin:
         request.add_header("Range", f"bytes={begin}-")
+        if validator is not None:
+            request.add_header("If-Range", validator)
+    opener = urllib.request.OpenerDirector()  # of nothing but HTTP
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        _Redirects(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
     try:
-        answer = urllib.request.urlopen(request, timeout=timeout)
+        answer = opener.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()  # it is an open answer, too
         raise
-    assert isinstance(answer, http.client.HTTPResponse)
+    if not isinstance(answer, http.client.HTTPResponse):
+        raise BadAddress(f"{without_login(url)}: is no address of a file")
     return answer
+
+
+def _request(url: str) -> urllib.request.Request:
+    parts = urllib.parse.urlsplit(quoted(url))
+    login, _, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(
+        urllib.parse.urlunsplit(parts._replace(netloc=host)), headers={"User-Agent": "vsr"}
+    )
+    if login:
+        told = base64.b64encode(urllib.parse.unquote(login).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {told}")
+    return request
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """To HTTP only, with the login for the same server only."""
+
+    def redirect_request(  # noqa: PLR0917 (urllib's own)
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        scheme = urllib.parse.urlsplit(newurl).scheme.lower()
+        if scheme not in _SCHEMES:
+            fp.close()
+            raise BadAddress(f"leads on to {scheme}://, which is not read")
+        own = _request(newurl)
+        new = super().redirect_request(req, fp, code, msg, headers, own.full_url)
+        if new is not None:
+            same = (new.type, new.host) == (req.type, req.host)
+            login = own.get_header("Authorization") or (
+                req.get_header("Authorization") if same else None
+            )
+            if login:
+                new.add_unredirected_header("Authorization", login)
+        return new
+
+
+@dataclass(kw_only=True)
+class _Seen:
+    """What earlier answers told of the file."""
+
+    validator: str | None = None  # for If-Range
+    total: int | None = None  # bytes
 
 
 def fetch(
     url: str,
     target: Path,
     *,
+    begun: tuple[http.client.HTTPResponse, bytes] | None = None,
     most: int | None = None,
     timeout: float = 30.0,
     progress: Callable[[int, int | None], None],
 ) -> None:
     """Complete the file `target` with what is missing of `url`.
 
-    Stops at more than `most` bytes. `timeout`: seconds without a byte until the line counts
-    as broken; it is then tried again. `progress` hears how much is here, and of how much.
+    `begun`: an answer that is open already, and what was read of it; `target` is then not
+    there. Stops at more than `most` bytes. `timeout`: seconds without a byte until the line
+    counts as broken; it is then tried again, from the beginning if the file has changed.
+    `progress` hears how much is here, and of how much.
     Raises OSError (also urllib's), http.client.HTTPException or ValueError.
     """
-    tries = 0
+    tries, seen = 0, _Seen()
     while True:
         have = _size(target)
         try:
-            _fetch(url, target, have, most, timeout, progress)
+            answer, head = begun or _answer(url, have, seen, timeout)
+            begun = None
+            with answer:
+                _take(answer, head, target, seen, most, progress)
             return
-        except (urllib.error.HTTPError, http.client.InvalidURL):
+        except (urllib.error.HTTPError, http.client.InvalidURL, BadAddress):
             raise  # the server's word, or a bad address: no use in asking again
         except (OSError, http.client.HTTPException):
             tries = tries + 1 if _size(target) <= have else 1
@@ -61,24 +167,47 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _fetch(  # noqa: PLR0917 (only called above)
-    url: str,
+def _answer(
+    url: str, have: int, seen: _Seen, timeout: float
+) -> tuple[http.client.HTTPResponse, bytes]:
+    return open_address(url, timeout=timeout, begin=have, validator=seen.validator), b""
+
+
+def _take(  # noqa: PLR0917 (only called above)
+    answer: http.client.HTTPResponse,
+    head: bytes,
     target: Path,
-    have: int,
+    seen: _Seen,
     most: int | None,
-    timeout: float,
     progress: Callable[[int, int | None], None],
 ) -> None:
-    with open_address(url, timeout=timeout, begin=have) as answer:
-        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-            have = 0  # the server sends the whole file again
-        total = have + answer.length if answer.length is not None else None
-        with target.open("ab" if have else "wb") as file:
-            while chunk := answer.read(_CHUNK):
+    have = _size(target) if answer.status == http.HTTPStatus.PARTIAL_CONTENT else 0
+    total = have + len(head) + answer.length if answer.length is not None else None
+    if have and not _goes_on(answer, have, seen):
+        target.unlink()
+        raise BrokenOff("the file was changed while it was fetched")
+    tag = answer.headers.get("ETag", "")
+    seen.validator = tag if tag.startswith('"') else answer.headers.get("Last-Modified")
+    seen.total = total
+    with target.open("ab" if have else "wb") as file:
+        try:
+            while chunk := head or answer.read(_CHUNK):
+                head = b""
                 file.write(chunk)
                 have += len(chunk)
                 progress(have, total)
                 if most is not None and have > most:
                     return  # not the file that was promised; the caller finds out
+        except http.client.IncompleteRead as error:
+            raise BrokenOff(f"the line broke after {have} bytes") from error
     if total is not None and have < total:
-        raise http.client.IncompleteRead(b"", total - have)
+        raise BrokenOff(f"the line broke after {have} of {total} bytes")
+
+
+def _goes_on(answer: http.client.HTTPResponse, have: int, seen: _Seen) -> bool:
+    """Whether a part of a file is the part that is missing, of the same file."""
+    told = re.match(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+    if told is None:
+        return True
+    same = seen.total is None or told[2] == "*" or int(told[2]) == seen.total
+    return int(told[1]) == have and same

@@ -64,6 +64,18 @@ def test_inputs(tmp_path: Path, bunny: Path) -> None:
     refused(tmp_path, 3, "no such folder", "upscale", "nowhere/%05d.png")
     refused(tmp_path, 2, "two numbers", "upscale", "empty/%d_%05d.png")
     refused(tmp_path, 3, "no such file", "probe", "missing.mp4")
+    refused(tmp_path, 2, "too long", "upscale", f"{'x' * 300}.mkv")
+    refused(tmp_path, 2, "too long", "probe", f"{'x' * 300}.mkv")
+
+
+def test_what_probe_cannot_look_at(tmp_path: Path) -> None:
+    (tmp_path / "shots").mkdir()
+    for name in ("shots/1.png", "shots/2.png", "e1.mkv", "e2.mkv"):
+        (tmp_path / name).touch()
+    refused(tmp_path, 2, "probe one of them, or name the film", "probe", "shots")
+    refused(tmp_path, 2, "films (2); probe one", "probe", "e%d.mkv")
+    refused(tmp_path, 2, "save it to a file", "probe", "-")
+    refused(tmp_path, 2, "save it to a file", "probe", "-", "-o", "x.mkv")
 
 
 def test_models(tmp_path: Path, bunny: Path) -> None:
@@ -101,6 +113,9 @@ def test_outputs(tmp_path: Path, bunny: Path) -> None:
     refused(tmp_path, 2, "--overwrite", "upscale", bunny, "-o", "there.mp4", "-m", "nearest")
     (tmp_path / "folder.mp4" / "bunny_4x.mp4").mkdir()
     refused(tmp_path, 2, "is a folder", "upscale", bunny, "-o", "folder.mp4", "-m", "nearest")
+    refused(tmp_path, 2, "too long", "upscale", bunny, "-o", f"{'x' * 300}.mp4")
+    (tmp_path / f"{'x' * 250}.mp4").symlink_to(bunny)
+    refused(tmp_path, 2, "with -o", "upscale", f"{'x' * 250}.mp4", "-m", "nearest")
     refused(tmp_path, 1, "no such folder", "upscale", bunny, "-o", "no/where.mp4", "-m", "nearest")
     assert (tmp_path / "there.mp4").read_bytes() == b"precious"
 

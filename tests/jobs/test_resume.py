@@ -143,6 +143,29 @@ def test_a_film_as_pictures_goes_on_too(film: Path, tmp_path: Path) -> None:
     assert len(list(output.parent.glob("*.png"))) == 75
 
 
+def test_pictures_that_have_their_names_only_in_part_get_the_rest(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "frames" / "%03d.png"
+    given: list[str] = []
+
+    def replace(source: str, target: Path) -> None:
+        if len(given) == 30 and str(target).endswith(".png"):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+        if str(target).endswith(".png"):
+            given.append(str(target))
+
+    real = os.replace
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", replace)
+        with pytest.raises(OutputError):
+            upscale(film, output, encode=vsr.EncodeOptions())
+    assert len(list(output.parent.glob("*.png"))) == 30
+    upscale(film, output, encode=vsr.EncodeOptions())
+    assert len(list(output.parent.glob("*.png"))) == 75
+
+
 @pytest.mark.parametrize("harm", ["truncated", "flipped", "record", "empty", "missing", "foreign"])
 def test_a_part_that_is_not_what_was_written_is_done_again(
     film: Path, tmp_path: Path, harm: str

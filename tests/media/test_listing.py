@@ -59,6 +59,23 @@ def test_a_file_of_that_very_name_is_a_file(tmp_path: Path) -> None:
         numbered(tmp_path / "%d_%d.png")
 
 
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("%5d.png", "pads with blanks"),
+        ("%99d.png", "pads with blanks"),
+        ("%010d.png", "9 digits"),
+        ("%0300d.png", "9 digits"),
+        (f"%0{'9' * 40}d.png", "9 digits"),
+        (f"%{'9' * 200}d.png", "pads with blanks"),
+        ("%000d.png", "pads with blanks"),
+    ],
+)
+def test_a_number_that_is_not_written_so_is_refused(tmp_path: Path, name: str, word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        numbered(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["", "%05d.png", "gone/%05d.png"])
 def test_nothing_there(tmp_path: Path, name: str) -> None:
     names(tmp_path, "readme.txt")

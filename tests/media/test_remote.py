@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import socket
 import subprocess
@@ -14,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import vsr
 from tests import judge
-from vsr.errors import InputError, UsageError
+from vsr.cli import cli
+from vsr.errors import InputError, OutputExists, UsageError
+from vsr.jobs.folder import WorkFolder
 from vsr.media.ffmpeg import find_ffmpeg
 
 
@@ -40,14 +44,36 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     folder: Path
     asked: list[str]
-    break_at: int | None = None  # bytes after which the second answer breaks off
+    break_at: int | None = None  # bytes after which the first answer breaks off
     hang: bool = False  # after the first bytes
+    cut: bool = False  # every answer breaks off after its first bytes
+    leads_to: dict[str, str] = {}  # noqa: RUF012 (each test's own)
+    login: str | None = None  # user:password that is asked for
+    once: list[str] = []  # noqa: RUF012 (paths that are answered once)
+    tag: str | None = None  # of the file as it is now
+    changed: bytes | None = None  # what the file becomes after its first answer
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: PLR0912
         self.asked.append(f"{self.path} {self.headers.get('Range', '')}".strip())
         if self.path == "/endless.ts":
             self._endless()
             return
+        if to := type(self).leads_to.get(self.path):
+            self.send_response(302)
+            self.send_header("Location", to)
+            self.end_headers()
+            return
+        if (login := type(self).login) is not None:
+            told = self.headers.get("Authorization", "")
+            if told != f"Basic {base64.b64encode(login.encode()).decode()}":
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="x"')
+                self.end_headers()
+                return
+        if self.path in type(self).once:
+            type(self).once.remove(self.path)
+        elif type(self).once is not Handler.once:
+            self.path = "/second"
         path = self.folder / urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)[1:]
         if not path.is_file():
             self.send_error(404)
@@ -55,7 +81,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         data, begin = path.read_bytes(), 0
         if given := self.headers.get("Range"):
             begin = int(given.removeprefix("bytes=").partition("-")[0])
+        if given and type(self).tag and self.headers.get("If-Range") not in (None, type(self).tag):
+            given, begin = None, 0
         self.send_response(206 if given else 200)
+        if (tag := type(self).tag) is not None:
+            self.send_header("ETag", tag)
         if given:
             self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
         self.send_header("Content-Length", str(len(data) - begin))
@@ -63,9 +93,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if type(self).hang:
             self.wfile.write(data[:10])
             time.sleep(1)
-        elif len(self.asked) > 1 and (at := type(self).break_at) is not None:
+        elif type(self).cut:
+            self.wfile.write(data[begin : begin + 10] if not begin else b"")
+        elif (at := type(self).break_at) is not None:
             type(self).break_at = None
             self.wfile.write(data[begin : begin + at])
+            if (changed := type(self).changed) is not None:
+                path.write_bytes(changed)
+                type(self).tag = type(self).tag and '"2"'
         else:
             self.wfile.write(data[begin:])
 
@@ -225,6 +260,185 @@ def test_what_comes_from_elsewhere_cannot_read_here(
     with pytest.raises(InputError):
         upscale(f"{address}/{name}", tmp_path / "out.mkv", patience=2)
     assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("name", ["x.m3u8", "x.ffconcat", "x.M3U", "x.m3u8.m3u8"])
+def test_a_playlist_that_comes_second_cannot_read_here(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, name: str
+) -> None:
+    address, handler, folder = web
+    secret = film(tmp_path / "secret.ts", "-c:a", "aac")
+    (folder / name).write_bytes(bytes(300))
+    lines = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{secret}\n#EXT-X-ENDLIST\n"
+    concat = f"ffconcat version 1.0\nfile '{secret}'\n"
+    (folder / "second").write_text(concat if "ff" in name else lines)
+    handler.once = [f"/{name}"]
+    with pytest.raises(InputError):
+        upscale(f"{address}/{name}", tmp_path / "out.mkv", patience=2)
+    (folder / name).write_text(concat)  # at once
+    with pytest.raises(InputError):
+        upscale(f"{address}/second?{name}", tmp_path / "out.mkv", patience=2)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_a_link_for_once_and_a_playlists_name_are_enough(
+    web: tuple[str, type[Handler], Path], tmp_path: Path
+) -> None:
+    address, handler, folder = web
+    source = film(folder / "film.m3u8.mkv")
+    source = source.rename(folder / "film.m3u8")
+    handler.once = ["/film.m3u8"]
+    upscale(f"{address}/film.m3u8", tmp_path / "out.mkv")
+    assert handler.asked == ["/film.m3u8"]
+    assert len(judge.frames(tmp_path / "out.mkv")) == 50
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("ftp://127.0.0.1:9/a.mkv", "leads on to ftp"),
+        ("file:///etc/passwd", "not allowed"),
+        ("data:,x", "not allowed"),
+    ],
+)
+def test_an_address_leads_to_addresses_of_the_web_only(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, to: str, words: str
+) -> None:
+    address, handler, folder = web
+    film(folder / "b.mkv")
+    handler.leads_to = {"/a.mkv": to, "/ok.mkv": "/b.mkv"}
+    with pytest.raises(InputError, match=words) as error:
+        upscale(f"{address}/a.mkv", tmp_path / "out.mkv")
+    assert "\n" not in str(error.value)
+    upscale(f"{address}/ok.mkv", tmp_path / "out.mkv")
+    assert len(judge.frames(tmp_path / "out.mkv")) == 50
+
+
+@pytest.mark.parametrize("kind", ["endless.ts", "list.m3u8", "all.m3u8", "rtmp"])
+def test_frames_of_what_never_ends_are_refused(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, kind: str
+) -> None:
+    address, _, folder = web
+    film(folder / "part.ts", "-c:a", "mp2", seconds=1)
+    lines = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\npart.ts\n"
+    (folder / "list.m3u8").write_text(lines)
+    (folder / "all.m3u8").write_text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlist.m3u8\n")
+    url = f"{address}/{kind}" if kind != "rtmp" else "rtmp://127.0.0.1:9/live"
+    for clip in ("0-50f", "50f+25f", "1+20f"):
+        with pytest.raises(UsageError, match="is live"):
+            upscale(url, tmp_path / "out.mkv", clip)
+    if "m3u8" in kind:
+        (folder / "list.m3u8").write_text(f"{lines}#EXT-X-ENDLIST\n")
+        upscale(url, tmp_path / "out.mkv", "0-20f")
+        assert len(judge.frames(tmp_path / "out.mkv")) == 20
+
+
+def test_spaces_a_login_and_a_long_name(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, handler, folder = web
+    film(folder / "mein größter 100% film.mkv")
+    film(folder / "hls.ts", "-c:a", "mp2")
+    judge.ffmpeg("-i", str(folder / "hls.ts"), "-c", "copy", "-hls_list_size", "0",
+                 str(folder / "list.m3u8"))  # fmt: skip
+    handler.login = "me:p@ss word"
+    inner = address.replace("http://", "http://me:p%40ss%20word@")
+    handler.leads_to = {"/there": "/mein%20gr%C3%B6%C3%9Fter%20100%25%20film.mkv"}
+    for name in ("mein größter 100% film.mkv", "there", "list.m3u8"):
+        upscale(f"{inner}/{name}", tmp_path / "out.mkv")
+        assert len(judge.frames(tmp_path / "out.mkv")) == 50
+        (tmp_path / "out.mkv").unlink()
+    for url in (f"{inner}/gone.mkv", f"{inner}/gone.m3u8", "rtmp://me:p%40ss@127.0.0.1:9/x"):
+        with pytest.raises(InputError) as error:
+            upscale(url, tmp_path / "out.mkv", patience=1)
+        assert "ss" not in str(error.value).partition("://")[2].partition("/")[0]
+        assert "me:" not in str(error.value)
+    handler.login = None
+    (folder / "hls.ts").rename(folder / "hls")
+    monkeypatch.chdir(tmp_path)
+    handler.leads_to = {f"/{'x' * 300}.mkv": "/hls"}
+    result = upscale(f"{address}/{'x' * 300}.mkv", None)
+    assert result.output.name == f"{'x' * 120}_1x.mkv"
+
+
+def test_a_login_is_for_its_own_server(
+    web: tuple[str, type[Handler], Path], tmp_path: Path
+) -> None:
+    address, handler, folder = web
+    film(folder / "a.mkv")
+    handler.login = "me:secret"
+    other = address.replace("127.0.0.1", "localhost")
+    handler.leads_to = {"/a": f"{address}/a.mkv"}
+    with pytest.raises(InputError, match="401"):
+        upscale(f"{other.replace('http://', 'http://me:secret@')}/a", tmp_path / "out.mkv")
+
+
+def test_how_much_came_is_told(web: tuple[str, type[Handler], Path], tmp_path: Path) -> None:
+    address, handler, folder = web
+    size = film(folder / "a.mkv").stat().st_size
+    handler.cut = True
+    with pytest.raises(InputError, match=f"after 10 of {size} bytes"):
+        upscale(f"{address}/a.mkv", tmp_path / "out.mkv")
+
+
+@pytest.mark.parametrize("tag", ['"1"', None])
+def test_a_file_that_changes_meanwhile_is_not_spliced(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, tag: str | None
+) -> None:
+    address, handler, folder = web
+    film(folder / "a.mkv")
+    other = film(tmp_path / "b.mkv", "-c:a", "flac")
+    handler.break_at, handler.tag, handler.changed = 5000, tag, other.read_bytes()
+    upscale(f"{address}/a.mkv", tmp_path / "out.mkv")
+    assert judge.packets(tmp_path / "out.mkv", "a:0") == judge.packets(other, "a:0")
+    assert len(handler.asked) == (2 if tag else 3)
+
+
+def test_a_message_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        upscale("rtmp://127.0.0.1:9/x", tmp_path / "out.mkv", patience=1)
+    assert str(error.value).count("cannot be") == 1
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_asked(
+    web: tuple[str, type[Handler], Path], tmp_path: Path
+) -> None:
+    address, handler, folder = web
+    film(folder / "a.mkv")
+    (tmp_path / "out.mkv").write_bytes(b"precious")
+    (tmp_path / "1.png").write_bytes(b"precious")
+    for name in ("out.mkv", "%d.png"):
+        with pytest.raises(OutputExists):
+            upscale(f"{address}/a.mkv", tmp_path / name)
+    with pytest.raises(UsageError, match="must end in"):
+        upscale(f"{address}/a.mkv", tmp_path / "out.xyz")
+    assert handler.asked == []
+    chosen = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=vsr.SizeOptions(scale=Fraction(1))
+    )
+    vsr.upscale(f"{address}/a.mkv", tmp_path / "new" / "%d.png", chosen)
+    assert len(list((tmp_path / "new").iterdir())) == 50
+
+
+@pytest.mark.parametrize("kind", ["endless.ts", "list.m3u8"])
+def test_a_look_at_a_live_source_ends_and_leaves_nothing(
+    web: tuple[str, type[Handler], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    address, _, folder = web
+    film(folder / "part.ts", "-c:a", "mp2", seconds=8)
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:8\n#EXTINF:8,\npart.ts\n")
+    here = tmp_path / "here"
+    here.mkdir(mode=0o500)
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(WorkFolder, "__enter__", lambda self: pytest.fail("makes a folder"))
+    done = CliRunner().invoke(cli, ["probe", f"{address}/{kind}", "-m", "nearest", "-s", "1"])
+    assert done.exit_code == 0, done.output
+    assert "only its first 5 s" in done.stderr
+    assert "64x48" in done.stdout
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("url", ["ftp://x/a.mkv", "file:///etc/passwd", "concat://a"])

@@ -10,12 +10,15 @@ import click
 
 from vsr.cli.progress import size
 from vsr.cli.shared import options_from, pixel_options
-from vsr.events import silent
+from vsr.errors import UsageError
+from vsr.events import Event, Note
 from vsr.frame import Range
 from vsr.jobs.estimate import Estimate, estimate
 from vsr.jobs.film import read_source
-from vsr.jobs.intake import intake
+from vsr.jobs.intake import intake, local
 from vsr.jobs.plan import Plan, default_scale, plan
+from vsr.media.listing import is_many, list_files
+from vsr.media.remote import is_address
 from vsr.media.scan import Scan
 from vsr.media.tags import name_of
 from vsr.timing import clock
@@ -23,17 +26,19 @@ from vsr.timing import clock
 
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path())
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="As for upscale.")
+@click.option("-o", "--output", type=click.Path(), help="As for upscale.")
 @pixel_options
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-def probe(source: str, output: Path | None, as_json: bool, **values: Any) -> None:
+def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None:
     """Show what is in the file IN and what `vsr upscale` would do with it.
 
     Takes the options of upscale, writes nothing, and times the network on a small
     picture to say how long the whole would take.
     """
     options = options_from({**values, "overwrite": True})
-    with intake(source, output, options, sink=silent) as taken:
+    into = local(output) if output is not None else None
+    _check_one(source, into)
+    with intake(source, into, options, probing=True, sink=_live) as taken:
         info = read_source(taken, options)  # a bad source before a bad model
         job = plan(info, taken.output, options, default_scale=default_scale(options))
         guess = estimate(job, options)
@@ -41,6 +46,26 @@ def probe(source: str, output: Path | None, as_json: bool, **values: Any) -> Non
         click.echo(json.dumps(_as_dict(job, guess), indent=2))
     else:
         click.echo("\n".join(_lines(job, guess)))
+
+
+def _check_one(source: str, output: Path | None) -> None:
+    """Raises UsageError for what stands for many files and not for one film."""
+    if is_address(source) or not is_many(local(source)):
+        return
+    listing = list_files(local(source))
+    if not listing.pictures:
+        raise UsageError(f"{source}: stands for films ({len(listing.films)}); probe one of them")
+    if output is None:
+        raise UsageError(
+            f"{source}: stands for {len(listing.names)} files; probe one of them, "
+            f"or name the film that the pictures are to become with -o"
+        )
+
+
+def _live(event: Event) -> None:
+    """What the user should know of the looking itself."""
+    if isinstance(event, Note):
+        click.echo(f"note: {event.text}", err=True)
 
 
 def _lines(job: Plan, guess: Estimate) -> list[str]:

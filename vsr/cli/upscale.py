@@ -12,10 +12,13 @@ from vsr.cli.progress import Terminal
 from vsr.cli.shared import options_from, pixel_options
 from vsr.cli.stopping import Stopping
 from vsr.errors import VsrError
+from vsr.fetch import without_login
 from vsr.jobs.batch import Batch
 from vsr.jobs.film import Result
 from vsr.media.containers import STDOUT
 from vsr.runners.local import runner_for
+
+_NAMED = 8  # files that are named one by one
 
 
 @click.command()
@@ -25,7 +28,7 @@ from vsr.runners.local import runner_for
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     help="The result; its suffix chooses the container. A folder, if there are several; or "
     "numbered pictures, out/%05d.png.  [default: beside the source]",
 )
@@ -41,7 +44,7 @@ def upscale(
     /,
     *,
     sources: tuple[str, ...],
-    output: Path | None,
+    output: str | None,
     apart: bool,
     quiet: bool,
     as_json: bool,
@@ -69,7 +72,7 @@ def upscale(
             if outcome.error is not None:
                 if batch.total == 1:
                     raise outcome.error
-                terminal.error(f"vsr: {outcome.error}")
+                terminal.error(f"vsr: {outcome.error}{_untried(outcome.untried)}")
                 failed.append(outcome.error)
             elif outcome.result is not None:
                 done += 1
@@ -89,10 +92,18 @@ def upscale(
         context.exit(failed[0].exit_code)
 
 
+def _untried(names: tuple[str, ...]) -> str:
+    """What was not begun, in words; a folder's files follow on each other."""
+    if not names:
+        return ""
+    shown = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} to {names[-1]}"
+    return f"; not tried: {shown} ({len(names)})"
+
+
 def _json(source: Path | str, result: Result) -> str:
     return json.dumps(
         {
-            "source": str(source),
+            "source": without_login(str(source)),
             "output": str(result.output),
             "frames": result.frames,
             "width": result.width,

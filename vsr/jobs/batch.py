@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.engine.engines import Engines
-from vsr.errors import ModelError, OutputError, OutputExists, Stopped, UsageError, VsrError
+from vsr.errors import ModelError, OutputError, Stopped, UsageError, VsrError
 from vsr.events import Pictures, Sink, silent
 from vsr.jobs.film import Result, upscale_one
-from vsr.jobs.intake import STDIN
+from vsr.jobs.intake import STDIN, local
+from vsr.jobs.names import Names, check_apart
 from vsr.jobs.plan import picture_pattern
 from vsr.jobs.tasks import FolderTasks, Task
 from vsr.jobs.write import Runner, here, never
@@ -29,6 +31,7 @@ class Outcome:
     result: Result | None = None
     error: VsrError | None = None
     among: Path | None = None  # the folder or pattern of the results that this is one of
+    untried: tuple[str, ...] = ()  # files that were not begun, for the same error
 
 
 class Batch:
@@ -51,13 +54,15 @@ class Batch:
         apart: bool = False,
     ) -> None:
         options = options or UpscaleOptions()
-        into = Path(output) if output is not None else None
+        into = local(output) if output is not None else None
         if len(sources) > 1 and into is not None and not into.is_dir():
             raise UsageError(f"{into}: several films need a folder that is there")
         self._folders: list[FolderTasks] = []
         self._files: list[Task] = []
         for source in sources:
-            path = None if _comes_from_elsewhere(source) else Path(source)
+            if apart and _is_stdin(source):
+                raise UsageError("--apart: standard input comes only once; give one --clip of it")
+            path = None if _comes_from_elsewhere(source) else local(source)
             if path is None or not is_many(path) or _is_film(into):
                 for name, chosen in _parts(into, options, apart):
                     self._files.append(Task(source=source, output=name, options=chosen))
@@ -67,6 +72,7 @@ class Batch:
             folder = FolderTasks(path, into, options, alone=len(sources) == 1)
             folder.check()
             self._folders.append(folder)
+        check_apart(self._folders)
         listings = [folder.listing for folder in self._folders]
         self.pictures = sum(is_picture(str(task.source)) for task in self._files)
         self.pictures += sum(len(listing.pictures) for listing in listings)
@@ -78,37 +84,52 @@ class Batch:
         """Do one after the other, pictures first; one that fails does not stop the others.
 
         `stop`, `runner`: as for `upscale`. Raises Stopped, and ModelError, which would be the
-        same for all. Results for one folder end with the first that cannot be written there.
+        same for all. Results for a folder that cannot be written to, or is full, end there. No two
+        results of a run have one name: the later one is refused.
         """
-        engines, done = Engines(), 0
-        for folder in self._folders:
-            folder.begin(sink)
+        engines, names, done = Engines(), Names(self._files), 0
+        ended: set[int] = set()  # folders that no more is written to
         try:
+            for folder in self._folders:
+                try:
+                    folder.begin(sink)
+                except OutputError as error:
+                    ended.add(id(folder))
+                    done += len(folder.listing.pictures)
+                    none = folder.listing
+                    yield Outcome(source=none.path, error=error, untried=none.names)
             if self.pictures > 1:
                 sink(Pictures(done=0, total=self.pictures))
-            for task in self._tasks():
-                outcome = self._one(task, engines, sink, stop=stop, runner=runner)
-                if done < self.pictures > 1:
+            for among, task in self._tasks():
+                if id(among) in ended:
+                    continue
+                outcome = self._one(task, names, engines, sink, stop=stop, runner=runner)
+                if among is not None and among.is_lost(outcome.error):
+                    ended.add(id(among))
+                    untried = among.after(task)
+                    outcome = dataclasses.replace(outcome, untried=untried)
+                    done += sum(map(is_picture, untried))
+                if is_picture(str(task.source)):
                     done += 1
-                    sink(Pictures(done=done, total=self.pictures))
+                    if self.pictures > 1:
+                        sink(Pictures(done=done, total=self.pictures))
                 yield outcome
-                if task.among is not None and _is_fatal(outcome.error):
-                    return
         finally:
             for folder in self._folders:
                 folder.end()
 
-    def _tasks(self) -> Iterator[Task]:
+    def _tasks(self) -> Iterator[tuple[FolderTasks | None, Task]]:
         for folder in self._folders:
-            yield from folder.tasks(folder.listing.pictures)
-        yield from (task for task in self._files if is_picture(str(task.source)))
-        yield from (task for task in self._files if not is_picture(str(task.source)))
+            yield from ((folder, task) for task in folder.tasks(folder.listing.pictures))
+        yield from ((None, task) for task in self._files if is_picture(str(task.source)))
+        yield from ((None, task) for task in self._files if not is_picture(str(task.source)))
         for folder in self._folders:
-            yield from folder.tasks(folder.listing.films)
+            yield from ((folder, task) for task in folder.tasks(folder.listing.films))
 
     def _one(
         self,
         task: Task,
+        names: Names,
         engines: Engines,
         sink: Sink,
         *,
@@ -116,12 +137,14 @@ class Batch:
         runner: Runner,
     ) -> Outcome:
         try:
+            names.begin(task)
             result = upscale_one(
                 task.source,
                 task.output,
                 task.options,
                 engines,
                 stem=task.stem,
+                claim=names.claim,
                 sink=sink,
                 stop=stop,
                 runner=runner,
@@ -134,7 +157,11 @@ class Batch:
 
 
 def _comes_from_elsewhere(source: Path | str) -> bool:
-    return Path(source) == STDIN or (isinstance(source, str) and is_address(source))
+    return _is_stdin(source) or (isinstance(source, str) and is_address(source))
+
+
+def _is_stdin(source: Path | str) -> bool:
+    return not (isinstance(source, str) and is_address(source)) and local(source) == STDIN
 
 
 def _parts(
@@ -146,16 +173,19 @@ def _parts(
         return
     if not options.source.clips:
         raise UsageError("--apart: needs at least one --clip")
+    if output == STDOUT:
+        raise UsageError("--apart: standard output takes one film; name files with -o")
+    if output is None or output.is_dir():  # each result is named after its part
+        labels = Counter(map(str, options.source.clips))
+        label, count = labels.most_common(1)[0]
+        if count > 1:
+            raise UsageError(f"--apart: --clip {label} is given {count} times; name them with -o")
     for number, clip in enumerate(options.source.clips, start=1):
         source = dataclasses.replace(options.source, clips=(clip,))
         name = output
         if output is not None and not output.is_dir():
             name = output.with_stem(f"{output.stem}_{number}")
         yield name, dataclasses.replace(options, source=source)
-
-
-def _is_fatal(error: VsrError | None) -> bool:
-    return isinstance(error, OutputError) and not isinstance(error, OutputExists)
 
 
 def _is_film(output: Path | None) -> bool:

@@ -11,8 +11,8 @@ from vsr.engine.base import Engine
 from vsr.engine.engines import Engines
 from vsr.errors import UsageError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
-from vsr.jobs.folder import WorkFolder
-from vsr.jobs.intake import Taken, intake
+from vsr.jobs.folder import WorkFolder, made
+from vsr.jobs.intake import Taken, intake, local
 from vsr.jobs.plan import Plan, plan
 from vsr.jobs.resume import run_job
 from vsr.jobs.store import folder_of
@@ -64,9 +64,9 @@ def upscale(
     goes on with it. `stop`: asked after each part, whether to stop there (raises Stopped).
     `runner`: who works on the parts of a film, see `vsr.runners`.
     """
-    output = Path(output) if output is not None else None
+    into = local(output) if output is not None else None
     return upscale_one(
-        source, output, options or UpscaleOptions(), Engines(), sink=sink, stop=stop, runner=runner
+        source, into, options or UpscaleOptions(), Engines(), sink=sink, stop=stop, runner=runner
     )
 
 
@@ -77,34 +77,33 @@ def upscale_one(
     engines: Engines,
     *,
     stem: str | None = None,
+    claim: Callable[[Path], None] | None = None,
     sink: Sink,
     stop: Callable[[], bool] = never,
     runner: Runner = here,
 ) -> Result:
-    """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it."""
+    """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it.
+
+    `claim`: told the result's name before any work; it may raise UsageError.
+    """
     if output is not None and output.is_symlink():
         output = output.resolve()  # the file behind the link is replaced, not the link
     once = Once(sink)
     find_ffmpeg()  # before hours of work that would end without it
     with intake(source, output, options, sink=once) as taken:
-        return _upscale(taken, options, engines, stem=stem, stop=stop, runner=runner, once=once)
+        began = time.monotonic()
+        work = work_for(taken, options, engines, stem=stem, stop=stop, sink=once)
+        if claim is not None:
+            claim(work.job.output)
+        frames = _carry_out(work, taken, runner, once)
+        return _result(work.job, frames, began, once)
 
 
-def _upscale(
-    taken: Taken,
-    options: UpscaleOptions,
-    engines: Engines,
-    *,
-    stem: str | None,
-    stop: Callable[[], bool],
-    runner: Runner,
-    once: Once,
-) -> Result:
-    began = time.monotonic()
-    work = work_for(taken, options, engines, stem=stem, stop=stop, sink=once)
+def _carry_out(work: Work, taken: Taken, runner: Runner, once: Once) -> int:
+    """Do the work; returns the number of frames."""
     job, info = work.job, work.job.source
     resumable = taken.lasting and job.output != STDOUT and not _is_single(job)
-    for note in _notes(job, options):
+    for note in _notes(job, work.options):
         once(Note(text=f"{info.path.name}: {note}"))
     once(
         Started(
@@ -118,17 +117,17 @@ def _upscale(
         )
     )
     if job.output == STDOUT:
-        frames = work.into_pipe().frames
-    elif resumable:
-        frames = run_job(work, runner)
-    else:
-        with WorkFolder(job.output, make=job.pattern is not None) as folder:
-            if clock_jumps(info):
-                once(Note(text=f"{info.path.name}: its clock jumps; mended in a copy of it"))
-                work = work.on(probe(mended(info, folder), options.colour, 0))
-            complete, frames = work.into_folder(folder)
-            work.deliver(complete, frames, folder)
-    return _result(job, frames, began, once)
+        return work.into_pipe().frames
+    if resumable:
+        with made(job.output.absolute().parent, job.pattern is not None):
+            return run_job(work, runner)
+    with WorkFolder(job.output, make=job.pattern is not None) as folder:
+        if clock_jumps(info):
+            once(Note(text=f"{info.path.name}: its clock jumps; mended in a copy of it"))
+            work = work.on(probe(mended(info, folder), work.options.colour, 0))
+        complete, frames = work.into_folder(folder)
+        work.deliver(complete, frames, folder)
+    return frames
 
 
 def work_for(

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vsr.errors import OutputError
+
+
+@contextmanager
+def made(folder: Path, wanted: bool = True) -> Iterator[None]:
+    """Make `folder` where it is `wanted`; taken away again if nothing came into it."""
+    try:
+        new = wanted and not folder.is_dir()
+        if new:
+            folder.mkdir()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 class WorkFolder:

@@ -8,7 +8,7 @@ from pathlib import Path
 from vsr.errors import OutputError
 from vsr.events import Note, Sink
 from vsr.jobs.plan import Plan
-from vsr.media.listing import Numbered, names_in
+from vsr.media.listing import Numbered, folders_in, names_in
 from vsr.media.still import notes_of_matrix, put_notes
 
 
@@ -29,10 +29,17 @@ def finish(job: Plan, pattern: Numbered, folder: Path, frames: int, *, sink: Sin
         raise OutputError(f"{pattern.folder}: {written} of {frames} pictures were written")
     matrix = job.source.video.display_matrix
     notes = notes_of_matrix(matrix) if matrix is not None else None
+    for name in folders_in(pattern.folder):  # before the first has its name: all or none
+        if 0 < (pattern.number(name) or 0) <= frames:
+            raise OutputError(f"{pattern.folder / name}: is a folder; no picture was put there")
     for n in range(1, frames + 1):
         file = folder / f"{n}{suffix}"
         if notes is not None:
             put_notes(file, notes)
-        os.replace(file, pattern.path(n))
+        try:
+            os.replace(file, pattern.path(n))
+        except OSError as error:
+            text = f"{pattern.path(n)}: cannot be given its name ({error.strerror})"
+            raise OutputError(f"{text}; those before it have theirs") from error
     if older := sum((pattern.number(name) or 0) > frames for name in names_in(pattern.folder)):
         sink(Note(text=f"{older} pictures of higher numbers were there before, and stay"))

@@ -11,15 +11,19 @@ from fractions import Fraction
 from pathlib import Path
 
 from vsr.errors import InputError, OutputError, UsageError
-from vsr.events import Sink
+from vsr.events import Note, Sink
 from vsr.jobs.folder import WorkFolder
+from vsr.jobs.plan import check_named
 from vsr.media.containers import STDOUT
+from vsr.media.listing import is_too_long
 from vsr.media.pipe import Pipe, growing, incoming
-from vsr.media.remote import is_address, record
+from vsr.media.remote import Wanted, is_address, record
 from vsr.options import Clip, UpscaleOptions
 
 STDIN = Path("-")
 _NAME = Path("stdin")
+_HEAD = 16  # bytes that tell the kind of file
+_GLANCE = Fraction(5)  # seconds of a live source, to look at
 # Kinds of file whose beginning does not tell all, by their first bytes: MP4, WebP, pictures.
 _SEEKING = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (8, b"WEBP"), (0, b"\x89PNG"),
             (0, b"\xff\xd8\xff"), (0, b"GIF8"))  # fmt: skip
@@ -35,29 +39,53 @@ class Taken:
     lasting: bool = True  # whether it will be there for another run
 
 
+def local(name: Path | str) -> Path:
+    """A file's name. `-` as it stands is a standard stream; `./-` is a file like any other.
+
+    Raises UsageError for a name that no file can have.
+    """
+    path = Path(name)
+    if any(map(is_too_long, path.parts)):
+        raise UsageError(f"{path}: the name is too long")
+    if isinstance(name, str) and name != str(STDIN) and path == STDIN:
+        return path.absolute()
+    return path
+
+
 @contextmanager
 def intake(
-    source: Path | str, output: Path | None, options: UpscaleOptions, *, sink: Sink
+    source: Path | str,
+    output: Path | None,
+    options: UpscaleOptions,
+    *,
+    probing: bool = False,
+    sink: Sink,
 ) -> Iterator[Taken]:
     """Make `source` something that can be opened, for as long as the context lasts.
 
+    `probing`: it is only looked at, and nothing is written near the output.
     Raises InputError, OutputError, UsageError.
     """
     if isinstance(source, str) and is_address(source):
+        check_named(output, options)
         output = output or Path.cwd()
-        with _folder_for(output) as folder:
-            limit = _longest(options.source.clips)
-            patience = options.source.patience
-            path = record(source, folder, limit=limit, patience=patience, sink=sink)
+        with _folder_for(STDOUT if probing else output) as folder:
+            wanted = _wanted(options.source.clips, probing=probing)
+            path = record(source, folder, wanted, patience=options.source.patience, sink=sink)
             yield Taken(path=path, output=output, lasting=False)
-    elif Path(source) == STDIN:
+        return
+    path = local(source)
+    if path == STDIN:
+        if probing:
+            raise UsageError("standard input: comes only once; save it to a file and probe that")
         if output is None or output.is_dir():
             raise UsageError("standard input: name the result with -o")
+        check_named(output, options)
         pipe = Pipe(incoming(sys.stdin.buffer))
-        head = pipe.head(16)
+        head = pipe.head(_HEAD)
         if not head:
             raise InputError("standard input: nothing came")
-        if any(head[at:].startswith(mark) for at, mark in _SEEKING):
+        if _seeks(head):
             with _folder_for(output) as folder:
                 path = folder / _NAME
                 _save(pipe, path)
@@ -66,13 +94,23 @@ def intake(
             yield Taken(path=_NAME, pipe=pipe, output=output, lasting=False)
     elif options.source.follow is not None:
         try:
-            path = Path(source)
             pipe = Pipe(growing(path, options.source.follow), file=path)
         except OSError as error:
             raise InputError(f"{source}: cannot be read ({error.strerror})") from error
-        yield Taken(path=path, pipe=pipe, output=output, lasting=False)
+        if _seeks(pipe.head(_HEAD)):
+            sink(Note(text=f"{path.name}: its index comes last; begins when it stands still"))
+            pipe.start(0)
+            pipe.drain()
+            yield Taken(path=path, output=output)
+        else:
+            yield Taken(path=path, pipe=pipe, output=output, lasting=False)
     else:
-        yield Taken(path=Path(source), output=output)
+        yield Taken(path=path, output=output)
+
+
+def _seeks(head: bytes) -> bool:
+    """Whether a file that begins so is read here and there, and not from end to end."""
+    return any(head[at:].startswith(mark) for at, mark in _SEEKING)
 
 
 @contextmanager
@@ -82,7 +120,10 @@ def _folder_for(output: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="vsr-") as name:
             yield Path(name)
     else:
-        with WorkFolder(output / "x" if output.is_dir() else output) as folder:
+        inside = output / "x" if output.is_dir() else output
+        if not inside.parent.is_dir():  # it will be made for numbered pictures
+            inside = inside.absolute().parent
+        with WorkFolder(inside) as folder:
             yield folder
 
 
@@ -93,6 +134,14 @@ def _save(pipe: Pipe, path: Path) -> None:
             pipe.drain()
     except OSError as error:
         raise OutputError(f"{path.parent.parent}: writing failed ({error.strerror})") from error
+
+
+def _wanted(clips: tuple[Clip, ...], *, probing: bool) -> Wanted:
+    """What is wanted of a live stream."""
+    moments = [m for clip in clips for m in (clip.start, clip.end, clip.duration)]
+    counted = any(m is not None and m.frame is not None for m in moments)
+    glance = _GLANCE if probing else None
+    return Wanted(limit=_longest(clips), counted=counted, glance=glance)
 
 
 def _longest(clips: tuple[Clip, ...]) -> Fraction | None:

@@ -11,7 +11,14 @@ from vsr.jobs.store import Store, folder_of, forget
 from vsr.media.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
 from vsr.media.encoders import ENCODERS, EncoderPlan, one_file_each, plan_encoder
 from vsr.media.index import count, frame_times, span_ahead, spans_of
-from vsr.media.listing import Numbered, is_picture, names_in, numbered
+from vsr.media.listing import (
+    Numbered,
+    folders_in,
+    is_picture,
+    is_too_long,
+    names_in,
+    numbered,
+)
 from vsr.media.probe import SourceInfo
 from vsr.media.scan import Scan, detect_scan
 from vsr.media.spans import Span
@@ -89,7 +96,7 @@ def plan(
     if container.video is not None and encoder.encoder.codec not in container.video:
         raise UsageError(f"{path.name}: a {container.muxer} file cannot hold {codec} video")
     if pattern is not None:
-        _check_numbers(path, pattern, options)
+        _check_numbers(info.path, path, pattern, options)
     elif path != STDOUT:
         _check_output(info.path, path, options)
     wanted, frames = _wanted(info, options)
@@ -195,13 +202,36 @@ def folder_label(options: UpscaleOptions) -> str:
     return f"{float(size.scale or default_scale(options)):g}x"
 
 
-def _check_numbers(path: Path, pattern: Numbered, options: UpscaleOptions) -> None:
+def check_named(output: Path | None, options: UpscaleOptions) -> None:
+    """Refuse a name before its source is fetched. Raises UsageError, OutputError."""
+    if output is None or output == STDOUT or output.is_dir():
+        return
+    pattern = picture_pattern(output)
+    if pattern is not None:
+        _check_numbers(None, output, pattern, options)
+    else:
+        _check_output(None, output, options)
+
+
+def _check_numbers(
+    source: Path | None, path: Path, pattern: Numbered, options: UpscaleOptions
+) -> None:
     folder = pattern.folder.absolute()
+    if pattern.is_too_long:
+        raise UsageError(f"{path}: the name is too long")
     if not folder.is_dir():
         if not folder.parent.is_dir():
             raise OutputError(f"{folder.parent}: there is no such folder")
         return  # it will be made
-    if options.encode.overwrite:
+    for file in (source, source.resolve()) if source is not None else ():
+        named_so = pattern.number(file.name) is not None and file.exists()
+        if named_so and file.absolute().parent.samefile(folder):
+            raise UsageError(f"{path}: the pictures may not take the place of {file.name}")
+    for name in sorted(folders_in(folder)):
+        if pattern.number(name) is not None:
+            raise UsageError(f"{folder / name}: is a folder; name other pictures with -o")
+    # A job that was killed while its pictures got their names goes on with that.
+    if options.encode.overwrite or Store(folder_of(path)).delivers_pictures():
         return
     if there := sum(pattern.number(name) is not None for name in names_in(folder)):
         raise OutputExists(
@@ -210,9 +240,11 @@ def _check_numbers(path: Path, pattern: Numbered, options: UpscaleOptions) -> No
         )
 
 
-def _check_output(source: Path, output: Path, options: UpscaleOptions) -> None:
+def _check_output(source: Path | None, output: Path, options: UpscaleOptions) -> None:
+    if is_too_long(output.name):
+        raise UsageError(f"{output}: the name is too long; choose a shorter one with -o")
     if output.exists():
-        if source.exists() and output.samefile(source):
+        if source is not None and source.exists() and output.samefile(source):
             raise UsageError(f"{output}: the result may not take the place of its source")
         if not output.is_file():
             kind = "a folder" if output.is_dir() else "no plain file"

@@ -71,13 +71,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock: int | None = None
-        self._made = False  # the folder that the store lies in
 
     def __enter__(self) -> Self:
         try:
-            if not self.folder.parent.is_dir():
-                disk.make_folder(self.folder.parent)  # for the pictures of a pattern
-                self._made = True
             if not self.folder.is_dir():
                 disk.make_folder(self.folder)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -155,8 +151,6 @@ class Store:
             disk.remove(self.folder / name)
         with suppress(OSError):  # another process has come to look
             self.folder.rmdir()
-            if self._made:
-                self.folder.parent.rmdir()  # if nothing came into it
 
     # --- its parts ---
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsr.errors import OutputError, OutputExists, UsageError
+from vsr.errors import OutputError, OutputExists, UsageError, VsrError
 from vsr.events import Note, Sink
 from vsr.jobs.plan import folder_label, picture_pattern
 from vsr.media.containers import CONTAINERS
 from vsr.media.listing import Numbered, is_picture, list_files, names_in
 from vsr.options import UpscaleOptions
+
+# No file at all can be written there any more.
+_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,7 @@ class FolderTasks:
         self._target = target = _target(source, output, options, alone=alone)
         # For people, the pattern as they wrote it.
         self._path = target if isinstance(target, Path) else output
-        self._folder = target if isinstance(target, Path) else target.folder
+        self.folder = target if isinstance(target, Path) else target.folder
         self._made = False
 
     def tasks(self, names: Sequence[str]) -> Iterator[Task]:
@@ -59,7 +65,7 @@ class FolderTasks:
 
     def check(self) -> None:
         """Refuse what would take the place of a source or of another file, or could not begin."""
-        listing, folder, options = self.listing, self._folder, self._options
+        listing, folder, options = self.listing, self.folder, self._options
         numbers = not isinstance(self._target, Path)
         if options.source.fps is not None:
             raise UsageError("--fps: is for a film; pictures that become pictures have no rate")
@@ -86,19 +92,42 @@ class FolderTasks:
         if self.listing.others:
             text = f"passed over as no picture or film: {self.listing.others}"
             sink(Note(text=f"{self.listing.path.name}: {text}"))
-        if not self._folder.is_dir():
+        if not self.folder.is_dir():
             try:
-                self._folder.mkdir()
+                self.folder.mkdir()
             except OSError as error:
-                text = f"{self._folder}: cannot be made ({error.strerror})"
+                text = f"{self.folder}: cannot be made ({error.strerror})"
                 raise OutputError(text) from error
             self._made = True
+
+    def is_lost(self, error: VsrError | None) -> bool:
+        """Whether `error` tells that nothing more can be written into the results' folder."""
+        if not isinstance(error, OutputError) or isinstance(error, OutputExists):
+            return False
+        cause: BaseException | None = error
+        while cause is not None:
+            if getattr(cause, "errno", None) in _LOST:
+                return True
+            cause = cause.__cause__
+        if os.strerror(errno.ENOSPC) in str(error):  # as the ffmpeg program says it
+            return True
+        try:
+            with tempfile.TemporaryFile(prefix=".vsr-", dir=self.folder) as file:
+                file.write(bytes(4096))
+        except OSError:
+            return True
+        return False
+
+    def after(self, task: Task) -> tuple[str, ...]:
+        """The names of the files that come after it."""
+        names = self.listing.names
+        return names[names.index(Path(task.source).name) + 1 :]
 
     def end(self) -> None:
         """Take the folder away again if nothing came into it."""
         if self._made:
             with suppress(OSError):
-                self._folder.rmdir()
+                self.folder.rmdir()
 
 
 def _target(

@@ -230,7 +230,7 @@ class Work:
             if job.pattern is None and source.pictures is None:
                 put_notes(encoded, notes_of(source.path))
             left_out(source, job.container, sink=self.sink)
-            return encoded
+            return folder / encoded.name  # `work_names` writes the folder's name as ffmpeg reads it
         complete = folder / f"joined{job.output.suffix}"
         picture = EncodedPicture(
             path=encoded,

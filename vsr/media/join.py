@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from vsr.errors import OutputError
+from vsr.errors import OutputError, VsrError
 from vsr.media.probe import LENIENT, reason
 from vsr.timing import to_fraction
 
@@ -51,6 +51,8 @@ def join(
                 packet.duration = shown[packet.pts]
                 packet.stream = stream
                 output.mux(packet)
+    except VsrError:
+        raise  # of the parts
     except (av.FFmpegError, OSError) as error:
         raise OutputError(f"{target.parent.parent}: writing failed ({reason(error)})") from error
 

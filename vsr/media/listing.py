@@ -23,7 +23,14 @@ FILMS = frozenset({
     ".mpg", ".mpeg", ".m2v", ".vob", ".wmv", ".asf", ".ogv", ".ogm", ".3gp", ".3g2", ".mxf",
     ".nut", ".y4m", ".dv", ".rm", ".rmvb", ".gif", ".apng",
 })  # fmt: skip
-_DIRECTIVE = re.compile(r"%%|%(\d*)d")
+_DIRECTIVE = re.compile(r"%%|%(\d*)d", re.ASCII)
+_DIGITS = 9  # of a number, at most
+_NAME_BYTES = 255  # of a file's name
+
+
+def is_too_long(name: str) -> bool:
+    """For a file's name."""
+    return len(os.fsencode(name)) > _NAME_BYTES
 
 
 def is_picture(name: str) -> bool:
@@ -44,6 +51,11 @@ class Numbered:
     digits: int
     after: str
 
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the name of a high number would be longer than names may be."""
+        return is_too_long(self._name(10**_DIGITS - 1))
+
     def path(self, number: int) -> Path:
         return self.folder / self._name(number)
 
@@ -61,7 +73,7 @@ class Numbered:
 def numbered(path: Path) -> Numbered | None:
     """`path` as a pattern; None for a plain name, and for a file that is really called so.
 
-    Raises UsageError for two numbers in one name.
+    Raises UsageError for two numbers in one name, and for one that is not %d or %05d.
     """
     found = [match for match in _DIRECTIVE.finditer(path.name) if match[0] != "%%"]
     if not found or path.exists():
@@ -69,10 +81,15 @@ def numbered(path: Path) -> Numbered | None:
     if len(found) > 1:
         raise UsageError(f"{path}: has two numbers in its name; a pattern has one, as in %05d.png")
     (only,) = found
+    width = only[1]
+    if width and not (width.startswith("0") and int(width[:20]) and len(width) <= _NAME_BYTES):
+        raise UsageError(f"{path}: {only[0]} pads with blanks; write %d, or %05d")
+    if int(width or 1) > _DIGITS:
+        raise UsageError(f"{path}: numbers have {_DIGITS} digits at most, as in %0{_DIGITS}d.png")
     return Numbered(
         folder=path.parent,
         before=path.name[: only.start()].replace("%%", "%"),
-        digits=int(only[1] or 1),
+        digits=int(width or 1),
         after=path.name[only.end() :].replace("%%", "%"),
     )
 
@@ -107,6 +124,15 @@ def names_in(folder: Path) -> list[str]:
     """All that lies in a folder for results. Raises OutputError."""
     try:
         return os.listdir(folder)  # noqa: PTH208 (names are wanted, of 100,000 files)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be read ({error.strerror})") from error
+
+
+def folders_in(folder: Path) -> set[str]:
+    """What lies in a folder for results and is a folder itself. Raises OutputError."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
     except OSError as error:
         raise OutputError(f"{folder}: cannot be read ({error.strerror})") from error
 
