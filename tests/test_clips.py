@@ -309,3 +309,40 @@ def test_clips_apart_are_files_of_their_own(bunny: Path, tmp_path: Path) -> None
         "bunny_0.5x_0-0.5.mp4",
         "bunny_0.5x_1-2.mp4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "samples", "kinds"),
+    [
+        ("aac", "aac", 1024, ".mkv .mp4 .ts"), ("ac3", "ac3", 1536, ".mkv .mp4 .ts .avi"),
+        ("eac3", "eac3", 1536, ".mkv .mp4 .ts"), ("flac", "flac", 4608, ".mkv .mp4"),
+        ("mp3", "libmp3lame", 1152, ".mkv .mp4 .ts .avi"), ("opus", "libopus", 960, ".mkv .mp4 .ts"),
+    ],
+)  # fmt: skip
+def test_seams_at_uneven_times(
+    tmp_path: Path, codec: str, encoder: str, samples: int, kinds: str
+) -> None:
+    """Sound goes on without a hole or a step back, and keeps its place in each part."""
+    for kind in kinds.split():
+        source = judge.make(
+            tmp_path / f"s{kind}", "testsrc2=s=32x32:r=25:d=6", "-map", "0", "-map", "1", "-c:v",
+            "mpeg4", "-c:a", encoder, inputs=["-f", "lavfi", "-i", "anoisesrc=d=6:a=0.1:r=48000"],
+        )  # fmt: skip
+        for target in (".mp4", ".mkv", ".mov") if codec == "aac" else (".mp4", ".mkv"):
+            whole, output = tmp_path / f"w{kind}{target}", tmp_path / f"o{kind}{target}"
+            clip(source, whole)
+            clip(source, output, "1.03-2.11", "97f+33f", "2.9-3.7")
+            shown = [f.pts for f in judge.frames(whole)]
+            seen = [f.pts for f in judge.frames(output)]
+            first = [min(n for n, t in enumerate(shown) if t >= s) for s in (1.0295, 2.8995)]
+            parts = [(first[0], 0), (97, 27), (first[1], 60)]
+            assert len(seen) == 80
+            heard = judge.packets(output, "a:0")
+            steps = [b.pts - a.pts for a, b in pairwise(heard)]
+            assert min(steps) > 0
+            assert max(steps) <= 2 * Fraction(samples, 48000) + Fraction(2, 1000)
+            places = {p.digest: p.pts for p in judge.packets(whole, "a:0")}
+            shifts = [places[p.digest] - p.pts for p in heard]
+            want = [shown[a] - seen[b] for a, b in parts]
+            for shift in shifts:
+                assert min(abs(shift - w) for w in want) <= Fraction(3, 1000), (kind, target)

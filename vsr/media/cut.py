@@ -28,7 +28,7 @@ from av.stream import Stream
 from vsr.errors import OutputError
 from vsr.media.probe import LENIENT, SourceInfo, open_source, reason
 from vsr.media.spans import Piece
-from vsr.timing import to_fraction
+from vsr.timing import rescale, to_fraction
 
 # What is written may start before zero, which NUT and Matroska cannot say.
 _LATER = 100  # seconds that are added to all timestamps of the cut files
@@ -36,7 +36,11 @@ _PREROLL = Fraction(1, 10)  # seconds of sound that a decoder needs to get going
 _COARSE = Fraction(1, 500)  # seconds; no container's clock is coarser than a millisecond
 _SEEK = 60  # seconds; a subtitle that has been standing for longer is not found
 # The first that takes the codec: NUT keeps any time base, MOV that of sound, Matroska holds all.
-_CONTAINERS = {"audio": ("nut", "mov", "matroska"), "subtitle": ("matroska",)}
+_CONTAINERS = ("nut", "mov", "matroska")
+# NUT says AC-3 of E-AC-3, and forgets the size of the blocks that some codecs come in.
+_OTHERS = {"eac3": ("mov", "matroska")}
+_IN_BLOCKS = ("wma", "xma", "adpcm_", "atrac", "gsm_ms", "truespeech")  # how their names begin
+_FOR_BLOCKS = ("asf", "mov", "matroska", "nut")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,36 +112,40 @@ def _cut_streams(
     paths: dict[int, Path] = {}
     with ExitStack() as stack:
         outputs: dict[int, Stream] = {}
+        rising: dict[int, Rising] = {}
         for number, piece in enumerate(pieces):
             with open_source(source.path) as container:
                 streams = [container.streams[i] for i in indices]
                 for stream in streams:
                     if stream.index not in outputs:
                         path = folder / f"stream{stream.index}.cut"
-                        outputs[stream.index] = _output(stream, path, stack)
+                        outputs[stream.index] = output = _output(stream, path, stack)
+                        rising[stream.index] = Rising(to_fraction(output.time_base) or _COARSE)
                         paths[stream.index] = path
                 taken = packets_of(
                     container,
                     source,
                     streams,
                     dataclasses.replace(piece, at=piece.at + _LATER),
-                    hides=hides and number == 0,
+                    hides=hides,
                     first=number == 0,
+                    last=number == len(pieces) - 1,
                 )
                 for index, packet in taken:
-                    _write(outputs[index], packet, folder)
+                    if rising[index].mend(packet):
+                        _write(outputs[index], packet, folder)
     return paths
 
 
 def _output(stream: Stream, path: Path, stack: ExitStack) -> Stream:
     """The stream of a new file that takes the packets of `stream`."""
-    for name in _CONTAINERS[stream.type]:
+    for name in _containers(stream):
         rate = getattr(stream, "sample_rate", None)
         exact = {"movie_timescale": str(rate)} if name == "mov" and rate else {}
         container = av.open(str(path.absolute()), "w", format=name, options=exact, **LENIENT)
         try:
             output: Stream = container.add_stream_from_template(stream, opaque=True)
-            output.time_base = stream.time_base
+            output.time_base = _fine(stream)
             container.start_encoding()
         except (av.FFmpegError, ValueError):
             container.close()
@@ -145,6 +153,48 @@ def _output(stream: Stream, path: Path, stack: ExitStack) -> Stream:
         stack.callback(container.close)
         return output
     raise OutputError(f"stream {stream.index}: cannot be cut")
+
+
+def _containers(stream: Stream) -> tuple[str, ...]:
+    if stream.type == "subtitle":
+        return ("matroska",)
+    codec = stream.codec_context.codec.canonical_name
+    if codec.startswith(_IN_BLOCKS):
+        return _FOR_BLOCKS
+    return _OTHERS.get(codec, _CONTAINERS)
+
+
+def _fine(stream: Stream) -> Fraction:
+    """The stream's time base; AVI's may be as coarse as a packet of sound, and that is not."""
+    base = to_fraction(stream.time_base) or Fraction(1, 1000)
+    rate = getattr(stream, "sample_rate", None)
+    return Fraction(1, rate) if rate and base > _COARSE else base
+
+
+class Rising:
+    """The timestamps of one stream that is written in ticks of `tick` seconds.
+
+    Where two pieces meet, rounding may put a packet on the one before it.
+    """
+
+    def __init__(self, tick: Fraction) -> None:
+        self._tick = tick
+        self._last: int | None = None
+
+    def mend(self, packet: av.Packet[Any]) -> bool:
+        """Give the packet the next free tick; False if it is too late for it."""
+        base = to_fraction(packet.time_base) or self._tick
+        length = (packet.duration or 0) * base
+        at = rescale(packet.pts or 0, base, self._tick)
+        if self._last is not None and at <= self._last:
+            if (self._last - at) * self._tick > length:
+                return False
+            at = self._last + 1
+        self._last = at
+        packet.time_base = self._tick
+        packet.pts = packet.dts = at
+        packet.duration = round(length / self._tick)
+        return True
 
 
 def _write(output: Stream, packet: av.Packet[Any], folder: Path) -> None:
@@ -165,13 +215,14 @@ def packets_of(
     *,
     hides: bool = False,
     first: bool = True,
+    last: bool = True,
 ) -> Iterator[tuple[int, av.Packet[Any]]]:
     """The packets of `streams` that belong to `piece`, moved to its place, by stream index.
 
-    `hides`: the target can leave the first part of a packet unplayed. `first`: nothing comes
-    before the piece in the result.
+    `hides`: the target can leave the first part of a packet unplayed. `first`, `last`:
+    nothing comes before the piece in the result, or behind it.
     """
-    cutters = {s.index: _Cutter(s, piece, hides=hides, first=first) for s in streams}
+    cutters = {s.index: _Cutter(s, piece, hides, first, last) for s in streams}
     for packet in _packets(container, source, streams, piece):
         index = packet.stream_index
         for taken in cutters[index].take(packet, source.start):
@@ -217,6 +268,7 @@ class _Cutter:
     piece: Piece
     hides: bool
     first: bool  # whether nothing comes before it in the result
+    last: bool  # nor behind it
 
     def __post_init__(self) -> None:
         self._base = to_fraction(self.stream.time_base) or Fraction(1, 1000)
@@ -246,11 +298,11 @@ class _Cutter:
     def _is_ours(self, begin: Fraction, end: Fraction) -> bool:
         start, stop = self.piece.start, self.piece.end
         middle = (begin + end) / 2
-        if stop is not None and (begin if self.hides else middle) >= stop:
+        if stop is not None and (begin if self.hides and self.last else middle) >= stop:
             return False
         if start is None:
             return True
-        if self.hides:
+        if self.hides and self.first:
             return end > start - _PREROLL
         return begin >= start if self.first else middle >= start
 
@@ -306,5 +358,8 @@ class _Cutter:
 
     def _moved(self, packet: av.Packet[Any], begin: Fraction) -> av.Packet[Any]:
         base = to_fraction(packet.time_base) or self._base
-        packet.pts = packet.dts = round((begin + self.piece.shift) / base)
+        fine = min(base, _fine(self.stream))
+        packet.pts = packet.dts = round((begin + self.piece.shift) / fine)
+        packet.duration = round((packet.duration or 0) * base / fine)
+        packet.time_base = fine
         return packet
