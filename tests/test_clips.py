@@ -346,3 +346,23 @@ def test_seams_at_uneven_times(
             want = [shown[a] - seen[b] for a, b in parts]
             for shift in shifts:
                 assert min(abs(shift - w) for w in want) <= Fraction(3, 1000), (kind, target)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [("a.wmv", "wmav2"), ("b.wmv", "wmav1"), ("a.avi", "adpcm_ms"), ("b.avi", "adpcm_ima_wav")],
+)
+def test_sound_in_blocks_can_be_decoded_afterwards(
+    tmp_path: Path, name: str, encoder: str
+) -> None:
+    source = judge.make(
+        tmp_path / name, "testsrc2=s=32x32:r=25:d=4", "-map", "0", "-map", "1", "-c:v", "mpeg4",
+        "-c:a", encoder, inputs=["-f", "lavfi", "-i", "anoisesrc=d=4:a=0.1:r=44100"],
+    )  # fmt: skip
+    output = tmp_path / "part.mkv"
+    clip(source, output, "1-2", "2.5-3.5")
+    assert abs(len(sound(output)) - 2 * 44100) < 8192
+    places = {p.digest: p.pts for p in judge.packets(source, "a:0")}
+    heard = judge.packets(output, "a:0")
+    shifts = {round(float(places[p.digest] - p.pts), 1) for p in heard}
+    assert shifts == {1.0, 1.5}

@@ -260,6 +260,22 @@ def test_encoded_pictures_and_parts_go_through_too(
     assert 28 <= len(judge.packets(output, "a:0")) <= 30
 
 
+def test_sound_that_nut_cannot_hold_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = stdout(monkeypatch)
+    source = judge.make(
+        tmp_path / "a.wmv", "testsrc2=s=64x48:r=25:d=1", "-map", "0", "-map", "1", "-c:v", "wmv2",
+        "-c:a", "wmav2", inputs=["-f", "lavfi", "-i", "sine=d=1"],
+    )  # fmt: skip
+    result = vsr.upscale(source, "-", options())
+    assert any("wmav2 sound does not fit nut: left out" in note for note in result.notes)
+    output = tmp_path / "got.nut"
+    output.write_bytes(kept.getvalue())
+    assert "Audio" not in judge.describe(output)
+    assert len(judge.frames(output)) == 25
+
+
 def test_from_pipe_to_pipe(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = stdout(monkeypatch)
     raw = judge.ffmpeg("-i", str(film), "-map", "0:v", "-map", "0:a", "-c:v", "rawvideo",

@@ -17,6 +17,7 @@ from vsr.media.probe import SourceInfo, open_source
 from vsr.media.spans import Piece
 from vsr.timing import to_fraction
 
+_NOT_IN_NUT = ("wma", "xma", "adpcm_g7", "atrac")  # it forgets the size of their blocks
 _WHOLE = Piece(start=None, end=None, at=Fraction(0))
 
 
@@ -42,7 +43,7 @@ class Sound:
             if stream.type != "audio" or stream.codec_context is None:
                 continue
             codec = stream.codec_context.codec.canonical_name
-            if codec in output.supported_codecs:
+            if codec in output.supported_codecs and not codec.startswith(_NOT_IN_NUT):
                 wanted.append(stream)
                 self._outputs[stream.index] = output.add_stream_from_template(stream, opaque=True)
             else:
