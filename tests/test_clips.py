@@ -6,6 +6,7 @@ import json
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ import vsr
 from tests import judge
 from vsr.cli import cli as commands
 from vsr.errors import UsageError, VsrError
+from vsr.media import cut, packets
+from vsr.media.probe import probe
+from vsr.media.spans import Piece
 
 SAME = vsr.SizeOptions(scale=Fraction(1))
 
@@ -316,7 +320,8 @@ def test_clips_apart_are_files_of_their_own(bunny: Path, tmp_path: Path) -> None
     [
         ("aac", "aac", 1024, ".mkv .mp4 .ts"), ("ac3", "ac3", 1536, ".mkv .mp4 .ts .avi"),
         ("eac3", "eac3", 1536, ".mkv .mp4 .ts"), ("flac", "flac", 4608, ".mkv .mp4"),
-        ("mp3", "libmp3lame", 1152, ".mkv .mp4 .ts .avi"), ("opus", "libopus", 960, ".mkv .mp4 .ts"),
+        ("mp3", "libmp3lame", 1152, ".mkv .mp4 .ts .avi"),
+        ("opus", "libopus", 960, ".mkv .mp4 .ts"),
     ],
 )  # fmt: skip
 def test_seams_at_uneven_times(
@@ -352,9 +357,7 @@ def test_seams_at_uneven_times(
     ("name", "encoder"),
     [("a.wmv", "wmav2"), ("b.wmv", "wmav1"), ("a.avi", "adpcm_ms"), ("b.avi", "adpcm_ima_wav")],
 )
-def test_sound_in_blocks_can_be_decoded_afterwards(
-    tmp_path: Path, name: str, encoder: str
-) -> None:
+def test_sound_in_blocks_can_be_decoded_afterwards(tmp_path: Path, name: str, encoder: str) -> None:
     source = judge.make(
         tmp_path / name, "testsrc2=s=32x32:r=25:d=4", "-map", "0", "-map", "1", "-c:v", "mpeg4",
         "-c:a", encoder, inputs=["-f", "lavfi", "-i", "anoisesrc=d=4:a=0.1:r=44100"],
@@ -366,3 +369,49 @@ def test_sound_in_blocks_can_be_decoded_afterwards(
     heard = judge.packets(output, "a:0")
     shifts = {round(float(places[p.digest] - p.pts), 1) for p in heard}
     assert shifts == {1.0, 1.5}
+
+
+def test_trouble_with_a_stream_costs_that_stream_alone(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Any, packet: Any) -> bool:
+        if packet.stream_index == 2:
+            packet.pts = packet.dts = 5  # every time, which no container takes
+        return True
+
+    monkeypatch.setattr(packets.Rising, "mend", refused)
+    output = tmp_path / "part.mkv"
+    result = clip(talk, output, "1-3")
+    assert any("stream 2: audio writing failed" in note for note in result.notes), result.notes
+    assert len(judge.frames(output)) == 50
+    assert len(sound(output)) == 2 * 48000
+    assert "Subtitle" in judge.describe(output)
+
+
+def test_a_source_that_is_gone_is_an_error_of_its_own(talk: Path, tmp_path: Path) -> None:
+    """InputError is an OSError too, and stays what it is."""
+    source = probe(talk)
+    talk.unlink()
+    piece = Piece(start=Fraction(1), end=Fraction(2), at=Fraction(0))
+    cuts = cut.cut(source, [1, 2], [piece], tmp_path, hides=False)
+    assert cuts is not None
+    assert set(cuts.missing) == {1, 2}
+    assert all("there is no such file" in why for why in cuts.missing.values())
+
+
+def test_a_track_that_holds_nothing_in_the_part_is_named_so(talk: Path, tmp_path: Path) -> None:
+    for suffix in (".mkv", ".mp4"):
+        output = tmp_path / f"part{suffix}"
+        result = clip(talk, output, "1.44-1.8")
+        assert "stream 3: subtitle holds nothing in this part: left out" in result.notes
+        assert not any("damaged" in note for note in result.notes)
+        assert "Audio" in judge.describe(output)
+
+
+def test_a_part_of_pictures_as_a_film(tmp_path: Path) -> None:
+    folder, output = tmp_path / "pp", tmp_path / "pp.mkv"
+    folder.mkdir()
+    judge.make(folder / "%02d.png", "testsrc2=s=32x32:r=10:d=1")
+    code, text = cli(str(folder), "-o", str(output), "--fps", "10", "--start", "5f", "-s", "1")
+    assert code == 0, text
+    assert len(judge.frames(output)) == 5

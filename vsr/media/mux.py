@@ -76,6 +76,8 @@ def mux(
         target.parent,
         hides=container.muxer in ("mp4", "mov"),
     )
+    if cuts is not None:
+        carried = [one for one in carried if _was_cut(one, cuts, target, picture, sink)]
     work = _Work(picture=picture, source=source, target=target, container=container, cuts=cuts)
     try:
         _join(work, carried)
@@ -101,7 +103,17 @@ def _can_be_cut(one: Carried, sink: Sink) -> bool:
     return True
 
 
-def _disk_is_full(error: Exception, target: Path, picture: Picture) -> bool:
+def _was_cut(one: Carried, cuts: Cuts, target: Path, picture: Picture, sink: Sink) -> bool:
+    stream, _ = one
+    if (why := cuts.missing.get(stream.index)) is None:
+        return True
+    if why.startswith("writing") and _disk_is_full(why, target, picture):
+        raise OutputError(f"{target.parent.parent}: {why}")
+    sink(Note(text=f"stream {stream.index}: {stream.kind} {why}: left out"))
+    return False
+
+
+def _disk_is_full(error: Exception | str, target: Path, picture: Picture) -> bool:
     free = shutil.disk_usage(target.parent).free
     return "No space left" in str(error) or free < picture.path.stat().st_size // 2
 

@@ -12,7 +12,7 @@ from av.container import OutputContainer
 from av.stream import Stream
 
 from vsr.events import Note, Sink
-from vsr.media.cut import packets_of
+from vsr.media.packets import packets_of
 from vsr.media.probe import SourceInfo, open_source
 from vsr.media.spans import Piece
 from vsr.timing import to_fraction
