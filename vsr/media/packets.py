@@ -79,6 +79,9 @@ def packets_of(
     cutters = {s.index: _Cutter(s, piece, hides, first, last) for s in streams}
     for packet in _packets(container, source, streams, piece):
         index = packet.stream_index
+        # What an edit list hides is not the film's, but may get the decoder going.
+        if packet.is_discard and not cutters[index].leads_in(packet, source.start):
+            continue
         for taken in cutters[index].take(packet, source.start):
             yield index, taken
     for index, cutter in cutters.items():
@@ -100,8 +103,8 @@ def _packets(
     ended: set[int] = set()
     try:
         for packet in container.demux(*streams):
-            if packet.is_discard or (packet.dts is None and packet.pts is None):
-                continue  # what an edit list hides is not the film's
+            if packet.dts is None and packet.pts is None:
+                continue
             stamp = packet.dts if packet.dts is not None else packet.pts
             base = to_fraction(packet.time_base) or Fraction(1, 1000)
             if end is not None and stamp is not None and stamp * base > end + 10:
@@ -148,6 +151,14 @@ class _Cutter:
             if self.piece.end is not None and end > self.piece.end:
                 packet.duration = round((self.piece.end - begin) / self._base)
             yield self._moved(packet, begin)
+
+    def leads_in(self, packet: av.Packet[Any], offset: Fraction) -> bool:
+        """Whether the packet comes just before the piece, where the target can hide it."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if not (self.hides and self.first and self.stream.type == "audio") or stamp is None:
+            return False
+        before = (self.piece.start or Fraction(0)) - (stamp * self._base - offset)
+        return 0 < before <= _PREROLL
 
     def _is_ours(self, begin: Fraction, end: Fraction) -> bool:
         start, stop = self.piece.start, self.piece.end
