@@ -70,12 +70,15 @@ def test_containers_and_codecs(
     result = run(source, output, preset="ultrafast")
     assert not [n for n in result.notes if "backwards" in n or "damaged" in n]
     got = stamps(output, "v:0")
-    if name == "a.ogv":  # which codes a picture that stays as nothing at all
-        assert len(got) == result.frames > 10
-        return
-    assert len(got) == result.frames == 25
     tick = Fraction(1, 500)
-    if name == "b.avi":  # ffmpeg writes its first frame two ticks long
+    assert len(got) == result.frames
+    if name == "a.ogv":  # which codes a picture that stays as nothing at all
+        assert result.frames > 10
+    else:
+        assert result.frames == 25
+    if name == "a.ogv":
+        assert all(b - a >= Fraction(1, 25) - tick for a, b in pairwise(got))
+    elif name == "b.avi":  # ffmpeg writes its first frame two ticks long
         assert all(abs(a - b) <= tick for a, b in zip(got, stamps(source, "v:0"), strict=True))
     else:
         assert all(abs(b - a - Fraction(1, 25)) <= tick for a, b in pairwise(got))
