@@ -90,6 +90,23 @@ def test_containers_and_codecs(
         assert abs((have[0] - have[1]) - (want[0] - want[1])) <= Fraction(3, 1000)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".mp4"])
+def test_sound_that_begins_before_zero(tmp_path: Path, suffix: str) -> None:
+    """Vorbis begins at -128 samples, which Matroska can only say by moving everything."""
+    source, output = tmp_path / "s.ogv", tmp_path / f"o{suffix}"
+    judge.ffmpeg(*PICTURE, "-f", "lavfi", "-i", "anoisesrc=d=1", "-c:v", "libtheora",
+                 "-c:a", "libvorbis", str(source))  # fmt: skip
+    result = run(source, output)
+    assert not any("left out" in note for note in result.notes), result.notes
+    if suffix == ".mp4":
+        return  # AAC now
+    sound = judge.packets(output, "a:0")
+    assert [p.digest for p in sound] == [p.digest for p in judge.packets(source, "a:0")]
+    want, have = ([min(stamps(p, s)) for s in ("v:0", "a:0")] for p in (source, output))
+    assert want[1] < 0
+    assert abs((have[0] - have[1]) - (want[0] - want[1])) <= Fraction(1, 1000)
+
+
 @pytest.mark.parametrize("preset", ["ultrafast", "medium"])
 def test_mpegts_out(tmp_path: Path, bunny: Path, preset: str) -> None:
     """With B-frames the muxer moves every stream by the same amount."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -14,6 +16,8 @@ import av
 from vsr.errors import InputError, OutputError
 from vsr.media.probe import LENIENT, SourceInfo, open_source, reason
 from vsr.timing import to_fraction
+
+_LOOK = 500  # packets in which every stream should have begun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +77,22 @@ def verify(
 
 
 def earliness(source: SourceInfo, indices: Collection[int]) -> Fraction:
-    """Seconds that the first of the source's streams `indices` begins before zero."""
-    if source.pictures is not None or source.pipe is not None or not indices:
+    """Seconds that the first of the source's sounds among `indices` begins before zero.
+
+    Headers do not tell: Ogg says zero where Vorbis begins earlier.
+    """
+    if source.pictures is not None or source.pipe is not None or source.format == "webp":
         return Fraction(0)
-    with open_source(source.path) as container:
-        starts = [
-            stream.start_time * (to_fraction(stream.time_base) or Fraction(1)) - source.start
-            for stream in container.streams
-            if stream.index in indices and stream.start_time is not None
-        ]
-    return max(-min(starts, default=Fraction(0)), Fraction(0))
+    starts: dict[int, Fraction] = {}
+    with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
+        streams = [s for s in container.streams if s.type == "audio" and s.index in indices]
+        for packet in islice(container.demux(*streams) if streams else (), _LOOK):
+            base = to_fraction(packet.time_base)
+            if packet.pts is not None and base is not None and not packet.is_discard:
+                starts.setdefault(packet.stream_index, packet.pts * base - source.start)
+            if len(starts) == len(streams):
+                break
+    return max(-min(starts.values(), default=Fraction(0)), Fraction(0))
 
 
 def reads(source: SourceInfo, index: int) -> bool:
