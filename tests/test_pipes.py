@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import sys
 import threading
@@ -274,6 +275,56 @@ def test_sound_that_nut_cannot_hold_is_left_out_and_named(
     output.write_bytes(kept.getvalue())
     assert "Audio" not in judge.describe(output)
     assert len(judge.frames(output)) == 25
+
+
+def test_two_parts_of_what_cannot_seek(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = stdout(monkeypatch)
+    source = judge.make(
+        tmp_path / "a.flv", "testsrc2=s=64x48:r=25:d=3", "-map", "0", "-map", "1", "-c:v", "flv1",
+        "-c:a", "mp3", inputs=["-f", "lavfi", "-i", "anoisesrc=d=3:a=0.1:r=44100"],
+    )  # fmt: skip
+    parts = tuple(vsr.Clip.parse(text) for text in ("1.03-2", "0.2-0.61"))
+    chosen = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=SAME, source=vsr.SourceOptions(clips=parts)
+    )
+    result = vsr.upscale(source, "-", chosen)
+    output = tmp_path / "got.nut"
+    output.write_bytes(kept.getvalue())
+    assert len(judge.frames(output)) == result.frames
+    heard = judge.packets(output, "a:0")
+    steps = [b.pts - a.pts for a, b in itertools.pairwise(heard)]
+    assert 0 < min(steps) <= max(steps) <= 2 * Fraction(1152, 44100) + Fraction(2, 1000)
+    assert abs(heard[-1].pts - judge.frames(output)[-1].pts) < Fraction(1, 10)
+
+
+@pytest.mark.parametrize("codec", [None, "wmav2"])
+def test_from_pipe_to_pipe_without_sound_little_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str | None
+) -> None:
+    stdout(monkeypatch)
+    most, pipes = [0], list[Pipe]()
+    begin = Pipe.__init__
+
+    def watched(self: Pipe, *arguments: Any, **named: Any) -> None:
+        begin(self, *arguments, **named)
+        pipes.append(self)
+
+    def write(descriptor: int) -> None:
+        for at in range(0, len(data), 50_000):
+            all_of(data[at : at + 50_000])(descriptor)
+            most[0] = max(most[0], *(len(pipe._held) for pipe in pipes))
+
+    sound = ["-map", "1", "-c:a", codec] if codec else []
+    source = judge.make(
+        tmp_path / "a.mkv", "testsrc2=s=320x240:r=25:d=10", "-map", "0", *sound, "-c:v",
+        "rawvideo", "-pix_fmt", "yuv420p", inputs=["-f", "lavfi", "-i", "sine=d=10"],
+    )  # fmt: skip
+    data = source.read_bytes()
+    monkeypatch.setattr(Pipe, "__init__", watched)
+    with stdin(monkeypatch, write):
+        vsr.upscale("-", "-", options())
+    assert len(data) > 25 << 20
+    assert most[0] < 15 << 20
 
 
 def test_from_pipe_to_pipe(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
