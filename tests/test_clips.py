@@ -426,3 +426,32 @@ def test_a_part_of_pictures_as_a_film(tmp_path: Path) -> None:
     code, text = cli(str(folder), "-o", str(output), "--fps", "10", "--start", "5f", "-s", "1")
     assert code == 0, text
     assert len(judge.frames(output)) == 5
+
+
+@pytest.mark.parametrize("kind", ["alt-ref", "h264", "open gop", "hevc", "mpeg2"])
+def test_numbers_count_what_is_shown(tmp_path: Path, kind: str) -> None:
+    """Not VP8's invisible packets, nor what a recording that begins amid a GOP cannot show."""
+    picture = "testsrc2=s=128x96:r=25:d=8"
+    if kind == "alt-ref":
+        source = tmp_path / "a.webm"
+        for n in ("1", "2"):
+            judge.make(
+                source, picture, "-c:v", "libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "16",
+                "-b:v", "100k", "-g", "60", "-pass", n, "-passlogfile", str(tmp_path / "log"),
+            )  # fmt: skip
+        assert len(judge.packets(source, "v:0")) > len(judge.frames(source))
+    else:
+        codec = {
+            "h264": ["libx264", "-g", "50", "-bf", "2"],
+            "open gop": ["libx264", "-g", "50", "-bf", "2", "-x264-params", "open-gop=1"],
+            "hevc": ["libx265", "-x265-params", "log-level=none:keyint=50:open-gop=1:bframes=3"],
+            "mpeg2": ["mpeg2video", "-g", "50", "-bf", "2"],
+        }[kind]
+        whole = judge.make(tmp_path / "a.ts", picture, "-pix_fmt", "yuv420p", "-c:v", *codec)
+        source, data = tmp_path / "cut.ts", whole.read_bytes()
+        source.write_bytes(data[len(data) // 188 // 4 * 188 :])
+    want, output = judge.frames(source), tmp_path / "part.mkv"
+    result = clip(source, output, "30f-40f", "60f+5f")
+    assert result.frames == 15
+    digests = [f.digest for f in judge.frames(output)]
+    assert digests == [f.digest for f in [*want[30:40], *want[60:65]]]
