@@ -140,6 +140,25 @@ def test_kinds_of_file_through_standard_input(
     ]
 
 
+@pytest.mark.parametrize(
+    ("second", "words"), [("5000", "clock jumps ahead"), ("10", "timestamps run backwards")]
+)
+def test_a_clock_that_jumps_in_a_pipe_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str, words: str
+) -> None:
+    data = b""
+    for n, offset in enumerate(("10", second)):
+        part = judge.make(
+            tmp_path / f"{n}.ts", "testsrc2=s=64x48:r=25:d=1", "-pix_fmt", "yuv420p", "-c:v",
+            "libx264", "-output_ts_offset", offset,
+        )  # fmt: skip
+        data += part.read_bytes()
+    with stdin(monkeypatch, all_of(data)):
+        result = vsr.upscale("-", tmp_path / "out.mkv", options())
+    assert len([note for note in result.notes if words in note]) == 1
+    assert result.frames == 50
+
+
 def test_raw_pictures_are_not_stored(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
