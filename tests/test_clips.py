@@ -84,6 +84,7 @@ def test_a_clip_takes_these_frames_and_no_other(
     assert [f.digest for f in got] == [f.digest for f in want]
     assert [f.pts for f in got] == [f.pts - want[0].pts for f in want]
     assert result.frames == last - first
+    assert not any("audio" in note for note in result.notes)
 
 
 def test_sound_is_cut_to_the_sample_where_the_container_can_say_it(

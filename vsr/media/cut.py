@@ -121,7 +121,7 @@ def _cut_streams(
             streams = [container.streams[i] for i in files]
             for stream in streams:
                 if number == 0:
-                    files[stream.index].open(stream)
+                    files[stream.index].open(stream, hides=hides)
             taken = packets_of(
                 container,
                 source,
@@ -144,9 +144,9 @@ class _File:
         self.empty = True
         self._container: OutputContainer | None = None
 
-    def open(self, stream: Stream) -> None:
+    def open(self, stream: Stream, *, hides: bool) -> None:
         """Begin a file that takes the packets of `stream`."""
-        for name in _containers(stream):
+        for name in _containers(stream, hides=hides):
             rate = getattr(stream, "sample_rate", None)
             exact = {"movie_timescale": str(rate)} if name == "mov" and rate else {}
             path = str(self.path.absolute())
@@ -188,10 +188,12 @@ class _File:
             self.trouble = self.trouble or f"writing failed ({reason(error)})"
 
 
-def _containers(stream: Stream) -> tuple[str, ...]:
+def _containers(stream: Stream, *, hides: bool) -> tuple[str, ...]:
     if stream.type == "subtitle":
         return ("matroska",)
     codec = stream.codec_context.codec.canonical_name
     if codec.startswith(_IN_BLOCKS):
         return _FOR_BLOCKS
+    if codec == "opus" and not hides:
+        return ("matroska", "nut")  # which keeps the lead-in, or Matroska would move the picture
     return _OTHERS.get(codec, _CONTAINERS)
