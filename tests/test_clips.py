@@ -392,11 +392,11 @@ def test_trouble_with_a_stream_costs_that_stream_alone(
         return True
 
     monkeypatch.setattr(packets.Rising, "mend", refused)
-    output = tmp_path / "part.mkv"
+    output = tmp_path / "part.mp4"
     result = clip(talk, output, "1-3")
     assert any("stream 2: audio writing failed" in note for note in result.notes), result.notes
     assert len(judge.frames(output)) == 50
-    assert len(sound(output)) == 2 * 48000
+    assert judge.describe(output).count("Audio:") == 1
     assert "Subtitle" in judge.describe(output)
 
 

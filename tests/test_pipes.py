@@ -331,7 +331,7 @@ def test_from_pipe_to_pipe_without_sound_little_is_held(
     def write(descriptor: int) -> None:
         for at in range(0, len(data), 50_000):
             all_of(data[at : at + 50_000])(descriptor)
-            most[0] = max(most[0], *(len(pipe._held) for pipe in pipes))
+            most[0] = max([most[0], *(len(pipe._held) for pipe in pipes)])
 
     sound = ["-map", "1", "-c:a", codec] if codec else []
     source = judge.make(
