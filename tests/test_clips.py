@@ -6,6 +6,7 @@ import json
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ import vsr
 from tests import judge
 from vsr.cli import cli as commands
 from vsr.errors import UsageError, VsrError
+from vsr.media import cut, packets
+from vsr.media.probe import probe
+from vsr.media.spans import Piece
 
 SAME = vsr.SizeOptions(scale=Fraction(1))
 
@@ -80,6 +84,7 @@ def test_a_clip_takes_these_frames_and_no_other(
     assert [f.digest for f in got] == [f.digest for f in want]
     assert [f.pts for f in got] == [f.pts - want[0].pts for f in want]
     assert result.frames == last - first
+    assert not any("audio" in note for note in result.notes)
 
 
 def test_sound_is_cut_to_the_sample_where_the_container_can_say_it(
@@ -97,6 +102,17 @@ def test_sound_is_cut_to_the_sample_where_the_container_can_say_it(
         assert 0 <= len(got) - 1.5 * 44100 < 1024  # a packet is not opened at its end
         digests = {p.digest for p in judge.packets(bunny, "a:0")}
         assert all(p.digest in digests for p in judge.packets(output, "a:0"))
+
+
+def test_from_the_films_beginning_the_decoder_gets_going_too(bunny: Path, tmp_path: Path) -> None:
+    """MP4 hides the encoder's priming; the first samples are wrong without it."""
+    whole = sound(bunny).reshape(-1, 2)
+    for text in ("0-1", "0f-24f", "-1"):
+        output = tmp_path / "part.mp4"
+        output.unlink(missing_ok=True)
+        clip(bunny, output, text)
+        got = sound(output).reshape(-1, 2)
+        assert np.abs(got.astype(int) - whole[: len(got)]).max() <= 4
 
 
 def test_elsewhere_sound_keeps_its_distance_from_the_picture(bunny: Path, tmp_path: Path) -> None:
@@ -309,3 +325,134 @@ def test_clips_apart_are_files_of_their_own(bunny: Path, tmp_path: Path) -> None
         "bunny_0.5x_0-0.5.mp4",
         "bunny_0.5x_1-2.mp4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "samples", "kinds"),
+    [
+        ("aac", "aac", 1024, ".mkv .mp4 .ts"), ("ac3", "ac3", 1536, ".mkv .mp4 .ts .avi"),
+        ("eac3", "eac3", 1536, ".mkv .mp4 .ts"), ("flac", "flac", 4608, ".mkv .mp4"),
+        ("mp3", "libmp3lame", 1152, ".mkv .mp4 .ts .avi"),
+        ("opus", "libopus", 960, ".mkv .mp4 .ts"),
+    ],
+)  # fmt: skip
+def test_seams_at_uneven_times(
+    tmp_path: Path, codec: str, encoder: str, samples: int, kinds: str
+) -> None:
+    """Sound goes on without a hole or a step back, and keeps its place in each part."""
+    for kind in kinds.split():
+        source = judge.make(
+            tmp_path / f"s{kind}", "testsrc2=s=32x32:r=25:d=6", "-map", "0", "-map", "1", "-c:v",
+            "mpeg4", "-c:a", encoder, inputs=["-f", "lavfi", "-i", "anoisesrc=d=6:a=0.1:r=48000"],
+        )  # fmt: skip
+        for target in (".mp4", ".mkv", ".mov") if codec == "aac" else (".mp4", ".mkv"):
+            whole, output = tmp_path / f"w{kind}{target}", tmp_path / f"o{kind}{target}"
+            clip(source, whole)
+            clip(source, output, "1.03-2.11", "97f+33f", "2.9-3.7")
+            shown = [f.pts for f in judge.frames(whole)]
+            seen = [f.pts for f in judge.frames(output)]
+            first = [min(n for n, t in enumerate(shown) if t >= s) for s in (1.0295, 2.8995)]
+            parts = [(first[0], 0), (97, 27), (first[1], 60)]
+            assert len(seen) == 80
+            heard = judge.packets(output, "a:0")
+            steps = [b.pts - a.pts for a, b in pairwise(heard)]
+            assert min(steps) > 0
+            assert max(steps) <= 2 * Fraction(samples, 48000) + Fraction(2, 1000)
+            places = {p.digest: p.pts for p in judge.packets(whole, "a:0")}
+            shifts = [places[p.digest] - p.pts for p in heard]
+            want = [shown[a] - seen[b] for a, b in parts]
+            for shift in shifts:
+                assert min(abs(shift - w) for w in want) <= Fraction(3, 1000), (kind, target)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [("a.wmv", "wmav2"), ("b.wmv", "wmav1"), ("a.avi", "adpcm_ms"), ("b.avi", "adpcm_ima_wav")],
+)
+def test_sound_in_blocks_can_be_decoded_afterwards(tmp_path: Path, name: str, encoder: str) -> None:
+    source = judge.make(
+        tmp_path / name, "testsrc2=s=32x32:r=25:d=4", "-map", "0", "-map", "1", "-c:v", "mpeg4",
+        "-c:a", encoder, inputs=["-f", "lavfi", "-i", "anoisesrc=d=4:a=0.1:r=44100"],
+    )  # fmt: skip
+    output = tmp_path / "part.mkv"
+    clip(source, output, "1-2", "2.5-3.5")
+    assert abs(len(sound(output)) - 2 * 44100) < 8192
+    places = {p.digest: p.pts for p in judge.packets(source, "a:0")}
+    heard = judge.packets(output, "a:0")
+    shifts = {round(float(places[p.digest] - p.pts), 1) for p in heard}
+    assert shifts == {1.0, 1.5}
+
+
+def test_trouble_with_a_stream_costs_that_stream_alone(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Any, packet: Any) -> bool:
+        if packet.stream_index == 2:
+            packet.pts = packet.dts = 5  # every time, which no container takes
+        return True
+
+    monkeypatch.setattr(packets.Rising, "mend", refused)
+    output = tmp_path / "part.mp4"
+    result = clip(talk, output, "1-3")
+    assert any("stream 2: audio writing failed" in note for note in result.notes), result.notes
+    assert len(judge.frames(output)) == 50
+    assert judge.describe(output).count("Audio:") == 1
+    assert "Subtitle" in judge.describe(output)
+
+
+def test_a_source_that_is_gone_is_an_error_of_its_own(talk: Path, tmp_path: Path) -> None:
+    """InputError is an OSError too, and stays what it is."""
+    source = probe(talk)
+    talk.unlink()
+    piece = Piece(start=Fraction(1), end=Fraction(2), at=Fraction(0))
+    cuts = cut.cut(source, [1, 2], [piece], tmp_path, hides=False)
+    assert cuts is not None
+    assert set(cuts.missing) == {1, 2}
+    assert all("there is no such file" in why for why in cuts.missing.values())
+
+
+def test_a_track_that_holds_nothing_in_the_part_is_named_so(talk: Path, tmp_path: Path) -> None:
+    for suffix in (".mkv", ".mp4"):
+        output = tmp_path / f"part{suffix}"
+        result = clip(talk, output, "1.44-1.8")
+        assert "stream 3: subtitle holds nothing in this part: left out" in result.notes
+        assert not any("damaged" in note for note in result.notes)
+        assert "Audio" in judge.describe(output)
+
+
+def test_a_part_of_pictures_as_a_film(tmp_path: Path) -> None:
+    folder, output = tmp_path / "pp", tmp_path / "pp.mkv"
+    folder.mkdir()
+    judge.make(folder / "%02d.png", "testsrc2=s=32x32:r=10:d=1")
+    code, text = cli(str(folder), "-o", str(output), "--fps", "10", "--start", "5f", "-s", "1")
+    assert code == 0, text
+    assert len(judge.frames(output)) == 5
+
+
+@pytest.mark.parametrize("kind", ["alt-ref", "h264", "open gop", "hevc", "mpeg2"])
+def test_numbers_count_what_is_shown(tmp_path: Path, kind: str) -> None:
+    """Not VP8's invisible packets, nor what a recording that begins amid a GOP cannot show."""
+    picture = "testsrc2=s=128x96:r=25:d=8"
+    if kind == "alt-ref":
+        source = tmp_path / "a.webm"
+        for n in ("1", "2"):
+            judge.make(
+                source, picture, "-c:v", "libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "16",
+                "-b:v", "100k", "-g", "60", "-pass", n, "-passlogfile", str(tmp_path / "log"),
+            )  # fmt: skip
+        assert len(judge.packets(source, "v:0")) > len(judge.frames(source))
+    else:
+        codec = {
+            "h264": ["libx264", "-g", "50", "-bf", "2"],
+            "open gop": ["libx264", "-g", "50", "-bf", "2", "-x264-params", "open-gop=1"],
+            "hevc": ["libx265", "-x265-params", "log-level=none:keyint=50:open-gop=1:bframes=3"],
+            "mpeg2": ["mpeg2video", "-g", "50", "-bf", "2"],
+        }[kind]
+        whole = judge.make(tmp_path / "a.ts", picture, "-pix_fmt", "yuv420p", "-c:v", *codec)
+        source, data = tmp_path / "cut.ts", whole.read_bytes()
+        source.write_bytes(data[len(data) // 188 // 4 * 188 :])
+    want, output = judge.frames(source), tmp_path / "part.mkv"
+    result = clip(source, output, "30f-40f", "60f+5f")
+    assert result.frames == 15
+    digests = [f.digest for f in judge.frames(output)]
+    assert digests == [f.digest for f in [*want[30:40], *want[60:65]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import sys
 import threading
@@ -139,6 +140,25 @@ def test_kinds_of_file_through_standard_input(
     assert [f.digest for f in judge.frames(output)] == [
         f.digest for f in judge.frames(whole.output)
     ]
+
+
+@pytest.mark.parametrize(
+    ("second", "words"), [("5000", "clock jumps ahead"), ("10", "timestamps run backwards")]
+)
+def test_a_clock_that_jumps_in_a_pipe_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str, words: str
+) -> None:
+    data = b""
+    for n, offset in enumerate(("10", second)):
+        part = judge.make(
+            tmp_path / f"{n}.ts", "testsrc2=s=64x48:r=25:d=1", "-pix_fmt", "yuv420p", "-c:v",
+            "libx264", "-output_ts_offset", offset,
+        )  # fmt: skip
+        data += part.read_bytes()
+    with stdin(monkeypatch, all_of(data)):
+        result = vsr.upscale("-", tmp_path / "out.mkv", options())
+    assert len([note for note in result.notes if words in note]) == 1
+    assert result.frames == 50
 
 
 def test_raw_pictures_are_not_stored(
@@ -299,6 +319,72 @@ def test_encoded_pictures_and_parts_go_through_too(
     want = judge.frames(film)[10:25]
     assert [f.digest for f in judge.frames(output)] == [f.digest for f in want]
     assert 28 <= len(judge.packets(output, "a:0")) <= 30
+
+
+def test_sound_that_nut_cannot_hold_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = stdout(monkeypatch)
+    source = judge.make(
+        tmp_path / "a.wmv", "testsrc2=s=64x48:r=25:d=1", "-map", "0", "-map", "1", "-c:v", "wmv2",
+        "-c:a", "wmav2", inputs=["-f", "lavfi", "-i", "sine=d=1"],
+    )  # fmt: skip
+    result = vsr.upscale(source, "-", options())
+    assert any("wmav2 sound does not fit nut: left out" in note for note in result.notes)
+    output = tmp_path / "got.nut"
+    output.write_bytes(kept.getvalue())
+    assert "Audio" not in judge.describe(output)
+    assert len(judge.frames(output)) == 25
+
+
+def test_two_parts_of_what_cannot_seek(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = stdout(monkeypatch)
+    source = judge.make(
+        tmp_path / "a.flv", "testsrc2=s=64x48:r=25:d=3", "-map", "0", "-map", "1", "-c:v", "flv1",
+        "-c:a", "mp3", inputs=["-f", "lavfi", "-i", "anoisesrc=d=3:a=0.1:r=44100"],
+    )  # fmt: skip
+    parts = tuple(vsr.Clip.parse(text) for text in ("1.03-2", "0.2-0.61"))
+    chosen = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=SAME, source=vsr.SourceOptions(clips=parts)
+    )
+    result = vsr.upscale(source, "-", chosen)
+    output = tmp_path / "got.nut"
+    output.write_bytes(kept.getvalue())
+    assert len(judge.frames(output)) == result.frames
+    heard = judge.packets(output, "a:0")
+    steps = [b.pts - a.pts for a, b in itertools.pairwise(heard)]
+    assert 0 < min(steps) <= max(steps) <= 2 * Fraction(1152, 44100) + Fraction(2, 1000)
+    assert abs(heard[-1].pts - judge.frames(output)[-1].pts) < Fraction(1, 10)
+
+
+@pytest.mark.parametrize("codec", [None, "wmav2"])
+def test_from_pipe_to_pipe_without_sound_little_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str | None
+) -> None:
+    stdout(monkeypatch)
+    most, pipes = [0], list[Pipe]()
+    begin = Pipe.__init__
+
+    def watched(self: Pipe, *arguments: Any, **named: Any) -> None:
+        begin(self, *arguments, **named)
+        pipes.append(self)
+
+    def write(descriptor: int) -> None:
+        for at in range(0, len(data), 50_000):
+            all_of(data[at : at + 50_000])(descriptor)
+            most[0] = max([most[0], *(len(pipe._held) for pipe in pipes)])
+
+    sound = ["-map", "1", "-c:a", codec] if codec else []
+    source = judge.make(
+        tmp_path / "a.mkv", "testsrc2=s=320x240:r=25:d=10", "-map", "0", *sound, "-c:v",
+        "rawvideo", "-pix_fmt", "yuv420p", inputs=["-f", "lavfi", "-i", "sine=d=10"],
+    )  # fmt: skip
+    data = source.read_bytes()
+    monkeypatch.setattr(Pipe, "__init__", watched)
+    with stdin(monkeypatch, write):
+        vsr.upscale("-", "-", options())
+    assert len(data) > 25 << 20
+    assert most[0] < 15 << 20
 
 
 def test_from_pipe_to_pipe(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

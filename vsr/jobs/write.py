@@ -26,7 +26,6 @@ from vsr.media.animation import ANIMATIONS, loops_of, muxer_options, set_last_du
 from vsr.media.containers import STDOUT
 from vsr.media.encoders import EncoderPlan, plan_encoder
 from vsr.media.join import join
-from vsr.media.mux import Picture as EncodedPicture
 from vsr.media.mux import left_out, mux
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.reader import read_frames
@@ -35,6 +34,7 @@ from vsr.media.sound import Sound
 from vsr.media.spans import WHOLE, Piece, Span
 from vsr.media.still import STILLS, notes_of, put_notes
 from vsr.media.tags import for_output, guessed
+from vsr.media.verify import Picture as EncodedPicture
 from vsr.media.writer import write_frames
 from vsr.nets.store import Loaded
 from vsr.options import ColourOptions, EncodeOptions, UpscaleOptions

@@ -3,40 +3,36 @@
 ffmpeg cuts whole files at keyframes. Here each stream is cut by itself, into a small file of
 its own that the muxer reads in the source's place, so that every packet keeps its distance
 from the picture.
-
-A packet of sound is some 20 ms long and is not opened. MP4 and MOV can say that the first
-part of it is not to be played, so there the cut is exact to the sample; elsewhere packets
-that begin before the cut are left out. PCM is cut to the sample anywhere. Where two clips
-meet, the packets that lie mostly on the right side are taken.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.stream import Stream
 
-from vsr.errors import OutputError
+from vsr.errors import InputError, OutputError
+from vsr.media.packets import COARSE, Rising, fine_base, packets_of
 from vsr.media.probe import LENIENT, SourceInfo, open_source, reason
 from vsr.media.spans import Piece
 from vsr.timing import to_fraction
 
 # What is written may start before zero, which NUT and Matroska cannot say.
 _LATER = 100  # seconds that are added to all timestamps of the cut files
-_PREROLL = Fraction(1, 10)  # seconds of sound that a decoder needs to get going
-_COARSE = Fraction(1, 500)  # seconds; no container's clock is coarser than a millisecond
-_SEEK = 60  # seconds; a subtitle that has been standing for longer is not found
 # The first that takes the codec: NUT keeps any time base, MOV that of sound, Matroska holds all.
-_CONTAINERS = {"audio": ("nut", "mov", "matroska"), "subtitle": ("matroska",)}
+_CONTAINERS = ("nut", "mov", "matroska")
+# NUT says AC-3 of E-AC-3, and forgets the size of the blocks that some codecs come in.
+_OTHERS = {"eac3": ("mov", "matroska")}
+_IN_BLOCKS = ("wma", "xma", "adpcm_", "atrac", "gsm_ms", "truespeech")  # how their names begin
+_FOR_BLOCKS = ("asf", "mov", "matroska", "nut")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +41,7 @@ class Cuts:
 
     files: Mapping[int, Path]  # by the stream's index; each holds one stream
     chapters: Path  # as ffmpeg's metadata file
+    missing: Mapping[int, str]  # why there is no file of a stream
     later: int = _LATER  # seconds that all timestamps in `files` are late
 
 
@@ -59,17 +56,36 @@ def cut(
     """What the source's sound and subtitle streams `indices` hold of `pieces`, in `folder`.
 
     None if there are no pieces: the whole is wanted. `hides`: whether the target can leave
-    the first part of a packet unplayed. Raises InputError, OutputError.
+    the first part of a packet unplayed. Trouble with a stream costs that stream alone. Raises
+    OutputError where nothing can be written.
     """
     if not pieces:
         return None
+    files = {index: _File(folder / f"stream{index}.cut") for index in indices}
+    text, trouble = ";FFMETADATA1\n", None
+    try:
+        if source.pictures is None:  # which hold nothing else
+            text = _chapters(source, pieces)
+            _cut_streams(source, files, pieces, hides=hides)
+    except InputError as error:
+        trouble = str(error)
+    finally:
+        for file in files.values():
+            file.close()
     chapters = folder / "chapters.cut"
     try:
-        chapters.write_text(_chapters(source, pieces), encoding="utf-8", errors="replace")
+        chapters.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise OutputError(f"{folder.parent}: writing failed ({reason(error)})") from error
-    files = _cut_streams(source, indices, pieces, folder, hides=hides)
-    return Cuts(files=files, chapters=chapters)
+    missing = {i: trouble or file.trouble or "" for i, file in files.items()}
+    missing |= {
+        i: "holds nothing in this part" for i, f in files.items() if f.empty and not missing[i]
+    }
+    return Cuts(
+        files={i: file.path for i, file in files.items() if not missing[i]},
+        chapters=chapters,
+        missing={i: why for i, why in missing.items() if why},
+    )
 
 
 def _chapters(source: SourceInfo, pieces: Sequence[Piece]) -> str:
@@ -98,213 +114,86 @@ def _escaped(text: str) -> str:
 
 
 def _cut_streams(
-    source: SourceInfo,
-    indices: Sequence[int],
-    pieces: Sequence[Piece],
-    folder: Path,
-    *,
-    hides: bool,
-) -> dict[int, Path]:
-    paths: dict[int, Path] = {}
-    with ExitStack() as stack:
-        outputs: dict[int, Stream] = {}
-        for number, piece in enumerate(pieces):
-            with open_source(source.path) as container:
-                streams = [container.streams[i] for i in indices]
-                for stream in streams:
-                    if stream.index not in outputs:
-                        path = folder / f"stream{stream.index}.cut"
-                        outputs[stream.index] = _output(stream, path, stack)
-                        paths[stream.index] = path
-                taken = packets_of(
-                    container,
-                    source,
-                    streams,
-                    dataclasses.replace(piece, at=piece.at + _LATER),
-                    hides=hides and number == 0,
-                    first=number == 0,
-                )
-                for index, packet in taken:
-                    _write(outputs[index], packet, folder)
-    return paths
+    source: SourceInfo, files: Mapping[int, _File], pieces: Sequence[Piece], *, hides: bool
+) -> None:
+    for number, piece in enumerate(pieces):
+        with open_source(source.path) as container:
+            streams = [container.streams[i] for i in files]
+            for stream in streams:
+                if number == 0:
+                    files[stream.index].open(stream, hides=hides)
+            taken = packets_of(
+                container,
+                source,
+                [s for s in streams if files[s.index].trouble is None],
+                dataclasses.replace(piece, at=piece.at + _LATER),
+                hides=hides,
+                first=number == 0,
+                last=number == len(pieces) - 1,
+            )
+            for index, packet in taken:
+                files[index].write(packet)
 
 
-def _output(stream: Stream, path: Path, stack: ExitStack) -> Stream:
-    """The stream of a new file that takes the packets of `stream`."""
-    for name in _CONTAINERS[stream.type]:
-        rate = getattr(stream, "sample_rate", None)
-        exact = {"movie_timescale": str(rate)} if name == "mov" and rate else {}
-        container = av.open(str(path.absolute()), "w", format=name, options=exact, **LENIENT)
-        try:
-            output: Stream = container.add_stream_from_template(stream, opaque=True)
-            output.time_base = stream.time_base
-            container.start_encoding()
-        except (av.FFmpegError, ValueError):
-            container.close()
-            continue
-        stack.callback(container.close)
-        return output
-    raise OutputError(f"stream {stream.index}: cannot be cut")
+class _File:
+    """The cut of one stream. What goes wrong with it is in `trouble`."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.trouble: str | None = None
+        self.empty = True
+        self._container: OutputContainer | None = None
 
-def _write(output: Stream, packet: av.Packet[Any], folder: Path) -> None:
-    container = output.container
-    assert isinstance(container, OutputContainer)
-    try:
-        packet.stream = output
-        container.mux_one(packet)
-    except (av.FFmpegError, OSError) as error:
-        raise OutputError(f"{folder.parent}: writing failed ({reason(error)})") from error
-
-
-def packets_of(
-    container: InputContainer,
-    source: SourceInfo,
-    streams: Sequence[Stream],
-    piece: Piece,
-    *,
-    hides: bool = False,
-    first: bool = True,
-) -> Iterator[tuple[int, av.Packet[Any]]]:
-    """The packets of `streams` that belong to `piece`, moved to its place, by stream index.
-
-    `hides`: the target can leave the first part of a packet unplayed. `first`: nothing comes
-    before the piece in the result.
-    """
-    cutters = {s.index: _Cutter(s, piece, hides=hides, first=first) for s in streams}
-    for packet in _packets(container, source, streams, piece):
-        index = packet.stream_index
-        for taken in cutters[index].take(packet, source.start):
-            yield index, taken
-    for index, cutter in cutters.items():
-        for taken in cutter.rest():
-            yield index, taken
-
-
-def _packets(
-    container: InputContainer, source: SourceInfo, streams: Sequence[Stream], piece: Piece
-) -> Iterator[av.Packet[Any]]:
-    """The packets of `streams` around `piece`."""
-    if not streams:
-        return
-    start = (piece.start or Fraction(0)) + source.start
-    end = None if piece.end is None else piece.end + source.start
-    if start > _SEEK and source.pipe is None:
-        with suppress(av.FFmpegError):  # it cannot: all before is read and left
-            container.seek(int((start - _SEEK) * 1_000_000))
-    ended: set[int] = set()
-    try:
-        for packet in container.demux(*streams):
-            if packet.is_discard or (packet.dts is None and packet.pts is None):
-                continue  # what an edit list hides is not the film's
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            base = to_fraction(packet.time_base) or Fraction(1, 1000)
-            if end is not None and stamp is not None and stamp * base > end + 10:
-                ended.add(packet.stream_index)
-                sound = {s.index for s in streams if s.type == "audio"}
-                if ended >= (sound or {s.index for s in streams}):
-                    return
-            yield packet
-    except (av.FFmpegError, OSError):
-        return  # damage is the reader's to tell; what was read is kept
-
-
-@dataclass
-class _Cutter:
-    """Decides of each packet of one stream whether a piece takes it, and moves it."""
-
-    stream: Stream
-    piece: Piece
-    hides: bool
-    first: bool  # whether nothing comes before it in the result
-
-    def __post_init__(self) -> None:
-        self._base = to_fraction(self.stream.time_base) or Fraction(1, 1000)
-        codec = self.stream.codec_context.name
-        self._pcm = str(codec).startswith("pcm_") and "dvd" not in codec and "bluray" not in codec
-        self._sample: int | None = None  # the number of the next one
-        self._standing: av.Packet[Any] | None = None
-
-    def take(self, packet: av.Packet[Any], offset: Fraction) -> Iterator[av.Packet[Any]]:
-        """The packet, cut and moved, if it belongs in the piece; before it, what stands there.
-
-        `offset`: what the source's clock is ahead of the picture's, in seconds.
-        """
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        assert stamp is not None
-        begin = stamp * self._base - offset
-        end = begin + (packet.duration or 0) * self._base
-        if self.stream.type == "subtitle":
-            yield from self._subtitle(packet, begin, end)
-        elif self._pcm:
-            yield from self._samples(packet, begin)
-        elif self._is_ours(begin, end):
-            if self.piece.end is not None and end > self.piece.end:
-                packet.duration = round((self.piece.end - begin) / self._base)
-            yield self._moved(packet, begin)
-
-    def _is_ours(self, begin: Fraction, end: Fraction) -> bool:
-        start, stop = self.piece.start, self.piece.end
-        middle = (begin + end) / 2
-        if stop is not None and (begin if self.hides else middle) >= stop:
-            return False
-        if start is None:
-            return True
-        if self.hides:
-            return end > start - _PREROLL
-        return begin >= start if self.first else middle >= start
-
-    def _samples(self, packet: av.Packet[Any], begin: Fraction) -> Iterator[av.Packet[Any]]:
-        """The samples of a PCM packet that lie in the piece."""
-        context: Any = self.stream.codec_context
-        bits = re.search(r"\d+", context.name)
-        size = context.layout.nb_channels * (int(bits[0]) // 8 if bits else 1)  # a-law: 8 bit
-        base = Fraction(1, context.sample_rate)
-        # Counted on, where the container's clock is too coarse to tell the sample.
-        if self._sample is None or abs(self._sample * base - begin) > _COARSE:
-            self._sample = round(begin / base)
-        here = self._sample
-        self._sample += packet.size // size
-        start, stop = self.piece.start, self.piece.end
-        first = here if start is None else max(here, round(start / base))
-        last = self._sample if stop is None else min(self._sample, round(stop / base))
-        if last <= first:
-            return
-        part: av.Packet[Any] = av.Packet(
-            bytes(packet)[(first - here) * size : (last - here) * size]
-        )
-        part.time_base = base
-        part.duration = last - first
-        yield self._moved(part, first * base)
-
-    def _subtitle(
-        self, packet: av.Packet[Any], begin: Fraction, end: Fraction
-    ) -> Iterator[av.Packet[Any]]:
-        start, stop = self.piece.start, self.piece.end
-        if start is not None and begin < start:
-            if not packet.duration:  # a bitmap: it stands until the next one
-                self._standing = packet
+    def open(self, stream: Stream, *, hides: bool) -> None:
+        """Begin a file that takes the packets of `stream`."""
+        for name in _containers(stream, hides=hides):
+            rate = getattr(stream, "sample_rate", None)
+            exact = {"movie_timescale": str(rate)} if name == "mov" and rate else {}
+            path = str(self.path.absolute())
+            try:
+                container = av.open(path, "w", format=name, options=exact, **LENIENT)
+            except (av.FFmpegError, OSError) as error:
+                self.trouble = f"writing failed ({reason(error)})"
                 return
-            begin = start
-        if begin >= end and packet.duration:
-            return  # it was taken off before
-        if begin != start:
-            yield from self.rest()
-        if stop is not None and begin >= stop:
+            self._container = container
+            try:
+                self._output: Stream = container.add_stream_from_template(stream, opaque=True)
+                self._output.time_base = fine_base(stream)
+                container.start_encoding()
+            except (av.FFmpegError, OSError, ValueError):
+                self.close()
+                continue
+            self._rising = Rising(to_fraction(self._output.time_base) or COARSE)
             return
-        if packet.duration:
-            last = end if stop is None else min(end, stop)
-            packet.duration = round((last - begin) / self._base)
-        self._standing = None
-        yield self._moved(packet, begin)
+        self.trouble = "cannot be cut"
 
-    def rest(self) -> Iterator[av.Packet[Any]]:
-        """What was shown already when the piece began, and no packet has replaced."""
-        if self._standing is not None and self.piece.start is not None:
-            packet, self._standing = self._standing, None
-            yield self._moved(packet, self.piece.start)
+    def write(self, packet: av.Packet[Any]) -> None:
+        container = self._container
+        if container is None or self.trouble is not None or not self._rising.mend(packet):
+            return
+        try:
+            packet.stream = self._output
+            container.mux_one(packet)
+            self.empty = False
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self.trouble = f"writing failed ({reason(error)})"
 
-    def _moved(self, packet: av.Packet[Any], begin: Fraction) -> av.Packet[Any]:
-        base = to_fraction(packet.time_base) or self._base
-        packet.pts = packet.dts = round((begin + self.piece.shift) / base)
-        return packet
+    def close(self) -> None:
+        """Complete the file; again is harmless."""
+        container, self._container = self._container, None
+        try:
+            if container is not None:
+                container.close()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self.trouble = self.trouble or f"writing failed ({reason(error)})"
+
+
+def _containers(stream: Stream, *, hides: bool) -> tuple[str, ...]:
+    if stream.type == "subtitle":
+        return ("matroska",)
+    codec = stream.codec_context.codec.canonical_name
+    if codec.startswith(_IN_BLOCKS):
+        return _FOR_BLOCKS
+    if codec == "opus" and not hides:
+        return ("matroska", "nut")  # which keeps the lead-in, or Matroska would move the picture
+    return _OTHERS.get(codec, _CONTAINERS)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil
+from typing import Any
 
 import av
+from av.container import InputContainer
 
 from vsr.errors import InputError, UsageError
 from vsr.events import silent
@@ -21,6 +23,8 @@ from vsr.options import Clip, Moment
 
 # Whoever types a time reads it off a player, which shows milliseconds.
 _TOLERANCE = Fraction(1, 2000)
+_KEYS = 2  # keyframes, by which every decoder has found its feet
+_SHOW_FRAME = 0x10  # in a VP8 packet's first byte (RFC 6386, 9.1)
 
 
 def frame_times(source: SourceInfo) -> list[int]:
@@ -40,18 +44,44 @@ def frame_times(source: SourceInfo) -> list[int]:
 
 def _demuxed(source: SourceInfo) -> list[int] | None:
     offset = round(source.start / source.video.time_base)
-    times = []
+    times: list[int] = []
+    keys: list[int] = []  # the first two
+    leading = False  # whether anything comes before the first keyframe, or is shown before it
     with open_source(source.path) as container:
         try:
-            for packet in container.demux(container.streams[source.video.index]):
-                if not packet.size or packet.is_discard:
-                    continue
+            for packet in _shown(container, source):
                 if packet.pts is None:
                     return None
-                times.append(packet.pts - offset)
+                pts = packet.pts - offset
+                times.append(pts)
+                if packet.is_keyframe and len(keys) < _KEYS:
+                    keys.append(pts)
+                leading = leading or not keys or (len(keys) < _KEYS and pts < keys[0])
         except (av.FFmpegError, OSError):
             return None  # damage is the reader's to tell
-    return sorted(times)
+    return sorted(_decodable(source, times, keys) if leading else times)
+
+
+def _shown(container: InputContainer, source: SourceInfo) -> Iterator[av.Packet[Any]]:
+    """The packets of the picture that are shown; VP8 has some that only help to decode others."""
+    for packet in container.demux(container.streams[source.video.index]):
+        if not packet.size or packet.is_discard:
+            continue
+        if source.video.codec == "vp8" and not memoryview(packet)[0] & _SHOW_FRAME:
+            continue
+        yield packet
+
+
+def _decodable(source: SourceInfo, times: list[int], keys: list[int]) -> list[int]:
+    """`times` without what lacks a keyframe before it, as the decoder judges the first ones."""
+    safe = keys[1] if len(keys) == _KEYS else None  # from here on every packet is a picture
+    first = []
+    with closing(timed_pictures(source, (), start=None, sink=silent)) as pictures:
+        for _, pts, _ in pictures:
+            if safe is not None and pts >= safe:
+                break
+            first.append(pts)
+    return first + [pts for pts in times if safe is not None and pts >= safe]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +103,10 @@ def keyframes(source: SourceInfo) -> Keyframes:
     found, every = [], []
     if source.format != "webp":
         with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
-            for packet in container.demux(container.streams[source.video.index]):
+            for packet in _shown(container, source):
                 # AVI has no pts of its own, and what ffmpeg makes up for it is out of order.
                 stamp = packet.dts if source.format == "avi" else packet.pts
-                if not packet.size or packet.is_discard or stamp is None:
+                if stamp is None:
                     continue
                 every.append(stamp - offset)
                 if packet.is_keyframe:

@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import ffmpeg
 
 from vsr.errors import FfmpegError, OutputError
@@ -19,11 +18,11 @@ from vsr.events import Note, Sink
 from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate, video_fate
 from vsr.media.cut import Cuts, cut
 from vsr.media.ffmpeg import file_argument, run
-from vsr.media.probe import LENIENT, SourceInfo, reason
+from vsr.media.probe import SourceInfo
 from vsr.media.spans import Piece
 from vsr.media.streams import StreamInfo
 from vsr.media.trust import input_options
-from vsr.timing import to_fraction
+from vsr.media.verify import Picture, earliness, reads, verify
 
 Carried = tuple[StreamInfo, Fate]
 
@@ -35,18 +34,6 @@ _STALE = (
     "_STATISTICS_WRITING_DATE_UTC", "_STATISTICS_WRITING_DATE_UTC-eng", "alpha_mode", "encoder",
 )  # fmt: skip
 _OPUS_LAYOUTS = "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """The encoded picture that is to be joined, and what it must contain."""
-
-    path: Path
-    codec: str
-    hidden_alpha: bool  # beside the picture, as VP9 has it; the container must say so
-    frames: int
-    first: Fraction  # seconds
-    last: Fraction  # seconds, the last frame's pts
 
 
 def mux(
@@ -76,6 +63,8 @@ def mux(
         target.parent,
         hides=container.muxer in ("mp4", "mov"),
     )
+    if cuts is not None:
+        carried = [one for one in carried if _was_cut(one, cuts, target, picture, sink)]
     work = _Work(picture=picture, source=source, target=target, container=container, cuts=cuts)
     try:
         _join(work, carried)
@@ -85,11 +74,12 @@ def mux(
             raise
         sound = []
         for one in carried:
-            if _can_be_joined(work, one):
+            if (trouble := _trouble_with(work, one)) is None:
                 sound.append(one)
             else:
                 stream, _ = one
-                sink(Note(text=f"stream {stream.index}: {stream.kind} is damaged: left out"))
+                why = trouble if reads(source, stream.index) else "is damaged"
+                sink(Note(text=f"stream {stream.index}: {stream.kind} {why}: left out"))
         _join(work, sound)
 
 
@@ -101,7 +91,17 @@ def _can_be_cut(one: Carried, sink: Sink) -> bool:
     return True
 
 
-def _disk_is_full(error: Exception, target: Path, picture: Picture) -> bool:
+def _was_cut(one: Carried, cuts: Cuts, target: Path, picture: Picture, sink: Sink) -> bool:
+    stream, _ = one
+    if (why := cuts.missing.get(stream.index)) is None:
+        return True
+    if why.startswith("writing") and _disk_is_full(why, target, picture):
+        raise OutputError(f"{target.parent.parent}: {why}")
+    sink(Note(text=f"stream {stream.index}: {stream.kind} {why}: left out"))
+    return False
+
+
+def _disk_is_full(error: Exception | str, target: Path, picture: Picture) -> bool:
     free = shutil.disk_usage(target.parent).free
     return "No space left" in str(error) or free < picture.path.stat().st_size // 2
 
@@ -117,12 +117,12 @@ class _Work:
     cuts: Cuts | None  # None: the source's streams are wanted whole
 
 
-def _can_be_joined(work: _Work, one: Carried) -> bool:
+def _trouble_with(work: _Work, one: Carried) -> str | None:
     try:
         _join(work, [one])
-    except (FfmpegError, OutputError):
-        return False
-    return True
+    except (FfmpegError, OutputError) as error:
+        return f"cannot be joined ({error})"
+    return None
 
 
 def _join(work: _Work, carried: list[Carried]) -> None:
@@ -165,7 +165,13 @@ def _join(work: _Work, carried: list[Carried]) -> None:
     wanted = Counter({"video": 1})
     wanted.update(s.kind for s, _ in carried if s.kind != "attachment")
     try:
-        verify(target, picture, wanted, moved=container.muxer == "mpegts")
+        verify(
+            target,
+            picture,
+            wanted,
+            moved=container.muxer == "mpegts",
+            early=earliness(source, {s.index for s, _ in carried}),
+        )
     except OutputError as error:
         raise (failure or error) from error
 
@@ -328,36 +334,3 @@ def _details(picture: Picture, container: Container) -> dict[str, Any]:
 def movie_timescale(first: Fraction) -> dict[str, str]:
     """MP4 counts a late start in this, in milliseconds unless it is told otherwise."""
     return {"movie_timescale": str(max(first.denominator, 1000))} if (first * 1000) % 1 else {}
-
-
-def verify(path: Path, picture: Picture, wanted: Counter[str], *, moved: bool) -> None:
-    """Read `path` back, without decoding; raises OutputError unless all of it is there.
-
-    `moved`: the container may shift all timestamps by the same amount, as MPEG-TS does.
-    """
-    try:
-        with av.open(str(path.absolute()), **LENIENT) as container:
-            video = container.streams.video[0]
-            base = to_fraction(video.time_base) or Fraction(1)
-            stamps = [p.pts * base for p in container.demux(video) if p.size and p.pts is not None]
-            cover = av.stream.Disposition.attached_pic
-            found = Counter(
-                "cover" if s.type == "video" and s.disposition & cover else s.type
-                for s in container.streams
-            )
-    except (av.FFmpegError, OSError, IndexError) as error:
-        raise OutputError(f"the result cannot be read back ({reason(error)})") from error
-    if len(stamps) != picture.frames:
-        raise OutputError(
-            f"the result holds {len(stamps)} frames instead of {picture.frames}; "
-            f"the disk may be full"
-        )
-    tick = max(base, Fraction(1, 1000))  # no container here is coarser than a millisecond
-    shift = min(stamps) - picture.first
-    if (abs(shift) > tick and not moved) or abs(max(stamps) - picture.last - shift) > 2 * tick:
-        raise OutputError("the result's timestamps are not the source's")
-    for kind, count in wanted.items():
-        if found[kind] < count:
-            raise OutputError(f"the result holds {found[kind]} {kind} streams instead of {count}")
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -27,6 +27,7 @@ from vsr.timing import clock, rescale, to_fraction
 _BEFORE = (2, 30)  # seconds that are decoded before a span's start, and if that is too late
 # AVI counts its pts from the start; a picture of GIF or APNG is painted over those before it.
 _FROM_THE_START = frozenset({"avi", "gif", "apng"})
+_AHEAD = 10  # seconds; a file whose clock jumps so far is mended
 _EARLY = 64  # pictures that may wait for the first timestamp
 
 
@@ -65,7 +66,7 @@ def timed_pictures(
     """The decoder's pictures with pts and duration, from somewhere before the pts `start` on."""
     video = source.video
     offset = round(source.start / video.time_base)
-    last_pts, last_duration = -(1 << 62), 0
+    last_pts, last_duration, started = -(1 << 62), 0, False
     pictures = _filtered(_pictures(source, start, sink), filters)
     for picture, stamp in _stamped(pictures, no_pts=source.format == "avi"):
         pts = stamp
@@ -77,6 +78,10 @@ def timed_pictures(
             said = "timestamps run backwards; each such frame follows at once"
             sink(Note(text=f"{source.path.name}: {said}"))
             pts = last_pts + 1
+        elif source.pipe is not None and started and (pts - last_pts) * video.time_base > _AHEAD:
+            said = "the clock jumps ahead, and the picture stands still for as long"
+            sink(Note(text=f"{source.path.name}: {said}; in a file it is mended"))
+        started = True
         last_pts, last_duration = pts, _duration(picture, base, video.time_base, video.rate)
         yield picture, pts, last_duration
 

@@ -8,15 +8,16 @@ from fractions import Fraction
 from typing import Any
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
 from vsr.events import Note, Sink
-from vsr.media.cut import packets_of
+from vsr.media.packets import Rising, fine_base, packets_of
 from vsr.media.probe import SourceInfo, open_source
 from vsr.media.spans import Piece
 from vsr.timing import to_fraction
 
+_NOT_IN_NUT = ("wma", "xma", "adpcm_g7", "atrac")  # it forgets the size of their blocks
 _WHOLE = Piece(start=None, end=None, at=Fraction(0))
 
 
@@ -32,31 +33,44 @@ class Sound:
         self._sink = sink
         self._outputs: dict[int, Stream] = {}
         self._next: tuple[int, av.Packet[Any]] | None = None
+        self._rising: dict[int, Rising] = {}
         self._open = ExitStack()
 
     def attach(self, output: OutputContainer) -> None:
         """Add the streams to `output`, before anything is written. Raises InputError."""
-        container = self._open.enter_context(open_source(self._source.path, self._source.pipe))
+        path, pipe = self._source.path, self._source.pipe
+        container = self._open.enter_context(open_source(path, pipe))
         wanted = []
         for stream in container.streams:
             if stream.type != "audio" or stream.codec_context is None:
                 continue
             codec = stream.codec_context.codec.canonical_name
-            if codec in output.supported_codecs:
-                wanted.append(stream)
-                self._outputs[stream.index] = output.add_stream_from_template(stream, opaque=True)
+            if codec in output.supported_codecs and not codec.startswith(_NOT_IN_NUT):
+                wanted.append(stream.index)
+                copy = output.add_stream_from_template(stream, opaque=True)
+                self._outputs[stream.index] = copy
+                self._rising[stream.index] = Rising(fine_base(stream))
             else:
                 said = f"{codec} sound does not fit {output.format.name}: left out"
                 self._sink(Note(text=f"stream {stream.index}: {said}"))
-        self._packets = self._read(container, wanted)
+        if wanted:
+            self._packets = self._read(container, wanted)
+        else:  # or a pipe would keep for it what it never reads
+            self._open.close()
 
     def _read(
-        self, container: av.container.InputContainer, streams: Sequence[Stream]
+        self, container: InputContainer, indices: Sequence[int]
     ) -> Iterator[tuple[int, av.Packet[Any]]]:
         for number, piece in enumerate(self._pieces):
-            if number:
-                container.seek(0)  # a pipe has one piece only
-            yield from packets_of(container, self._source, streams, piece, first=number == 0)
+            if number:  # not every container can seek; a pipe has one piece only
+                self._open.close()
+                container = self._open.enter_context(open_source(self._source.path))
+            streams = [container.streams[i] for i in indices]
+            found = packets_of(container, self._source, streams, piece, first=number == 0)
+            for index, packet in found:
+                if self._rising[index].mend(packet):
+                    yield index, packet
+        self._open.close()
 
     def until(self, seconds: Fraction | None) -> Iterator[av.Packet[Any]]:
         """The packets that are heard up to then; None: all the rest."""
