@@ -56,9 +56,10 @@ class Changed(UsageError):
 def folder_of(output: Path) -> Path:
     """Where the store of `output` lies."""
     name = f".{output.name}.vsr"
-    if len(os.fsencode(name)) > _NAME_BYTES:
-        digest = hashlib.sha256(os.fsencode(output.name)).hexdigest()[:16]
-        name = f".{digest}.vsr"
+    encoded = os.fsencode(name)
+    # ffmpeg-python cannot hold a name that is no text.
+    if len(encoded) > _NAME_BYTES or encoded != name.encode(errors="replace"):
+        name = f".{hashlib.sha256(os.fsencode(output.name)).hexdigest()[:16]}.vsr"
     return output.absolute().with_name(name)
 
 
@@ -163,8 +164,8 @@ class Store:
         return self.folder / f"{number:06d}.part{suffix}"
 
     def has_parts(self) -> bool:
-        """Whether any part was ever finished."""
-        return any(self.folder.glob("[0-9]*.json"))
+        """Whether any part with frames in it was ever finished."""
+        return _has_parts(self.folder)
 
     def finish(self, number: int, suffix: str, record: Record) -> None:
         """Give a part its name, and then its record."""
@@ -210,7 +211,13 @@ def _seal(data: Mapping[str, Any]) -> str:
 
 def forget(folder: Path | None) -> bool:
     """Remove a store in which no part is finished; of a run that ends, or was killed tidying."""
-    if folder is None or any(folder.glob("[0-9]*.json")):
+    if folder is None or _has_parts(folder):
         return False
     shutil.rmtree(folder, ignore_errors=True)
     return True
+
+
+def _has_parts(folder: Path) -> bool:
+    """Whether there is a finished part that holds anything."""
+    files = (path for path in folder.glob("[0-9]*") if path.suffix != ".json")
+    return any(not path.stem.endswith(".part") for path in files)
