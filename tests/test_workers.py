@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -64,11 +63,7 @@ def test_a_worker_that_dies_costs_only_its_part(film: Path, tmp_path: Path) -> N
 
     def sink(event: Event) -> None:
         if isinstance(event, Progress) and event.frames > 25 and not killed:
-            mine = subprocess.run(
-                ["pgrep", "-P", str(os.getpid()), "-f", "vsr.runners.worker"],
-                capture_output=True, text=True, check=True,
-            ).stdout.split()  # fmt: skip
-            killed.append(int(mine[0]))
+            killed.append(_a_worker())
             os.kill(killed[0], signal.SIGKILL)
 
     with pytest.raises(VsrError, match="a worker ended unexpectedly"):
@@ -85,6 +80,19 @@ def test_a_worker_that_dies_costs_only_its_part(film: Path, tmp_path: Path) -> N
 
     assert vsr.upscale(film, output, options(1), sink=listen).frames == 100
     assert any(note.startswith("resuming") for note in notes)
+
+
+def _a_worker() -> int:
+    """A process of ours that runs the worker."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue  # it ended
+        if parent == os.getpid() and b"vsr.runners.worker" in command:
+            return int(process.name)
+    raise AssertionError("no worker runs")
 
 
 def _alive(process: int) -> bool:
