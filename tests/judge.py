@@ -91,6 +91,15 @@ def rgb(path: Path, *, size: tuple[int, int], matrix: str = "auto") -> NDArray[n
     return np.frombuffer(raw, "<u2").reshape(-1, height, width, 3) / 257.0
 
 
+def talkie(path: Path, seconds: int) -> Path:
+    """A small film with sound and a keyframe in every tenth frame, 25 a second."""
+    return make(
+        path, f"testsrc2=s=64x48:r=25:d={seconds}", "-map", "0", "-map", "1",
+        "-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "flac",
+        inputs=["-f", "lavfi", "-i", f"sine=d={seconds}"],
+    )  # fmt: skip
+
+
 def make(path: Path, source: str, *arguments: str, inputs: Sequence[str] = ()) -> Path:
     """A file from the lavfi graph `source`; `inputs` are further input arguments."""
     ffmpeg("-f", "lavfi", "-i", source, *inputs, *arguments, f"file:{path}")

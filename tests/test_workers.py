@@ -18,18 +18,9 @@ from vsr.jobs.store import folder_of
 from vsr.runners.local import runner_for
 
 
-@pytest.fixture(autouse=True)
-def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    return judge.make(
-        tmp_path / "film.mkv", "testsrc2=s=64x48:r=25:d=4", "-map", "0", "-map", "1",
-        "-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-c:a", "flac",
-        inputs=["-f", "lavfi", "-i", "sine=d=4"],
-    )  # fmt: skip
+    return judge.talkie(tmp_path / "film.mkv", 4)
 
 
 def options(workers: int) -> vsr.UpscaleOptions:

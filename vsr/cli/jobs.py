@@ -66,8 +66,7 @@ def resume(output: Path, quiet: bool) -> None:
     job = overview.job_of(output)
     kept = dataclasses.replace(job.options.jobs, restart=False)
     options = dataclasses.replace(job.options, jobs=kept)
-    with Stopping() as stop, Terminal(quiet=quiet) as terminal:
-        stop.watch(terminal)
+    with Terminal(quiet=quiet) as terminal, Stopping(terminal) as stop:
         result = upscale(
             job.source,
             job.output,

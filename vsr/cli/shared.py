@@ -32,6 +32,7 @@ from vsr.options import (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class Scale(click.ParamType[Fraction]):
@@ -81,30 +82,22 @@ class KeyValue(click.ParamType[tuple[str, str]]):
         return key, rest
 
 
-class Time(click.ParamType[Moment]):
-    """`90.5`, `1:30`, `1:02:03.5` or `240f`."""
+class Parsed(click.ParamType[T]):
+    """What a type of the options tree reads from text by itself."""
 
-    name = "time"
+    def __init__(self, name: str, kind: type[T], parse: Callable[[str], T]) -> None:
+        self.name = name
+        self._kind, self._parse = kind, parse
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Moment:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
         try:
-            return value if isinstance(value, Moment) else Moment.parse(str(value))
+            return value if isinstance(value, self._kind) else self._parse(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
 
-class Part(click.ParamType[Clip]):
-    """`1:20-1:30` or `80+10`."""
-
-    name = "start-end"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Clip:
-        try:
-            return value if isinstance(value, Clip) else Clip.parse(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
+_TIME = Parsed("time", Moment, Moment.parse)  # 90.5, 1:30, 1:02:03.5 or 240f
+_PART = Parsed("start-end", Clip, Clip.parse)  # 1:20-1:30 or 80+10
 
 
 def _option(*names: str, **settings: Any) -> Callable[[F], F]:
@@ -192,14 +185,14 @@ def pixel_options(function: F) -> F:
             help="Read the source with this range, whatever its tags say.",
         ),
         _option(
-            "--start", type=Time(),
+            "--start", type=_TIME,
             help="Begin with the frame shown then: 90.5, 1:30, 1:02:03.5, or 240f for a frame's "
             "number, from 0.",
         ),
-        _option("--end", type=Time(), help="End before the frame shown then."),
-        _option("--duration", type=Time(), help="In place of --end; 100f: so many frames."),
+        _option("--end", type=_TIME, help="End before the frame shown then."),
+        _option("--duration", type=_TIME, help="In place of --end; 100f: so many frames."),
         _option(
-            "--clip", "clips", type=Part(), multiple=True,
+            "--clip", "clips", type=_PART, multiple=True,
             help="A part, as 1:20-1:30 or 80+10; repeatable: joined in the order given.",
         ),
         _option(

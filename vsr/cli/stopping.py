@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from vsr.errors import Interrupted, Stopped
-from vsr.events import Event, Finished, Sink, Started, silent
+from vsr.events import Event, Finished, Sink, Started
 from vsr.jobs.store import forget
 
 _GRACE = 5.0  # seconds in which the running part may come to its end
@@ -26,15 +26,12 @@ _SIGNALS = tuple(
 class Stopping:
     """A context in which signals stop a run; a sink that knows what runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, sink: Sink) -> None:
+        """All events are handed on to `sink`."""
         self._asked = False
         self._started: Started | None = None
-        self._sink: Sink = silent
-        self._before: dict[int, Any] = {}
-
-    def watch(self, sink: Sink) -> None:
-        """Hand all events on to `sink`."""
         self._sink = sink
+        self._before: dict[int, Any] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):

@@ -66,8 +66,7 @@ def upscale(
     runner = runner_for(options.device)
     done, failed = 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once
-    with Stopping() as stop, Terminal(quiet=quiet) as terminal:
-        stop.watch(terminal)
+    with Terminal(quiet=quiet) as terminal, Stopping(terminal) as stop:
         for outcome in batch.run(stop, stop=stop.asked, runner=runner):
             if outcome.error is not None:
                 if batch.total == 1:

@@ -23,7 +23,6 @@ from vsr.media.hdr import encoder_parameters
 from vsr.media.listing import is_many
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.reader import check_whole
-from vsr.media.repair import clock_jumps, mended
 from vsr.media.scan import Scan
 from vsr.media.sequence import probe_pictures
 from vsr.media.tags import name_of
@@ -118,15 +117,12 @@ def _carry_out(work: Work, taken: Taken, runner: Runner, once: Once) -> int:
     )
     if job.output == STDOUT:
         return work.into_pipe().frames
-    if resumable:
-        with made(job.output.absolute().parent, job.pattern is not None):
+    with made(job.output.absolute().parent, job.pattern is not None):
+        if resumable:
             return run_job(work, runner)
-    with WorkFolder(job.output, make=job.pattern is not None) as folder:
-        if clock_jumps(info):
-            once(Note(text=f"{info.path.name}: its clock jumps; mended in a copy of it"))
-            work = work.on(probe(mended(info, folder), work.options.colour, 0))
-        complete, frames = work.into_folder(folder)
-        work.deliver(complete, frames, folder)
+        with WorkFolder(job.output) as folder:
+            complete, frames = work.mended(folder).into_folder(folder)
+            work.deliver(complete, frames, folder)
     return frames
 
 

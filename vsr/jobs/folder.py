@@ -31,15 +31,11 @@ def made(folder: Path, wanted: bool = True) -> Iterator[None]:
 class WorkFolder:
     """A hidden folder beside the output: the same file system, so that a rename finishes."""
 
-    def __init__(self, output: Path, *, make: bool = False) -> None:
-        """`make`: also the folder that it lies in, if that is not there."""
+    def __init__(self, output: Path) -> None:
         self._parent = output.absolute().parent
-        self._made = make and not self._parent.exists()
 
     def __enter__(self) -> Path:
         try:
-            if self._made:
-                self._parent.mkdir()
             self._path = Path(tempfile.mkdtemp(prefix=".vsr-", dir=self._parent))
         except OSError as error:
             raise OutputError(f"{self._parent}: cannot be written to ({error.strerror})") from error
@@ -48,5 +44,3 @@ class WorkFolder:
     def __exit__(self, *exception: object) -> None:
         with suppress(OSError):
             shutil.rmtree(self._path)
-            if self._made:
-                self._parent.rmdir()  # if nothing came into it

@@ -19,8 +19,6 @@ from vsr.jobs.segments import cut_at_keyframes
 from vsr.jobs.store import Changed, Record, Store, folder_of
 from vsr.jobs.write import Runner, Work, here, part_suffix
 from vsr.media.index import keyframes
-from vsr.media.probe import probe
-from vsr.media.repair import clock_jumps, mended
 from vsr.options import to_dict
 
 
@@ -63,7 +61,7 @@ def _run(work: Work, store: Store, runner: Runner) -> int:
     disk.make_folder(scratch)
     for path in store.folder.glob("*.part*"):  # of a run that was killed
         disk.remove(path)
-    work = _mended(work, scratch)
+    work = work.mended(scratch)
     job = work.job
     before = _stamp(job.source.path)
     told = store.result_at(job.output)
@@ -91,15 +89,6 @@ def _run(work: Work, store: Store, runner: Runner) -> int:
     complete, frames = work.from_store(store, done, scratch)
     work.deliver(complete, frames, scratch, store)
     return frames
-
-
-def _mended(work: Work, scratch: Path) -> Work:
-    """The work on a copy of its source, where that one's clock jumps."""
-    source = work.job.source
-    if not clock_jumps(source):
-        return work
-    work.sink(Note(text=f"{source.path.name}: its clock jumps; mended in a copy of it"))
-    return work.on(probe(mended(source, scratch), work.options.colour, 0))
 
 
 def _parts(work: Work, store: Store) -> list[Part]:

@@ -139,19 +139,21 @@ class Store:
         """Throw away all that is there but `keep`, the job itself first."""
         disk.remove(self.folder / "job.json")
         disk.sync(self.folder)
-        for path in self.folder.iterdir():
-            if path.name not in ("lock", *keep):
-                shutil.rmtree(path) if path.is_dir() else disk.remove(path)
+        self._sweep(("lock", *keep))
 
     def remove(self) -> None:
         """The job is done: remove all, last of all what tells that it is."""
-        for path in self.folder.iterdir():
-            if path.name not in ("lock", "job.json", "result.json"):
-                shutil.rmtree(path) if path.is_dir() else disk.remove(path)
-        for name in ("job.json", "lock", "result.json"):
+        last = ("job.json", "lock", "result.json")
+        self._sweep(last)
+        for name in last:
             disk.remove(self.folder / name)
         with suppress(OSError):  # another process has come to look
             self.folder.rmdir()
+
+    def _sweep(self, keep: Collection[str]) -> None:
+        for path in self.folder.iterdir():
+            if path.name not in keep:
+                shutil.rmtree(path) if path.is_dir() else disk.remove(path)
 
     # --- its parts ---
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from vsr.engine.base import Engine
 from vsr.errors import InputError, OutputError, Stopped
-from vsr.events import Sink, silent
+from vsr.events import Note, Sink, silent
 from vsr.frame import Colour, Frame
 from vsr.jobs import disk
 from vsr.jobs.frames import finish, work_names
@@ -29,6 +29,7 @@ from vsr.media.join import join
 from vsr.media.mux import left_out, mux
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.reader import read_frames
+from vsr.media.repair import clock_jumps, mended
 from vsr.media.scan import Filters, Scan, undo
 from vsr.media.sound import Sound
 from vsr.media.spans import WHOLE, Piece, Span
@@ -197,6 +198,14 @@ class Work:
         """The same work on another copy of its source."""
         job = dataclasses.replace(self.job, source=source, spans=spans(source, self.options))
         return dataclasses.replace(self, job=job)
+
+    def mended(self, folder: Path) -> Work:
+        """The same work, on a copy in `folder` where the source's clock jumps."""
+        source = self.job.source
+        if not clock_jumps(source):
+            return self
+        self.sink(Note(text=f"{source.path.name}: its clock jumps; mended in a copy of it"))
+        return self.on(probe(mended(source, folder), self.options.colour, 0))
 
     def part_encoder(self) -> EncoderPlan:
         """The encoder of parts: the job's own, or a lossless one where those cannot be joined."""

@@ -57,9 +57,7 @@ def _drive(crew: Sequence[_Worker], runs: list[Sequence[Part]], work: Work, done
     heard: queue.Queue[tuple[_Worker, dict[str, Any]]] = queue.Queue()
     for worker in crew:
         worker.listen(heard)
-    waiting, busy = list(runs), 0
-    for _ in crew:
-        busy += 1  # until it is ready
+    waiting, busy = list(runs), len(crew)  # each until it is ready
     while busy:
         worker, answer = heard.get()
         if "frames" in answer:
@@ -88,7 +86,8 @@ def _job(work: Work, store: Store, device: str, count: int) -> dict[str, Any]:
     threads = given.threads or max((os.cpu_count() or 1) // count, 1)
     own = dataclasses.replace(given, device=device, workers=None, threads=threads)
     encode = dataclasses.replace(work.options.encode, overwrite=True)  # that was settled before
-    options = dataclasses.replace(work.options, device=own, encode=encode)
+    source = dataclasses.replace(work.options.source, strict=False)  # so was that
+    options = dataclasses.replace(work.options, device=own, source=source, encode=encode)
     copy = work.job.source.path
     return {
         "source": os.fsdecode(work.path.absolute()),
