@@ -17,7 +17,7 @@ FILM = SAMPLES / "film" / "big_buck_bunny.mp4"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(5400)
 @pytest.mark.skipif(not FILM.exists(), reason="fetch it with `python samples/fetch_film.py`")
 def test_a_film_keeps_every_timestamp_and_every_packet_of_sound(tmp_path: Path) -> None:
     torch.manual_seed(0)
