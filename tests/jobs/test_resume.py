@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 import vsr
 from tests import judge
@@ -23,6 +24,7 @@ from tests.jobs.conftest import ROOT
 from vsr.errors import InputError, OutputError, Stopped, UsageError
 from vsr.events import Event, Progress
 from vsr.jobs.store import Store, folder_of
+from vsr.nets.srvgg import SRVGGNetCompact
 
 
 @pytest.fixture
@@ -196,6 +198,21 @@ def test_other_options_are_refused_and_named(film: Path, tmp_path: Path) -> None
     assert len(list(store.glob("[0-9]*.json"))) == 3  # nothing was thrown away
     # What changes no pixel may change.
     assert "3 of 7" in told(upscale(film, output, device=vsr.DeviceOptions(threads=1, batch=2)))
+
+
+def test_another_runtime_of_the_network_is_refused(film: Path, tmp_path: Path) -> None:
+    """It rounds otherwise: the parts would not be those of one run."""
+    pytest.importorskip("ncnn")
+    weights, output = tmp_path / "tiny.safetensors", tmp_path / "out.mkv"
+    save_file(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=1).state_dict(), weights)
+    tiny = vsr.ModelOptions(name=str(weights))
+    with pytest.raises(Stopped):
+        upscale(film, output, model=tiny, device=vsr.DeviceOptions(engine="torch"), stop=After(2))
+    with pytest.raises(UsageError, match=r"engine: .*torch.* -> .*ncnn.*--restart"):
+        upscale(film, output, model=tiny, device=vsr.DeviceOptions(engine="ncnn"))
+    assert "2 of 7" in told(
+        upscale(film, output, model=tiny, device=vsr.DeviceOptions(engine="torch"))
+    )
 
 
 def test_restart_begins_anew(film: Path, tmp_path: Path) -> None:

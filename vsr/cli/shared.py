@@ -15,6 +15,7 @@ from vsr.options import (
     CODECS,
     DEFAULT_MODEL,
     DEINTERLACERS,
+    ENGINES,
     MATRICES,
     PIPE_FORMATS,
     PRECISIONS,
@@ -166,6 +167,10 @@ def pixel_options(function: F) -> F:
         _option(
             "--precision", type=click.Choice(PRECISIONS), default="auto", help="Of the network."
         ),
+        _option(
+            "--engine", type=click.Choice(ENGINES), default="auto",
+            help="What runs the network; auto tries once, and takes the fastest that is right.",
+        ),
         _option("--batch", type=int, help="Frames at once.  [default: by memory]"),
         _option(
             "--tile", type=int, help="Side of a tile in source pixels, 0: whole frames.  "
@@ -261,6 +266,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
         device=DeviceOptions(
             device=values["device"],
             precision=values["precision"],
+            engine=values["engine"],
             batch=values["batch"],
             tile=values["tile"],
             overlap=values["tile_overlap"],

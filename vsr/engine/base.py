@@ -15,6 +15,7 @@ class Engine(Protocol):
     `is_out_of_memory` knows when the device's memory does not suffice.
     """
 
+    name: str  # for people and for a job's fingerprint: "torch"
     scale: int
     multiple: int
     radius: int  # receptive radius in source pixels; 0: the engine only passes pixels through

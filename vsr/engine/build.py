@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from vsr.engine.base import Engine
+from vsr.engine.choice import check_engine, wants_ncnn
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
 from vsr.engine.eager import EagerEngine, PassEngine
 from vsr.nets.arithmetic import fold_area
@@ -16,11 +17,12 @@ def build_engine(model: Loaded, scale: Fraction, options: DeviceOptions) -> Engi
     """An engine whose result is resized to `scale` afterwards, by as little as possible.
 
     Where `scale` is a whole part of the network's own (x2 of x4), the reduction is
-    folded into the network's last convolution. Raises UsageError for a device or
-    precision that is not there.
+    folded into the network's last convolution. Raises UsageError for a device,
+    precision or engine that is not there.
     """
     device = choose_device(options.device.split(",")[0])
     precision, dtype = choose_precision(options.precision, device)
+    check_engine(options.engine, device, precision)
     if device.type == "cpu":
         prepare_cpu(options)
     if model.network is None:
@@ -28,7 +30,8 @@ def build_engine(model: Loaded, scale: Fraction, options: DeviceOptions) -> Engi
     network = model.network
     if (factor := folding(model, scale)) > 1:
         network = fold_area(network, factor)
-    return EagerEngine(network, device=device, dtype=dtype, precision=precision)
+    plain = EagerEngine(network, device=device, dtype=dtype, precision=precision)
+    return wants_ncnn(options.engine, network, plain) or plain
 
 
 def folding(model: Loaded, scale: Fraction) -> int:

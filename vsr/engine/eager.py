@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vsr.engine.memory import bytes_per_pixel, widest
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
@@ -12,6 +13,8 @@ from vsr.nets.srvgg import SRVGGNetCompact
 
 class EagerEngine:
     """Runs a `Network` as it is, channels-last, in one precision."""
+
+    name = "torch"
 
     def __init__(
         self, network: Network, *, device: torch.device, dtype: torch.dtype, precision: str
@@ -29,7 +32,7 @@ class EagerEngine:
         # On a CPU the compact network adds its bf16 body to the picture in fp32, for 4 dB.
         keep = self.device.type == "cpu" and isinstance(network, SRVGGNetCompact)
         self.dtype = torch.float32 if keep else dtype
-        self._bytes_per_pixel = _bytes_per_pixel(network, dtype)
+        self._bytes_per_pixel = bytes_per_pixel(network, dtype)
         # Laid out on the host: on the device that would be work of another stream than ours.
         # (torch's stubs do not know this form of `to`.)
         network.cpu().to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -48,7 +51,7 @@ class EagerEngine:
     @property
     def most_pixels(self) -> int:
         # Convolutions index with 32 bits.
-        return (2**31 - 1) // _widest(self._network)
+        return (2**31 - 1) // widest(self._network)
 
     def bytes_for(self, pixels: int) -> int:
         return pixels * self._bytes_per_pixel
@@ -63,6 +66,7 @@ class EagerEngine:
 class PassEngine:
     """No network: the classical resizers do all their work in the resize that follows."""
 
+    name = "none"
     scale = 1
     multiple = 1
     radius = 0
@@ -81,18 +85,3 @@ class PassEngine:
 
     def widen(self) -> bool:
         return False
-
-
-def _widest(network: Network) -> int:
-    """Numbers per source pixel in the widest feature map: RRDBNet's tail is at full size."""
-    side = 4 // network.unshuffle if isinstance(network, RRDBNet) else 1
-    return network.num_feat * side**2
-
-
-def _bytes_per_pixel(network: Network, dtype: torch.dtype) -> int:
-    """Working memory per source pixel: the widest moment of the forward pass, plus its output.
-
-    Three copies of the widest feature map: a convolution's input and output, and one while
-    the activation runs.
-    """
-    return 3 * (_widest(network) + network.scale**2) * dtype.itemsize

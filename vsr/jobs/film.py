@@ -207,8 +207,9 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
 def _describe(job: Plan, model: str, engine: Engine) -> str:
     """The run in one line, for people."""
     video = job.source.video
+    runtime = "ncnn " if engine.name == "ncnn" else ""  # PyTorch goes without saying
     return (
-        f"{model}, {engine.device} {engine.precision}, {video.width}x{video.height} -> "
+        f"{model}, {engine.device} {runtime}{engine.precision}, {video.width}x{video.height} -> "
         f"{job.target.width}x{job.target.height} {name_of(video.colour.matrix)}, "
         f"{job.encoder.description}"
     )

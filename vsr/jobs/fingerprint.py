@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vsr.engine.base import Engine
 from vsr.jobs.plan import Plan
 from vsr.jobs.store import FORMAT
 from vsr.media.listing import Listing
@@ -22,14 +23,14 @@ _PIECE = 1 << 20  # bytes that are hashed at the beginning, in the middle and at
 # What may change between two runs: it decides where and how fast, not what.
 _FREE = {
     "model": ("folder", "mirror", "offline"),
-    "device": ("device", "batch", "threads", "workers"),
+    "device": ("device", "precision", "engine", "batch", "threads", "workers"),
     "source": ("follow", "patience", "strict"),
     "encode": ("overwrite", "pipe_format"),
 }
 
 
 def fingerprint(
-    job: Plan, parts: Sequence[Span], model: Loaded, options: UpscaleOptions
+    job: Plan, parts: Sequence[Span], model: Loaded, engine: Engine, options: UpscaleOptions
 ) -> dict[str, Any]:
     """As plain JSON types. Raises OSError where the source cannot be read."""
     chosen = to_dict(options)
@@ -45,6 +46,7 @@ def fingerprint(
         "source": _identity(job.source.pictures or job.source.path),
         "options": chosen,
         "weights": weights_of(model),
+        "engine": [engine.name, engine.precision],  # what "auto" came to
         "size": [job.target.width, job.target.height],
         "scan": job.scan.value,
         "encoder": [job.encoder.encoder.name, job.encoder.pix_fmt, job.encoder.settings],

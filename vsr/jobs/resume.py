@@ -96,7 +96,7 @@ def _parts(work: Work, store: Store) -> list[Part]:
     job = work.job
     index = keyframes(job.source)
     spans = cut_at_keyframes(job.spans, index, job.source.video.time_base, work.options.jobs.part)
-    new = fingerprint(job, spans, work.model, work.options)
+    new = fingerprint(job, spans, work.model, work.engine, work.options)
     old = store.job()
     changed = differences({k: old.get(k) for k in new}, new) if old is not None else []
     if old is None or work.options.jobs.restart or (changed and not store.has_parts()):

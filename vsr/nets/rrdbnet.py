@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 from vsr.nets.network import Network
 
-_SLOPE = 0.2  # of every LeakyReLU
-_RESIDUAL = 0.2  # scaling of each residual branch (ESRGAN, section 3.1)
+SLOPE = 0.2  # of every LeakyReLU
+RESIDUAL = 0.2  # scaling of each residual branch (ESRGAN, section 3.1)
 
 
 def _lrelu(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, _SLOPE, inplace=True)
+    return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 class DenseBlock(nn.Module):
@@ -38,7 +38,7 @@ class DenseBlock(nn.Module):
         x3 = _lrelu(self.conv3(torch.cat((x, x1, x2), 1)))
         x4 = _lrelu(self.conv4(torch.cat((x, x1, x2, x3), 1)))
         x5: Tensor = self.conv5(torch.cat((x, x1, x2, x3, x4), 1))
-        return torch.add(x, x5, alpha=_RESIDUAL)
+        return torch.add(x, x5, alpha=RESIDUAL)
 
 
 class RRDB(nn.Module):
@@ -51,7 +51,7 @@ class RRDB(nn.Module):
         self.rdb3 = DenseBlock(num_feat, num_grow_ch)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=_RESIDUAL)
+        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=RESIDUAL)
 
 
 class RRDBNet(Network):

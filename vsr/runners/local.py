@@ -21,7 +21,7 @@ from vsr.events import Note, Progress
 from vsr.jobs.parts import Part
 from vsr.jobs.store import Store
 from vsr.jobs.write import Runner, Work, here
-from vsr.options import DeviceOptions, to_dict
+from vsr.options import DeviceOptions, EngineName, to_dict
 
 _RUNS = 4  # that each worker gets of a film, about; a run of parts is read and piped in one go
 
@@ -84,7 +84,9 @@ def _job(work: Work, store: Store, device: str, count: int) -> dict[str, Any]:
     """What a worker is told of the job."""
     given = work.options.device
     threads = given.threads or max((os.cpu_count() or 1) // count, 1)
-    own = dataclasses.replace(given, device=device, workers=None, threads=threads)
+    # One choice for all of them: a trial may end otherwise with fewer threads.
+    engine: EngineName = "ncnn" if work.engine.name == "ncnn" else "torch"
+    own = dataclasses.replace(given, device=device, workers=None, threads=threads, engine=engine)
     encode = dataclasses.replace(work.options.encode, overwrite=True)  # that was settled before
     source = dataclasses.replace(work.options.source, strict=False)  # so was that
     options = dataclasses.replace(work.options, device=own, source=source, encode=encode)

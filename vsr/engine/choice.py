@@ -1,0 +1,126 @@
+"""Which runtime runs a network: by what the machine can do, and a short trial of both.
+
+The trial's outcome is remembered, so that one machine always chooses alike: two runtimes
+round differently, and the parts of a film must not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import platformdirs
+import torch
+
+from vsr.engine.base import Engine
+from vsr.engine.ncnn import NcnnEngine
+from vsr.errors import UsageError
+from vsr.nets.network import Network
+from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.options import EngineName
+
+_CLOSE = 1e-3  # of 0..1: both compute in 32 bits, and on the way there values of a hundred and more
+_ROUNDS = 3
+
+
+def check_engine(asked: EngineName, device: torch.device, precision: str) -> None:
+    """Raises UsageError where the engine that was asked for cannot work."""
+    if asked != "ncnn":
+        return
+    if not _is_installed():
+        raise UsageError("--engine ncnn: install it, pip install 'vsr-upscale[cpu]'")
+    if device.type != "cpu" or precision != "fp32":
+        raise UsageError(f"--engine ncnn: works on a CPU in fp32, not on {device} in {precision}")
+
+
+def wants_ncnn(asked: EngineName, network: Network, plain: Engine) -> NcnnEngine | None:
+    """An ncnn engine, if it was asked for or does the work of `plain` as well and faster."""
+    if asked == "ncnn":
+        return NcnnEngine(network)
+    if asked == "torch" or plain.device.type != "cpu" or plain.precision != "fp32":
+        return None
+    if not _is_installed():
+        return None
+    engine = NcnnEngine(network)
+    return engine if _passes(engine, network, plain) else None
+
+
+def _is_installed() -> bool:
+    return importlib.util.find_spec("ncnn") is not None
+
+
+def _passes(engine: NcnnEngine, network: Network, plain: Engine) -> bool:
+    name, file = _description(network), _file()
+    known = _remembered(file)
+    if name not in known:
+        known[name] = _trial(engine, plain, 96 if isinstance(network, SRVGGNetCompact) else 48)
+        _remember(file, known)
+    return known[name]
+
+
+def _trial(engine: Engine, plain: Engine, side: int) -> bool:
+    """Whether `engine` computes what `plain` does, in less time."""
+    picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    took: dict[str, list[float]] = {engine.name: [], plain.name: []}
+    results = {}
+    with torch.inference_mode():
+        for _ in range(_ROUNDS):  # in turn, so that what else runs here disturbs both
+            for one in (engine, plain):
+                began = time.perf_counter()
+                results[one.name] = one(picture)
+                took[one.name].append(time.perf_counter() - began)
+    right = torch.allclose(results[engine.name], results[plain.name], rtol=0, atol=_CLOSE)
+    return right and min(took[engine.name]) < min(took[plain.name])
+
+
+def _description(network: Network) -> str:
+    """What the outcome depends on: the machine, the runtimes, the network's shape."""
+    shape = [f"{kind}:{count}" for kind, count in _shape(network).items()]
+    return " ".join((
+        _processor(), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}",
+        f"ncnn {importlib.metadata.version('ncnn')}", type(network).__name__, *shape,
+    ))  # fmt: skip
+
+
+def _shape(network: Network) -> dict[str, int]:
+    parameters = sum(p.numel() for p in network.parameters())
+    return {"scale": network.scale, "features": network.num_feat, "parameters": parameters}
+
+
+def _processor() -> str:
+    """As Linux names it; elsewhere its architecture, and what torch uses of it."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _file() -> Path:
+    return Path(platformdirs.user_cache_dir("vsr", appauthor=False)) / "engines.json"
+
+
+def _remembered(file: Path) -> dict[str, bool]:
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _remember(file: Path, known: dict[str, bool]) -> None:
+    """Whole or not at all; where nothing can be kept, the next run tries again."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=file.parent, delete=False
+        ) as part:
+            json.dump(known, part, indent=1, sort_keys=True)
+        os.replace(part.name, file)

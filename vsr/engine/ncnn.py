@@ -1,0 +1,78 @@
+"""The network in the ncnn runtime, for processors without 16-bit matrix instructions.
+
+There its Winograd convolutions in 32 bits are the fastest that can be had. The package is
+an optional extra (`pip install 'vsr-upscale[cpu]'`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vsr.engine.memory import bytes_per_pixel, widest
+from vsr.errors import BrokenWeights
+from vsr.nets.ncnn_export import INPUT, OUTPUT, write_ncnn
+from vsr.nets.network import Network
+
+
+class NcnnEngine:
+    """Runs a `Network` on a CPU, in 32 bits. Raises ImportError without the package."""
+
+    name = "ncnn"
+    dtype = torch.float32
+    precision = "fp32"
+
+    def __init__(self, network: Network) -> None:
+        self.scale = network.scale
+        self.multiple = network.unshuffle
+        self.radius = network.receptive_radius
+        self.device = torch.device("cpu")
+        self.most_pixels = (2**31 - 1) // widest(network)
+        self._bytes_per_pixel = bytes_per_pixel(network, self.dtype)
+        self._net = _load(network)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        import ncnn
+
+        if self.multiple > 1:
+            x = F.pixel_unshuffle(x, self.multiple)
+        results = []
+        for picture in x:
+            extractor = self._net.create_extractor()
+            # Borrowed, not copied: `planes` has to live until the result is there.
+            planes = picture.contiguous().numpy()
+            extractor.input(INPUT, ncnn.Mat(planes))
+            code, out = extractor.extract(OUTPUT)
+            if code != 0:
+                raise MemoryError(f"ncnn gave up with code {code}")
+            results.append(torch.from_numpy(np.asarray(out)))  # which keeps `out` alive
+        return torch.stack(results) if len(results) > 1 else results[0].unsqueeze(0)
+
+    def bytes_for(self, pixels: int) -> int:
+        return pixels * self._bytes_per_pixel
+
+    def widen(self) -> bool:
+        return False
+
+
+def _load(network: Network) -> Any:
+    import ncnn
+
+    net = ncnn.Net()
+    net.opt.use_vulkan_compute = False
+    net.opt.num_threads = torch.get_num_threads()
+    text, weights = write_ncnn(network)
+    # Its Python binding reads weights from files only.
+    with tempfile.TemporaryDirectory(prefix="vsr-") as folder:
+        param, model = Path(folder, "net.param"), Path(folder, "net.bin")
+        param.write_text(text, encoding="ascii")
+        model.write_bytes(weights)
+        if net.load_param(str(param)) != 0 or net.load_model(str(model)) != 0:
+            raise BrokenWeights("ncnn does not take this network")
+    return net
