@@ -44,3 +44,22 @@ def test_detail_that_averages_out_is_left_alone() -> None:
     pattern = torch.tensor([0.1, -0.1]).repeat(80)
     drawn += pattern * pattern[:, None] * 10
     assert torch.allclose(anchor(drawn.clone(), source), drawn, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (3, 9), (4, 8), (21, 30)])
+def test_what_is_taken_out_is_the_smoothed_cells_enlarged(
+    scale: int, size: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    height, width = size
+    source, drawn = torch.rand(2, 3, height, width), torch.rand(2, 3, height * scale, width * scale)
+    cell = 4 * scale
+    cells = F.avg_pool2d(drawn, cell, ceil_mode=True) - F.avg_pool2d(source, 4, ceil_mode=True)
+    kernel = torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0])) / 16
+    padded = F.pad(cells, (1, 1, 1, 1), mode="replicate")
+    smooth = F.conv2d(padded, kernel.expand(3, 1, 3, 3), groups=3)
+    drift = F.interpolate(smooth, scale_factor=cell, mode="bilinear", align_corners=False)
+    expected = drawn - drift[:, :, : height * scale, : width * scale]
+    for order in (torch.contiguous_format, torch.channels_last):
+        assert torch.allclose(anchor(drawn.clone(memory_format=order), source), expected, atol=1e-5)

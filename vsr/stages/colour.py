@@ -83,13 +83,17 @@ def from_rgb(rgb: Tensor, layout: Layout, colour: Colour) -> tuple[Tensor, ...]:
     if layout.family == "gray":
         return (_coded(luma, zero, span, layout),)
     sub = (layout.sub_x, layout.sub_y)
-    chroma = (
-        downsample((c - luma).div_(2 - 2 * k), sub=sub, siting=colour.siting)
-        for c, k in ((blue, kb), (red, kr))
-    )
     return (
         _coded(luma, zero, span, layout),
-        *(_coded(c, chroma_zero, chroma_span, layout) for c in chroma),
+        *(
+            _coded(
+                downsample(c - luma, sub=sub, siting=colour.siting),
+                chroma_zero,
+                chroma_span / (2 - 2 * k),
+                layout,
+            )
+            for c, k in ((blue, kb), (red, kr))
+        ),
     )
 
 
