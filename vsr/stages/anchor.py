@@ -43,7 +43,8 @@ def _subtract(enlarged: Tensor, drift: Tensor, cell: int) -> None:
     share = ((torch.arange(cell, device=drift.device) + 0.5) / cell)[:, None]
     enlarged[:, :, :half].sub_(rows[:, :, :1])
     if between > 0:
-        body = enlarged[:, :, half : half + between * cell].unflatten(2, (between, cell))
+        body = enlarged[:, :, half : half + between * cell]
+        body = body.view(*body.shape[:2], between, cell, body.shape[3])
         body.addcmul_(rows[:, :, :between, None], 1 - share, value=-1)
         body.addcmul_(rows[:, :, 1 : between + 1, None], share, value=-1)
     if (begin := half + max(between, 0) * cell) < height:
