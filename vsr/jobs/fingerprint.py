@@ -32,18 +32,15 @@ def fingerprint(
     job: Plan, parts: Sequence[Span], model: Loaded, options: UpscaleOptions
 ) -> dict[str, Any]:
     """As plain JSON types. Raises OSError where the source cannot be read."""
-    chosen = to_dict(options)
-    del chosen["jobs"]
-    for group, names in _FREE.items():
-        for name in names:
-            del chosen[group][name]
+    own = chosen(options)
+    del own["model"]["name"]  # the weights tell which, not what their file is called
     return {
         "format": FORMAT,
         "vsr": __version__,
         "av": importlib.metadata.version("av"),
         "torch": importlib.metadata.version("torch"),
         "source": _identity(job.source.pictures or job.source.path),
-        "options": chosen,
+        "options": own,
         "weights": weights_of(model),
         "size": [job.target.width, job.target.height],
         "scan": job.scan.value,
@@ -51,6 +48,16 @@ def fingerprint(
         "container": job.container.muxer,
         "parts": [[part.start, part.end, part.at] for part in parts],
     }
+
+
+def chosen(options: UpscaleOptions) -> dict[str, Any]:
+    """Those of the options that decide what is made."""
+    told = to_dict(options)
+    del told["jobs"]
+    for group, names in _FREE.items():
+        for name in names:
+            del told[group][name]
+    return told
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
