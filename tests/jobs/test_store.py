@@ -112,13 +112,13 @@ def test_a_file_system_without_locks_is_told_in_a_line(
 
 
 def test_a_store_of_another_version_does_not_hide_the_others(tmp_path: Path) -> None:
-    calls = {"a": {"source": "/x", "output": "/gone/a.mkv", "options": {"new": 1}}, "b": {}}
+    calls = {"a": {"source": "/gone/x", "output": "/gone/a.mkv", "options": {"new": 1}}, "b": {}}
     for name, call in calls.items():
         store = tmp_path / f".{name}.mkv.vsr"
         store.mkdir()
         (store / "job.json").write_text(sealed({"parts": [], "call": call}))
     (job,) = (j for j in overview.jobs([tmp_path]) if j.store.parent == tmp_path)
-    assert job.output == tmp_path / "a.mkv"  # where it lies now
+    assert (job.source, job.output) == (tmp_path / "x", tmp_path / "a.mkv")  # where it lies now
     with pytest.raises(ValueError, match="no option is called new"):
         _ = job.options
 

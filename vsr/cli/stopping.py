@@ -116,8 +116,11 @@ def for_shell(path: Path) -> str:
     name = str(path)
     if name.isprintable():
         return shlex.quote(name)
-    plain = (chr(b) if chr(b).isalnum() and b < 128 else f"\\{b:03o}" for b in os.fsencode(name))
-    return f"$'{''.join(plain)}'"
+    special = b"'\\"
+    typed = (
+        chr(b) if 32 <= b < 127 and b not in special else f"\\{b:03o}" for b in os.fsencode(name)
+    )
+    return f"$'{''.join(typed)}'"
 
 
 def _say(text: str) -> None:

@@ -69,11 +69,14 @@ def _read(store: Path) -> Job | None:
         source, output, given = Path(call["source"]), Path(call["output"]), call["options"]
     except (LookupError, TypeError):  # of a vsr that is to come
         return None
+    # Wherever they were moved together.
+    here, before = store.absolute().parent, output.parent
+    source = here / source.name if source.parent == before else source
     records = _stats(store.glob("[0-9]*.json"))
     return Job(
         store=store,
         source=source,
-        output=store.absolute().parent / output.name,  # wherever the two were moved together
+        output=here / output.name,
         given=given,
         done=len(records),
         parts=parts,
