@@ -12,7 +12,7 @@ import pytest
 
 import vsr
 from tests import judge
-from vsr.errors import VsrError
+from vsr.errors import OutputError, VsrError
 from vsr.events import Event, Note, Progress
 from vsr.jobs.store import folder_of
 from vsr.runners.local import runner_for
@@ -46,6 +46,29 @@ def test_two_processes_make_the_same_film(film: Path, tmp_path: Path) -> None:
     assert result.frames == max(seen) == 100
     assert judge.frames(one) == judge.frames(two)  # bit for bit, on the CPU
     assert judge.packets(one, "a:0") == judge.packets(two, "a:0")
+
+
+def test_workers_run_nothing_that_lies_where_the_user_is(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("queue", "torch", "vsr"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w'); raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    shared = options(2)
+    result = vsr.upscale(film, tmp_path / "o.mkv", shared, runner=runner_for(shared.device))
+    assert result.frames == 100
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_the_disk_refuses_a_worker_is_told_in_a_line(film: Path, tmp_path: Path) -> None:
+    output, shared = tmp_path / "out.mkv", options(2)
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Progress):
+            (folder_of(output) / "000004.mp4").mkdir(exist_ok=True)  # in the way of a part
+
+    with pytest.raises(OutputError, match="cannot be written to"):
+        vsr.upscale(film, output, shared, sink=sink, runner=runner_for(shared.device))
 
 
 def test_a_worker_that_dies_costs_only_its_part(film: Path, tmp_path: Path) -> None:

@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections import namedtuple
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 import vsr
 from tests import judge
-from tests.jobs.conftest import ROOT
-from vsr.errors import InputError, OutputError, Stopped, UsageError
-from vsr.events import Event, Progress
+from vsr.errors import FfmpegError, InputError, OutputError, OutputExists, Stopped, UsageError
+from vsr.events import Event, Progress, Started
+from vsr.jobs import overview
 from vsr.jobs.store import Store, folder_of
 from vsr.nets.srvgg import SRVGGNetCompact
 
@@ -291,6 +288,83 @@ def test_a_disk_that_is_too_small_is_told_before_the_work(
     assert any("on the disk while it runs" in getattr(note, "text", "") for note in notes)
 
 
+def test_the_result_of_one_who_was_faster_is_not_replaced(film: Path, tmp_path: Path) -> None:
+    """The name was free when this run looked, and is taken when the lock is."""
+    output = tmp_path / "out.mkv"
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Started):
+            output.write_text("of another run")
+
+    with pytest.raises(OutputExists):
+        upscale(film, output, sink=sink)
+    assert output.read_text() == "of another run"
+    assert not folder_of(output).exists()
+
+
+def test_what_a_kill_left_at_the_very_end_is_not_taken_for_another_job(
+    film: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mkv"
+
+    def left() -> None:
+        """The store as a kill leaves it between its last but one file and its last."""
+        with Store(folder_of(output)) as store:
+            store.begin(job)
+            store.tell({"bytes": output.stat().st_size, "frames": 75})
+            (store.folder / "job.json").unlink()
+
+    job = json.loads((begun(film, output) / "job.json").read_text())
+    del job["seal"]
+    upscale(film, output)
+    left()
+    assert upscale(film, output).frames == 75  # nothing is to do: the same job
+    left()
+    other = vsr.EncodeOptions(codec="h264", preset="ultrafast")
+    with pytest.raises(OutputExists):
+        upscale(film, output, encode=other)
+    left()
+    replacing = vsr.EncodeOptions(codec="h264", preset="ultrafast", overwrite=True)
+    upscale(film, output, encode=replacing)
+    assert "h264" in judge.video_line(output)
+    assert not folder_of(output).exists()
+
+
+def test_weights_are_found_from_any_folder(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = SRVGGNetCompact(num_feat=4, num_conv=1, upscale=1)
+    torch.save(network.state_dict(), tmp_path / "own.pth")
+    output = tmp_path / "out.mkv"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Stopped):
+        upscale(film, output, model=vsr.ModelOptions(name="own.pth"), stop=After(2))
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    job = overview.job_of(Path("../out.mkv"))
+    assert job.options.model.name == str(tmp_path / "own.pth")
+    with pytest.raises(Stopped):
+        upscale(job.source, job.output, stop=After(1), model=job.options.model)
+    result = upscale(film, output, model=vsr.ModelOptions(name="../own.pth"))
+    assert told(result) == "resuming: 3 of 7 parts are done"
+
+
+def test_ctrl_c_that_ends_ffmpeg_too_is_a_stop(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*arguments: object, **options: object) -> None:
+        asked.append(True)
+        raise FfmpegError("ffmpeg failed: Exiting normally, received signal 2.")
+
+    asked: list[bool] = []
+    output = tmp_path / "out.mkv"
+    with monkeypatch.context() as patched:
+        patched.setattr("vsr.jobs.write.mux", ended)
+        with pytest.raises(Stopped):
+            upscale(film, output, stop=lambda: bool(asked))
+    assert "7 of 7" in told(upscale(film, output))
+
+
 def test_a_second_process_is_told_who_is_at_work(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     with Store(folder_of(output)):
@@ -321,74 +395,6 @@ def test_nothing_grows_with_the_number_of_parts(tmp_path: Path) -> None:
     assert memory[-1] - memory[1] < 30 << 20
 
 
-# --- the commands ---
-
-
-def cli(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "vsr_cli.py"), *map(str, arguments)],
-        capture_output=True, text=True, check=False,
-        env=os.environ | {"XDG_STATE_HOME": str(home / "state")},
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_and_the_command_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    source = judge.make(
-        tmp_path / "film.mp4", "testsrc2=s=160x90:r=24:d=4", "-c:v", "libx264", "-g", "6",
-        "-pix_fmt", "yuv420p",
-    )  # fmt: skip
-    output = tmp_path / "out.mp4"
-    command = [
-        "upscale",
-        source,
-        "-o",
-        output,
-        "-s",
-        "2",
-        "--part",
-        "0.25",
-        "--preset",
-        "ultrafast",
-    ]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "vsr_cli.py"), *map(str, command)],
-        stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"XDG_STATE_HOME": str(tmp_path / "state")},
-    )  # fmt: skip
-    store = folder_of(output)
-    deadline = time.monotonic() + 100
-    while len(list(store.glob("[0-9]*.json"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    began = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 8
-    assert process.returncode == 6, err
-    assert f"vsr jobs resume {output}" in err
-    assert "Traceback" not in err
-    done = len(list(store.glob("[0-9]*.json")))
-    assert done >= 2
-
-    listed = cli("jobs", "list", home=tmp_path).stdout
-    assert f"{output}: stopped, {done} of 16 parts" in listed
-    status = json.loads(cli("jobs", "status", output, "--json", home=tmp_path).stdout)
-    assert (status["state"], status["done"], status["parts"]) == ("stopped", done, 16)
-    if number == signal.SIGTERM:
-        removed = cli("jobs", "remove", output, home=tmp_path)
-        assert removed.returncode == 0
-        assert not store.exists()
-        assert cli("jobs", "list", home=tmp_path).stdout == ""
-        missing = cli("jobs", "resume", output, home=tmp_path)
-        assert (missing.returncode, "no job of that name" in missing.stderr) == (2, True)
-        return
-    resumed = cli("jobs", "resume", output, home=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"resuming: {done} of 16 parts are done" in resumed.stderr
-    assert len(judge.frames(output)) == 96
-    assert not store.exists()
-
-
 def test_two_at_once(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     errors: list[BaseException] = []
@@ -396,7 +402,7 @@ def test_two_at_once(film: Path, tmp_path: Path) -> None:
     def one() -> None:
         try:
             upscale(film, output)
-        except UsageError as error:
+        except (UsageError, OutputExists) as error:
             errors.append(error)
 
     threads = [threading.Thread(target=one) for _ in range(2)]

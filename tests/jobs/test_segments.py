@@ -14,7 +14,7 @@ MS = Fraction(1, 1000)
 
 
 def index(keys: list[int], last: int) -> Keyframes:
-    return Keyframes(pts=tuple(keys), first=0, last=last, frames=last // 40 + 1)
+    return Keyframes(pts=tuple(keys), frames=range(0, last + 1, 40))
 
 
 def owners(parts: list[Span], pts: int) -> list[int]:
@@ -59,3 +59,13 @@ def test_what_is_one_again_is_read_in_one_go() -> None:
     parts = cut_at_keyframes((), index(list(range(0, 60_000, 1000)), 60_000), MS, 10.0)
     assert joined(parts) == [Span()]
     assert joined(parts[1:3]) == [Span(start=10_000, end=30_000, at=10_000)]
+
+
+def test_a_gap_is_no_work() -> None:
+    """A slide an hour, or one wild time stamp: no part is without a frame, and it takes no time."""
+    slides = Keyframes(pts=tuple(range(0, 10**8, 3_600_000)), frames=range(0, 10**8, 3_600_000))
+    assert len(cut_at_keyframes((), slides, MS, 10.0)) <= len(slides.frames)
+    wild = Keyframes(pts=(0,), frames=[*range(0, 60_000, 40), 1 << 60])
+    parts = cut_at_keyframes((), wild, MS, 10.0)
+    assert len(parts) <= 8
+    assert all(len(owners(parts, pts)) == 1 for pts in wild.frames)

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import vsr
+from vsr.cli import main
 from vsr.errors import VsrError
 from vsr.events import Event, Note
 from vsr.jobs import disk
@@ -86,7 +87,37 @@ def _child(request: dict[str, Any], report: Path) -> None:
     report.write_text(json.dumps(told), encoding="utf-8")
 
 
+def _command(request: dict[str, Any], report: Path) -> int:
+    """The command line, whose words go into `report`."""
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
+    return main(
+        ["upscale", request["source"], "-o", request["output"], "--model", "bicubic", "-s", "1",
+         "--part", str(request["part"]), "--threads", "1"]
+    )  # fmt: skip
+
+
+def _signalled(request: dict[str, Any]) -> dict[str, Any]:
+    """Send `signals`, each after its seconds, to the command; tells how it ended."""
+    report = Path(request["report"])
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = _command(request, report)
+        finally:
+            os._exit(code)
+    for number, seconds in request["signals"]:
+        time.sleep(seconds)
+        os.kill(pid, number)  # at worst it is a zombie, until it is waited for
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return {"code": code, "err": report.read_text(encoding="utf-8")}
+
+
 def _serve(request: dict[str, Any]) -> dict[str, Any]:
+    if "signals" in request:
+        return _signalled(request)
     report = Path(request["report"])
     report.unlink(missing_ok=True)
     pid = os.fork()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 import time
 from pathlib import Path
 
 import click
 
 from vsr.cli.progress import Terminal, size
-from vsr.cli.stopping import Stopping
+from vsr.cli.stopping import Stopping, for_shell
 from vsr.jobs import overview
 from vsr.jobs.film import upscale
 from vsr.jobs.overview import Job
@@ -53,9 +52,9 @@ def status(output: Path, as_json: bool) -> None:
         click.echo(_as_json(job))
         return
     click.echo(_line(job))
-    click.echo(f"  from {job.source}")
-    click.echo(f"  kept in {job.store}")
-    click.echo(f"  vsr jobs resume {shlex.quote(str(job.output))}")
+    click.echo(f"  from {_shown(job.source)}")
+    click.echo(f"  kept in {_shown(job.store)}")
+    click.echo(f"  vsr jobs resume {for_shell(job.output)}")
 
 
 @jobs.command()
@@ -84,7 +83,12 @@ def remove(output: Path) -> None:
     """Throw away what is finished of the job whose result is OUTPUT."""
     job = overview.job_of(output)
     overview.remove(job)
-    click.echo(f"{job.done} of {job.parts} parts of {job.output} thrown away", err=True)
+    click.echo(f"{job.done} of {job.parts} parts of {_shown(job.output)} thrown away", err=True)
+
+
+def _shown(path: Path) -> str:
+    """A name on one line."""
+    return for_shell(path) if "\n" in str(path) else str(path)
 
 
 def _state(job: Job) -> str:
@@ -95,7 +99,7 @@ def _line(job: Job) -> str:
     ago = clock(max(time.time() - job.touched, 0))
     percent = 100 * job.done // max(job.parts, 1)
     return (
-        f"{job.output}: {_state(job)}, {job.done} of {job.parts} parts ({percent} %), "
+        f"{_shown(job.output)}: {_state(job)}, {job.done} of {job.parts} parts ({percent} %), "
         f"{size(job.bytes)}, {ago} ago"
     )
 

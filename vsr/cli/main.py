@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -16,8 +17,12 @@ import vsr
 from vsr.cli.jobs import jobs
 from vsr.cli.models import models
 from vsr.cli.probe import probe
+from vsr.cli.progress import in_a_line
+from vsr.cli.stopping import hang_up
 from vsr.cli.upscale import upscale
 from vsr.errors import Interrupted, VsrError
+
+_INTERRUPTED = "interrupted; nothing half-made is left, and what earlier runs finished is kept"
 
 
 @click.group(
@@ -56,33 +61,42 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
-    signal.signal(signal.SIGTERM, _terminated)
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, _terminated)  # the terminal was closed
     # Pillow logs what is odd about a damaged picture; our own line says it.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    # A job that a shell started in the background inherits an ignored SIGINT.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that are no text, as they are
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
+        # A job that a shell started in the background inherits an ignored SIGINT.
+        for number in (signal.SIGINT, signal.SIGTERM, *hang_up()):
+            signal.signal(number, _terminated)
         # With standalone_mode off, click returns the code of `context.exit`.
         code = cli(arguments, prog_name="vsr", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except VsrError as error:
-        return _ended("; ".join((str(error), *getattr(error, "__notes__", ()))), error.exit_code)
+        return _ended(in_a_line(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        return _ended("interrupted; nothing half-made is left behind", Interrupted.exit_code)
+        return _ended(_INTERRUPTED, Interrupted.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if _by_a_signal(error):
+            return _ended(_INTERRUPTED, Interrupted.exit_code)
         if os.environ.get("VSR_DEBUG"):
             traceback.print_exc()
         return _ended(
             f"internal error: {type(error).__name__}: {error}; VSR_DEBUG=1 shows where", 1
         )
     return code if isinstance(code, int) else 0
+
+
+def _by_a_signal(error: BaseException | None) -> bool:
+    """Whether an interrupt came where somebody's tidying up then failed."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _ended(message: str, code: int) -> int:

@@ -9,6 +9,7 @@ from typing import Never, Self
 
 from tqdm import tqdm
 
+from vsr.errors import VsrError
 from vsr.events import Downloading, Event, Finished, Note, Pictures, Progress, Started
 
 
@@ -21,6 +22,8 @@ class Terminal:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._lock = threading.Lock()  # events come from several threads
+        # Made now: an interrupt in the making would leave it without one.
+        tqdm.get_lock()  # type: ignore[no-untyped-call]
         self._bar: tqdm[Never] | None = None
         self._pictures: Pictures | None = None  # while a batch of them is under way
         self._said: set[str] = set()
@@ -66,7 +69,9 @@ class Terminal:
     def result(self, text: str, *, err: bool = False) -> None:
         """A line on stdout (or stderr), without breaking the bar."""
         with self._lock:
-            tqdm.write(text, file=sys.stderr if err else sys.stdout)
+            file = sys.stderr if err else sys.stdout
+            tqdm.write(text, file=file)
+            file.flush()  # a signal may end the process before it would be
 
     def _batch(self, event: Pictures) -> None:
         if self._pictures is None:
@@ -114,6 +119,12 @@ class Terminal:
     ) -> None:
         with self._lock:
             self._close()
+
+
+def in_a_line(error: VsrError) -> str:
+    """What went wrong, and what was added to it."""
+    text = "; ".join((str(error), *getattr(error, "__notes__", ())))
+    return " ".join(text.splitlines())
 
 
 def size(count: int) -> str:

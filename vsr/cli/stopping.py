@@ -10,17 +10,22 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from vsr.errors import Interrupted, Stopped
 from vsr.events import Event, Finished, Sink, Started
-from vsr.jobs.store import forget
+from vsr.jobs.store import Store, forget
 
 _GRACE = 5.0  # seconds in which the running part may come to its end
-_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+
+
+def hang_up() -> tuple[int, ...]:
+    """The signal of a terminal that is closed, unless it is to be ignored, as nohup asks for."""
+    number = getattr(signal, "SIGHUP", None)
+    return () if number is None or signal.getsignal(number) == signal.SIG_IGN else (number,)
 
 
 class Stopping:
@@ -40,12 +45,16 @@ class Stopping:
             self._started = None
         self._sink(event)
 
+    def ended(self) -> None:
+        """What was started is over, however it ended."""
+        self._started = None
+
     def asked(self) -> bool:
         """Whether the run is to end at the next part."""
         return self._asked
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        if self._started is None or self._started.store is None:
+        if not self._asked and (self._started is None or self._started.store is None):
             raise KeyboardInterrupt
         if self._asked:
             self._leave(Interrupted.exit_code)
@@ -55,15 +64,18 @@ class Stopping:
         signal.setitimer(signal.ITIMER_REAL, _GRACE)
 
     def _leave(self, code: int) -> None:
-        assert self._started is not None
-        if forget(self._started.store):
+        started = self._started
+        if started is not None and _is_named(started):
+            return  # only tidying up is left
+        if started is not None and not _is_over(started) and forget(started.store):
             _say("interrupted; nothing was finished yet, and nothing is left behind")
             os._exit(Interrupted.exit_code)
-        _say(stopped_line(self._started))
+        _say(f"stopped; {stopped_line(started)}")
         os._exit(code)
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
+        numbers = (signal.SIGINT, signal.SIGTERM, *hang_up())
+        self._before = {number: signal.signal(number, self._signalled) for number in numbers}
         return self
 
     def __exit__(
@@ -75,16 +87,43 @@ class Stopping:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if isinstance(error, Stopped) and self._started is not None:
+        if isinstance(error, Stopped):
             error.add_note(stopped_line(self._started))
 
 
-def stopped_line(started: Started) -> str:
+def _is_named(started: Started) -> bool:
+    """Whether the complete film has its name, and the store is being removed."""
+    store = started.store
+    return store is not None and Store(store).result_at(started.output) is not None
+
+
+def _is_over(started: Started) -> bool:
+    """Whether the film is complete, and only this is still to be said."""
+    store = started.store
+    return store is not None and not store.is_dir() and started.output.exists()
+
+
+def stopped_line(started: Started | None) -> str:
     """How to go on."""
-    output = shlex.quote(os.fsdecode(started.output))
-    return f"what is finished is kept; go on with the same command, or: vsr jobs resume {output}"
+    line = "what is finished is kept; go on with the same command"
+    if started is None:
+        return line
+    return f"{line}, or: vsr jobs resume {for_shell(started.output.absolute())}"
+
+
+def for_shell(path: Path) -> str:
+    """A name as it can be typed, whatever is in it."""
+    name = str(path)
+    if name.isprintable():
+        return shlex.quote(name)
+    special = b"'\\"
+    typed = (
+        chr(b) if 32 <= b < 127 and b not in special else f"\\{b:03o}" for b in os.fsencode(name)
+    )
+    return f"$'{''.join(typed)}'"
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"\nvsr: {text}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(f"\nvsr: {text}\n")
+        sys.stderr.flush()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vsr.cli.progress import Terminal
+from vsr.cli.progress import Terminal, in_a_line
 from vsr.cli.shared import options_from, pixel_options
 from vsr.cli.stopping import Stopping
 from vsr.errors import VsrError
@@ -68,10 +68,11 @@ def upscale(
     folders: dict[Path, None] = {}  # that results lie in, each once
     with Terminal(quiet=quiet) as terminal, Stopping(terminal) as stop:
         for outcome in batch.run(stop, stop=stop.asked, runner=runner):
+            stop.ended()
             if outcome.error is not None:
                 if batch.total == 1:
                     raise outcome.error
-                terminal.error(f"vsr: {outcome.error}{_untried(outcome.untried)}")
+                terminal.error(f"vsr: {in_a_line(outcome.error)}{_untried(outcome.untried)}")
                 failed.append(outcome.error)
             elif outcome.result is not None:
                 done += 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from vsr.engine.engines import Engines
 from vsr.errors import ModelError, OutputError, Stopped, UsageError, VsrError
 from vsr.events import Pictures, Sink, silent
+from vsr.jobs.done import Done
 from vsr.jobs.film import Result, upscale_one
 from vsr.jobs.intake import STDIN, local
 from vsr.jobs.names import Names, check_apart
@@ -59,6 +60,7 @@ class Batch:
             raise UsageError(f"{into}: several films need a folder that is there")
         self._folders: list[FolderTasks] = []
         self._files: list[Task] = []
+        self._done = Done()
         for source in sources:
             if apart and _is_stdin(source):
                 raise UsageError("--apart: standard input comes only once; give one --clip of it")
@@ -70,7 +72,7 @@ class Batch:
             if apart:
                 raise UsageError(f"--apart: {path} holds many files; name each film by itself")
             folder = FolderTasks(path, into, options, alone=len(sources) == 1)
-            folder.check()
+            folder.check(lambda task: self._done.find(task) is not None)
             self._folders.append(folder)
         check_apart(self._folders)
         listings = [folder.listing for folder in self._folders]
@@ -87,7 +89,7 @@ class Batch:
         same for all. Results for a folder that cannot be written to, or is full, end there. No two
         results of a run have one name: the later one is refused.
         """
-        engines, names, done = Engines(), Names(self._files), 0
+        engines, names, done, failed = Engines(), Names(self._files), 0, False
         ended: set[int] = set()  # folders that no more is written to
         try:
             for folder in self._folders:
@@ -96,13 +98,15 @@ class Batch:
                 except OutputError as error:
                     ended.add(id(folder))
                     done += len(folder.listing.pictures)
-                    none = folder.listing
+                    none, failed = folder.listing, True
                     yield Outcome(source=none.path, error=error, untried=none.names)
             if self.pictures > 1:
                 sink(Pictures(done=0, total=self.pictures))
             for among, task in self._tasks():
                 if id(among) in ended:
                     continue
+                if stop():
+                    raise Stopped("stopped")
                 outcome = self._one(task, names, engines, sink, stop=stop, runner=runner)
                 if among is not None and among.is_lost(outcome.error):
                     ended.add(id(among))
@@ -113,7 +117,10 @@ class Batch:
                     done += 1
                     if self.pictures > 1:
                         sink(Pictures(done=done, total=self.pictures))
+                failed = failed or outcome.error is not None
                 yield outcome
+            if not failed:
+                self._done.forget()
         finally:
             for folder in self._folders:
                 folder.end()
@@ -138,6 +145,9 @@ class Batch:
     ) -> Outcome:
         try:
             names.begin(task)
+            if self.total > 1 and (result := self._done.again(task, sink)) is not None:
+                names.claim(result.output)
+                return Outcome(source=task.source, result=result, among=task.among)
             result = upscale_one(
                 task.source,
                 task.output,
@@ -153,6 +163,8 @@ class Batch:
             raise
         except VsrError as error:
             return Outcome(source=task.source, error=error, among=task.among)
+        if self.total > 1:
+            self._done.add(task, result)
         return Outcome(source=task.source, result=result, among=task.among)
 
 

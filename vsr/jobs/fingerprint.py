@@ -23,7 +23,7 @@ _PIECE = 1 << 20  # bytes that are hashed at the beginning, in the middle and at
 # What may change between two runs: it decides where and how fast, not what.
 _FREE = {
     "model": ("folder", "mirror", "offline"),
-    "device": ("device", "precision", "engine", "batch", "threads", "workers"),
+    "device": ("device", "batch", "threads", "workers"),
     "source": ("follow", "patience", "strict"),
     "encode": ("overwrite", "pipe_format"),
 }
@@ -33,26 +33,35 @@ def fingerprint(
     job: Plan, parts: Sequence[Span], model: Loaded, engine: Engine, options: UpscaleOptions
 ) -> dict[str, Any]:
     """As plain JSON types. Raises OSError where the source cannot be read."""
-    chosen = to_dict(options)
-    del chosen["jobs"]
-    for group, names in _FREE.items():
-        for name in names:
-            del chosen[group][name]
+    own = chosen(options)
+    del own["model"]["name"]  # the weights tell which, not what their file is called
+    del own["device"]["precision"], own["device"]["engine"]  # "auto" is what it came to
     return {
         "format": FORMAT,
         "vsr": __version__,
         "av": importlib.metadata.version("av"),
         "torch": importlib.metadata.version("torch"),
+        "ncnn": importlib.metadata.version("ncnn") if engine.name == "ncnn" else None,
         "source": _identity(job.source.pictures or job.source.path),
-        "options": chosen,
+        "options": own,
         "weights": weights_of(model),
-        "engine": [engine.name, engine.precision],  # what "auto" came to
+        "engine": [engine.name, engine.precision],
         "size": [job.target.width, job.target.height],
         "scan": job.scan.value,
         "encoder": [job.encoder.encoder.name, job.encoder.pix_fmt, job.encoder.settings],
         "container": job.container.muxer,
         "parts": [[part.start, part.end, part.at] for part in parts],
     }
+
+
+def chosen(options: UpscaleOptions) -> dict[str, Any]:
+    """Those of the options that decide what is made."""
+    told = to_dict(options)
+    del told["jobs"]
+    for group, names in _FREE.items():
+        for name in names:
+            del told[group][name]
+    return told
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

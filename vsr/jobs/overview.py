@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
+from typing import Any
 
 from vsr.errors import UsageError
 from vsr.jobs.registry import stores
-from vsr.jobs.store import Store, folder_of, unsealed
+from vsr.jobs.store import Store, folder_of, holder, unsealed
 from vsr.options import UpscaleOptions, from_dict
 
 
@@ -21,12 +23,17 @@ class Job:
     store: Path
     source: Path
     output: Path
-    options: UpscaleOptions
+    given: Mapping[str, Any]  # the options, as JSON has them
     done: int  # parts
     parts: int
     bytes: int
     touched: float  # when the last part was finished, in seconds since 1970
     process: int | None  # that works on it
+
+    @property
+    def options(self) -> UpscaleOptions:
+        """Raises UsageError for those of another version of vsr."""
+        return from_dict(UpscaleOptions, self.given)
 
 
 def jobs(folders: Sequence[Path] = ()) -> Iterator[Job]:
@@ -41,7 +48,7 @@ def jobs(folders: Sequence[Path] = ()) -> Iterator[Job]:
 
 def job_of(output: Path) -> Job:
     """The job whose result `output` is to be; also by its store. Raises UsageError."""
-    for store in (folder_of(output), output):
+    for store in (folder_of(output), folder_of(output.resolve()), output):
         if (job := _read(store)) is not None:
             return job
     raise UsageError(f"{output}: no job of that name was begun; `vsr jobs` lists them")
@@ -57,33 +64,35 @@ def _read(store: Path) -> Job | None:
     told = unsealed(store / "job.json")
     if told is None:
         return None
-    records = list(store.glob("[0-9]*.json"))
-    files = [path.stat() for path in store.rglob("*") if path.is_file()]
-    stamps = [path.stat().st_mtime for path in (*records, store / "job.json")]
-    call = told["call"]
+    try:
+        call, parts = told["call"], len(told["parts"])
+        source, output, given = Path(call["source"]), Path(call["output"]), call["options"]
+    except (LookupError, TypeError):  # of a vsr that is to come
+        return None
+    # Wherever they were moved together.
+    here, before = store.absolute().parent, output.parent
+    source = here / source.name if source.parent == before else source
+    records = _stats(store.glob("[0-9]*.json"))
     return Job(
         store=store,
-        source=Path(call["source"]),
-        output=Path(call["output"]),
-        options=from_dict(UpscaleOptions, call["options"]),
+        source=source,
+        output=here / output.name,
+        given=given,
         done=len(records),
-        parts=len(told["parts"]),
-        bytes=sum(file.st_size for file in files),
-        touched=max(stamps),
-        process=_holder(store / "lock"),
+        parts=parts,
+        bytes=sum(file.st_size for file in _stats(store.rglob("*")) if S_ISREG(file.st_mode)),
+        touched=max(
+            (file.st_mtime for file in (*records, *_stats([store / "job.json"]))), default=0
+        ),
+        process=holder(store),
     )
 
 
-def _holder(lock: Path) -> int | None:
-    """The process that holds the lock, if one does."""
-    try:
-        number = os.open(lock, os.O_RDWR)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return int(os.read(number, 32).decode(errors="replace").strip() or 0)
-    finally:
-        os.close(number)
-    return None
+def _stats(paths: Iterable[Path]) -> list[os.stat_result]:
+    """Of those that are there; a job that runs renames its files meanwhile."""
+    found = []
+    with suppress(OSError):
+        for path in paths:
+            with suppress(OSError):
+                found.append(path.stat())
+    return found

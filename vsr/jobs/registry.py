@@ -1,7 +1,7 @@
 """Where the stores of begun jobs lie, so that they can be listed.
 
 Only a hint: what a job is and how far it has come is in its store. A hint that leads nowhere
-is forgotten.
+is forgotten, unless the whole folder is away.
 """
 
 from __future__ import annotations
@@ -15,8 +15,20 @@ from pathlib import Path
 import platformdirs
 
 
+def state_folder() -> Path:
+    """Where what is kept between runs lies."""
+    return Path(platformdirs.user_state_dir("vsr", appauthor=False))
+
+
 def _folder() -> Path:
-    return Path(platformdirs.user_state_dir("vsr", appauthor=False)) / "jobs"
+    return state_folder() / "jobs"
+
+
+def _written(hint: Path) -> float:
+    try:
+        return hint.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def register(store: Path) -> None:
@@ -30,12 +42,13 @@ def register(store: Path) -> None:
 def stores() -> Iterator[Path]:
     """The stores that are still there, oldest first."""
     try:
-        hints = sorted(_folder().iterdir(), key=lambda hint: hint.stat().st_mtime)
+        hints = sorted(_folder().iterdir(), key=_written)
     except OSError:
         return
     for hint in hints:
-        store = Path(os.fsdecode(hint.read_bytes()))
-        if store.is_dir():
-            yield store
-        else:
-            hint.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):  # another process has just forgotten it; a torn one
+            store = Path(os.fsdecode(hint.read_bytes()))
+            if store.is_dir():
+                yield store
+            elif store.parent.is_dir():  # else it may lie on a disk that is not connected
+                hint.unlink(missing_ok=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vsr.errors import InputError, OutputError, Stopped, VsrError
+from vsr.errors import FfmpegError, InputError, OutputError, OutputExists, Stopped, VsrError
 from vsr.events import Note
 from vsr.jobs import disk
 from vsr.jobs.estimate import room
@@ -19,6 +20,7 @@ from vsr.jobs.segments import cut_at_keyframes
 from vsr.jobs.store import Changed, Record, Store, folder_of
 from vsr.jobs.write import Runner, Work, here, part_suffix
 from vsr.media.index import keyframes
+from vsr.nets.store import from_anywhere
 from vsr.options import to_dict
 
 
@@ -65,11 +67,9 @@ def _run(work: Work, store: Store, runner: Runner) -> int:
     job = work.job
     before = _stamp(job.source.path)
     told = store.result_at(job.output)
-    if told is not None and store.job() is None:
-        return told  # killed when all was done, and half tidied up
     parts = _parts(work, store)
-    if store.result_at(job.output) is not None and told is not None:
-        return told
+    if told is not None and store.result_at(job.output) is not None:
+        return told  # killed when all was done, and not yet, or half, tidied up
     suffix = part_suffix(work.part_encoder())
     records = {part.number: store.finished(part.number, suffix) for part in parts}
     missing = [part for part in parts if records[part.number] is None]
@@ -86,7 +86,12 @@ def _run(work: Work, store: Store, runner: Runner) -> int:
         done.append((part, record))
     if _stamp(job.source.path) != before:
         raise InputError(f"{job.source.path}: was changed while it was read")
-    complete, frames = work.from_store(store, done, scratch)
+    try:
+        complete, frames = work.from_store(store, done, scratch)
+    except FfmpegError as error:
+        if work.stop():  # Ctrl-C in a terminal is for ffmpeg too
+            raise Stopped("stopped") from error
+        raise
     work.deliver(complete, frames, scratch, store)
     return frames
 
@@ -96,24 +101,32 @@ def _parts(work: Work, store: Store) -> list[Part]:
     job = work.job
     index = keyframes(job.source)
     spans = cut_at_keyframes(job.spans, index, job.source.video.time_base, work.options.jobs.part)
-    new = fingerprint(job, spans, work.model, work.engine, work.options)
+    try:
+        new = fingerprint(job, spans, work.model, work.engine, work.options)
+    except OSError as error:
+        raise InputError(f"{job.source.path}: cannot be read ({error.strerror})") from error
     old = store.job()
     changed = differences({k: old.get(k) for k in new}, new) if old is not None else []
     if old is None or work.options.jobs.restart or (changed and not store.has_parts()):
+        # Made by another process while this one waited; or by a run with other options.
+        if job.output.exists() and not work.options.encode.overwrite:
+            raise OutputExists(f"{job.output}: is there already; use --overwrite, or another -o")
         store.clear(keep=["work"])
+        # From whatever folder it is gone on with, it is the same file of weights.
+        found = dataclasses.replace(work.options, model=from_anywhere(work.options.model))
         call = {
             "source": os.fsdecode(work.path.absolute()),
             "output": os.fsdecode(job.output.absolute()),
-            "options": to_dict(work.options),
+            "options": to_dict(found),
         }
         store.begin({**new, "call": call})
-        register(store.folder)
         _tell_of_room(work, store)
     elif changed:
         raise Changed(
             f"{job.output.name}: was begun with something else ({'; '.join(changed)}); "
             f"use --restart to begin again"
         )
+    register(store.folder)
     return [Part(number=n, span=span) for n, span in enumerate(spans)]
 
 

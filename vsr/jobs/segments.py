@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -22,9 +23,9 @@ def cut_at_keyframes(
     length = max(round(Fraction(seconds) / time_base), 1)
     parts = []
     for span in spans or (WHOLE,):
-        begin = index.first if span.start is None else span.start
-        end = index.last + 1 if span.end is None else span.end
-        borders = list(_borders(begin, end, index.pts, length))
+        begin = index.frames[0] if span.start is None else span.start
+        end = index.frames[-1] + 1 if span.end is None else span.end
+        borders = list(_borders(begin, end, index, length))
         starts = [span.start, *borders]
         ends = [*borders, span.end]
         for start, stop in zip(starts, ends, strict=True):
@@ -33,12 +34,16 @@ def cut_at_keyframes(
     return parts
 
 
-def _borders(begin: int, end: int, keyframes: Sequence[int], length: int) -> Iterator[int]:
+def _borders(begin: int, end: int, index: Keyframes, length: int) -> Iterator[int]:
     """Where one part ends and the next begins."""
     last = begin
-    for key in (*(k for k in keyframes if begin < k < end), end):
+    for key in (*(k for k in index.pts if begin < k < end), end):
         while key - last > _LONG * length:  # hardly any keyframes: cut between them
-            last += length
+            at = bisect_left(index.frames, last + length)
+            # Never where nothing is shown: in a gap of hours there is nothing to finish.
+            if at == len(index.frames) or index.frames[at] >= key:
+                break
+            last = index.frames[at]
             yield last
         if key - last >= length and end - key >= length // 2:
             last = key

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -31,6 +32,8 @@ from vsr.nets.download import sha256
 
 FORMAT = 1
 _NAME_BYTES = 255
+_TRIES = 10  # a tenth of a second apart, for a lock that is held only to look at it
+_OURS = ("[0-9]*", "job.json*", "result.json*", "work", "lock")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,24 +78,51 @@ class Store:
 
     def __enter__(self) -> Self:
         try:
-            if not self.folder.is_dir():
-                disk.make_folder(self.folder)
-            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            for _ in range(_TRIES):
+                if self._take():
+                    return self
+                time.sleep(0.1)
         except OSError as error:
             self._close()
+            if isinstance(error, OutputError):
+                raise
             raise OutputError(
                 f"{self.folder.parent}: cannot be written to ({error.strerror})"
             ) from error
+        process = holder(self.folder) or "another"
+        raise Locked(f"{self.folder}: process {process} is at work on it already")
+
+    def _take(self) -> bool:
+        """Whether the lock is ours now. Raises OSError."""
+        # A link may lead to a folder of the user's, and what is in there is not ours to clear.
+        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
+            raise OutputError(f"{self.folder}: is in the way, and is no folder that vsr made")
+        try:
+            if not self.folder.is_dir():
+                disk.make_folder(self.folder)
+            self._lock = _open(self.folder, os.O_RDWR | os.O_CREAT)
+        except (FileExistsError, FileNotFoundError):
+            if not self.folder.parent.is_dir():
+                raise
+            return False  # another process has just made it, or removed it
         try:
             # The kernel lets go of it when the process ends, however it ends.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(self._lock, 32).decode(errors="replace").strip() or "another"
+        except BlockingIOError:
             self._close()
-            raise Locked(f"{self.folder}: process {holder} is at work on it already") from error
-        os.truncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
-        return self
+            return False
+        # Who held it may have removed it: then it keeps nobody out any more.
+        try:
+            there = os.stat(self.folder / "lock")  # noqa: PTH116
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self._lock)):
+            self._close()
+            return False
+        with suppress(OSError):  # only told to people; on a full disk it is not
+            os.truncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        return True
 
     def __exit__(
         self,
@@ -111,7 +141,9 @@ class Store:
 
     def job(self) -> dict[str, Any] | None:
         """What `begin` wrote; None where there is nothing that can be read."""
-        return unsealed(self.folder / "job.json")
+        job = unsealed(self.folder / "job.json")
+        # Killed when all was done and half tidied up, only the result tells what was made.
+        return job or (unsealed(self.folder / "result.json") or {}).get("job")
 
     def begin(self, job: Mapping[str, Any]) -> None:
         """Start a job in the empty folder."""
@@ -119,13 +151,13 @@ class Store:
 
     def tell(self, result: Mapping[str, Any]) -> None:
         """Say what the result is, before it gets its name."""
-        disk.write(self.folder / "result.json", sealed(result))
+        disk.write(self.folder / "result.json", sealed({**result, "job": self.job()}))
 
     def result_at(self, output: Path) -> int | None:
         """The number of frames, if `output` is already the result that was told of."""
         told = unsealed(self.folder / "result.json")
         try:
-            if told is not None and output.stat().st_size == told["bytes"]:
+            if told is not None and output.stat().st_size == told.get("bytes"):
                 return int(told["frames"])
         except OSError:
             pass
@@ -136,7 +168,8 @@ class Store:
         return "pictures" in (unsealed(self.folder / "result.json") or {})
 
     def clear(self, *, keep: Collection[str] = ()) -> None:
-        """Throw away all that is there but `keep`, the job itself first."""
+        """Throw away all of ours but `keep`, the job itself first."""
+        disk.remove(self.folder / "result.json")
         disk.remove(self.folder / "job.json")
         disk.sync(self.folder)
         self._sweep(("lock", *keep))
@@ -151,9 +184,7 @@ class Store:
             self.folder.rmdir()
 
     def _sweep(self, keep: Collection[str]) -> None:
-        for path in self.folder.iterdir():
-            if path.name not in keep:
-                shutil.rmtree(path) if path.is_dir() else disk.remove(path)
+        _sweep(self.folder, keep)
 
     # --- its parts ---
 
@@ -213,13 +244,45 @@ def _seal(data: Mapping[str, Any]) -> str:
 
 def forget(folder: Path | None) -> bool:
     """Remove a store in which no part is finished; of a run that ends, or was killed tidying."""
-    if folder is None or _has_parts(folder):
+    if folder is None or _has_parts(folder) or holder(folder) not in (None, os.getpid()):
         return False
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        _sweep(folder, ())
+        folder.rmdir()
     return True
+
+
+def holder(folder: Path) -> int | None:
+    """The process that works on the job in `folder`; 0: one that cannot be told; None: none."""
+    try:
+        number = _open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        told = os.read(number, 32).strip()
+        return int(told) if told.isdigit() else 0
+    except OSError:
+        return None
+    finally:
+        os.close(number)
+    return None
+
+
+def _open(folder: Path, how: int) -> int:
+    """The lock, and nothing that a link leads to."""
+    return os.open(folder / "lock", how | os.O_NOFOLLOW, 0o644)
+
+
+def _sweep(folder: Path, keep: Collection[str]) -> None:
+    """Remove what is ours, and nothing that somebody else put there."""
+    for path in {path for names in _OURS for path in folder.glob(names)}:
+        if path.name not in keep:
+            shutil.rmtree(path) if path.is_dir() else disk.remove(path)
 
 
 def _has_parts(folder: Path) -> bool:
     """Whether there is a finished part that holds anything."""
     files = (path for path in folder.glob("[0-9]*") if path.suffix != ".json")
-    return any(not path.stem.endswith(".part") for path in files)
+    return any(".part" not in path.suffixes for path in files)

@@ -6,7 +6,7 @@ import errno
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ class FolderTasks:
                 output = target.path(n if number is None else number)
                 yield Task(source=source, output=output, options=options, among=among)
 
-    def check(self) -> None:
+    def check(self, is_done: Callable[[Task], bool]) -> None:
         """Refuse what would take the place of a source or of another file, or could not begin."""
         listing, folder, options = self.listing, self.folder, self._options
         numbers = not isinstance(self._target, Path)
@@ -81,7 +81,9 @@ class FolderTasks:
         taken = not numbers or not results.isdisjoint(listing.names)
         if taken and folder.samefile(listing.folder):
             raise UsageError(f"{self._path}: results may not take the place of their sources")
-        if not options.encode.overwrite and (there := results.intersection(names_in(folder))):
+        found = results.intersection(names_in(folder)) if not options.encode.overwrite else set()
+        done = {_likely_name(t) for t in self.tasks(listing.names) if found and is_done(t)}
+        if there := found - done:
             raise OutputExists(
                 f"{self._path}: {len(there)} of {len(results)} results are there already; "
                 f"use --overwrite, or another -o"

@@ -89,16 +89,14 @@ class Keyframes:
     """Where a film can be cut, in the reader's pts."""
 
     pts: tuple[int, ...]  # sorted
-    first: int  # of all frames
-    last: int
-    frames: int
+    frames: Sequence[int]  # of all frames, sorted
 
 
 def keyframes(source: SourceInfo) -> Keyframes:
     """Where the source's keyframes are, by demuxing alone. Raises InputError."""
     if source.pictures is not None:
         count = len(source.pictures.pictures)
-        return Keyframes(pts=tuple(range(count)), first=0, last=count - 1, frames=count)
+        return Keyframes(pts=tuple(range(count)), frames=range(count))
     offset = round(source.start / source.video.time_base)
     found, every = [], []
     if source.format != "webp":
@@ -113,7 +111,7 @@ def keyframes(source: SourceInfo) -> Keyframes:
                     found.append(stamp - offset)
     if not every:
         every = frame_times(source)
-    return Keyframes(pts=tuple(sorted(found)), first=min(every), last=max(every), frames=len(every))
+    return Keyframes(pts=tuple(sorted(found)), frames=sorted(every))
 
 
 def spans_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import pickle
 import warnings
@@ -63,6 +64,14 @@ def load(options: ModelOptions, sink: Sink = silent) -> Loaded:
         state = blend(state, twin, options.denoise)
         name = f"{name} (denoise {options.denoise:g})"
     return _ready(name, from_state(state))
+
+
+def from_anywhere(options: ModelOptions) -> ModelOptions:
+    """The same, with paths that lead to the same files from any folder."""
+    own = Path(options.name).expanduser()
+    name = str(own.absolute()) if _own_file(options) == own else options.name
+    folder = options.folder.absolute() if options.folder is not None else None
+    return dataclasses.replace(options, name=name, folder=folder)
 
 
 def _ready(name: str, network: Network) -> Loaded:

@@ -23,6 +23,8 @@ from vsr.jobs.store import Store
 from vsr.jobs.write import Runner, Work, here
 from vsr.options import DeviceOptions, EngineName, to_dict
 
+# It finds what this process found, and nothing that lies in the folder where the user is.
+_START = "import sys; sys.path[:] = sys.argv[1:]; import vsr.runners.worker as w; w.main()"
 _RUNS = 4  # that each worker gets of a film, about; a run of parts is read and piped in one go
 
 
@@ -45,8 +47,11 @@ def several(work: Work, store: Store, parts: Sequence[Part], done: int) -> None:
     size = max(1, -(-len(parts) // (count * _RUNS)))
     runs = [parts[at : at + size] for at in range(0, len(parts), size)]
     devices = options.device.split(",")
-    crew = [_Worker(_job(work, store, devices[n % len(devices)], count)) for n in range(count)]
+    crew: list[_Worker] = []
     try:
+        for n in range(count):
+            worker = _Worker(_job(work, store, devices[n % len(devices)], count))
+            crew.append(worker)
         _drive(crew, runs, work, done)
     finally:
         for worker in crew:
@@ -108,11 +113,12 @@ class _Worker:
     frames: int = 0  # of the run that it works on
     settled: int = 0  # of the runs that are done
     process: subprocess.Popen[str] = field(init=False)
+    _thread: threading.Thread | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         # A group of its own: Ctrl-C is for the process that drives it.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "vsr.runners.worker"],
+            [sys.executable, "-P", "-c", _START, *sys.path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
         )  # fmt: skip
         self._send(self.job)
@@ -127,8 +133,9 @@ class _Worker:
         answers = self.process.stdout
 
         def run() -> None:
-            for line in answers:
-                heard.put((self, json.loads(line)))
+            with suppress(ValueError):  # of a line that its end cut short
+                for line in answers:
+                    heard.put((self, json.loads(line)))
             heard.put((self, {"died": self.process.wait()}))
 
         self._thread = threading.Thread(target=run, name="vsr-worker", daemon=True)
@@ -147,7 +154,8 @@ class _Worker:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with suppress(OSError):

@@ -41,15 +41,21 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         elif isinstance(event, Note):
             say(note=event.text)
 
+    if not (line := requests.readline()):
+        return  # nobody asks any more
+    job = json.loads(line)
+    store = Store(Path(job["store"]))
     try:
-        job = json.loads(requests.readline())
-        work, store = _work(job, sink), Store(Path(job["store"]))
+        work = _work(job, sink)
         say(ready=True)
         for line in requests:
             work.into_store(store, [_part(told) for told in json.loads(line)], 0)
             say(done=True)
     except VsrError as error:
         say(error=type(error).__name__, text=str(error))
+    except OSError as error:  # of the store; what a source does is a VsrError
+        text = f"{store.folder.parent}: cannot be written to ({error.strerror})"
+        say(error="OutputError", text=text)
 
 
 def _work(job: Mapping[str, Any], sink: Any) -> Work:
@@ -70,8 +76,10 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The process. Its parent may have ended while this one was loaded: then it is done."""
     _end_with_parent()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody hears any more: no words either
     # What a library prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
