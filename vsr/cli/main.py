@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 import vsr
+from vsr.cli.bench import bench
 from vsr.cli.jobs import jobs
 from vsr.cli.models import models
 from vsr.cli.probe import probe
@@ -43,6 +44,7 @@ def cli() -> None:
     vsr probe episode.mkv                    what is in it, what would be done, how long
     vsr models                               the networks, and where their weights are
     vsr jobs                                 films that were begun and are not done
+    vsr bench episode.mkv                    how fast each stage is here, alone and together
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 input unreadable, 4 model or weights,
     5 out of memory after every fallback, 6 stopped and can be gone on with, 130 interrupted.
@@ -53,6 +55,7 @@ cli.add_command(upscale)
 cli.add_command(probe)
 cli.add_command(models)
 cli.add_command(jobs)
+cli.add_command(bench)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

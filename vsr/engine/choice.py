@@ -11,7 +11,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ import platformdirs
 import torch
 
 from vsr.engine.base import Engine
+from vsr.engine.device import processor
 from vsr.engine.ncnn import NcnnEngine
 from vsr.errors import UsageError
 from vsr.nets.network import Network
@@ -84,7 +84,7 @@ def _description(network: Network) -> str:
     """What the outcome depends on: the machine, the runtimes, the network's shape."""
     shape = [f"{kind}:{count}" for kind, count in _shape(network).items()]
     return " ".join((
-        _processor(), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}",
+        processor(), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}",
         f"ncnn {importlib.metadata.version('ncnn')}", type(network).__name__, *shape,
     ))  # fmt: skip
 
@@ -92,15 +92,6 @@ def _description(network: Network) -> str:
 def _shape(network: Network) -> dict[str, int]:
     parameters = sum(p.numel() for p in network.parameters())
     return {"scale": network.scale, "features": network.num_feat, "parameters": parameters}
-
-
-def _processor() -> str:
-    """As Linux names it; elsewhere its architecture, and what torch uses of it."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return f"{line.split(':', 1)[1].strip()} {torch.backends.cpu.get_cpu_capability()}"
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _file() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from contextlib import suppress
 
 import torch
 
@@ -51,6 +52,15 @@ def choose_precision(asked: Precision, device: torch.device) -> tuple[str, torch
 def _cpu_has_bf16() -> bool:
     features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
+
+
+def processor() -> str:
+    """As Linux names it; elsewhere its architecture, and what torch uses of it."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def free_memory(device: torch.device) -> int:

@@ -86,7 +86,7 @@ class Work:
             source.pipe.start(1 if sound is None else 2)
 
         def write(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
-            return self._encode(
+            return self.encode(
                 frames,
                 sys.stdout.buffer,
                 job.encoder,
@@ -107,7 +107,7 @@ class Work:
         encoded = self._target(folder)
 
         def write(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
-            return self._encode(frames, encoded, job.encoder, self._muxer_options())
+            return self.encode(frames, encoded, job.encoder, self._muxer_options())
 
         with ExitStack() as stack:
             source = _kept(job.source, folder, stack)
@@ -126,7 +126,7 @@ class Work:
         plan = self.part_encoder()
 
         def encode(frames: Iterator[Frame], path: Path) -> Generator[Frame, None, None]:
-            return self._encode(frames, path, plan, self._exact(plan))
+            return self.encode(frames, path, plan, self._exact(plan))
 
         def write(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
             return write_parts(
@@ -170,7 +170,7 @@ class Work:
                 muxer_options=self._exact(plan),
             )
         else:
-            for _ in self._encode(_frames_of(paths), encoded, job.encoder, self._muxer_options()):
+            for _ in self.encode(_frames_of(paths), encoded, job.encoder, self._muxer_options()):
                 pass
         return self._complete(encoded, written, job.source, folder), written.frames
 
@@ -256,7 +256,7 @@ class Work:
         return [span.piece(self.job.source.video.time_base) for span in self.job.spans]
 
     def _run(self, write: Writer, spans: Sequence[Span], done: int = 0) -> Written:
-        source, filters = self._progressive()
+        source, filters = self.progressive()
         return run(
             source,
             write,
@@ -264,19 +264,23 @@ class Work:
             spans=spans,
             seeks=self.job.scan is not Scan.TELECINED,  # whose filters count in fives
             engine=self.engine,
-            picture=Picture(
-                target=self.job.target,
-                layout=self.job.encoder.layout,
-                colour=self._colour(),
-                kernel=self.model.kernel,
-                anchored=self.options.model.keep_colours,
-            ),
+            picture=self.picture(),
             options=self.options,
             done=done,
             sink=self.sink,
         )
 
-    def _encode(
+    def picture(self) -> Picture:
+        """What the result's frames look like."""
+        return Picture(
+            target=self.job.target,
+            layout=self.job.encoder.layout,
+            colour=self._colour(),
+            kernel=self.model.kernel,
+            anchored=self.options.model.keep_colours,
+        )
+
+    def encode(
         self,
         frames: Iterator[Frame],
         target: Path | BinaryIO,
@@ -286,7 +290,8 @@ class Work:
         muxer: str | None = None,
         sound: Sound | None = None,
     ) -> Generator[Frame, None, None]:
-        video = self._progressive()[0].video
+        """Write `frames`, made larger before, with the encoder `plan`; as `write_frames`."""
+        video = self.progressive()[0].video
         return write_frames(
             frames,
             target,
@@ -317,7 +322,7 @@ class Work:
             full_range=encoder.full_range,
         )
 
-    def _progressive(self) -> tuple[SourceInfo, Filters]:
+    def progressive(self) -> tuple[SourceInfo, Filters]:
         """The source as the filters hand it out."""
         source, video = self.job.source, self.job.source.video
         filters = undo(self.job.scan, video.rate)

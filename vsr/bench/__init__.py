@@ -1,0 +1,1 @@
+"""How fast a machine does each stage, and all of them together."""

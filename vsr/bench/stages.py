@@ -1,0 +1,180 @@
+"""Each stage of a run by itself, on frames of a real film, with the floor beside it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from vsr.bench.machine import Machine, synchronise
+from vsr.engine.build import folding
+from vsr.engine.lanes import Lanes
+from vsr.events import silent
+from vsr.frame import Frame
+from vsr.jobs.write import Work
+from vsr.media.reader import read_frames
+from vsr.nets.arithmetic import fold_area
+from vsr.nets.network import Network
+from vsr.stages.anchor import anchor
+from vsr.stages.colour import from_rgb, to_rgb
+from vsr.stages.resize import resize
+from vsr.stages.tiles import infer
+from vsr.stages.upscale import Upscaler
+
+_FLOAT = 4  # bytes
+_PATCH = 64  # side of the picture that operations are counted on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Some work on `frames` frames, and the least time that one of them can take."""
+
+    name: str
+    work: Callable[[], object]
+    frames: int
+    floor: float | None = None  # seconds a frame; None: nobody knows
+    floor_of: str = ""  # where the floor comes from, in words
+
+
+class Stages:
+    """The stages of `work`, on its film's first frames."""
+
+    def __init__(self, work: Work, machine: Machine, folder: Path, *, few: int) -> None:
+        self._work, self._machine, self._folder, self._few = work, machine, folder, few
+        self._engine, self._picture = work.engine, work.picture()
+        self._lanes = Lanes(self._engine.device)
+        self._frames = list(self._decoded())
+        upscale = Upscaler(self._engine, self._picture, work.options.device, sink=silent)
+        self._finished = list(upscale(self._frames))
+
+    @torch.inference_mode()
+    def all(self) -> list[Stage]:
+        """In the order of a run. Those of the device work on one frame, again and again."""
+        first, picture, lanes = self._frames[0], self._picture, self._lanes
+        planes = self._upload()
+        rgb = to_rgb(planes, first.layout, first.colour)
+        enlarged = self._infer(rgb)
+        scale = self._step(enlarged)
+
+        def resized() -> Tensor:
+            return resize(
+                enlarged,
+                width=picture.target.width,
+                height=picture.target.height,
+                scale=scale,
+                kernel=picture.kernel,
+            )
+
+        sized = resized()
+        out = from_rgb(sized, picture.layout, picture.colour)
+        source, inner, target = rgb.numel() * _FLOAT, enlarged.numel() * _FLOAT, sized.numel() * 4
+        inside, outside = (sum(p.nbytes for p in ps) for ps in (planes, out))
+        stages = [
+            Stage(name="decode", work=lambda: list(self._decoded()), frames=len(self._frames)),
+            self._moved("upload", self._upload, inside),
+            self._streamed(
+                "to RGB", lambda: to_rgb(planes, first.layout, first.colour), inside + source
+            ),
+            *self._network(rgb),
+            self._streamed("resize", resized, inner + target if sized is not enlarged else 0),
+            self._streamed(
+                "to YUV", lambda: from_rgb(sized, picture.layout, picture.colour), target + outside
+            ),
+            self._moved("download", lambda: lanes.download(out), outside),
+            Stage(name="encode", work=self._encode, frames=len(self._finished)),
+        ]
+        if picture.anchored and self._engine.radius:
+            stages.insert(
+                -4,
+                self._streamed("anchor", lambda: anchor(enlarged, rgb), 3 * inner + source),
+            )
+        return stages
+
+    def _network(self, rgb: Tensor) -> Iterator[Stage]:
+        """As it is run, and plainly: PyTorch's own layout, one frame, waiting for each."""
+        network, engine = self._work.model.network, self._engine
+        if network is None:
+            return
+        factor = folding(self._work.model, self._work.job.target.scale)
+        folded = fold_area(copy.deepcopy(network), factor) if factor > 1 else network
+        operations = count_operations(folded) * rgb.shape[2] * rgb.shape[3]
+        peak = self._machine.matrix[str(engine.dtype).removeprefix("torch.")]
+        yield self._on_device(
+            "network",
+            lambda: self._infer(rgb),
+            floor=operations / peak,
+            floor_of=f"{operations / 1e9:.0f} GFLOP at {peak / 1e9:.0f} GFLOP/s",
+        )
+        dtype = torch.float16 if engine.device.type == "cuda" else torch.float32
+        plain = copy.deepcopy(network).to(engine.device, dtype)
+        yield self._on_device("network, plainly", lambda: plain(rgb.to(dtype)))
+
+    def _infer(self, rgb: Tensor) -> Tensor:
+        given = rgb.to(self._engine.dtype)
+        return infer(self._engine, given, tile=0, overlap=0).float()
+
+    def _decoded(self) -> Iterator[Frame]:
+        source, filters = self._work.progressive()
+        return read_frames(
+            source,
+            self._work.options.colour,
+            filters=filters,
+            spans=self._work.job.spans,
+            sink=silent,
+        )
+
+    def _encode(self) -> None:
+        plan = self._work.job.encoder
+        target = self._folder / f"encoded.{plan.encoder.container}"
+        for _ in self._work.encode(iter(self._finished), target, plan, {}):
+            pass
+
+    def _upload(self) -> tuple[Tensor, ...]:
+        return tuple(self._lanes.upload([plane]) for plane in self._frames[0].planes)
+
+    def _step(self, enlarged: Tensor) -> tuple[float, float]:
+        target = self._picture.target
+        return target.width / enlarged.shape[3], target.height / enlarged.shape[2]
+
+    def _on_device(
+        self,
+        name: str,
+        work: Callable[[], object],
+        *,
+        floor: float | None = None,
+        floor_of: str = "",
+    ) -> Stage:
+        @torch.inference_mode()
+        def several() -> None:
+            for _ in range(self._few):
+                work()
+            synchronise(self._engine.device)
+
+        return Stage(name=name, work=several, frames=self._few, floor=floor, floor_of=floor_of)
+
+    def _streamed(self, name: str, work: Callable[[], object], moved: int) -> Stage:
+        """Work that is bound by memory: `moved` bytes have to be read and written at least."""
+        rate = self._machine.copy
+        floor_of = f"{moved / 1e6:.0f} MB at {rate / 1e9:.0f} GB/s"
+        return self._on_device(name, work, floor=moved / rate, floor_of=floor_of)
+
+    def _moved(self, name: str, work: Callable[[], object], size: int) -> Stage:
+        """Work that is bound by the bus; on a CPU there is none."""
+        rate = self._machine.upload
+        if rate is None:
+            return self._on_device(name, work)
+        floor_of = f"{size / 1e6:.1f} MB at {rate / 1e9:.0f} GB/s"
+        return self._on_device(name, work, floor=size / rate, floor_of=floor_of)
+
+
+def count_operations(network: Network) -> float:
+    """Of `network`, for each source pixel; a multiplication and an addition are two."""
+    shadow = copy.deepcopy(network).to("meta")
+    with FlopCounterMode(display=False) as counter:
+        shadow(torch.empty(1, 3, _PATCH, _PATCH, device="meta"))
+    return float(counter.get_total_flops()) / _PATCH**2
