@@ -20,6 +20,7 @@ from vsr.errors import UsageError
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 EngineName = Literal["auto", "torch", "ncnn"]
+Reuse = Literal["off", "exact", "safe", "fast"]
 Codec = Literal[
     "h264", "h265", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
     "gif", "apng", "webp", "png", "jpeg", "raw",
@@ -33,6 +34,7 @@ Deinterlace = Literal["auto", "off", "bwdif", "ivtc"]
 
 PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
 ENGINES: tuple[EngineName, ...] = typing.get_args(EngineName)
+REUSES: tuple[Reuse, ...] = typing.get_args(Reuse)
 CODECS: tuple[Codec, ...] = typing.get_args(Codec)
 MATRICES: tuple[MatrixChoice, ...] = typing.get_args(MatrixChoice)
 PIPE_FORMATS: tuple[PipeFormat, ...] = typing.get_args(PipeFormat)
@@ -84,6 +86,7 @@ class DeviceOptions:
     device: str = "auto"  # auto, cpu, cuda, cuda:1; several as cuda:0,cuda:1
     precision: Precision = "auto"
     engine: EngineName = "auto"  # the runtime; auto: the fastest here that is right
+    reuse: Reuse = "off"  # of what was drawn before, where the source stands still
     batch: int | None = None  # frames at once; None: by memory
     tile: int | None = None  # side in source pixels; 0: whole frames if they fit; None: by memory
     overlap: int | None = None  # around each tile; None: the network's receptive radius

@@ -48,6 +48,7 @@ def run(
     filters: Filters,
     spans: Sequence[Span] = (WHOLE,),
     seeks: bool = True,
+    starts: Sequence[int] = (),
     engine: Engine,
     picture: Picture,
     options: UpscaleOptions,
@@ -57,10 +58,11 @@ def run(
     """Upscale the video of `source`, in the parts `spans`, into `write`.
 
     `seeks`: whether decoding may begin in the middle of the film; filters that remember
-    what was long ago forbid it. `done`: frames that were written before, for the progress.
+    what was long ago forbid it. `starts`: pts of the result at which a part begins that may
+    not know of the one before. `done`: frames that were written before, for the progress.
     Raises whatever a stage raises, after every thread has ended.
     """
-    upscale = Upscaler(engine, picture, options.device, sink=sink)
+    upscale = Upscaler(engine, picture, options.device, starts=starts, sink=sink)
     with Scope() as scope, ExitStack() as stops:
         if source.pipe is not None:
             stops.callback(source.pipe.stop)  # before the threads are waited for

@@ -20,6 +20,7 @@ from vsr.options import (
     PIPE_FORMATS,
     PRECISIONS,
     RANGES,
+    REUSES,
     Clip,
     ColourOptions,
     DeviceOptions,
@@ -171,6 +172,11 @@ def pixel_options(function: F) -> F:
             "--engine", type=click.Choice(ENGINES), default="auto",
             help="What runs the network; auto tries once, and takes the fastest that is right.",
         ),
+        _option(
+            "--reuse", type=click.Choice(REUSES), default="off",
+            help="What stands still is not drawn again: exact to the bit of the source, safe, "
+            "or fast.",
+        ),
         _option("--batch", type=int, help="Frames at once.  [default: by memory]"),
         _option(
             "--tile", type=int, help="Side of a tile in source pixels, 0: whole frames.  "
@@ -267,6 +273,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             device=values["device"],
             precision=values["precision"],
             engine=values["engine"],
+            reuse=values["reuse"],
             batch=values["batch"],
             tile=values["tile"],
             overlap=values["tile_overlap"],

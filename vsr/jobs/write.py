@@ -138,7 +138,8 @@ class Work:
                 finished=lambda: self._go_on(store),
             )
 
-        self._run(write, joined([part.span for part in parts]), done=done)
+        starts = [part.span.at for part in parts]
+        self._run(write, joined([part.span for part in parts]), starts, done)
 
     def from_store(
         self, store: Store, records: Sequence[tuple[Part, Record]], folder: Path
@@ -255,7 +256,9 @@ class Work:
     def _pieces(self) -> list[Piece]:
         return [span.piece(self.job.source.video.time_base) for span in self.job.spans]
 
-    def _run(self, write: Writer, spans: Sequence[Span], done: int = 0) -> Written:
+    def _run(
+        self, write: Writer, spans: Sequence[Span], starts: Sequence[int] = (), done: int = 0
+    ) -> Written:
         source, filters = self.progressive()
         return run(
             source,
@@ -263,6 +266,7 @@ class Work:
             filters=filters,
             spans=spans,
             seeks=self.job.scan is not Scan.TELECINED,  # whose filters count in fives
+            starts=starts,
             engine=self.engine,
             picture=self.picture(),
             options=self.options,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -16,6 +16,8 @@ from vsr.engine.base import Engine
 # behind 4 repeated pixels 2.7/255 of it are left, for 2 % more work at 720p.
 EDGE = 4
 
+Area = tuple[int, int, int, int]  # of a picture: top, bottom, left, right
+
 
 def infer(engine: Engine, rgb: Tensor, *, tile: int, overlap: int) -> Tensor:
     """(N, 3, H, W) -> (N, 3, scale * H, scale * W), in the engine's dtype.
@@ -28,26 +30,43 @@ def infer(engine: Engine, rgb: Tensor, *, tile: int, overlap: int) -> Tensor:
         return engine(rgb)
     height, width = rgb.shape[2:]
     step, scale = engine.multiple, engine.scale
-    edge = -(-EDGE // step) * step
-    # Aligned to the network's multiple on both ends.
-    right, bottom = edge + (-width % step), edge + (-height % step)
-    padded = F.pad(rgb, (edge, right, edge, bottom), mode="replicate")
     if tile == 0:
+        padded, edge = _padded(rgb, step)
         out = engine(padded)
         return out[..., edge * scale :, edge * scale :][..., : height * scale, : width * scale]
     out = torch.empty(
         rgb.shape[0], 3, height * scale, width * scale, dtype=rgb.dtype, device=rgb.device
     )
-    for top, down in _spans(height, tile, step):
-        for left, up in _spans(width, tile, step):
-            y0, y1 = _grown(top + edge, down + edge, overlap, padded.shape[2], step)
-            x0, x1 = _grown(left + edge, up + edge, overlap, padded.shape[3], step)
-            piece = engine(padded[:, :, y0:y1, x0:x1])
-            oy, ox = (top + edge - y0) * scale, (left + edge - x0) * scale
-            out[:, :, top * scale : down * scale, left * scale : up * scale] = piece[
-                :, :, oy : oy + (down - top) * scale, ox : ox + (up - left) * scale
-            ]
+    areas = [
+        (top, bottom, left, right)
+        for top, bottom in _spans(height, tile, step)
+        for left, right in _spans(width, tile, step)
+    ]
+    for area, piece in zip(areas, infer_areas(engine, rgb, areas, overlap), strict=True):
+        top, bottom, left, right = (side * scale for side in area)
+        out[:, :, top:bottom, left:right] = piece
     return out
+
+
+def infer_areas(
+    engine: Engine, rgb: Tensor, areas: Sequence[Area], overlap: int
+) -> Iterator[Tensor]:
+    """What `infer` makes of each area of the picture; the network sees `overlap` around it."""
+    step, scale = engine.multiple, engine.scale
+    padded, edge = _padded(rgb, step)
+    for top, bottom, left, right in areas:
+        y0, y1 = _grown(top + edge, bottom + edge, overlap, padded.shape[2], step)
+        x0, x1 = _grown(left + edge, right + edge, overlap, padded.shape[3], step)
+        piece = engine(padded[:, :, y0:y1, x0:x1])
+        y, x = (top + edge - y0) * scale, (left + edge - x0) * scale
+        yield piece[:, :, y : y + (bottom - top) * scale, x : x + (right - left) * scale]
+
+
+def _padded(rgb: Tensor, step: int) -> tuple[Tensor, int]:
+    """With its edge repeated, to the network's multiple on all sides; and how wide."""
+    edge = -(-EDGE // step) * step
+    right, bottom = edge + (-rgb.shape[3] % step), edge + (-rgb.shape[2] % step)
+    return F.pad(rgb, (edge, right, edge, bottom), mode="replicate"), edge
 
 
 def _spans(size: int, tile: int, step: int) -> Iterator[tuple[int, int]]:

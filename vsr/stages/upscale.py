@@ -5,8 +5,9 @@ upload | YUV -> RGB | network, whole or in tiles | resize | RGB -> YUV, round | 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -24,6 +25,7 @@ from vsr.stages.anchor import anchor
 from vsr.stages.bleed import bleed
 from vsr.stages.colour import alpha_from_float, alpha_to_float, from_rgb, to_rgb
 from vsr.stages.resize import resize
+from vsr.stages.reuse import Reuser
 from vsr.stages.size import Target
 from vsr.stages.tiles import EDGE, infer
 
@@ -66,8 +68,15 @@ class Upscaler:
     """Runs batches of frames through an engine; halves the batch, then the tile, out of memory."""
 
     def __init__(
-        self, engine: Engine, picture: Picture, options: DeviceOptions, *, sink: Sink
+        self,
+        engine: Engine,
+        picture: Picture,
+        options: DeviceOptions,
+        *,
+        starts: Sequence[int] = (),
+        sink: Sink,
     ) -> None:
+        """`starts`: pts from which on nothing of what was drawn before may be used."""
         self._engine = engine
         self._picture = picture
         self._options = options
@@ -76,6 +85,10 @@ class Upscaler:
         cap = min(engine.radius, _OVERLAP_CAP * engine.multiple)
         self._overlap = options.overlap if options.overlap is not None else cap
         self._portions: dict[tuple[int, int], _Portion] = {}  # by (width, height) of the frames
+        self._starts, self._part = sorted(starts), 0
+        self._reuser: Reuser | None = None
+        if options.reuse != "off" and engine.radius:
+            self._reuser = Reuser(engine, options.reuse, self._overlap)
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Enlarge `frames`, in order. Raises OutOfMemory when nothing smaller is left to try."""
@@ -87,6 +100,9 @@ class Upscaler:
                     yield from self._land(flights.popleft())
         while flights:
             yield from self._land(flights.popleft())
+        if self._reuser is not None and self._reuser.asked:
+            saved = 1 - self._reuser.done / self._reuser.asked
+            self._sink(Note(text=f"reuse: {saved:.0%} of the network's work was not needed"))
 
     def _batches(self, frames: Iterable[Frame]) -> Iterator[list[Frame]]:
         def shape(frame: Frame) -> tuple[int, int, Layout, Colour]:
@@ -214,10 +230,10 @@ class Upscaler:
             rgb = to_rgb(planes, first.layout, first.colour)
             if first.layout.alpha:
                 rgb = bleed(rgb, alpha_to_float(planes[-1], first.layout.bits))
-            enlarged = infer(engine, rgb.to(engine.dtype), tile=tile, overlap=self._overlap).float()
+            enlarged, shown = self._draw(rgb, frames, tile)
             finite = torch.isfinite(enlarged.sum())
             if picture.anchored and engine.radius:
-                enlarged = anchor(enlarged, rgb)
+                enlarged = anchor(enlarged, shown)
             sized = resize(
                 enlarged,
                 width=picture.target.width,
@@ -230,6 +246,22 @@ class Upscaler:
                 out = (*out, self._alpha(planes, first))
         (*here, finite), done = self._lanes.download((*out, finite))
         return _Flight(frames, tuple(here), finite, done)
+
+    def _draw(self, rgb: Tensor, frames: list[Frame], tile: int) -> tuple[Tensor, Tensor]:
+        """The pictures through the network, and the source that they show; both to be kept."""
+        if self._reuser is None or tile:
+            given = rgb.to(self._engine.dtype)
+            return infer(self._engine, given, tile=tile, overlap=self._overlap).float(), rgb
+        pairs = []
+        for n, frame in enumerate(frames):
+            part = bisect_right(self._starts, frame.pts)
+            if part != self._part:
+                self._reuser.forget()
+                self._part = part
+            drawn, source = self._reuser(rgb[n : n + 1])
+            pairs.append((drawn.clone(), source.clone()))
+        drawn, shown = (torch.cat(tensors) for tensors in zip(*pairs, strict=True))
+        return drawn, shown
 
     def _step(self, enlarged: Tensor, source: Frame) -> tuple[float, float]:
         """Output pixels per enlarged pixel. A frame of another size is made to fill the picture."""

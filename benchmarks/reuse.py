@@ -1,0 +1,138 @@
+"""What `--reuse` saves and what it costs in quality, on real clips.
+
+    python benchmarks/reuse.py [--frames 48] [--rounds 3] [--height 270]
+
+The clips are cut from samples/film (`python samples/fetch_film.py`), made smaller, and one of
+them coded again at a low bitrate; or give clips of your own. Every way runs in turn, end to
+end. Quality is the PSNR of the finished planes, over all samples of a frame, against the same run
+without reuse, before any encoder; the worst frame and the median of all.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import torch
+
+import vsr
+from vsr.bench.machine import describe
+from vsr.engine.engines import Engines
+from vsr.events import silent
+from vsr.frame import Frame
+from vsr.jobs.film import work_for
+from vsr.jobs.intake import Taken
+from vsr.jobs.write import Work
+from vsr.media.ffmpeg import run
+from vsr.media.reader import read_frames
+from vsr.options import REUSES, Reuse
+from vsr.stages.upscale import Upscaler
+
+FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
+# Seconds of the film, and the bitrate they are coded with: a still shot, faces, the same at the
+# rate of a bad stream, and a shot in which everything moves.
+CLIPS = {"still": (24, None), "faces": (117, None), "faces, 150 kbit/s": (117, "150k"),
+         "pan": (20, None)}  # fmt: skip
+
+
+def _cut(folder: Path, height: int, frames: int) -> Iterator[tuple[str, Path]]:
+    import ffmpeg
+
+    for name, (start, bitrate) in CLIPS.items():
+        path = folder / f"{name.replace(' ', '_').replace('/', '-')}.mp4"
+        picture = ffmpeg.input(str(FILM), ss=start, t=math.ceil(frames / 24) + 1)["v"]
+        coding = (
+            {"b:v": bitrate, "maxrate": bitrate, "bufsize": bitrate} if bitrate else {"crf": 20}
+        )
+        small = picture.filter("scale", w=-2, h=height, flags="bicubic")
+        run([small], path, {"c:v": "libx264", "preset": "medium", **coding})
+        yield name, path
+
+
+def _options(model: str, reuse: Reuse, frames: int) -> vsr.UpscaleOptions:
+    clip = vsr.Clip(start=vsr.Moment(frame=0), duration=vsr.Moment(frame=frames))
+    return vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name=model),
+        device=vsr.DeviceOptions(reuse=reuse),
+        source=vsr.SourceOptions(clips=(clip,)),
+        encode=vsr.EncodeOptions(overwrite=True),
+    )
+
+
+def _finished(work: Work) -> Iterator[Frame]:
+    """The frames as they would go to the encoder."""
+    source, filters = work.progressive()
+    colour = work.options.colour
+    frames = read_frames(source, colour, filters=filters, spans=work.job.spans, sink=silent)
+    upscale = Upscaler(work.engine, work.picture(), work.options.device, sink=silent)
+    yield from upscale(frames)
+
+
+def _psnr(frame: Frame, full: Frame) -> float:
+    pairs = list(zip(frame.planes, full.planes, strict=True))
+    error = sum(float((a.int() - b.int()).square().sum()) for a, b in pairs)
+    samples = sum(plane.numel() for plane in frame.planes)
+    peak = (1 << frame.layout.bits) - 1
+    return 10 * math.log10(peak**2 * samples / error) if error else math.inf
+
+
+def _quality(path: Path, output: Path, model: str, reuse: Reuse, frames: int) -> list[float]:
+    engines = Engines()
+    both = [
+        _finished(
+            work_for(
+                Taken(path=path, output=output), _options(model, way, frames), engines, sink=silent
+            )
+        )
+        for way in (reuse, "off")
+    ]
+    with torch.inference_mode():
+        return [_psnr(one, full) for one, full in zip(*both, strict=True)]
+
+
+def _line(way: str, took: dict[str, list[float]], quality: Sequence[float], note: str) -> str:
+    ratios = [a / b for a, b in zip(took["off"], took[way], strict=True)]
+    spread = f"({min(ratios):.2f} .. {max(ratios):.2f})"
+    return (
+        f"  {way:6}{statistics.median(took[way]):9.2f} s{statistics.median(ratios):7.2f}x {spread:16}"
+        f"  worst {min(quality):5.1f} dB, median {statistics.median(quality):5.1f} dB  {note}"
+    )
+
+
+@click.command()
+@click.argument("clips", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--model", default="realesr-animevideov3", show_default=True)
+@click.option("--frames", default=48, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--height", default=270, show_default=True, help="Of the clips that are cut.")
+def main(clips: tuple[Path, ...], model: str, frames: int, rounds: int, height: int) -> None:
+    """Time and compare all ways on all clips."""
+    machine = describe(torch.device("cpu"), torch.float32)
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    click.echo(f"{machine.device}, {machine.cores} cores, {machine.date}; {versions}")
+    click.echo(f"{model}, {frames} frames of each, {rounds} rounds in turn; end to end")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        output = folder / "out.mkv"
+        chosen = [(p.name, p) for p in clips] or list(_cut(folder, height, frames))
+        for title, path in chosen:
+            took: dict[str, list[float]] = {way: [] for way in REUSES}
+            notes = dict.fromkeys(REUSES, "")
+            for _ in range(rounds):
+                for way in REUSES:
+                    began = time.perf_counter()
+                    result = vsr.upscale(path, output, _options(model, way, frames))
+                    took[way].append(time.perf_counter() - began)
+                    notes[way] = next((n for n in result.notes if n.startswith("reuse")), "")
+            click.echo(f"{title}: {result.width}x{result.height}")
+            for way in REUSES[1:]:
+                click.echo(_line(way, took, _quality(path, output, model, way, frames), notes[way]))
+
+
+if __name__ == "__main__":
+    main()

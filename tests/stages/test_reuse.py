@@ -1,0 +1,147 @@
+"""Promises: what stands still is not drawn again, what moves is, and nothing drifts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.stages.test_tiles import real_frame
+from vsr.engine.eager import EagerEngine
+from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.options import Reuse
+from vsr.stages.reuse import Reuser, cover
+from vsr.stages.tiles import infer
+
+SCALE = 2
+
+
+class Counting(EagerEngine):
+    """An engine that knows how many pixels it was given."""
+
+    pixels = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.pixels += x.shape[0] * x.shape[2] * x.shape[3]
+        return super().__call__(x)
+
+
+@pytest.fixture
+def engine() -> Counting:
+    torch.manual_seed(0)
+    network = SRVGGNetCompact(num_feat=8, num_conv=4, upscale=SCALE).requires_grad_(False)
+    cpu = torch.device("cpu")
+    return Counting(network, device=cpu, dtype=torch.float32, precision="fp32")
+
+
+def whole(engine: Counting, frame: Tensor) -> Tensor:
+    return infer(engine, frame, tile=0, overlap=0)
+
+
+def moved(frame: Tensor, top: int, left: int, side: int, by: float) -> Tensor:
+    """`frame` with a square that is lighter."""
+    frame = frame.clone()
+    frame[:, :, top : top + side, left : left + side] += by / 255
+    return frame
+
+
+LEVELS: list[Reuse] = ["exact", "safe", "fast"]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_held_frame_costs_nothing_and_stays_bit_for_bit(engine: Counting, level: Reuse) -> None:
+    reuse, frame = Reuser(engine, level, engine.radius), real_frame(160, 120)
+    first = reuse(frame)[0].clone()
+    assert torch.equal(first, whole(engine, frame))
+    engine.pixels = 0
+    for _ in range(3):
+        assert torch.equal(reuse(frame.clone())[0], first)
+    assert engine.pixels == 0
+    assert (reuse.asked, reuse.done) == (4, 1)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (57, 90), (114, 154)])
+def test_a_small_mouth_moves_and_the_rest_stands(
+    engine: Counting, level: Reuse, top: int, left: int
+) -> None:
+    """6 x 6 pixels of a frame of 160 x 120; in each frame they are drawn as they are."""
+    reuse, still = Reuser(engine, level, engine.radius), real_frame(160, 120)
+    before = reuse(still)[0].clone()
+    engine.pixels = 0
+    for by in (40.0, -40.0, 15.0):
+        frame = moved(still, top, left, 6, by)
+        drawn, shown = reuse(frame)
+        exact = whole(engine, frame)
+        # Where the mouth is, and as far around as it changes what a viewer sees.
+        here = (slice(None), slice(None), slice(SCALE * max(top - 1, 0), SCALE * (top + 7)),
+                slice(SCALE * max(left - 1, 0), SCALE * (left + 7)))  # fmt: skip
+        mouth = slice(top, top + 6), slice(left, left + 6)
+        assert torch.equal(shown[:, :, *mouth], frame[:, :, *mouth])
+        if level == "exact":
+            assert torch.allclose(drawn, exact, rtol=0, atol=1e-6)
+        inner = (drawn[here] - exact[here])[:, :, SCALE:-SCALE, SCALE:-SCALE]
+        assert inner.abs().max() < 1e-6
+    far = drawn[:, :, :, :100] if left > 80 else drawn[:, :, :, 200:]
+    assert torch.equal(far, before[:, :, :, :100] if left > 80 else before[:, :, :, 200:])
+    assert reuse.done < 2.0  # four frames
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_slow_fade_never_falls_behind(engine: Counting, level: Reuse) -> None:
+    """A tenth of a code value a frame: no two frames differ, the first and the last do."""
+    reuse, still = Reuser(engine, level, engine.radius), real_frame(96, 64)
+    limit = {"exact": 1e-6, "safe": 1.2, "fast": 2.2}[level]
+    for n in range(80):
+        frame = still - n * 0.1 / 255
+        _, shown = reuse(frame)
+        behind = (shown - frame).square().mean().sqrt() * 255
+        assert behind <= limit, n
+    assert reuse.done > 2
+
+
+def test_a_cut_draws_the_whole_frame(engine: Counting) -> None:
+    reuse, frame = Reuser(engine, "fast", engine.radius), real_frame(160, 120)
+    reuse(frame)
+    other = frame.flip(3)
+    assert torch.equal(reuse(other)[0], whole(engine, other))
+    assert reuse.done == 2
+
+
+def test_another_size_and_forgetting_begin_anew(engine: Counting) -> None:
+    reuse, frame = Reuser(engine, "safe", engine.radius), real_frame(96, 64)
+    reuse(frame)
+    reuse(frame[:, :, :32])
+    assert reuse.done == 2
+    reuse.forget()
+    reuse(frame[:, :, :32])
+    assert reuse.done == 3
+
+
+def test_after_a_failure_nothing_half_drawn_is_used(
+    engine: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reuse, still = Reuser(engine, "safe", engine.radius), real_frame(160, 120)
+    reuse(still)
+    frame = moved(moved(still, 10, 10, 6, 50.0), 100, 140, 6, 50.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_network", None)
+        with pytest.raises(TypeError):
+            reuse(frame)
+    assert torch.equal(reuse(frame)[0], whole(engine, frame))
+
+
+@pytest.mark.parametrize("density", [0.002, 0.02, 0.1, 0.5, 1.0])
+def test_every_changed_block_is_covered_once_and_cheaply(density: float) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        changed = rng.random((17, 30)) < density
+        count = np.zeros(changed.shape, int)
+        cost = 0.0
+        for top, bottom, left, right in cover(changed, 1.125):
+            count[top:bottom, left:right] += 1
+            cost += (bottom - top + 2.25) * (right - left + 2.25)
+        assert count.max(initial=0) <= 1
+        assert (count >= changed).all()
+        assert cost <= (17 + 2.25) * (30 + 2.25) + 1e-9

@@ -1,0 +1,158 @@
+"""Work not done: what stands still is not drawn again.
+
+Each frame is compared, block by block, with the source pixels that the last result was drawn
+from: never with the frame before, so that small changes add up until they are seen. Blocks
+that differ are drawn anew, in as few rectangles as pays, with the network's receptive field
+around them; everything else is the previous result, bit for bit. A cut changes every block
+and draws a whole frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from vsr.engine.base import Engine
+from vsr.options import Reuse
+from vsr.stages.tiles import Area, infer, infer_areas
+
+_BLOCK = 16  # source pixels
+_WHOLE = 0.85  # of a frame's work, from which the frame is drawn as a whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Level:
+    """How far a block may be from what was drawn, in code values of 8 bit."""
+
+    most: float  # of any of its pixels, in luma
+    rms: float  # of all of them, in RGB
+    halo: float  # of the receptive radius, that is seen around a block drawn anew
+
+
+# Measured with benchmarks/reuse.py; docs/performance.md has the figures.
+_LEVELS: dict[Reuse, _Level] = {
+    "exact": _Level(most=0.0, rms=0.0, halo=1.0),
+    "safe": _Level(most=6.0, rms=1.0, halo=1.0),
+    "fast": _Level(most=12.0, rms=2.0, halo=1.0),
+}
+_LUMA = (0.2126, 0.7152, 0.0722)
+
+
+class Reuser:
+    """Draws frames one after the other, as far as they changed."""
+
+    def __init__(self, engine: Engine, reuse: Reuse, overlap: int) -> None:
+        self._engine = engine
+        self._level = _LEVELS[reuse]
+        self._halo = round(overlap * self._level.halo)
+        # With "exact", a pixel also changes what is drawn around it.
+        self._ring = -(-engine.radius // _BLOCK) if reuse == "exact" else 0
+        self._source: Tensor | None = None
+        self._drawn: Tensor | None = None
+        self.asked = self.done = 0.0  # frames' worth of work
+
+    def forget(self) -> None:
+        """Begin anew: the next frame is drawn as a whole."""
+        self._source = self._drawn = None
+
+    def __call__(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, 3, H, W) -> the enlarged picture, and the source that it shows.
+
+        Both belong to this object and are valid until the next call.
+        """
+        self.asked += 1
+        source, drawn = self._source, self._drawn
+        if source is None or drawn is None or source.shape != rgb.shape:
+            return self._whole(rgb)
+        changed = self._changed(rgb, source)
+        if not changed.any():
+            return drawn, source
+        boxes = cover(changed, self._halo / _BLOCK)
+        work = sum(_cost(box, self._halo / _BLOCK) for box in boxes) / changed.size
+        if work > _WHOLE:
+            return self._whole(rgb)
+        self.done += work
+        try:
+            self._draw(rgb, boxes, source, drawn)
+        except BaseException:
+            self.forget()  # half of it may be new
+            raise
+        return drawn, source
+
+    def _whole(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        self.forget()  # before memory is asked for
+        self.done += 1
+        drawn = infer(self._engine, rgb.to(self._engine.dtype), tile=0, overlap=0).float()
+        # Planes, in which rectangles are written quickest; what came in may be another's.
+        self._source, self._drawn = rgb.clone(), drawn.contiguous()
+        return self._drawn, self._source
+
+    def _changed(self, rgb: Tensor, source: Tensor) -> NDArray[np.bool_]:
+        """(rows, columns) of blocks."""
+        difference = (rgb - source).mul_(255)
+        luma = sum(difference[:, n] * weight for n, weight in enumerate(_LUMA))
+        assert isinstance(luma, Tensor)
+        most = F.max_pool2d(luma.abs_(), _BLOCK, ceil_mode=True)
+        square = difference.square_().mean(1)
+        mean = F.avg_pool2d(square, _BLOCK, ceil_mode=True)
+        level = self._level
+        changed = (most > level.most) | (mean > level.rms**2)
+        if self._ring:
+            side = 2 * self._ring + 1
+            changed = F.max_pool2d(changed.float(), side, 1, self._ring) > 0
+        return changed[0].cpu().numpy()
+
+    def _draw(self, rgb: Tensor, boxes: list[Area], source: Tensor, drawn: Tensor) -> None:
+        scale, given = self._engine.scale, rgb.to(self._engine.dtype)
+        height, width = rgb.shape[2:]
+        areas = [
+            (top * _BLOCK, min(bottom * _BLOCK, height), left * _BLOCK, min(right * _BLOCK, width))
+            for top, bottom, left, right in boxes
+        ]
+        pieces = infer_areas(self._engine, given, areas, self._halo)
+        for (top, bottom, left, right), piece in zip(areas, pieces, strict=True):
+            drawn[:, :, top * scale : bottom * scale, left * scale : right * scale] = piece
+            source[:, :, top:bottom, left:right] = rgb[:, :, top:bottom, left:right]
+
+
+def cover(changed: NDArray[np.bool_], halo: float) -> list[Area]:
+    """Rectangles, in blocks, that hold every changed one and cost little with `halo` around.
+
+    A box is cut in two, where that is cheapest, as long as the halves cost less than it.
+    """
+    box = _bounds(changed, (0, changed.shape[0], 0, changed.shape[1]))
+    return _split(changed, box, halo) if box is not None else []
+
+
+def _split(changed: NDArray[np.bool_], box: Area, halo: float) -> list[Area]:
+    top, bottom, left, right = box
+    halves = [((top, y, left, right), (y, bottom, left, right)) for y in range(top + 1, bottom)]
+    halves += [((top, bottom, left, x), (top, bottom, x, right)) for x in range(left + 1, right)]
+    best, least = None, _cost(box, halo)
+    for pair in halves:
+        kept = [b for half in pair if (b := _bounds(changed, half)) is not None]
+        cost = sum(_cost(b, halo) for b in kept)
+        if cost < least:
+            best, least = kept, cost
+    if best is None:
+        return [box]
+    return [piece for half in best for piece in _split(changed, half, halo)]
+
+
+def _cost(box: Area, halo: float) -> float:
+    return (box[1] - box[0] + 2 * halo) * (box[3] - box[2] + 2 * halo)
+
+
+def _bounds(changed: NDArray[np.bool_], box: Area) -> Area | None:
+    """The part of `box` that holds what changed in it; None if nothing did."""
+    top, bottom, left, right = box
+    inside = changed[top:bottom, left:right]
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if not len(rows):
+        return None
+    return (top + int(rows[0]), top + int(rows[-1]) + 1,
+            left + int(columns[0]), left + int(columns[-1]) + 1)  # fmt: skip
