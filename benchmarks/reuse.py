@@ -36,7 +36,7 @@ from vsr.stages.upscale import Upscaler
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
 # Seconds of the film, and the bitrate they are coded with: a still shot, faces, the same at the
 # rate of a bad stream, and a shot in which everything moves.
-CLIPS = {"still": (24, None), "faces": (117, None), "faces, 150 kbit/s": (117, "150k"),
+CLIPS: dict[str, tuple[int, str | None]] = {"still": (24, None), "faces": (117, None), "faces, 150 kbit/s": (117, "150k"),
          "pan": (20, None)}  # fmt: skip
 
 
@@ -98,10 +98,9 @@ def _quality(path: Path, output: Path, model: str, reuse: Reuse, frames: int) ->
 def _line(way: str, took: dict[str, list[float]], quality: Sequence[float], note: str) -> str:
     ratios = [a / b for a, b in zip(took["off"], took[way], strict=True)]
     spread = f"({min(ratios):.2f} .. {max(ratios):.2f})"
-    return (
-        f"  {way:6}{statistics.median(took[way]):9.2f} s{statistics.median(ratios):7.2f}x {spread:16}"
-        f"  worst {min(quality):5.1f} dB, median {statistics.median(quality):5.1f} dB  {note}"
-    )
+    times = f"{statistics.median(took[way]):9.2f} s{statistics.median(ratios):7.2f}x {spread:16}"
+    worst, middle = min(quality), statistics.median(quality)
+    return f"  {way:6}{times}  worst {worst:5.1f} dB, median {middle:5.1f} dB  {note}"
 
 
 @click.command()
