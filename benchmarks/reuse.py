@@ -36,8 +36,12 @@ from vsr.stages.upscale import Upscaler
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
 # Seconds of the film, and the bitrate they are coded with: a still shot, faces, the same at the
 # rate of a bad stream, and a shot in which everything moves.
-CLIPS: dict[str, tuple[int, str | None]] = {"still": (24, None), "faces": (117, None), "faces, 150 kbit/s": (117, "150k"),
-         "pan": (20, None)}  # fmt: skip
+CLIPS: dict[str, tuple[int, str | None]] = {
+    "still": (24, None),
+    "faces": (117, None),
+    "faces, 150 kbit/s": (117, "150k"),
+    "pan": (20, None),
+}
 
 
 def _cut(folder: Path, height: int, frames: int) -> Iterator[tuple[str, Path]]:
