@@ -27,7 +27,8 @@ from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import EngineName
 
 _CLOSE = 1e-3  # of 0..1: both compute in 32 bits, and on the way there values of a hundred and more
-_ROUNDS = 3
+_ROUNDS = 5
+_MARGIN = 1.25  # times PyTorch's time: it should be faster, and a busy machine measures badly
 
 
 def check_engine(asked: EngineName, device: torch.device, precision: str) -> None:
@@ -66,7 +67,7 @@ def _passes(engine: NcnnEngine, network: Network, plain: Engine) -> bool:
 
 
 def _trial(engine: Engine, plain: Engine, side: int) -> bool:
-    """Whether `engine` computes what `plain` does, in less time."""
+    """Whether `engine` computes what `plain` does, and is not plainly slower."""
     picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     took: dict[str, list[float]] = {engine.name: [], plain.name: []}
     results = {}
@@ -77,7 +78,7 @@ def _trial(engine: Engine, plain: Engine, side: int) -> bool:
                 results[one.name] = one(picture)
                 took[one.name].append(time.perf_counter() - began)
     right = torch.allclose(results[engine.name], results[plain.name], rtol=0, atol=_CLOSE)
-    return right and min(took[engine.name]) < min(took[plain.name])
+    return right and min(took[engine.name]) < _MARGIN * min(took[plain.name])
 
 
 def _description(network: Network) -> str:
