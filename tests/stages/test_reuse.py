@@ -82,7 +82,7 @@ def test_a_small_mouth_moves_and_the_rest_stands(
         if level == "exact":
             assert torch.allclose(drawn, exact, rtol=0, atol=1e-6)
         inner = (drawn[here] - exact[here])[:, :, SCALE:-SCALE, SCALE:-SCALE]
-        assert inner.abs().max() < 1e-6
+        assert inner.abs().max() < (1e-6 if level == "exact" else 0.5 / 255)
     far = drawn[:, :, :, :100] if left > 80 else drawn[:, :, :, 200:]
     assert torch.equal(far, before[:, :, :, :100] if left > 80 else before[:, :, :, 200:])
     assert reuse.done < 2.0  # four frames

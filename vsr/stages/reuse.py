@@ -26,18 +26,19 @@ _WHOLE = 0.85  # of a frame's work, from which the frame is drawn as a whole
 
 @dataclass(frozen=True, kw_only=True)
 class _Level:
-    """How far a block may be from what was drawn, in code values of 8 bit."""
+    """How far a picture may be from what was drawn, in code values of 8 bit."""
 
-    most: float  # of any of its pixels, in luma
-    rms: float  # of all of them, in RGB
+    most: float  # of any pixel, in luma
+    rms: float  # of a block of them, in RGB
+    whole: float  # of the whole frame, in RGB, squared; animevideov3 makes 1.6 times as much of it
     halo: float  # of the receptive radius, that is seen around a block drawn anew
 
 
 # Measured with benchmarks/reuse.py; docs/performance.md has the figures.
 _LEVELS: dict[Reuse, _Level] = {
-    "exact": _Level(most=0.0, rms=0.0, halo=1.0),
-    "safe": _Level(most=6.0, rms=1.0, halo=1.0),
-    "fast": _Level(most=12.0, rms=2.0, halo=1.0),
+    "exact": _Level(most=0.0, rms=0.0, whole=0.0, halo=1.0),
+    "safe": _Level(most=6.0, rms=1.5, whole=0.25, halo=0.67),
+    "fast": _Level(most=12.0, rms=2.5, whole=0.6, halo=0.45),
 }
 _LUMA = (0.2126, 0.7152, 0.0722)
 
@@ -96,15 +97,12 @@ class Reuser:
         difference = (rgb - source).mul_(255)
         luma = sum(difference[:, n] * weight for n, weight in enumerate(_LUMA))
         assert isinstance(luma, Tensor)
-        most = F.max_pool2d(luma.abs_(), _BLOCK, ceil_mode=True)
-        square = difference.square_().mean(1)
-        mean = F.avg_pool2d(square, _BLOCK, ceil_mode=True)
+        most = F.max_pool2d(luma.abs_(), _BLOCK, ceil_mode=True)[0].cpu().numpy()
+        square = F.avg_pool2d(difference.square_().mean(1), _BLOCK, ceil_mode=True)[0].cpu().numpy()
         level = self._level
-        changed = (most > level.most) | (mean > level.rms**2)
-        if self._ring:
-            side = 2 * self._ring + 1
-            changed = F.max_pool2d(changed.float(), side, 1, self._ring) > 0
-        return changed[0].cpu().numpy()
+        changed: NDArray[np.bool_] = (most > level.most) | (square > level.rms**2)
+        changed |= _too_much(np.where(changed, 0.0, square), level.whole)
+        return _ringed(changed, self._ring)
 
     def _draw(self, rgb: Tensor, boxes: list[Area], source: Tensor, drawn: Tensor) -> None:
         scale, given = self._engine.scale, rgb.to(self._engine.dtype)
@@ -117,6 +115,23 @@ class Reuser:
         for (top, bottom, left, right), piece in zip(areas, pieces, strict=True):
             drawn[:, :, top * scale : bottom * scale, left * scale : right * scale] = piece
             source[:, :, top:bottom, left:right] = rgb[:, :, top:bottom, left:right]
+
+
+def _too_much(square: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
+    """The worst of the blocks, without which the mean of the frame is within `limit`."""
+    ordered = np.sort(square, axis=None)
+    kept = int(np.searchsorted(np.cumsum(ordered) / square.size, limit, side="right"))
+    return square >= ordered[kept] if kept < square.size else np.zeros_like(square, bool)
+
+
+def _ringed(changed: NDArray[np.bool_], ring: int) -> NDArray[np.bool_]:
+    """With the blocks up to `ring` blocks away."""
+    for axis in (0, 1):
+        for _ in range(ring):
+            after, before = np.roll(changed, 1, axis), np.roll(changed, -1, axis)
+            after.swapaxes(0, axis)[0] = before.swapaxes(0, axis)[-1] = False
+            changed = changed | after | before
+    return changed
 
 
 def cover(changed: NDArray[np.bool_], halo: float) -> list[Area]:
