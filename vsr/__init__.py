@@ -10,24 +10,32 @@ Nothing prints and nothing exits: progress and notes go to the `sink` that is
 handed in, and errors are those of `vsr.errors`.
 """
 
-from vsr.jobs.batch import Batch, Outcome
-from vsr.jobs.film import Result, upscale
-from vsr.jobs.plan import Plan, plan
-from vsr.media.probe import SourceInfo, probe
-from vsr.nets.catalogue import Model, catalogue
-from vsr.options import (
-    Clip,
-    ColourOptions,
-    DeviceOptions,
-    EncodeOptions,
-    JobOptions,
-    ModelOptions,
-    Moment,
-    SizeOptions,
-    SourceOptions,
-    UpscaleOptions,
-)
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from vsr import errors, events
 from vsr.version import __version__
+
+if TYPE_CHECKING:
+    from vsr.jobs.batch import Batch, Outcome
+    from vsr.jobs.film import Result, upscale
+    from vsr.jobs.plan import Plan, plan
+    from vsr.media.probe import SourceInfo, probe
+    from vsr.nets.catalogue import Model, catalogue
+    from vsr.options import (
+        Clip,
+        ColourOptions,
+        DeviceOptions,
+        EncodeOptions,
+        JobOptions,
+        ModelOptions,
+        Moment,
+        SizeOptions,
+        SourceOptions,
+        UpscaleOptions,
+    )
 
 __all__ = [
     "Batch",
@@ -48,7 +56,39 @@ __all__ = [
     "UpscaleOptions",
     "__version__",
     "catalogue",
+    "errors",
+    "events",
     "plan",
     "probe",
     "upscale",
 ]
+
+# Imported when they are asked for: PyTorch takes a second and more, `vsr --help` has not.
+_HOMES = {
+    "Batch": "vsr.jobs.batch",
+    "Clip": "vsr.options",
+    "ColourOptions": "vsr.options",
+    "DeviceOptions": "vsr.options",
+    "EncodeOptions": "vsr.options",
+    "JobOptions": "vsr.options",
+    "Model": "vsr.nets.catalogue",
+    "ModelOptions": "vsr.options",
+    "Moment": "vsr.options",
+    "Outcome": "vsr.jobs.batch",
+    "Plan": "vsr.jobs.plan",
+    "Result": "vsr.jobs.film",
+    "SizeOptions": "vsr.options",
+    "SourceInfo": "vsr.media.probe",
+    "SourceOptions": "vsr.options",
+    "UpscaleOptions": "vsr.options",
+    "catalogue": "vsr.nets.catalogue",
+    "plan": "vsr.jobs.plan",
+    "probe": "vsr.media.probe",
+    "upscale": "vsr.jobs.film",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

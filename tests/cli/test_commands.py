@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -28,6 +31,26 @@ def test_the_reference_is_that_of_the_commands() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == reference(), (
         "run: python -m vsr.cli.reference > docs/cli.md"
     )
+
+
+def test_help_does_not_wait_for_pytorch() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, vsr.cli; code = vsr.cli.main(['--help']); "
+         "heavy = {'torch', 'av', 'numpy', 'PIL'} & set(sys.modules); sys.exit(f'{code} {heavy}')"],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert told.stderr.strip() == "0 set()"
+    assert "upscale" in told.stdout
+
+
+def test_the_list_of_commands_says_what_their_own_help_does() -> None:
+    context = click.Context(cli)
+    text = " ".join(cli.get_help(context).split())
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        first = (command.help or "").split("\n\n", maxsplit=1)[0].split("\n")[0]
+        assert f"{name} {first}" in text
 
 
 def test_probe_tells_what_is_there_and_what_would_be_done(bunny: Path) -> None:

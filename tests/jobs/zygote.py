@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import vsr
+import vsr.cli.upscale  # and all that is imported with it, before anything is forked
 from vsr.cli import main
 from vsr.errors import VsrError
 from vsr.events import Event, Note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import os
@@ -13,27 +14,50 @@ from types import FrameType
 
 import click
 
-import vsr
-from vsr.cli.bench import bench
-from vsr.cli.jobs import jobs
-from vsr.cli.models import models
-from vsr.cli.probe import probe
 from vsr.cli.progress import in_a_line
 from vsr.cli.stopping import hang_up
-from vsr.cli.upscale import upscale
 from vsr.errors import Interrupted, VsrError
+from vsr.version import __version__
 
 _INTERRUPTED = "interrupted; nothing half-made is left, and what earlier runs finished is kept"
 
+# Each in the file of its name, and what it does in a line: as its own help begins.
+_COMMANDS = {
+    "bench": "Measure each stage alone, and all together, on frames of the film IN.",
+    "jobs": "List the films that were begun and are not done, or go on with one.",
+    "models": "List the networks; fetch their weights and check them.",
+    "probe": "Show what is in the file IN and what `vsr upscale` would do with it.",
+    "upscale": "Upscale the video or picture IN and keep everything else that is in it.",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for: PyTorch takes longer than anybody waits for help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"vsr.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
 
 @click.group(
+    cls=_Commands,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "show_default": True,
         "max_content_width": 100,
-    }
+    },
 )
-@click.version_option(vsr.__version__, prog_name="vsr")
+@click.version_option(__version__, prog_name="vsr")
 def cli() -> None:
     """Upscale video with Real-ESRGAN networks and lose nothing that was in the file.
 
@@ -51,15 +75,14 @@ def cli() -> None:
     """
 
 
-cli.add_command(upscale)
-cli.add_command(probe)
-cli.add_command(models)
-cli.add_command(jobs)
-cli.add_command(bench)
-
-
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _load(arguments: Sequence[str]) -> None:
+    """Import the command before signals become exceptions, which a library could swallow."""
+    for name in set(arguments[:1]) & set(_COMMANDS):
+        importlib.import_module(f"vsr.cli.{name}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names that are no text, as they are
         sys.stdout.reconfigure(errors="surrogateescape")
+    _load(sys.argv[1:] if arguments is None else arguments)
     try:
         # A job that a shell started in the background inherits an ignored SIGINT.
         for number in (signal.SIGINT, signal.SIGTERM, *hang_up()):

@@ -20,8 +20,11 @@ their long name: `VSR_MODEL=x4plus`, `VSR_MODELS_DIR=/srv/models`.
 def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
     yield name, command
     if isinstance(command, click.Group):
-        for child in command.list_commands(click.Context(command)):
-            yield from _commands(command.commands[child], f"{name} {child}")
+        context = click.Context(command)
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            assert found is not None
+            yield from _commands(found, f"{name} {child}")
 
 
 def reference() -> str:
