@@ -174,12 +174,14 @@ class Upscaler:
         """Memory of a whole frame around the network, however small the tiles: fp32 RGB.
 
         The source and its padded copy; the network's result twice, and the drift that the
-        anchor takes from it; the resized picture, its planes and what they are made from.
+        anchor takes from it; the resized picture, its planes and what they are made from. What
+        is kept to be used again.
         """
         rgb = 3 * torch.float32.itemsize
         target = self._picture.target.width * self._picture.target.height
         drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
-        return rgb * (2 * width * height + 3 * drawn + 3 * target)
+        kept = drawn + width * height if self._reuser is not None else 0
+        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept)
 
     def _launch(self, batch: list[Frame]) -> Iterator[_Flight]:
         """Queue a batch on the device, in as many pieces as memory asks for."""
@@ -249,6 +251,8 @@ class Upscaler:
 
     def _draw(self, rgb: Tensor, frames: list[Frame], tile: int) -> tuple[Tensor, Tensor]:
         """The pictures through the network, and the source that they show; both to be kept."""
+        if self._reuser is not None and tile:
+            self._sink(Note(text="reuse: not of frames that are cut into tiles"))
         if self._reuser is None or tile:
             given = rgb.to(self._engine.dtype)
             return infer(self._engine, given, tile=tile, overlap=self._overlap).float(), rgb
