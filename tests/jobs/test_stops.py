@@ -72,7 +72,7 @@ def cli(*arguments: str | Path, home: Path, **variables: str) -> subprocess.Comp
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_and_the_command_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     source = judge.make(
-        tmp_path / "film.mp4", "testsrc2=s=160x90:r=24:d=4", "-c:v", "libx264", "-g", "6",
+        tmp_path / "film.mp4", "testsrc2=s=96x56:r=24:d=4", "-c:v", "libx264", "-g", "6",
         "-pix_fmt", "yuv420p",
     )  # fmt: skip
     output = tmp_path / "out.mp4"
