@@ -18,7 +18,7 @@ SIDE = 4096
 LIMIT = 2**20  # pixels; in the place of what this machine could hold
 
 _CHILD = """
-import re, sys, vsr
+import re, sys, vsr, vsr.jobs.film  # what is imported is not what is measured
 from vsr.errors import VsrError
 from vsr.media import decode
 decode._MOST_PIXELS = int(sys.argv[1])
