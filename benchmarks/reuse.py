@@ -29,7 +29,6 @@ from vsr.jobs.film import work_for
 from vsr.jobs.intake import Taken
 from vsr.jobs.write import Work
 from vsr.media.ffmpeg import run
-from vsr.media.reader import read_frames
 from vsr.options import Reuse
 from vsr.stages.upscale import Upscaler
 
@@ -73,11 +72,8 @@ def _options(model: str, reuse: Reuse, frames: int) -> vsr.UpscaleOptions:
 
 def _finished(work: Work) -> Iterator[Frame]:
     """The frames as they would go to the encoder."""
-    source, filters = work.progressive()
-    colour = work.options.colour
-    frames = read_frames(source, colour, filters=filters, spans=work.job.spans, sink=silent)
     upscale = Upscaler(work.engine, work.picture(), work.options.device, sink=silent)
-    yield from upscale(frames)
+    yield from upscale(work.decoded())
 
 
 def _psnr(frame: Frame, full: Frame) -> float:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
+from vsr.nets.srvgg import SRVGGNetCompact
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -16,6 +19,15 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 def bunny() -> Path:
     """5 s of Big Buck Bunny, 320x180 at 24 fps, with AAC stereo."""
     return SAMPLES / "bunny.mp4"
+
+
+def tiny_weights(folder: Path, *, num_feat: int = 8, num_conv: int = 1, upscale: int = 2) -> Path:
+    """A weight file of a small random network, where the network is not the point."""
+    torch.manual_seed(0)
+    network = SRVGGNetCompact(num_feat=num_feat, num_conv=num_conv, upscale=upscale)
+    path = folder / "tiny.safetensors"
+    save_file(network.state_dict(), path)
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
-from safetensors.torch import save_file
 
+from tests.conftest import tiny_weights
 from vsr.bench.stages import count_operations
 from vsr.cli.main import cli, main
 from vsr.nets.rrdbnet import RRDBNet
@@ -23,10 +22,7 @@ STAGES = [
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path / "tiny.safetensors"
-    save_file(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2).state_dict(), path)
-    return path
+    return tiny_weights(tmp_path)
 
 
 def test_every_stage_is_measured_alone_and_all_together(bunny: Path, weights: Path) -> None:

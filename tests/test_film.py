@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 import vsr
 from tests import judge
-from tests.conftest import SAMPLES
-from vsr.nets.srvgg import SRVGGNetCompact
+from tests.conftest import SAMPLES, tiny_weights
 
 FILM = SAMPLES / "film" / "big_buck_bunny.mp4"
 
@@ -20,10 +17,7 @@ FILM = SAMPLES / "film" / "big_buck_bunny.mp4"
 @pytest.mark.timeout(5400)
 @pytest.mark.skipif(not FILM.exists(), reason="fetch it with `python samples/fetch_film.py`")
 def test_a_film_keeps_every_timestamp_and_every_packet_of_sound(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = SRVGGNetCompact(num_feat=4, num_conv=1, upscale=1)
-    weights = tmp_path / "tiny.safetensors"
-    save_file(network.state_dict(), weights)
+    weights = tiny_weights(tmp_path, num_feat=4, upscale=1)
     output = tmp_path / "film.mp4"
     result = vsr.upscale(
         FILM,

@@ -6,23 +6,18 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 import vsr
 from tests import judge
+from tests.conftest import tiny_weights
 from vsr.errors import Stopped
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import Reuse
 from vsr.runners.local import several
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path / "tiny.safetensors"
-    save_file(SRVGGNetCompact(num_feat=8, num_conv=4, upscale=2).state_dict(), path)
-    return path
+    return tiny_weights(tmp_path, num_conv=4)
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import vsr
 from tests import judge
+from tests.conftest import tiny_weights
 from vsr.errors import FfmpegError, InputError, OutputError, OutputExists, Stopped, UsageError
 from vsr.events import Event, Progress, Started
 from vsr.jobs import overview
@@ -200,9 +200,8 @@ def test_other_options_are_refused_and_named(film: Path, tmp_path: Path) -> None
 def test_another_runtime_of_the_network_is_refused(film: Path, tmp_path: Path) -> None:
     """It rounds otherwise: the parts would not be those of one run."""
     pytest.importorskip("ncnn")
-    weights, output = tmp_path / "tiny.safetensors", tmp_path / "out.mkv"
-    save_file(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=1).state_dict(), weights)
-    tiny = vsr.ModelOptions(name=str(weights))
+    output = tmp_path / "out.mkv"
+    tiny = vsr.ModelOptions(name=str(tiny_weights(tmp_path, upscale=1)))
     with pytest.raises(Stopped):
         upscale(film, output, model=tiny, device=vsr.DeviceOptions(engine="torch"), stop=After(2))
     with pytest.raises(UsageError, match=r"engine: .*torch.* -> .*ncnn.*--restart"):

@@ -88,7 +88,6 @@ def bench(
     *,
     frames: int = 24,
     rounds: int = 5,
-    suffix: str = ".mkv",
     sink: Sink = silent,
 ) -> Report:
     """Time the first `frames` frames of `source`, or those after the `--start` of `options`.
@@ -102,7 +101,7 @@ def bench(
     engines = Engines()
     with tempfile.TemporaryDirectory(prefix="vsr-bench-") as name:
         folder = Path(name)
-        output = folder / f"whole{suffix}"
+        output = folder / "whole.mkv"
         work = work_for(Taken(path=source, output=output), options, engines, sink=sink)
         machine = describe(work.engine.device, work.engine.dtype)
         few = 1 if work.engine.device.type == "cpu" else 8

@@ -15,9 +15,7 @@ from vsr.bench.machine import Machine, synchronise
 from vsr.engine.build import folding
 from vsr.engine.lanes import Lanes
 from vsr.events import silent
-from vsr.frame import Frame
 from vsr.jobs.write import Work
-from vsr.media.reader import read_frames
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.stages.anchor import anchor
@@ -48,7 +46,7 @@ class Stages:
         self._work, self._machine, self._folder, self._few = work, machine, folder, few
         self._engine, self._picture = work.engine, work.picture()
         self._lanes = Lanes(self._engine.device)
-        self._frames = list(self._decoded())
+        self._frames = list(work.decoded())
         upscale = Upscaler(self._engine, self._picture, work.options.device, sink=silent)
         self._finished = list(upscale(self._frames))
 
@@ -72,15 +70,17 @@ class Stages:
 
         sized = resized()
         out = from_rgb(sized, picture.layout, picture.colour)
-        source, inner, target = rgb.numel() * _FLOAT, enlarged.numel() * _FLOAT, sized.numel() * 4
+        source, inner, target = (_FLOAT * t.numel() for t in (rgb, enlarged, sized))
         inside, outside = (sum(p.nbytes for p in ps) for ps in (planes, out))
-        stages = [
-            Stage(name="decode", work=lambda: list(self._decoded()), frames=len(self._frames)),
+        anchored = self._streamed("anchor", lambda: anchor(enlarged, rgb), 3 * inner + source)
+        return [
+            Stage(name="decode", work=lambda: list(self._work.decoded()), frames=len(self._frames)),
             self._moved("upload", self._upload, inside),
             self._streamed(
                 "to RGB", lambda: to_rgb(planes, first.layout, first.colour), inside + source
             ),
             *self._network(rgb),
+            *([anchored] if picture.anchored and self._engine.radius else []),
             self._streamed("resize", resized, inner + target if sized is not enlarged else 0),
             self._streamed(
                 "to YUV", lambda: from_rgb(sized, picture.layout, picture.colour), target + outside
@@ -88,12 +88,6 @@ class Stages:
             self._moved("download", lambda: lanes.download(out), outside),
             Stage(name="encode", work=self._encode, frames=len(self._finished)),
         ]
-        if picture.anchored and self._engine.radius:
-            stages.insert(
-                -4,
-                self._streamed("anchor", lambda: anchor(enlarged, rgb), 3 * inner + source),
-            )
-        return stages
 
     def _network(self, rgb: Tensor) -> Iterator[Stage]:
         """As it is run, and plainly: PyTorch's own layout, one frame, waiting for each."""
@@ -117,16 +111,6 @@ class Stages:
     def _infer(self, rgb: Tensor) -> Tensor:
         given = rgb.to(self._engine.dtype)
         return infer(self._engine, given, tile=0, overlap=0).float()
-
-    def _decoded(self) -> Iterator[Frame]:
-        source, filters = self._work.progressive()
-        return read_frames(
-            source,
-            self._work.options.colour,
-            filters=filters,
-            spans=self._work.job.spans,
-            sink=silent,
-        )
 
     def _encode(self) -> None:
         plan = self._work.job.encoder

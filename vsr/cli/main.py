@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
+from types import FrameType, ModuleType
 
 import click
 
@@ -31,6 +31,11 @@ _COMMANDS = {
 }
 
 
+def _room(name: str) -> ModuleType:
+    """The file of a command, with all that it needs."""
+    return importlib.import_module(f"vsr.cli.{name}")
+
+
 class _Commands(click.Group):
     """Imports a command when it is asked for: PyTorch takes longer than anybody waits for help."""
 
@@ -40,7 +45,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"vsr.cli.{cmd_name}"), cmd_name)
+        command = getattr(_room(cmd_name), cmd_name)
         assert isinstance(command, click.Command)
         return command
 
@@ -82,7 +87,7 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 def _load(arguments: Sequence[str]) -> None:
     """Import the command before signals become exceptions, which a library could swallow."""
     for name in set(arguments[:1]) & set(_COMMANDS):
-        importlib.import_module(f"vsr.cli.{name}")
+        _room(name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -49,21 +49,19 @@ def wants_ncnn(asked: EngineName, network: Network, plain: Engine) -> NcnnEngine
         return None
     if not _is_installed():
         return None
+    name, file = _description(network), _file()
+    known = _remembered(file)
+    if not known.get(name, True):
+        return None
     engine = NcnnEngine(network)
-    return engine if _passes(engine, network, plain) else None
+    if name not in known:
+        known[name] = _trial(engine, plain, 96 if isinstance(network, SRVGGNetCompact) else 48)
+        _remember(file, known)
+    return engine if known[name] else None
 
 
 def _is_installed() -> bool:
     return importlib.util.find_spec("ncnn") is not None
-
-
-def _passes(engine: NcnnEngine, network: Network, plain: Engine) -> bool:
-    name, file = _description(network), _file()
-    known = _remembered(file)
-    if name not in known:
-        known[name] = _trial(engine, plain, 96 if isinstance(network, SRVGGNetCompact) else 48)
-        _remember(file, known)
-    return known[name]
 
 
 def _trial(engine: Engine, plain: Engine, side: int) -> bool:
@@ -83,16 +81,12 @@ def _trial(engine: Engine, plain: Engine, side: int) -> bool:
 
 def _description(network: Network) -> str:
     """What the outcome depends on: the machine, the runtimes, the network's shape."""
-    shape = [f"{kind}:{count}" for kind, count in _shape(network).items()]
+    parameters = sum(p.numel() for p in network.parameters())
     return " ".join((
         processor(), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}",
-        f"ncnn {importlib.metadata.version('ncnn')}", type(network).__name__, *shape,
+        f"ncnn {importlib.metadata.version('ncnn')}", type(network).__name__,
+        f"scale:{network.scale} features:{network.num_feat} parameters:{parameters}",
     ))  # fmt: skip
-
-
-def _shape(network: Network) -> dict[str, int]:
-    parameters = sum(p.numel() for p in network.parameters())
-    return {"scale": network.scale, "features": network.num_feat, "parameters": parameters}
 
 
 def _file() -> Path:

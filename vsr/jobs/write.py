@@ -284,6 +284,13 @@ class Work:
             anchored=self.options.model.keep_colours,
         )
 
+    def decoded(self) -> Iterator[Frame]:
+        """The frames that would be worked on, for those who only measure."""
+        source, filters = self.progressive()
+        return read_frames(
+            source, self.options.colour, filters=filters, spans=self.job.spans, sink=silent
+        )
+
     def encode(
         self,
         frames: Iterator[Frame],

@@ -264,6 +264,8 @@ class Upscaler:
                 self._part = part
             drawn, source = self._reuser(rgb[n : n + 1])
             pairs.append((drawn.clone(), source.clone()))
+        if len(pairs) == 1:  # always, on a CPU: not copied once more
+            return pairs[0]
         drawn, shown = (torch.cat(tensors) for tensors in zip(*pairs, strict=True))
         return drawn, shown
 
