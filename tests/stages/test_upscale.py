@@ -5,21 +5,27 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.stages.test_tiles import engine_of
 from vsr.engine.base import is_out_of_memory
+from vsr.engine.build import build_engine
 from vsr.engine.eager import EagerEngine
 from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Event, Note
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
+from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.store import Loaded
 from vsr.options import DeviceOptions
 from vsr.stages.size import Target
+from vsr.stages.tiles import EDGE
 from vsr.stages.upscale import Picture, Upscaler
 
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
@@ -200,3 +206,42 @@ def test_bf16_keeps_ten_bits() -> None:
     )
     out = engine(torch.rand(1, 3, 16, 16).to(engine.dtype))
     assert out.dtype == torch.float32
+
+
+class _Pictures(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Remembers the largest RGB picture that any operation made."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.height = self.width = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, Tensor) and tensor.ndim == 4 and tensor.shape[1] == 3:
+                self.height = max(self.height, tensor.shape[2])
+                self.width = max(self.width, tensor.shape[3])
+        return out
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        SRVGGNetCompact(num_feat=8, num_conv=1, upscale=4),
+        RRDBNet(num_feat=8, num_block=1, num_grow_ch=4),
+    ],
+)
+def test_twice_the_size_from_a_network_for_four_makes_no_picture_of_four_times(
+    network: Network,
+) -> None:
+    model = Loaded(name="tiny", network=network, scale=4, kernel="bicubic")
+    engine = build_engine(model, Fraction(2), DeviceOptions(device="cpu", engine="torch"))
+    upscale = Upscaler(engine, PICTURE, DeviceOptions(tile=0), sink=lambda event: None)
+    with _Pictures() as seen:
+        (frame,) = upscale(_frames(1))
+    assert frame.planes[0].shape == (128, 192)
+    edge = 2 * EDGE + 8  # what is repeated around the picture, and a resizer's own border
+    assert 192 <= seen.width <= 2 * (96 + edge)
+    assert 128 <= seen.height <= 2 * (64 + edge)

@@ -14,10 +14,10 @@ def widest(network: Network) -> int:
     return network.num_feat * side**2
 
 
-def bytes_per_pixel(network: Network, dtype: torch.dtype) -> int:
+def bytes_per_pixel(network: Network, dtype: torch.dtype, *, maps: int = 3) -> int:
     """Working memory per source pixel: the widest moment of the forward pass, plus its output.
 
-    Three copies of the widest feature map: a convolution's input and output, and one while
-    the activation runs.
+    `maps`: feature maps of the widest kind that are there at once. PyTorch has three: a
+    convolution's input and output, and one while the activation runs.
     """
-    return 3 * (widest(network) + network.scale**2) * dtype.itemsize
+    return (maps * widest(network) + 3 * network.scale**2) * dtype.itemsize

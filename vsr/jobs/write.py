@@ -288,7 +288,11 @@ class Work:
         """The frames that would be worked on, for those who only measure."""
         source, filters = self.progressive()
         return read_frames(
-            source, self.options.colour, filters=filters, spans=self.job.spans, sink=silent
+            source,
+            self.options.colour,
+            filters=filters,
+            spans=self.job.spans or (WHOLE,),
+            sink=silent,
         )
 
     def encode(

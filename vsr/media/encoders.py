@@ -23,7 +23,9 @@ class Encoder:
     name: str  # of the encoder
     codec: str  # of what it writes
     quality: str | None  # the option that --crf sets; None: no such scale
-    crf: float | None = None  # default quality: hardly told from the source at normal distance
+    # Default quality, the same for those that have such a scale, and hardly told from what went
+    # in at normal distance. The presets are chosen by benchmarks/encoders.py.
+    crf: float | None = None
     preset: str | None = None
     presets: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)  # always set
@@ -51,16 +53,16 @@ _ALL = (
 
 ENCODERS: Mapping[Codec, Encoder] = {
     "h264": Encoder(
-        name="libx264", codec="h264", quality="crf", crf=17, preset="medium", presets=_X26X,
+        name="libx264", codec="h264", quality="crf", crf=17, preset="faster", presets=_X26X,
         formats=_ALL,
     ),
     "h265": Encoder(
-        name="libx265", codec="hevc", quality="crf", crf=18, preset="medium", presets=_X26X,
+        name="libx265", codec="hevc", quality="crf", crf=19, preset="medium", presets=_X26X,
         options={"x265-params": "log-level=none"},
         formats=(*_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le"),
     ),
     "av1": Encoder(
-        name="libsvtav1", codec="av1", quality="crf", crf=22, preset="8",
+        name="libsvtav1", codec="av1", quality="crf", crf=26, preset="8",
         presets=tuple(str(n) for n in range(14)), formats=_420, sitings=_AV1_SITINGS,
     ),
     "vp9": Encoder(

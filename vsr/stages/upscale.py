@@ -104,6 +104,11 @@ class Upscaler:
             saved = 1 - self._reuser.done / self._reuser.asked
             self._sink(Note(text=f"reuse: {saved:.0%} of the network's work was not needed"))
 
+    def bytes_for(self, width: int, height: int) -> int:
+        """Working memory, in bytes, for one whole frame of that size; an estimate."""
+        pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
+        return self._engine.bytes_for(pixels) + self._frame_bytes(width, height)
+
     def _batches(self, frames: Iterable[Frame]) -> Iterator[list[Frame]]:
         def shape(frame: Frame) -> tuple[int, int, Layout, Colour]:
             return (frame.width, frame.height, frame.layout, frame.colour)
