@@ -3,7 +3,8 @@
     python benchmarks/parts.py [--model nearest] [--rounds 5] [--part 10]
 
 Both ways run in turn, in one process, on samples/bunny.mp4 made longer; the
-median of the rounds' ratios is what counts. 1.00 means that parts cost nothing.
+median of the rounds' ratios is what counts. 1.00 means that parts cost nothing. With
+`--times 120` the film takes ten minutes; its halves are compared, too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import click
 import torch
 
 import vsr
+from vsr.events import Event, Progress
 from vsr.media.ffmpeg import run
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "bunny.mp4"
@@ -34,17 +36,27 @@ def _longer(folder: Path, times: int) -> Path:
     return path
 
 
-def _seconds(source: Path, output: Path, model: str, part: float) -> tuple[float, float]:
-    """By the clock, and of all processors together, which another's work disturbs less."""
+def _seconds(source: Path, output: Path, model: str, part: float) -> tuple[float, float, float]:
+    """By the clock, and of all processors together, which another's work disturbs less.
+
+    Then the second half's time, of the processors, for each of the first's.
+    """
     options = vsr.UpscaleOptions(
         model=vsr.ModelOptions(name=model),
         size=vsr.SizeOptions(scale=Fraction(2)),
         encode=vsr.EncodeOptions(preset="veryfast", overwrite=True),
         jobs=vsr.JobOptions(part=part),
     )
+    at: list[float] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, Progress):
+            at.append(_used())
+
     began, used = time.perf_counter(), _used()
-    vsr.upscale(source, output, options)
-    return time.perf_counter() - began, _used() - used
+    vsr.upscale(source, output, options, sink=watch)
+    half = (at[-1] - at[len(at) // 2]) / (at[len(at) // 2] - at[0])
+    return time.perf_counter() - began, _used() - used, half
 
 
 def _used() -> float:
@@ -62,7 +74,7 @@ def main(model: str, rounds: int, times: int, part: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = _longer(folder, times)
-        took: dict[str, list[tuple[float, float]]] = {"one go": [], "parts": []}
+        took: dict[str, list[tuple[float, float, float]]] = {"one go": [], "parts": []}
         for number in range(rounds + 1):
             for way, length in (("one go", 86400.0), ("parts", part)):
                 seconds = _seconds(source, folder / "out.mp4", model, length)
@@ -73,7 +85,7 @@ def main(model: str, rounds: int, times: int, part: float) -> None:
     )
     click.echo(f"{model}, {times * 120} frames, parts of {part:g} s; seconds, median of {rounds}")
     for which, what in enumerate(("clock", "processors")):
-        figures = {way: [pair[which] for pair in pairs] for way, pairs in took.items()}
+        figures = {way: [times[which] for times in runs] for way, runs in took.items()}
         for way, values in figures.items():
             spread = f"{min(values):.2f} .. {max(values):.2f}"
             click.echo(f"  {what:10} {way:7} {statistics.median(values):6.2f}  ({spread})")
@@ -82,6 +94,10 @@ def main(model: str, rounds: int, times: int, part: float) -> None:
         click.echo(
             f"  {what:10} in one go / with parts: {statistics.median(ratios):.3f}  ({spread})"
         )
+    for way, runs in took.items():
+        halves = [times[2] for times in runs]
+        spread = f"{min(halves):.3f} .. {max(halves):.3f}"
+        click.echo(f"  {way:7} second half / first: {statistics.median(halves):.3f}  ({spread})")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """What `--reuse` saves and what it costs in quality, on real clips.
 
-    python benchmarks/reuse.py [--frames 24] [--rounds 3] [--height 270]
+    python benchmarks/reuse.py [CLIP ...] [--frames 24] [--rounds 3] [--height 270] [--threads 1]
 
 The clips are cut from samples/film (`python samples/fetch_film.py`), made smaller, and one of
 them coded again at a low bitrate; or give clips of your own. Every way runs in turn, end to
-end. Quality is the PSNR of the finished planes, over all samples of a frame, against the same run
-without reuse, before any encoder; the worst frame and the median of all.
+end, by the clock and by the processors' time (with `--threads 1` the steadier of the two, since
+several threads wait for each other busily). Quality is the PSNR of the finished planes, over
+all samples of a frame, against the same run without reuse, before any encoder; the worst frame
+and the median of all.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from vsr.media.ffmpeg import run
 from vsr.options import Reuse
 from vsr.stages.upscale import Upscaler
 
+Took = tuple[float, float]  # seconds by the clock, and of the processors
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
 WAYS: tuple[Reuse, ...] = ("off", "safe", "fast")  # exact is what it says
 # Seconds of the film, and the bitrate that a clip is coded with: shots that stand still but for
@@ -60,11 +63,11 @@ def _cut(folder: Path, height: int, frames: int) -> Iterator[tuple[str, Path]]:
         yield name, path
 
 
-def _options(model: str, reuse: Reuse, frames: int) -> vsr.UpscaleOptions:
+def _options(model: str, device: vsr.DeviceOptions, frames: int) -> vsr.UpscaleOptions:
     clip = vsr.Clip(start=vsr.Moment(frame=0), duration=vsr.Moment(frame=frames))
     return vsr.UpscaleOptions(
         model=vsr.ModelOptions(name=model),
-        device=vsr.DeviceOptions(reuse=reuse),
+        device=device,
         source=vsr.SourceOptions(clips=(clip,)),
         encode=vsr.EncodeOptions(overwrite=True),
     )
@@ -88,11 +91,11 @@ def _work(path: Path, output: Path, options: vsr.UpscaleOptions, engines: Engine
     return work_for(Taken(path=path, output=output), options, engines, sink=silent)
 
 
-def _quality(path: Path, output: Path, model: str, frames: int) -> dict[Reuse, list[float]]:
+def _quality(
+    path: Path, output: Path, options: dict[Reuse, vsr.UpscaleOptions]
+) -> dict[Reuse, list[float]]:
     engines = Engines()
-    runs = {
-        way: _finished(_work(path, output, _options(model, way, frames), engines)) for way in WAYS
-    }
+    runs = {way: _finished(_work(path, output, options[way], engines)) for way in WAYS}
     found: dict[Reuse, list[float]] = {way: [] for way in WAYS}
     for drawn in zip(*runs.values(), strict=True):
         for way, frame in zip(runs, drawn, strict=True):
@@ -100,12 +103,14 @@ def _quality(path: Path, output: Path, model: str, frames: int) -> dict[Reuse, l
     return found
 
 
-def _line(way: str, took: dict[str, list[float]], quality: Sequence[float], note: str) -> str:
-    ratios = [a / b for a, b in zip(took["off"], took[way], strict=True)]
-    spread = f"({min(ratios):.2f} .. {max(ratios):.2f})"
-    times = f"{statistics.median(took[way]):9.2f} s{statistics.median(ratios):7.2f}x {spread:16}"
+def _line(way: str, took: dict[str, list[Took]], quality: Sequence[float], note: str) -> str:
+    parts = []
+    for which, what in enumerate(("clock", "processors")):
+        ratios = [a[which] / b[which] for a, b in zip(took["off"], took[way], strict=True)]
+        spread = f"({min(ratios):.2f} .. {max(ratios):.2f})"
+        parts.append(f"{what}{statistics.median(ratios):6.2f}x {spread:16}")
     worst, middle = min(quality), statistics.median(quality)
-    return f"  {way:6}{times}  worst {worst:5.1f} dB, median {middle:5.1f} dB  {note}"
+    return f"  {way:6}{' '.join(parts)}worst {worst:.1f} dB, median {middle:.1f} dB  {note}"
 
 
 @click.command()
@@ -114,7 +119,10 @@ def _line(way: str, took: dict[str, list[float]], quality: Sequence[float], note
 @click.option("--frames", default=24, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--height", default=270, show_default=True, help="Of the clips that are cut.")
-def main(clips: tuple[Path, ...], model: str, frames: int, rounds: int, height: int) -> None:
+@click.option("--threads", type=int, help="Of the network.  [default: one for each core]")
+def main(  # noqa: PLR0917
+    clips: tuple[Path, ...], model: str, frames: int, rounds: int, height: int, threads: int | None
+) -> None:
     """Time and compare all ways on all clips."""
     machine = describe(torch.device("cpu"), torch.float32)
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
@@ -125,16 +133,18 @@ def main(clips: tuple[Path, ...], model: str, frames: int, rounds: int, height: 
         output = folder / "out.mkv"
         chosen = [(p.name, p) for p in clips] or list(_cut(folder, height, frames))
         for title, path in chosen:
-            took: dict[str, list[float]] = {way: [] for way in WAYS}
+            devices = {way: vsr.DeviceOptions(reuse=way, threads=threads) for way in WAYS}
+            options = {way: _options(model, devices[way], frames) for way in WAYS}
+            took: dict[str, list[Took]] = {way: [] for way in WAYS}
             notes = dict.fromkeys(WAYS, "")
             for _ in range(rounds):
                 for way in WAYS:
-                    began = time.perf_counter()
-                    result = vsr.upscale(path, output, _options(model, way, frames))
-                    took[way].append(time.perf_counter() - began)
+                    began, busy = time.perf_counter(), time.process_time()
+                    result = vsr.upscale(path, output, options[way])
+                    took[way].append((time.perf_counter() - began, time.process_time() - busy))
                     notes[way] = next((n for n in result.notes if n.startswith("reuse")), "")
             click.echo(f"{title}: {result.width}x{result.height}")
-            quality = _quality(path, output, model, frames)
+            quality = _quality(path, output, options)
             for way in WAYS[1:]:
                 click.echo(_line(way, took, quality[way], notes[way]))
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+import vsr
 from tests import judge
+from vsr.flow import Scope
+from vsr.frame import Frame
 
 # Not getrusage, which a child begins with its parent's peak.
 _PEAK = """
@@ -47,6 +51,31 @@ def test_ten_minutes_take_no_more_than_ten_seconds(tmp_path: Path) -> None:
         peaks.append(_peak(source, tmp_path / "out.mp4"))
     print(f"peak memory: {peaks[0]:.0f} MB for 10 s, {peaks[1]:.0f} MB for 10 min")
     assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.parametrize(("free", "depths"), [(10**12, [16, 16]), (4 * 10**6, [2, 1])])
+def test_queues_are_as_deep_as_memory_allows(
+    bunny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int,
+    depths: list[int],
+) -> None:
+    seen = []
+    plain = Scope.ahead
+
+    def ahead(scope: Scope, source: Iterable[Frame], *, depth: int, name: str) -> Iterator[Frame]:
+        seen.append(depth)
+        return plain(scope, source, depth=depth, name=name)
+
+    monkeypatch.setattr(Scope, "ahead", ahead)
+    monkeypatch.setattr("vsr.pipeline.free_memory", lambda device: free)
+    options = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"),
+        source=vsr.SourceOptions(clips=(vsr.Clip(duration=vsr.Moment(frame=3)),)),
+    )
+    assert vsr.upscale(bunny, tmp_path / "out.mkv", options).frames == 3
+    assert seen == depths
 
 
 _ONE_FRAME = """

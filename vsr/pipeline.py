@@ -13,10 +13,13 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 
+import torch
+
 from vsr.engine.base import Engine
+from vsr.engine.device import free_memory
 from vsr.events import Progress, Sink
 from vsr.flow import Scope
-from vsr.frame import Frame
+from vsr.frame import Frame, Layout
 from vsr.media.probe import SourceInfo
 from vsr.media.reader import read_frames
 from vsr.media.scan import Filters
@@ -24,8 +27,8 @@ from vsr.media.spans import WHOLE, Span
 from vsr.options import UpscaleOptions
 from vsr.stages.upscale import Picture, Upscaler
 
-_DECODED = 8  # frames, small ones
-_FINISHED = 4  # frames, large ones
+_DEEPEST = 16  # frames in a queue: two of the device's largest batches
+_SHARE = 0.05  # of the free memory, for a queue
 
 # Takes the results, and yields each one as it goes to the encoder.
 Writer = Callable[[Iterator[Frame]], Generator[Frame, None, None]]
@@ -69,8 +72,11 @@ def run(
         frames = read_frames(
             source, options.colour, filters=filters, spans=spans, seeks=seeks, sink=sink
         )
-        decoded = scope.ahead(frames, depth=_DECODED, name="vsr-decode")
-        upscaled = scope.ahead(upscale(decoded), depth=_FINISHED, name="vsr-upscale")
+        video, target = source.video, picture.target
+        depth = _depth(video.layout, video.width, video.height)
+        decoded = scope.ahead(frames, depth=depth, name="vsr-decode")
+        depth = _depth(picture.layout, target.width, target.height)
+        upscaled = scope.ahead(upscale(decoded), depth=depth, name="vsr-upscale")
         count, first, last, duration = 0, 0, 0, 0
         with closing(write(upscaled)) as written:
             for frame in written:
@@ -83,3 +89,10 @@ def run(
     return Written(
         frames=count, first=first * base, last=last * base, last_duration=duration * base
     )
+
+
+def _depth(layout: Layout, width: int, height: int) -> int:
+    """How many frames of that kind a queue may hold: small ones cost nothing, 8K is 50 MB each."""
+    samples = sum(rows * columns for rows, columns in layout.plane_sizes(width, height))
+    room = int(_SHARE * free_memory(torch.device("cpu")))
+    return max(1, min(_DEEPEST, room // (samples * layout.dtype.itemsize)))
