@@ -116,6 +116,8 @@ class Frame:
     pts: int  # in units of time_base
     duration: int  # in units of time_base; 0 = unknown
     time_base: Fraction
+    fresh: bool = False  # what came before it does not belong to it
+    context: bool = False  # only there for stages that look at neighbours; not to be shown
 
     @property
     def width(self) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,10 +18,13 @@ from vsr.jobs.plan import check_named
 from vsr.media.containers import STDOUT
 from vsr.media.listing import is_too_long
 from vsr.media.pipe import Pipe, growing, incoming
+from vsr.media.probe import SourceInfo
 from vsr.media.remote import Wanted, is_address, record
 from vsr.options import Clip, UpscaleOptions
 
 STDIN = Path("-")
+# Raw pictures, too large to be kept, with nothing beside them.
+_PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo"})
 _NAME = Path("stdin")
 _HEAD = 16  # bytes that tell the kind of file
 _GLANCE = Fraction(5)  # seconds of a live source, to look at
@@ -157,3 +161,19 @@ def _longest(clips: tuple[Clip, ...]) -> Fraction | None:
             return None
     known = [end for end in ends if end is not None]
     return max(known) + 1 if known and len(known) == len(ends) else None
+
+
+def kept(source: SourceInfo, folder: Path, stack: ExitStack) -> SourceInfo:
+    """The source as it can be read again, for what is not its picture."""
+    pipe = source.pipe
+    if pipe is None:
+        return source
+    if pipe.file is not None:
+        pipe.start(1)
+        return dataclasses.replace(source, path=pipe.file, pipe=None)
+    if source.format in _PICTURE_ONLY:
+        pipe.start(1)
+        return source
+    copy = folder / source.path.name
+    pipe.start(1, stack.enter_context(copy.open("wb")))
+    return dataclasses.replace(source, path=copy, pipe=None)

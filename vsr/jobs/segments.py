@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -9,6 +10,7 @@ from fractions import Fraction
 from vsr.media.index import Keyframes
 from vsr.media.spans import WHOLE, Span
 
+_MORE = 8  # frames that a filter may keep to itself
 _LONG = 3  # times the wanted length, from which a GOP is cut in its middle
 
 
@@ -48,6 +50,35 @@ def _borders(begin: int, end: int, index: Keyframes, length: int) -> Iterator[in
         if key - last >= length and end - key >= length // 2:
             last = key
             yield last
+
+
+def with_context(
+    spans: Sequence[Span], clips: Sequence[Span], frames: Sequence[int], count: int
+) -> list[Span]:
+    """`spans`, with room on both sides for `count` frames of the clip that each is a part of.
+
+    `frames`: the pts of all frames, sorted. Filters may hand out fewer frames than they get.
+    """
+    result = []
+    for span in spans:
+        clip = next(c for c in joined(clips or (WHOLE,)) if _holds(c, span))
+        room = 2 * count + _MORE
+        lead = tail = 0
+        if span.start is not None and span.start != clip.start:
+            first = frames[max(bisect_left(frames, span.start) - room, 0)]
+            lead = span.start - (first if clip.start is None else max(first, clip.start))
+        if span.end is not None and span.end != clip.end:
+            last = frames[min(bisect_left(frames, span.end) + room, len(frames) - 1)] + 1
+            tail = (last if clip.end is None else min(last, clip.end)) - span.end
+        result.append(dataclasses.replace(span, lead=max(lead, 0), tail=max(tail, 0)))
+    return result
+
+
+def _holds(clip: Span, part: Span) -> bool:
+    begins = clip.start is None or (part.start is not None and part.start >= clip.start)
+    ends = clip.end is None or (part.end is not None and part.end <= clip.end)
+    # The same frames may be in several clips, each time at another place.
+    return begins and ends and (part.start is None or clip.moved(part.start) == part.at)
 
 
 def joined(parts: Sequence[Span]) -> list[Span]:

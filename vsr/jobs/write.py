@@ -18,6 +18,7 @@ from vsr.events import Note, Sink, silent
 from vsr.frame import Colour, Frame
 from vsr.jobs import disk
 from vsr.jobs.frames import finish, work_names
+from vsr.jobs.intake import kept
 from vsr.jobs.parts import Part, write_parts
 from vsr.jobs.plan import Plan, spans
 from vsr.jobs.segments import joined
@@ -42,8 +43,6 @@ from vsr.options import ColourOptions, EncodeOptions, UpscaleOptions
 from vsr.pipeline import Writer, Written, run
 from vsr.stages.upscale import Picture
 
-# Raw pictures, too large to be kept, with nothing beside them.
-_PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo"})
 _RATE = Fraction(25)  # of y4m, where the source has none
 _SPARE = 1 << 26  # bytes that have to be free for the work to go on
 _BEHIND = 1 << 22  # bytes that are read behind a part, for the sound that belongs to it
@@ -110,7 +109,7 @@ class Work:
             return self.encode(frames, encoded, job.encoder, self._muxer_options())
 
         with ExitStack() as stack:
-            source = _kept(job.source, folder, stack)
+            source = kept(job.source, folder, stack)
             written = self._run(write, job.spans or (WHOLE,))
             if (pipe := job.source.pipe) is not None:
                 pipe.drain(_BEHIND if job.spans else None)
@@ -379,19 +378,3 @@ def _frames_of(paths: Sequence[Path]) -> Iterator[Frame]:
     """The frames of finished parts, one after the other."""
     for path in paths:
         yield from read_frames(probe(path), ColourOptions(), sink=silent)
-
-
-def _kept(source: SourceInfo, folder: Path, stack: ExitStack) -> SourceInfo:
-    """The source as it can be read again, for what is not its picture."""
-    pipe = source.pipe
-    if pipe is None:
-        return source
-    if pipe.file is not None:
-        pipe.start(1)
-        return dataclasses.replace(source, path=pipe.file, pipe=None)
-    if source.format in _PICTURE_ONLY:
-        pipe.start(1)
-        return source
-    copy = folder / source.path.name
-    pipe.start(1, stack.enter_context(copy.open("wb")))
-    return dataclasses.replace(source, path=copy, pipe=None)

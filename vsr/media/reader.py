@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -30,6 +32,8 @@ _FROM_THE_START = frozenset({"avi", "gif", "apng"})
 _AHEAD = 10  # seconds; a file whose clock jumps so far is mended
 _EARLY = 64  # pictures that may wait for the first timestamp
 
+_Timed = tuple[av.VideoFrame, int, int]  # with pts and duration
+
 
 def read_frames(
     source: SourceInfo,
@@ -38,6 +42,7 @@ def read_frames(
     filters: Filters = (),
     spans: Sequence[Span] = (WHOLE,),
     seeks: bool = True,
+    context: int = 0,
     sink: Sink,
 ) -> Iterator[Frame]:
     """Every frame of the source's video, in order, with strictly rising pts.
@@ -45,24 +50,44 @@ def read_frames(
     Planes are the decoder's own memory. pts are in `source.video.time_base`, less
     `source.start`; of several `spans`, as each span places them. Damaged data is passed
     over with a note, as a player would. Without `seeks` decoding begins at the film's beginning
-    each time, for filters that remember what was long ago. Raises InputError when nothing can
-    be read any more.
+    each time, for filters that remember what was long ago. Up to `context` frames before and
+    behind each span, as far as it allows, come with it and are marked. Raises InputError when
+    nothing can be read any more.
     """
     for span in spans:
-        start = span.start if seeks else None
+        start = span.start - span.lead if seeks and span.start is not None else None
         with closing(timed_pictures(source, filters, start=start, sink=sink)) as pictures:
-            for picture, pts, duration in pictures:
-                if span.start is not None and pts < span.start:
-                    continue
-                if span.end is not None and pts >= span.end:
-                    break
+            fresh = True
+            for (picture, pts, duration), marked in _around(pictures, span, context):
                 shown = duration if span.end is None else min(duration, span.end - pts)
-                yield _frame(picture, source, colour, span.moved(pts), shown)
+                frame = _frame(picture, source, colour, span.moved(pts), shown)
+                yield dataclasses.replace(frame, fresh=fresh, context=marked)
+                fresh = False
+
+
+def _around(pictures: Iterator[_Timed], span: Span, context: int) -> Iterator[tuple[_Timed, bool]]:
+    """Those of a span, and the ones next to it, which are marked."""
+    early: deque[_Timed] = deque(maxlen=context)
+    late = 0
+    for timed in pictures:
+        _, pts, _ = timed
+        if span.start is not None and pts < span.start:
+            if pts >= span.start - span.lead:
+                early.append(timed)
+        elif span.end is not None and pts >= span.end:
+            if late == context or pts >= span.end + span.tail:
+                return
+            late += 1
+            yield timed, True
+        else:
+            while early:
+                yield early.popleft(), True
+            yield timed, False
 
 
 def timed_pictures(
     source: SourceInfo, filters: Filters, *, start: int | None, sink: Sink
-) -> Generator[tuple[av.VideoFrame, int, int], None, None]:
+) -> Generator[_Timed, None, None]:
     """The decoder's pictures with pts and duration, from somewhere before the pts `start` on."""
     video = source.video
     offset = round(source.start / video.time_base)

@@ -17,6 +17,9 @@ class Span:
     start: int | None = None
     end: int | None = None
     at: int = 0
+    # Before `start` and behind `end`: where frames may be read that are only looked at.
+    lead: int = 0
+    tail: int = 0
 
     def moved(self, pts: int) -> int:
         """Where a pts of the source lands."""
