@@ -40,7 +40,10 @@ def test_metrics_options_go_through_json_too() -> None:
     options = MetricsOptions(metrics=("ssim", "vmaf"), resize="lanczos", fps=Fraction(24000, 1001))
     for tree in (options, MetricsOptions()):
         assert from_dict(MetricsOptions, json.loads(json.dumps(to_dict(tree)))) == tree
-    for wrong in ({"metrics": ["lpips"]}, {"metrics": []}, {"resize": "area"}, {"fps": "0"}):
+    bad: list[dict[str, Any]] = [
+        {"metrics": ["lpips"]}, {"metrics": []}, {"resize": "area"}, {"fps": "0"},
+    ]  # fmt: skip
+    for wrong in bad:
         with pytest.raises(UsageError):
             from_dict(MetricsOptions, wrong)
 

@@ -16,7 +16,7 @@ _K1, _K2 = 0.01, 0.03
 # Of the five scales, from the finest (Wang et al. 2003, found by comparing with people's eyes).
 _POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_SIDE = (SSIM_SIDE - 1) * 2 ** (len(_POWERS) - 1) + 1  # halved four times, rounded up: 11
-_ROWS = 512  # worked on at once: five maps of a whole 4K picture would take 330 MB
+_PIXELS = 1 << 17  # worked on at once: in the cache it takes a third of the time (measured, 4K)
 
 
 def psnr(a: Tensor, b: Tensor, peak: float) -> float:
@@ -78,10 +78,10 @@ def _similarity(a: Tensor, b: Tensor, peak: float) -> tuple[float, float]:
             f"ssim: takes pictures of at least {SSIM_SIDE}x{SSIM_SIDE}, "
             f"and these are {width}x{height}"
         )
-    overlap = SSIM_SIDE - 1
+    overlap, rows_at_once = SSIM_SIDE - 1, max(_PIXELS // width, SSIM_SIDE)
     whole = structure = 0.0
-    for top in range(0, height - overlap, _ROWS):
-        rows = slice(top, top + _ROWS + overlap)
+    for top in range(0, height - overlap, rows_at_once):
+        rows = slice(top, top + rows_at_once + overlap)
         maps = _maps(a[rows], b[rows], peak)
         whole, structure = whole + float(maps[0]), structure + float(maps[1])
     count = (height - overlap) * (width - overlap)
