@@ -249,6 +249,7 @@ class MetricsOptions:
     resize: Kernel | None = None  # brings OUT to REF's size; None: the sizes have to be equal
     vmaf_model: VmafModel = "vmaf_v0.6.1"
     colour: ColourOptions = field(default_factory=ColourOptions)  # of both
+    align: bool = False  # the first frames belong together, whatever their times
     fps: Fraction | None = None  # of pictures; None: the other one's rate
 
     def __post_init__(self) -> None:

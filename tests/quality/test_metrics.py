@@ -189,6 +189,26 @@ def test_temporal_metrics_of_a_film_with_known_motion(tmp_path: Path) -> None:
     assert math.isnan(report.values["tof"][0])
 
 
+def test_tof_grows_with_an_error_of_motion(bunny: Path, tmp_path: Path) -> None:
+    """Every second frame of OUT is shifted by `step` pixels."""
+    pytest.importorskip("cv2", reason="needs OpenCV, of the extra `metrics`")
+    films = []
+    for step in (0, 2, 6):
+        films.append(tmp_path / f"{step}.mkv")
+        chain = f"crop=200:120:40+{step}*mod(n\\,2):30"
+        judge.ffmpeg("-i", str(bunny), "-vf", chain, "-frames:v", "5", "-c:v", "ffv1",
+                     str(films[-1]))  # fmt: skip
+    options = vsr.MetricsOptions(metrics=("tof", "warping"))
+    reports = [vsr.metrics(films[0], film, options) for film in films]
+    errors = [report.score("tof").mean for report in reports]
+    assert errors[0] == 0
+    assert 1 < errors[1] < 3
+    assert errors[1] * 2 < errors[2]
+    warped = [report.score("warping_out").mean for report in reports]
+    assert warped[0] == reports[0].score("warping_ref").mean
+    assert warped[0] < warped[1] < warped[2]
+
+
 def test_a_cut_has_no_temporal_numbers(tmp_path: Path) -> None:
     """Black, then white: nothing stands still and nothing was seen before."""
     graph = "color=black:s=64x64:r=10:d=0.3[a];color=white:s=64x64:r=10:d=0.3[b];[a][b]concat"
@@ -243,22 +263,23 @@ def test_the_ffmpeg_of_the_tests_has_libvmaf() -> None:
 _CHILD = """
 import resource, sys, torch, vsr
 torch.set_num_threads(1)
-report = vsr.metrics(sys.argv[1], sys.argv[1], vsr.MetricsOptions(metrics=("psnr", "flicker")))
-print(report.pairs, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+for film in sys.argv[1:]:
+    report = vsr.metrics(film, film, vsr.MetricsOptions(metrics=("psnr", "flicker")))
+    print(report.pairs, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
 def test_memory_does_not_grow_with_the_film(tmp_path: Path) -> None:
-    peaks = []
-    for count in (10, 80):
-        source = judge.make(
-            tmp_path / f"{count}.mkv", f"testsrc2=s=480x270:r=30:d={count / 30}",
+    films = [
+        judge.make(
+            tmp_path / f"{count}.mkv", f"testsrc2=s=480x270:r=10:d={count / 10}",
             "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
-        )  # fmt: skip
-        command = [sys.executable, "-c", _CHILD, str(source)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        pairs, peak = map(int, done.stdout.split())
-        assert pairs == count
-        peaks.append(peak / 1024)
-    print(f"peak memory: {peaks[0]:.0f} MB for 10 pairs, {peaks[1]:.0f} MB for 80")
-    assert peaks[1] < peaks[0] + 100  # a pair takes 4 MB
+        )
+        for count in (10, 80)
+    ]  # fmt: skip
+    command = [sys.executable, "-c", _CHILD, *map(str, films)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (few, short), (many, long) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert (few, many) == (10, 80)
+    print(f"peak memory: {short / 1024:.0f} MB for 10 pairs, {long / 1024:.0f} MB for 80")
+    assert long < short + 100_000  # a pair takes 4,000

@@ -73,7 +73,7 @@ def test_psnr_is_the_formula(peak: int) -> None:
 
 
 @pytest.mark.parametrize("peak", [255, 1023])
-@pytest.mark.parametrize("size", [(11, 11), (37, 64), (60, 4000)])  # the last is done in parts
+@pytest.mark.parametrize("size", [(11, 11), (37, 64), (24, 9000)])  # the last is done in parts
 def test_ssim_is_the_papers(size: tuple[int, int], peak: int) -> None:
     a, b = pair(*size, peak)
     want, _ = reference_ssim(a, b, peak)

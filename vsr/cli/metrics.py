@@ -44,6 +44,9 @@ from vsr.quality.report import KINDS, Report, Score
     "--resize", type=click.Choice(KERNELS), help="Bring OUT to the size of REF, by this kernel."
 )
 @click.option(
+    "--align", is_flag=True, help="The first frames belong together, whatever their times."
+)
+@click.option(
     "--vmaf-model",
     type=click.Choice(VMAF_MODELS),
     default=VMAF_MODELS[0],
@@ -95,6 +98,7 @@ def metrics(
     options = MetricsOptions(
         metrics=_chosen(names),
         resize=values["resize"],
+        align=values["align"],
         vmaf_model=values["vmaf_model"],
         colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
         fps=fps,

@@ -91,17 +91,19 @@ def _measure(
 ) -> tuple[Meter, Pairs]:
     """Both films through the meter, each decoded in a thread of its own."""
     with meter, Scope() as scope:
-        pairs = Pairs(*(
+        ref_frames, out_frames = (
             scope.ahead(read_frames(source, options.colour, sink=sink), depth=_AHEAD, name=name)
             for source, name in zip(sources, ("vsr-ref", "vsr-out"), strict=True)
-        ))  # fmt: skip
+        )
+        pairs = Pairs(ref_frames, out_frames, align=options.align)
         for ref, out in pairs:
             meter.add(ref, out)
             sink(Progress(frames=pairs.count))
         if not pairs.count:
             raise UsageError(
                 f"{sources[1].path}: none of its {pairs.only_out} frames is shown at the time of "
-                f"one of the {pairs.only_ref} of {sources[0].path}"
+                f"one of the {pairs.only_ref} of {sources[0].path}; "
+                "--align lets both begin together"
             )
         meter.finish()
     return meter, pairs

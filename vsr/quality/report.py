@@ -55,7 +55,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Report:
-    """OUT beside REF. Numbers are kept for each frame, 8 bytes each; pictures are not."""
+    """OUT beside REF. Of each pair numbers are kept, some 200 bytes; pictures are not."""
 
     ref: Path
     out: Path
