@@ -249,10 +249,13 @@ class MetricsOptions:
     resize: Kernel | None = None  # brings OUT to REF's size; None: the sizes have to be equal
     vmaf_model: VmafModel = "vmaf_v0.6.1"
     colour: ColourOptions = field(default_factory=ColourOptions)  # of both
+    crop: bool = False  # cuts OUT's right and bottom to REF's size instead
     align: bool = False  # the first frames belong together, whatever their times
     fps: Fraction | None = None  # of pictures; None: the other one's rate
 
     def __post_init__(self) -> None:
+        if self.crop and self.resize is not None:
+            raise UsageError("--crop and --resize: give only one of them")
         if self.metrics is not None and not self.metrics:
             raise UsageError(f"--metric: name at least one of {', '.join(METRICS)}")
         for name in self.metrics or ():

@@ -160,6 +160,18 @@ def test_sizes_have_to_be_equal_or_are_made_so(bunny: Path, tmp_path: Path) -> N
     assert 0.3 < found["nearest"] < found["lanczos"] < 1
 
 
+def test_what_was_added_at_the_edge_is_cut_off(tmp_path: Path) -> None:
+    ref = make(tmp_path / "r.mkv", "testsrc2=s=64x44:r=10:d=0.2")
+    out = make(tmp_path / "o.mkv", "testsrc2=s=64x44:r=10:d=0.2,pad=66:48:0:0")
+    with pytest.raises(UsageError, match="--crop"):
+        vsr.metrics(ref, out)
+    report = vsr.metrics(ref, out, vsr.MetricsOptions(metrics=("psnr", "vmaf"), crop=True))
+    assert report.score("psnr_y").mean == math.inf
+    assert report.score("vmaf").worst > 90
+    with pytest.raises(UsageError, match="--resize"):  # nothing can be cut off here
+        vsr.metrics(out, ref, vsr.MetricsOptions(crop=True))
+
+
 def test_temporal_metrics_of_a_film_with_known_motion(tmp_path: Path) -> None:
     """The picture scrolls by 4 pixels a frame; the flow is handed in, so OpenCV is not needed."""
     picture = "testsrc2=s=176x96:r=10:d=0.1,loop=loop=5:size=1,setpts=N/(10*TB)"

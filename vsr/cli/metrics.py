@@ -44,6 +44,11 @@ from vsr.quality.report import KINDS, Report, Score
     "--resize", type=click.Choice(KERNELS), help="Bring OUT to the size of REF, by this kernel."
 )
 @click.option(
+    "--crop",
+    is_flag=True,
+    help="Cut OUT to the size of REF: what was added at the right and bottom to make sides even.",
+)
+@click.option(
     "--align", is_flag=True, help="The first frames belong together, whatever their times."
 )
 @click.option(
@@ -98,6 +103,7 @@ def metrics(
     options = MetricsOptions(
         metrics=_chosen(names),
         resize=values["resize"],
+        crop=values["crop"],
         align=values["align"],
         vmaf_model=values["vmaf_model"],
         colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),

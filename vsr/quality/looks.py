@@ -37,7 +37,8 @@ def terms_of(frame: Frame) -> Terms:
 class Look:
     """A frame in `terms`. Alpha is not looked at.
 
-    `kernel`: what brings a frame of another size to that of `terms`.
+    A larger frame loses its right and bottom if there is no `kernel`, which would bring a frame of
+    any size to that of `terms`.
     """
 
     def __init__(self, frame: Frame, terms: Terms, kernel: Kernel | None) -> None:
@@ -84,7 +85,10 @@ class Look:
         height, width = x.shape[-2:]
         if (width, height) == (terms.width, terms.height):
             return x
-        assert self._kernel is not None, "sizes are looked at before"
+        if self._kernel is None:
+            assert width >= terms.width, "sizes are looked at before"
+            assert height >= terms.height
+            return x[..., : terms.height, : terms.width]
         scale = (terms.width / width, terms.height / height)
         return resize(x, width=terms.width, height=terms.height, scale=scale, kernel=self._kernel)
 

@@ -85,10 +85,11 @@ class Meter:
     def _look(self, frame: Frame, name: str) -> Look:
         assert self.terms is not None
         size = (self.terms.width, self.terms.height)
-        if (frame.width, frame.height) != size and self._options.resize is None:
+        if not fits((frame.width, frame.height), size, self._options):
             raise UsageError(
                 f"{name} changes to {frame.width}x{frame.height} at "
-                f"{float(seconds(frame)):.3f} s, from {size[0]}x{size[1]}; --resize allows it"
+                f"{float(seconds(frame)):.3f} s, from {size[0]}x{size[1]}; "
+                f"--resize makes them alike"
             )
         return Look(frame, self.terms, self._options.resize)
 
@@ -96,6 +97,12 @@ class Meter:
         """Wait for what is measured elsewhere. Raises FfmpegError."""
         if self._vmaf is not None:
             self.values["vmaf"].extend(self._vmaf.finish())
+
+
+def fits(size: tuple[int, int], wanted: tuple[int, int], options: MetricsOptions) -> bool:
+    """Whether pictures of that size are, or can be made, of the size that is wanted."""
+    larger = size[0] >= wanted[0] and size[1] >= wanted[1]
+    return size == wanted or options.resize is not None or (options.crop and larger)
 
 
 def _still_values(

@@ -18,7 +18,7 @@ from vsr.media.sequence import probe_pictures
 from vsr.media.tags import name_of
 from vsr.media.vmaf import vmaf_ffmpeg
 from vsr.options import Metric, MetricsOptions
-from vsr.quality.meter import Meter
+from vsr.quality.meter import Meter, fits
 from vsr.quality.motion import FLOW_SIDE, Flow, dis
 from vsr.quality.pairs import Pairs
 from vsr.quality.picture import MS_SSIM_SIDE, SSIM_SIDE
@@ -26,6 +26,7 @@ from vsr.quality.report import KINDS, Report, score_of
 
 DEFAULT: tuple[Metric, ...] = ("psnr", "ssim", "vmaf")
 _MOVING: frozenset[Metric] = frozenset({"warping", "tof"})
+_EXTRA = 16  # pixels a side that a result may have more, of an odd source times its scale
 _AHEAD = 2  # frames of each film that are decoded ahead
 # Pixels of the shorter side.
 _SMALLEST: dict[Metric, int] = {
@@ -139,12 +140,13 @@ def _local(name: Path | str) -> Path:
 
 
 def _check_sizes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> None:
-    sizes = [f"{s.video.width}x{s.video.height}" for s in (ref, out)]
-    if sizes[0] != sizes[1] and options.resize is None:
-        raise UsageError(
-            f"{out.path}: is {sizes[1]}, and {ref.path} is {sizes[0]}; "
-            f"--resize bicubic brings it to that size, nearest or lanczos otherwise"
-        )
+    want, have = ((s.video.width, s.video.height) for s in (ref, out))
+    if not fits(have, want, options):
+        both = f"{out.path}: is {have[0]}x{have[1]}, and {ref.path} is {want[0]}x{want[1]}"
+        more = [h - w for h, w in zip(have, want, strict=True)]
+        if all(0 <= n <= _EXTRA for n in more):
+            raise UsageError(f"{both}; --crop cuts off what was added to make its sides even")
+        raise UsageError(f"{both}; --resize bicubic, nearest or lanczos brings it to that size")
 
 
 def _wanted(options: MetricsOptions, ref: SourceInfo) -> tuple[list[Metric], list[str]]:
@@ -205,7 +207,10 @@ def _notes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> Iterato
         yield f"OUT is {looks[1]}, REF {looks[0]}: OUT is converted, without rounding"
     one, other = (source.video for source in (ref, out))
     if (one.width, one.height) != (other.width, other.height):
-        yield f"OUT is brought to {one.width}x{one.height} by {options.resize}"
+        how = f"is brought to {one.width}x{one.height} by {options.resize}"
+        if options.resize is None:
+            how = f"of {other.width}x{other.height} is cut at its right and bottom"
+        yield f"OUT {how}"
     if one.rotation != other.rotation or one.display_matrix != other.display_matrix:
         yield "REF and OUT are shown turned in different ways; they are compared as coded"
 
