@@ -25,6 +25,7 @@ ONLY_HERE = {
     "ffmpeg": "media",
     "imageio_ffmpeg": "media",
     "PIL": "media",
+    "cv2": "quality",
     "click": "cli",
     "tqdm": "cli",
 }

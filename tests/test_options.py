@@ -13,6 +13,7 @@ from vsr.errors import UsageError
 from vsr.options import (
     DeviceOptions,
     EncodeOptions,
+    MetricsOptions,
     ModelOptions,
     SizeOptions,
     UpscaleOptions,
@@ -33,6 +34,18 @@ FULL = UpscaleOptions(
 )
 def test_json_round_trip(options: UpscaleOptions) -> None:
     assert from_dict(UpscaleOptions, json.loads(json.dumps(to_dict(options)))) == options
+
+
+def test_metrics_options_go_through_json_too() -> None:
+    options = MetricsOptions(metrics=("ssim", "vmaf"), resize="lanczos", fps=Fraction(24000, 1001))
+    for tree in (options, MetricsOptions()):
+        assert from_dict(MetricsOptions, json.loads(json.dumps(to_dict(tree)))) == tree
+    bad: list[dict[str, Any]] = [
+        {"metrics": ["lpips"]}, {"metrics": []}, {"resize": "area"}, {"fps": "0"},
+    ]  # fmt: skip
+    for wrong in bad:
+        with pytest.raises(UsageError):
+            from_dict(MetricsOptions, wrong)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,10 @@ RangeChoice = Literal["auto", "limited", "full"]
 Activation = Literal["prelu", "relu", "leakyrelu"]
 Deinterlace = Literal["auto", "off", "bwdif", "ivtc"]
 
+Metric = Literal["psnr", "ssim", "ms-ssim", "vmaf", "warping", "flicker", "tof"]
+VmafModel = Literal["vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1"]
+Kernel = Literal["nearest", "bicubic", "lanczos"]
+
 PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
 ENGINES: tuple[EngineName, ...] = typing.get_args(EngineName)
 REUSES: tuple[Reuse, ...] = typing.get_args(Reuse)
@@ -40,6 +44,9 @@ MATRICES: tuple[MatrixChoice, ...] = typing.get_args(MatrixChoice)
 PIPE_FORMATS: tuple[PipeFormat, ...] = typing.get_args(PipeFormat)
 DEINTERLACERS: tuple[Deinterlace, ...] = typing.get_args(Deinterlace)
 RANGES: tuple[RangeChoice, ...] = typing.get_args(RangeChoice)
+METRICS: tuple[Metric, ...] = typing.get_args(Metric)
+VMAF_MODELS: tuple[VmafModel, ...] = typing.get_args(VmafModel)
+KERNELS: tuple[Kernel, ...] = typing.get_args(Kernel)
 
 DEFAULT_MODEL = "realesr-animevideov3"
 
@@ -232,6 +239,30 @@ class UpscaleOptions:
     colour: ColourOptions = field(default_factory=ColourOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     jobs: JobOptions = field(default_factory=JobOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricsOptions:
+    """How a film is compared with a reference."""
+
+    metrics: tuple[Metric, ...] | None = None  # None: psnr, ssim and vmaf, as far as they can be
+    resize: Kernel | None = None  # brings OUT to REF's size; None: the sizes have to be equal
+    vmaf_model: VmafModel = "vmaf_v0.6.1"
+    colour: ColourOptions = field(default_factory=ColourOptions)  # of both
+    crop: bool = False  # cuts OUT's right and bottom to REF's size instead
+    align: bool = False  # the first frames belong together, whatever their times
+    fps: Fraction | None = None  # of pictures; None: the other one's rate
+
+    def __post_init__(self) -> None:
+        if self.crop and self.resize is not None:
+            raise UsageError("--crop and --resize: give only one of them")
+        if self.metrics is not None and not self.metrics:
+            raise UsageError(f"--metric: name at least one of {', '.join(METRICS)}")
+        for name in self.metrics or ():
+            if name not in METRICS:
+                raise UsageError(f"--metric {name}: must be one of {', '.join(METRICS)}")
+        if self.fps is not None and not Fraction(1, 86400) <= self.fps <= 1000:
+            raise UsageError(f"--fps {self.fps}: must lie between one a day and 1000")
 
 
 # --- the same object as plain JSON types ---

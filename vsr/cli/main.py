@@ -25,6 +25,7 @@ _INTERRUPTED = "interrupted; nothing half-made is left, and what earlier runs fi
 _COMMANDS = {
     "bench": "Measure each stage alone, and all together, on frames of the film IN.",
     "jobs": "List the films that were begun and are not done, or go on with one.",
+    "metrics": "Measure how close the film or picture OUT is to the reference REF.",
     "models": "List the networks; fetch their weights and check them.",
     "probe": "Show what is in the file IN and what `vsr upscale` would do with it.",
     "upscale": "Upscale the video or picture IN and keep everything else that is in it.",
@@ -72,6 +73,7 @@ def cli() -> None:
     vsr upscale shots/ -o film.mp4 --fps 24  pictures to film; or -o big/, each on its own
     vsr probe episode.mkv                    what is in it, what would be done, how long
     vsr models                               the networks, and where their weights are
+    vsr metrics original.mkv big.mkv         how close it is: PSNR, SSIM, VMAF and more
     vsr jobs                                 films that were begun and are not done
     vsr bench episode.mkv                    how fast each stage is here, alone and together
 

@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ffmpeg
 
@@ -80,11 +81,78 @@ def run(
             process.wait()
             raise
         if code:
-            log.seek(0)
-            lines = log.read().decode("utf-8", "replace").strip().splitlines()
-            # The first line names the cause mostly, the last one what it led to.
-            words = dict.fromkeys([*lines[:1], *lines[-1:]]) or {f"exit code {code}": 0}
-            raise FfmpegError(f"ffmpeg failed: {'; '.join(words)[:400]}")
+            raise _failed(log, code)
+
+
+@contextmanager
+def fed(program: str, arguments: Sequence[str], folder: Path) -> Iterator[IO[bytes]]:
+    """Run ffmpeg in `folder` on what the caller writes into the stream that it gets.
+
+    Leaving the context ends the stream and waits. Raises FfmpegError with ffmpeg's words.
+    """
+    command = [program, "-hide_banner", "-loglevel", "error", *arguments]
+    with tempfile.TemporaryFile() as log:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder
+            )
+        except OSError as error:
+            raise FfmpegError(f"{command[0]}: cannot be run ({error.strerror})") from error
+        assert process.stdin is not None
+        try:
+            try:
+                yield process.stdin
+                process.stdin.close()
+            except BrokenPipeError:  # its words say why it stopped reading
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
+                raise _failed(log, process.wait()) from None
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            raise
+        if code:
+            raise _failed(log, code)
+
+
+def find_with_filter(name: str) -> str:
+    """An ffmpeg that has the filter `name`: `find_ffmpeg`'s, else imageio-ffmpeg's.
+
+    Raises FfmpegError where neither has it.
+    """
+    first = find_ffmpeg()
+    if _has_filter(first, name):
+        return first
+    with suppress(ImportError, RuntimeError):
+        import imageio_ffmpeg
+
+        brought = str(imageio_ffmpeg.get_ffmpeg_exe())
+        if not os.environ.get("VSR_FFMPEG") and _has_filter(brought, name):
+            return brought
+    raise FfmpegError(
+        f"{first}: was built without {name}; run `pip install imageio-ffmpeg`, whose ffmpeg has "
+        f"it, or name another one with VSR_FFMPEG"
+    )
+
+
+def _has_filter(program: str, name: str) -> bool:
+    command = [program, "-hide_banner", "-filters"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError as error:
+        raise FfmpegError(f"{program}: cannot be run ({error.strerror})") from error
+    return any(name in line.split()[1:2] for line in done.stdout.decode("utf-8").splitlines())
+
+
+def _failed(log: IO[bytes], code: int) -> FfmpegError:
+    log.seek(0)
+    lines = log.read().decode("utf-8", "replace").strip().splitlines()
+    # The first line names the cause mostly, the last one what it led to.
+    words = dict.fromkeys([*lines[:1], *lines[-1:]]) or {f"exit code {code}": 0}
+    return FfmpegError(f"ffmpeg failed: {'; '.join(words)[:400]}")
 
 
 def _watch(process: subprocess.Popen[bytes], target: Path, patience: float) -> int:

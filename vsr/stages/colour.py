@@ -79,7 +79,7 @@ def from_rgb(rgb: Tensor, layout: Layout, colour: Colour) -> tuple[Tensor, ...]:
         return tuple(_coded(c, zero, span, layout) for c in (red, green, blue))
     matrix = Matrix.BT709 if layout.family == "gray" else colour.matrix
     kr, kb = _KR_KB[matrix]
-    luma = (green * (1 - kr - kb)).add_(red, alpha=kr).add_(blue, alpha=kb)
+    luma = luma_of(rgb.float(), matrix)
     if layout.family == "gray":
         return (_coded(luma, zero, span, layout),)
     sub = (layout.sub_x, layout.sub_y)
@@ -95,6 +95,23 @@ def from_rgb(rgb: Tensor, layout: Layout, colour: Colour) -> tuple[Tensor, ...]:
             for c, k in ((blue, kb), (red, kr))
         ),
     )
+
+
+def luma_codes(layout: Layout, colour: Colour) -> tuple[float, float]:
+    """(code value of black, span from there to white) of luma: (16, 219) in limited 8 bit."""
+    return _codes(layout, colour)[:2]
+
+
+def luma_weights(matrix: Matrix) -> tuple[float, float]:
+    """(Kr, Kb) of a matrix; BT.601 has several names for the same."""
+    return _KR_KB[matrix]
+
+
+def luma_of(rgb: Tensor, matrix: Matrix) -> Tensor:
+    """(N, 3, H, W) RGB -> (N, H, W) Y', 0..1, with the weights of `matrix`."""
+    kr, kb = _KR_KB[matrix]
+    red, green, blue = rgb.unbind(1)
+    return (green * (1 - kr - kb)).add_(red, alpha=kr).add_(blue, alpha=kb)
 
 
 def alpha_to_float(plane: Tensor, bits: int) -> Tensor:

@@ -1,0 +1,217 @@
+"""`vsr metrics`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vsr.cli.progress import Terminal
+from vsr.cli.shared import Scale
+from vsr.errors import OutputError, UsageError
+from vsr.options import (
+    KERNELS,
+    MATRICES,
+    METRICS,
+    RANGES,
+    VMAF_MODELS,
+    ColourOptions,
+    Metric,
+    MetricsOptions,
+    from_dict,
+)
+from vsr.quality.metrics import metrics as compare
+from vsr.quality.report import KINDS, Report, Score
+
+
+@click.command()
+@click.argument("ref", metavar="REF", type=click.Path())
+@click.argument("out", metavar="OUT", type=click.Path())
+@click.option(
+    "--metric",
+    "names",
+    metavar="NAME,...",
+    help=f"Of {', '.join(METRICS)}.  [default: psnr,ssim,vmaf]",
+)
+@click.option(
+    "--resize", type=click.Choice(KERNELS), help="Bring OUT to the size of REF, by this kernel."
+)
+@click.option(
+    "--crop",
+    is_flag=True,
+    help="Cut OUT to the size of REF: what was added at the right and bottom to make sides even.",
+)
+@click.option(
+    "--align", is_flag=True, help="The first frames belong together, whatever their times."
+)
+@click.option(
+    "--vmaf-model",
+    type=click.Choice(VMAF_MODELS),
+    default=VMAF_MODELS[0],
+    help="neg does not reward sharpening; 4k is for REFs of 2160 lines.",
+)
+@click.option(
+    "--matrix",
+    type=click.Choice(MATRICES),
+    default="auto",
+    help="Read both with this colour matrix, whatever their tags say.",
+)
+@click.option(
+    "--range",
+    "range_",
+    type=click.Choice(RANGES),
+    default="auto",
+    help="Read both with this range, whatever their tags say.",
+)
+@click.option(
+    "--fps", type=Scale(), help="Of pictures.  [default: that of the film beside them, or 25]"
+)
+@click.option(
+    "--per-frame",
+    metavar="FILE.csv",
+    type=click.Path(path_type=Path),
+    help="Write the numbers of each pair to this file.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace that file if it is there already.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def metrics(
+    *,
+    ref: str,
+    out: str,
+    names: str | None,
+    fps: Fraction | None,
+    per_frame: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Measure how close the film or picture OUT is to the reference REF.
+
+    Frames are paired by their timestamps; those that have no partner are counted, named and
+    left out. Both may also be folders or numbered pictures. Luma is compared as it is coded,
+    in the depth, range and matrix of REF. docs/metrics.md tells what each number means.
+    """  # fmt: skip
+    options = MetricsOptions(
+        metrics=_chosen(names),
+        resize=values["resize"],
+        crop=values["crop"],
+        align=values["align"],
+        vmaf_model=values["vmaf_model"],
+        colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
+        fps=fps,
+    )
+    if per_frame is not None:
+        _check_free(per_frame, overwrite)
+    with Terminal(quiet=quiet) as terminal:
+        report = compare(ref, out, options, sink=terminal)
+    if per_frame is not None:
+        _write(report, per_frame)
+    if as_json:
+        click.echo(json.dumps(_as_dict(report), indent=1))
+    else:
+        click.echo("\n".join(_lines(report)))
+
+
+def _chosen(names: str | None) -> tuple[Metric, ...] | None:
+    if names is None:
+        return None
+    listed = [name.strip() for name in names.split(",") if name.strip()]
+    for name in listed:
+        if name not in METRICS:
+            raise UsageError(f"--metric {name}: must be one of {', '.join(METRICS)}")
+    return from_dict(MetricsOptions, {"metrics": listed}).metrics
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    """Before the work, not after it."""
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path.absolute().parent}: there is no such folder")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: is there already; --overwrite replaces it")
+
+
+def _write(report: Report, path: Path) -> None:
+    """A line for each pair; its name appears when it is complete."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(beside, "w", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(["seconds", *report.values])
+            for time, row in report.rows():
+                numbers = ("" if math.isnan(v) else f"{v:.8g}" for v in row.values())
+                lines.writerow([f"{float(time):.6f}", *numbers])
+        os.replace(beside, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield (
+        f"{report.pairs} pairs, {report.width}x{report.height}, {report.bits} bit; left out: "
+        f"{report.only_ref} frames of REF, {report.only_out} of OUT"
+    )
+    yield f"{'':14}{'mean':>10}{'worst':>10}{'at, s':>10}"
+    for score in report.scores:
+        yield _line(score)
+    for text in report.skipped:
+        yield f"skipped {text}"
+
+
+def _line(score: Score) -> str:
+    kind = KINDS[score.name]
+    pooled = "" if score.pooled is None else f"; {_number(score.pooled).strip()} {kind.pooled}"
+    unit = f", {kind.unit}" if kind.unit else ""
+    return (
+        f"{score.name:14}{_number(score.mean)}{_number(score.worst)}{float(score.at):>10.3f}"
+        f"  {kind.meaning}{unit}{pooled}"
+    )
+
+
+def _number(value: float) -> str:
+    """Of ten columns, with as many digits as it is good for."""
+    return f"{value:>10.3e}" if 0 < abs(value) < 0.001 else f"{value:>10.4f}"
+
+
+def _as_dict(report: Report) -> dict[str, Any]:
+    return {
+        "ref": str(report.ref),
+        "out": str(report.out),
+        "width": report.width,
+        "height": report.height,
+        "bits": report.bits,
+        "pairs": report.pairs,
+        "only_ref": report.only_ref,
+        "only_out": report.only_out,
+        "scores": {
+            score.name: {
+                "mean": _plain(score.mean),
+                "worst": _plain(score.worst),
+                "at": float(score.at),
+                "pooled": _plain(score.pooled),
+                "frames": score.frames,
+                "unit": KINDS[score.name].unit,
+                "best": KINDS[score.name].best,
+            }
+            for score in report.scores
+        },
+        "skipped": report.skipped,
+        "notes": report.notes,
+    }
+
+
+def _plain(value: float | None) -> float | str | None:
+    """JSON has no infinity: the PSNR of equal pictures is the text "inf"."""
+    return "inf" if value is not None and math.isinf(value) else value
