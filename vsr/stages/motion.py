@@ -1,0 +1,246 @@
+"""Where the content of one source picture is in another.
+
+Found on the source's luma, in which nothing was invented, for cells of 4 x 4 source pixels by the
+windows around them: a full search at an eighth of the size; from there, with the vectors of the
+cells beside it and standing still as further candidates, at a quarter, half and full size; and the
+part of a pixel by a step of Lucas and Kanade (1981), held back where there is less gradient than
+noise. A cell keeps a vector of its own only where that is clearly better than none and than the
+motion of the camera, which all cells are asked for; so noise moves nothing. Everything is tensor
+arithmetic on the device, without a loop over cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CELL = 4  # source pixels
+REACH = 4  # of the full search, in pixels of an eighth of the size: 32 of the source
+_WINDOW = 4  # samples across a window, at half size each pixel, at full size each other
+_BETTER = 0.5  # share of the usual mismatch by which another vector must be better
+_FAR = 0.3  # of that, for each pixel away from what was guessed
+_USUAL = 0.5  # of the cells match as well as noise lets them, at least
+_FIRM = 0.5  # of the usual mismatch: gradient, both squared, up to which a step is held back
+_LEAST = (0.5 / 255) ** 2
+_LUMA = (0.2126, 0.7152, 0.0722)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """A source picture, prepared for search. Sizes are rounded up to whole cells."""
+
+    luma: Tensor  # (1, 1, h, w) float, 0..1
+    grid: tuple[int, int]  # rows and columns of cells
+    eighth: Tensor  # (1, 1, h / 8, w / 8), rounded up
+    quarter: Tensor  # (h / 4 * w / 4, 16): the window that belongs to each pixel, which is a cell
+    half: Tensor  # (h / 2 * w / 2, 16): the same
+    full: Tensor  # (h * w, 16): the same
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """(N, 3, h, w) -> (N, 1, h, w); BT.709's weights do for all."""
+    red, green, blue = rgb.float().unbind(1)
+    return (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]).unsqueeze(1)
+
+
+def sight(rgb: Tensor) -> Sight:
+    """(1, 3, h, w) RGB, nominally 0..1."""
+    y = F.pad(luma(rgb), (0, -rgb.shape[3] % CELL, 0, -rgb.shape[2] % CELL), mode="replicate")
+    half = F.avg_pool2d(y, 2)
+    quarter = F.avg_pool2d(half, 2)
+    return Sight(
+        luma=y,
+        grid=(quarter.shape[2], quarter.shape[3]),
+        eighth=F.avg_pool2d(quarter, 2, ceil_mode=True),
+        quarter=_windows(quarter, 1),
+        half=_windows(half, 1),
+        full=_windows(y, 2),
+    )
+
+
+def _windows(plane: Tensor, apart: int) -> Tensor:
+    """(1, 1, h, w) -> (h * w, 16): 4 x 4 samples around the cell whose first pixel it is.
+
+    At full size a window of 8 x 8 around the cell of 4 x 4, every other pixel of it; at half
+    size 4 x 4 around 2 x 2.
+    """
+    before = apart
+    after = apart * (_WINDOW - 1) - before
+    padded = F.pad(plane, (before, after, before, after), mode="replicate")
+    return F.unfold(padded, _WINDOW, dilation=apart)[0].t().contiguous()
+
+
+def motion(here: Sight, there: Sight, guess: Tensor | None = None) -> Tensor:
+    """(1, 2, rows, columns) float: the content of cell c of `here` is at c + (x, y) in `there`.
+
+    In source pixels. Every cell is moved to a place inside the picture. `guess`: the same, known
+    to about a pixel; without one everything within REACH is searched.
+    """
+    rows, columns = here.grid
+    if guess is None:
+        found = _searched(here.eighth, there.eighth)
+        found = found.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :rows, :columns] * 2
+        found = _refined(here.quarter, there.quarter, found, here.grid, 1) * 2
+        found = _refined(here.half, there.half, found, here.grid, 2) * 2
+    else:
+        found = guess[0].round().long()
+    found = _refined(here.full, there.full, found, here.grid, 4)
+    own, firm = _fine(here.luma, there.luma, found.float()[None])
+    return _chosen(here.luma, there.luma, _camera(own, firm), own)
+
+
+def chained(first: Tensor, second: Tensor) -> Tensor:
+    """From a to b, then from b to c: (1, 2, rows, columns) -> the same, from a to c, about."""
+    _, _, rows, columns = first.shape
+    x = (first[0, 0] / CELL).round().long() + torch.arange(columns, device=first.device)
+    y = (first[0, 1] / CELL).round().long() + torch.arange(rows, device=first.device)[:, None]
+    at = y.clamp_(0, rows - 1) * columns + x.clamp_(0, columns - 1)
+    return first + second.flatten(2)[:, :, at]
+
+
+def _searched(here: Tensor, there: Tensor) -> Tensor:
+    """(2, rows, columns) long: the best of all vectors up to REACH, in its pixels."""
+    rows, columns = here.shape[2:]
+    side = 2 * REACH + 1
+    padded = F.pad(there, (REACH, REACH, REACH, REACH), mode="replicate")
+    wide = padded.shape[3]
+    shifted = padded.as_strided((side, side, rows, columns), (wide, 1, wide, 1))
+    cost = (shifted - here).abs_().reshape(1, side * side, rows, columns)
+    cost = F.pad(cost, (1, 1, 1, 1), mode="replicate")
+    cost = F.avg_pool2d(F.avg_pool2d(cost, (1, 3), stride=1), (3, 1), stride=1)
+    steps = torch.arange(-REACH, REACH + 1, device=here.device)
+    y, x = (axis.reshape(-1) for axis in torch.meshgrid(steps, steps, indexing="ij"))
+    far = (x.square() + y.square()).sqrt() * _FAR + (x.abs() + y.abs() > 0)
+    best = (cost[0] + far[:, None, None] * _margin(cost[0].amin(0))).argmin(0)
+    return torch.stack([x[best], y[best]])
+
+
+def _refined(
+    here: Tensor, there: Tensor, guess: Tensor, grid: tuple[int, int], cell: int
+) -> Tensor:
+    """(2, rows, columns) long: the best of what is near `guess`, next to it, or no motion."""
+    rows, columns = grid
+    height, width = rows * cell, columns * cell
+    steps = torch.arange(-1, 2, device=guess.device)
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    near = guess + torch.stack([x.reshape(-1), y.reshape(-1)], 1)[:, :, None, None]
+    edged = F.pad(guess.float()[None], (1, 1, 1, 1), mode="replicate")[0].long()
+    beside = torch.stack([
+        edged[:, 1:-1, 2:], edged[:, 1:-1, :-2], edged[:, 2:, 1:-1], edged[:, :-2, 1:-1],
+        torch.zeros_like(guess),
+    ])  # fmt: skip
+    tried = torch.cat([near, beside])  # (14, 2, rows, columns)
+    left = torch.arange(columns, device=guess.device) * cell
+    top = torch.arange(rows, device=guess.device)[:, None] * cell
+    at_x = (tried[:, 0] + left).clamp_(0, width - cell)
+    at_y = (tried[:, 1] + top).clamp_(0, height - cell)
+    windows = there.index_select(0, (at_y * width + at_x).reshape(-1))
+    own = here.index_select(0, (top * width + left).reshape(-1))
+    cost = (windows.view(len(tried), -1, own.shape[1]) - own).abs_().mean(2)
+    cost = cost.view(len(tried), rows, columns)
+    moves = torch.stack([at_x - left, at_y - top], 1)
+    away = (moves - guess).float().square().sum(1).sqrt().clamp_(max=2)
+    cost += (away * _FAR + (moves != 0).any(1)) * _margin(cost.amin(0))
+    best = cost.argmin(0)[None, None].expand(1, 2, rows, columns)
+    return moves.gather(0, best)[0]
+
+
+def _margin(cost: Tensor) -> Tensor:
+    """() float: by how much one vector must match better than another to be preferred.
+
+    `cost`: of the best vectors; what noise leaves of it is found in the better half of the cells.
+    """
+    cost = cost.flatten()
+    return _BETTER * cost.kthvalue(max(round(_USUAL * len(cost)), 1)).values
+
+
+def _fine(here: Tensor, there: Tensor, move: Tensor) -> tuple[Tensor, Tensor]:
+    """(1, 2, rows, columns) float: `move` with its part of a pixel; (1, rows, columns): how sure.
+
+    One step of Lucas and Kanade: more than one gained nothing (measured).
+    """
+    found = warped(there, move)
+    # The gradient of both, so that the step is right for the middle between them.
+    both = F.pad((here + found) / 2, (1, 1, 1, 1), mode="replicate")
+    gx = (both[:, :, 1:-1, 2:] - both[:, :, 1:-1, :-2]) / 2
+    gy = (both[:, :, 2:, 1:-1] - both[:, :, :-2, 1:-1]) / 2
+    rest = here - found
+    products = torch.cat([gx * gx, gy * gy, gx * gy, gx * rest, gy * rest, rest * rest], 1)
+    products = F.pad(products, (2, 2, 2, 2), mode="replicate")
+    xx, yy, xy, xt, yt, tt = F.avg_pool2d(products, 2 * CELL, stride=CELL).unbind(1)
+    firm = _FIRM * tt.flatten().kthvalue(max(round(_USUAL * tt.numel()), 1)).values + _LEAST
+    below = (xx + firm) * (yy + firm) - xy * xy
+    step = torch.stack(
+        [((yy + firm) * xt - xy * yt) / below, ((xx + firm) * yt - xy * xt) / below], 1
+    )
+    least = torch.minimum(xx, yy)
+    return move + step.clamp_(-1, 1), least / (least + firm)
+
+
+def _camera(move: Tensor, sure: Tensor) -> Tensor:
+    """(1, 2, rows, columns): the affine motion that most cells agree with; `sure`: their weight.
+
+    Least squares, again and again with less weight on those that disagree (Holland and Welsch
+    1977), in closed form, so that a device need not be waited for.
+    """
+    _, _, rows, columns = move.shape
+    x = (torch.arange(columns, device=move.device) - (columns - 1) / 2) / columns
+    y = ((torch.arange(rows, device=move.device) - (rows - 1) / 2) / rows)[:, None]
+    ones = torch.ones(rows, columns, device=move.device)
+    basis = torch.stack([ones, ones * x, ones * y])  # (3, rows, columns)
+    fit = move.flatten(2).median(2).values[:, :, None, None].expand_as(move)
+    for wide in (2.0, 1.0, 0.5, 0.25):
+        apart = (move - fit).square().sum(1)
+        trust = sure / (1 + apart / wide**2).square() + 1e-6
+        left = torch.einsum("ahw,bhw->ab", basis * trust, basis)
+        left += 1e-4 * left[0, 0] * torch.eye(3, device=move.device)
+        right = torch.einsum("ahw,chw->ac", basis * trust, move[0])
+        fit = torch.einsum("ahw,ac->chw", basis, _inverse(left) @ right)[None]
+    return fit
+
+
+def _inverse(m: Tensor) -> Tensor:
+    """Of a symmetric (3, 3) matrix, by cofactors."""
+    rows = torch.stack([torch.linalg.cross(m[(n + 1) % 3], m[(n + 2) % 3]) for n in range(3)])
+    return rows / (m[0] * rows[0]).sum()
+
+
+def _chosen(here: Tensor, there: Tensor, camera: Tensor, own: Tensor) -> Tensor:
+    """(1, 2, rows, columns): for each cell none, or the camera's, or its own motion.
+
+    Its own has been fitted to the noise, too, so it has to be better by more.
+    """
+    camera, own = inside(camera), inside(own)
+    moves = torch.stack([torch.zeros_like(own), camera, own], 1)
+    off = torch.cat([there, warped(there, camera), warped(there, own)], 1).sub_(here).abs_()
+    edged = F.pad(off, (4, 4, 4, 4), mode="replicate")
+    cost = F.avg_pool2d(edged, 3 * CELL, stride=CELL)[0]
+    cost[2] += _margin(cost.amin(0))
+    best = cost.argmin(0)[None, None, None].expand(1, 1, 2, -1, -1)
+    return moves.gather(1, best)[:, 0]
+
+
+def inside(move: Tensor) -> Tensor:
+    """(1, 2, rows, columns): shortened so that every cell stays inside the picture."""
+    rows, columns = move.shape[2:]
+    left = torch.arange(columns, device=move.device) * CELL
+    top = torch.arange(rows, device=move.device)[:, None] * CELL
+    x = torch.minimum(torch.maximum(move[:, 0], -left), (columns - 1) * CELL - left)
+    y = torch.minimum(torch.maximum(move[:, 1], -top), (rows - 1) * CELL - top)
+    return torch.stack([x, y], 1)
+
+
+def warped(picture: Tensor, move: Tensor) -> Tensor:
+    """(1, C, h, w) -> the same size: at each pixel, what is where its cell's vector points.
+
+    Steps between pixels are bicubic.
+    """
+    height, width = picture.shape[2:]
+    flow = move.repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)[0, :, :height, :width]
+    x = flow[0] + torch.arange(width, device=move.device)
+    y = flow[1] + torch.arange(height, device=move.device)[:, None]
+    at = torch.stack([(x * 2 + 1) / width - 1, (y * 2 + 1) / height - 1], 2)[None]
+    return F.grid_sample(picture, at, mode="bicubic", padding_mode="border", align_corners=False)
