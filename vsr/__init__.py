@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Moment,
         SizeOptions,
         SourceOptions,
+        TemporalOptions,
         UpscaleOptions,
     )
     from vsr.quality.metrics import metrics
@@ -58,6 +59,7 @@ __all__ = [
     "SizeOptions",
     "SourceInfo",
     "SourceOptions",
+    "TemporalOptions",
     "UpscaleOptions",
     "__version__",
     "catalogue",
@@ -88,6 +90,7 @@ _HOMES = {
     "SizeOptions": "vsr.options",
     "SourceInfo": "vsr.media.probe",
     "SourceOptions": "vsr.options",
+    "TemporalOptions": "vsr.options",
     "UpscaleOptions": "vsr.options",
     "catalogue": "vsr.nets.catalogue",
     "metrics": "vsr.quality.metrics",

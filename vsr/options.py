@@ -21,6 +21,7 @@ from vsr.errors import UsageError
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 EngineName = Literal["auto", "torch", "ncnn"]
 Reuse = Literal["off", "exact", "safe", "fast"]
+Stabilise = Literal["off", "light", "strong"]
 Codec = Literal[
     "h264", "h265", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
     "gif", "apng", "webp", "png", "jpeg", "raw",
@@ -39,6 +40,7 @@ Kernel = Literal["nearest", "bicubic", "lanczos"]
 PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
 ENGINES: tuple[EngineName, ...] = typing.get_args(EngineName)
 REUSES: tuple[Reuse, ...] = typing.get_args(Reuse)
+STABILISE: tuple[Stabilise, ...] = typing.get_args(Stabilise)
 CODECS: tuple[Codec, ...] = typing.get_args(Codec)
 MATRICES: tuple[MatrixChoice, ...] = typing.get_args(MatrixChoice)
 PIPE_FORMATS: tuple[PipeFormat, ...] = typing.get_args(PipeFormat)
@@ -111,6 +113,13 @@ class DeviceOptions:
             raise UsageError(f"--workers {self.workers}: must lie between 1 and 64")
         if self.threads is not None and not 1 <= self.threads <= 1024:
             raise UsageError(f"--threads {self.threads}: must lie between 1 and 1024")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalOptions:
+    """What is done over several frames."""
+
+    stabilise: Stabilise = "off"  # how far a frame may lean on those beside it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +244,7 @@ class UpscaleOptions:
     model: ModelOptions = field(default_factory=ModelOptions)
     size: SizeOptions = field(default_factory=SizeOptions)
     device: DeviceOptions = field(default_factory=DeviceOptions)
+    temporal: TemporalOptions = field(default_factory=TemporalOptions)
     source: SourceOptions = field(default_factory=SourceOptions)
     colour: ColourOptions = field(default_factory=ColourOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)

@@ -51,6 +51,7 @@ def run(
     filters: Filters,
     spans: Sequence[Span] = (WHOLE,),
     seeks: bool = True,
+    context: int = 0,
     starts: Sequence[int] = (),
     engine: Engine,
     picture: Picture,
@@ -61,16 +62,23 @@ def run(
     """Upscale the video of `source`, in the parts `spans`, into `write`.
 
     `seeks`: whether decoding may begin in the middle of the film; filters that remember
-    what was long ago forbid it. `starts`: pts of the result at which a part begins that may
+    what was long ago forbid it. `context`: frames around each part that are looked at, too, as
+    far as it has room for them. `starts`: pts of the result at which a part begins that may
     not know of the one before. `done`: frames that were written before, for the progress.
     Raises whatever a stage raises, after every thread has ended.
     """
-    upscale = Upscaler(engine, picture, options.device, starts=starts, sink=sink)
+    upscale = Upscaler(engine, picture, options.device, options.temporal, starts=starts, sink=sink)
     with Scope() as scope, ExitStack() as stops:
         if source.pipe is not None:
             stops.callback(source.pipe.stop)  # before the threads are waited for
         frames = read_frames(
-            source, options.colour, filters=filters, spans=spans, seeks=seeks, sink=sink
+            source,
+            options.colour,
+            filters=filters,
+            spans=spans,
+            seeks=seeks,
+            context=context,
+            sink=sink,
         )
         video, target = source.video, picture.target
         depth = _depth(video.layout, video.width, video.height)

@@ -21,6 +21,7 @@ from vsr.options import (
     PRECISIONS,
     RANGES,
     REUSES,
+    STABILISE,
     Clip,
     ColourOptions,
     DeviceOptions,
@@ -30,6 +31,7 @@ from vsr.options import (
     Moment,
     SizeOptions,
     SourceOptions,
+    TemporalOptions,
     UpscaleOptions,
 )
 
@@ -177,6 +179,10 @@ def pixel_options(function: F) -> F:
             help="What stands still is not drawn again: exact to the bit of the source, safe, "
             "or fast.",
         ),
+        _option(
+            "--stabilise", type=click.Choice(STABILISE), default="off",
+            help="Take out the flicker of texture that the network invents anew for each frame.",
+        ),
         _option("--batch", type=int, help="Frames at once.  [default: by memory]"),
         _option(
             "--tile", type=int, help="Side of a tile in source pixels, 0: whole frames.  "
@@ -285,6 +291,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             threads=values["threads"],
             workers=values["workers"],
         ),
+        temporal=TemporalOptions(stabilise=values["stabilise"]),
         source=SourceOptions(
             clips=_clips(values),
             follow=values["follow"],

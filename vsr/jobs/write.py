@@ -21,11 +21,12 @@ from vsr.jobs.frames import finish, work_names
 from vsr.jobs.intake import kept
 from vsr.jobs.parts import Part, write_parts
 from vsr.jobs.plan import Plan, spans
-from vsr.jobs.segments import joined
+from vsr.jobs.segments import joined, with_context
 from vsr.jobs.store import Record, Store
 from vsr.media.animation import ANIMATIONS, loops_of, muxer_options, set_last_duration
 from vsr.media.containers import STDOUT
 from vsr.media.encoders import EncoderPlan, plan_encoder
+from vsr.media.index import keyframes
 from vsr.media.join import join
 from vsr.media.mux import left_out, mux
 from vsr.media.probe import SourceInfo, probe
@@ -41,6 +42,7 @@ from vsr.media.writer import write_frames
 from vsr.nets.store import Loaded
 from vsr.options import ColourOptions, EncodeOptions, UpscaleOptions
 from vsr.pipeline import Writer, Written, run
+from vsr.stages.temporal import radius_of
 from vsr.stages.upscale import Picture
 
 _RATE = Fraction(25)  # of y4m, where the source has none
@@ -94,7 +96,7 @@ class Work:
                 sound=sound,
             )
 
-        return self._run(write, job.spans or (WHOLE,))
+        return self._run(write, joined(job.spans or (WHOLE,)))
 
     def into_folder(self, folder: Path) -> tuple[Path, int]:
         """The complete result, in `folder`, and its number of frames; all in one go.
@@ -110,7 +112,7 @@ class Work:
 
         with ExitStack() as stack:
             source = kept(job.source, folder, stack)
-            written = self._run(write, job.spans or (WHOLE,))
+            written = self._run(write, joined(job.spans or (WHOLE,)))
             if (pipe := job.source.pipe) is not None:
                 pipe.drain(_BEHIND if job.spans else None)
                 pipe.stop()
@@ -138,7 +140,11 @@ class Work:
             )
 
         starts = [part.span.at for part in parts]
-        self._run(write, joined([part.span for part in parts]), starts, done)
+        wanted, context = joined([part.span for part in parts]), self._context()
+        if context:
+            frames = keyframes(self.job.source).frames
+            wanted = with_context(wanted, self.job.spans, frames, context)
+        self._run(write, wanted, starts, done, context)
 
     def from_store(
         self, store: Store, records: Sequence[tuple[Part, Record]], folder: Path
@@ -255,8 +261,19 @@ class Work:
     def _pieces(self) -> list[Piece]:
         return [span.piece(self.job.source.video.time_base) for span in self.job.spans]
 
+    def _context(self) -> int:
+        """Frames next to a part that decide on its pixels, too."""
+        if self.options.device.reuse != "off":
+            return 0  # what was drawn depends on where the part began: so does the filter, then
+        return radius_of(self.options.temporal.stabilise)
+
     def _run(
-        self, write: Writer, spans: Sequence[Span], starts: Sequence[int] = (), done: int = 0
+        self,
+        write: Writer,
+        spans: Sequence[Span],
+        starts: Sequence[int] = (),
+        done: int = 0,
+        context: int = 0,
     ) -> Written:
         source, filters = self.progressive()
         return run(
@@ -265,6 +282,7 @@ class Work:
             filters=filters,
             spans=spans,
             seeks=self.job.scan is not Scan.TELECINED,  # whose filters count in fives
+            context=context,
             starts=starts,
             engine=self.engine,
             picture=self.picture(),

@@ -10,6 +10,7 @@ began.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Generic, Literal, TypeVar
 from torch import Tensor
 from torch.nn import functional as F
 
+from vsr.options import Stabilise
 from vsr.stages.blend import Belief, Neighbour, blended, slope, starts_of, weight, whole_steps
 from vsr.stages.cuts import differ, thumbnail
 from vsr.stages.motion import CELL, Sight, chained, motion, sight, warped
@@ -39,6 +41,11 @@ LEVELS: dict[Strength, Level] = {
     "light": Level(radius=1, belief=Belief(full=3.0, none=8.0, most=24 / 255)),
     "strong": Level(radius=3, belief=Belief(full=4.0, none=12.0, most=32 / 255)),
 }
+
+
+def radius_of(stabilise: Stabilise) -> int:
+    """How many frames on either side decide on a frame."""
+    return 0 if stabilise == "off" else LEVELS[stabilise].radius
 
 
 @dataclass(kw_only=True)
@@ -93,6 +100,12 @@ class Stabiliser(Generic[T]):
         self._window.clear()
         self._next = 0
         return done
+
+    def saved(self) -> Stabiliser[T]:
+        """As it is now, to go back to."""
+        other = copy.copy(self)
+        other._window = self._window.copy()
+        return other
 
     def _finish(self) -> tuple[T, Tensor]:
         here = self._window[self._next]

@@ -15,23 +15,21 @@ import torch
 from torch import Tensor
 
 from vsr.engine.base import Engine, is_out_of_memory
-from vsr.engine.device import free_memory
 from vsr.engine.lanes import Lanes
 from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
-from vsr.options import DeviceOptions
+from vsr.options import DeviceOptions, TemporalOptions
 from vsr.stages.anchor import anchor
 from vsr.stages.bleed import bleed
 from vsr.stages.colour import alpha_from_float, alpha_to_float, from_rgb, to_rgb
+from vsr.stages.portion import SMALLEST_TILE, Portion, Room
 from vsr.stages.resize import resize
 from vsr.stages.reuse import Reuser
 from vsr.stages.size import Target
-from vsr.stages.tiles import EDGE, infer
+from vsr.stages.temporal import Stabiliser
+from vsr.stages.tiles import infer
 
-_SHARE = 0.7  # of the free memory that is planned with; the rest is for what is not foreseen
-_SMALLEST_TILE = 32
-_LARGEST_BATCH = 8  # measured elsewhere: beyond it nothing is gained
 _OVERLAP_CAP = 96  # inner pixels; beyond it x4plus changes by 0.021/255 at most (measured)
 
 
@@ -56,12 +54,16 @@ class _Flight:
     done: torch.cuda.Event | None
 
 
-@dataclass
-class _Portion:
-    """How much goes through the network at once."""
+@dataclass(frozen=True)
+class _Kept:
+    """What goes with a drawn frame through the stabiliser."""
 
-    batch: int  # frames
-    tile: int  # side in source pixels; 0: whole frames
+    frame: Frame
+    alpha: Tensor | None  # (1, h, w), as it will be written
+
+
+class _Overflow(Exception):
+    """16 bits were too few."""
 
 
 class Upscaler:
@@ -72,6 +74,7 @@ class Upscaler:
         engine: Engine,
         picture: Picture,
         options: DeviceOptions,
+        temporal: TemporalOptions | None = None,
         *,
         starts: Sequence[int] = (),
         sink: Sink,
@@ -84,11 +87,23 @@ class Upscaler:
         self._lanes = Lanes(engine.device)
         cap = min(engine.radius, _OVERLAP_CAP * engine.multiple)
         self._overlap = options.overlap if options.overlap is not None else cap
-        self._portions: dict[tuple[int, int], _Portion] = {}  # by (width, height) of the frames
-        self._starts, self._part = sorted(starts), 0
+        self._portions: dict[tuple[int, int], Portion] = {}  # by (width, height) of the frames
+        self._starts, self._part, self._steady_part = sorted(starts), 0, 0
         self._reuser: Reuser | None = None
         if options.reuse != "off" and engine.radius:
             self._reuser = Reuser(engine, options.reuse, self._overlap)
+        self._stabiliser: Stabiliser[_Kept] | None = None
+        if temporal is not None and temporal.stabilise != "off":
+            self._stabiliser = Stabiliser(temporal.stabilise)
+        self._room = Room(
+            engine,
+            picture.target,
+            options,
+            overlap=self._overlap,
+            keeps=self._reuser is not None,
+            radius=self._stabiliser.radius if self._stabiliser is not None else 0,
+            sink=sink,
+        )
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Enlarge `frames`, in order. Raises OutOfMemory when nothing smaller is left to try."""
@@ -98,6 +113,8 @@ class Upscaler:
                 flights.append(flight)
                 if len(flights) > self._lanes.depth:
                     yield from self._land(flights.popleft())
+        if (last := self._rest()) is not None:
+            flights.append(last)
         while flights:
             yield from self._land(flights.popleft())
         if self._reuser is not None and self._reuser.asked:
@@ -106,8 +123,7 @@ class Upscaler:
 
     def bytes_for(self, width: int, height: int) -> int:
         """Working memory, in bytes, for one whole frame of that size; an estimate."""
-        pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
-        return self._engine.bytes_for(pixels) + self._frame_bytes(width, height)
+        return self._room.bytes_for(width, height)
 
     def _batches(self, frames: Iterable[Frame]) -> Iterator[list[Frame]]:
         def shape(frame: Frame) -> tuple[int, int, Layout, Colour]:
@@ -126,67 +142,15 @@ class Upscaler:
 
     # --- how much at once ---
 
-    def _portion(self, width: int, height: int) -> _Portion:
+    def _portion(self, width: int, height: int) -> Portion:
         """What memory allows for frames of that size, and what running out of it has taught."""
         if (width, height) not in self._portions:
             if self._portions:
                 filled = f"{self._picture.target.width}x{self._picture.target.height}"
                 said = f"the picture changes to {width}x{height}; it is made to fill {filled}, too"
                 self._sink(Note(text=said))
-            self._portions[width, height] = self._plan(width, height)
+            self._portions[width, height] = self._room.portion(width, height)
         return self._portions[width, height]
-
-    def _plan(self, width: int, height: int) -> _Portion:
-        engine = self._engine
-        around = self._frame_bytes(width, height)
-        free = free_memory(engine.device)
-        if engine.device.type == "cpu" and around > free:
-            # Linux promises memory that it does not have, and later ends who believed it.
-            target = self._picture.target
-            raise OutOfMemory(
-                f"{width}x{height} made {target.width}x{target.height} takes about "
-                f"{around / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-                f"ask for a smaller result"
-            )
-        spare = int(free * _SHARE)
-        pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
-
-        def fits(pixels: int, frames: int) -> bool:
-            memory = engine.bytes_for(pixels * frames) + around * frames
-            return memory <= spare and pixels * frames <= engine.most_pixels
-
-        tile = self._options.tile or 0
-        if self._options.tile is None and engine.radius and not fits(pixels, 1):
-            tile = max(width, height)
-            while tile // 2 >= _SMALLEST_TILE and not fits(
-                self._tile_pixels(tile, width, height), 1
-            ):
-                tile //= 2
-            self._sink(Note(text=f"memory: frames are cut into tiles of {tile} pixels"))
-        batch = self._options.batch or 1
-        if self._options.batch is None and engine.device.type == "cuda" and tile == 0:
-            # On a CPU a frame keeps all cores busy by itself.
-            while batch < _LARGEST_BATCH and fits(pixels, batch + 1):
-                batch += 1
-        return _Portion(batch=batch, tile=tile)
-
-    def _tile_pixels(self, tile: int, width: int, height: int) -> int:
-        """Pixels of a tile with its surroundings, which end at the picture's edge."""
-        across, down = (min(tile + 2 * self._overlap, side + 2 * EDGE) for side in (width, height))
-        return across * down
-
-    def _frame_bytes(self, width: int, height: int) -> int:
-        """Memory of a whole frame around the network, however small the tiles: fp32 RGB.
-
-        The source and its padded copy; the network's result twice, and the drift that the
-        anchor takes from it; the resized picture, its planes and what they are made from. What
-        is kept to be used again.
-        """
-        rgb = 3 * torch.float32.itemsize
-        target = self._picture.target.width * self._picture.target.height
-        drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
-        kept = drawn + width * height if self._reuser is not None else 0
-        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept)
 
     def _launch(self, batch: list[Frame]) -> Iterator[_Flight]:
         """Queue a batch on the device, in as many pieces as memory asks for."""
@@ -195,6 +159,9 @@ class Upscaler:
             piece = batch[: portion.batch]
             try:
                 flight = self._compute(piece, portion.tile)
+            except _Overflow:
+                self._widen()
+                continue
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -202,11 +169,12 @@ class Upscaler:
                 shortage: BaseException = error.with_traceback(None)
             else:
                 batch = batch[len(piece) :]
-                yield flight
+                if flight.frames:
+                    yield flight
                 continue
             self._shrink(portion, len(piece), batch[0], shortage)
 
-    def _shrink(self, portion: _Portion, tried: int, frame: Frame, shortage: BaseException) -> None:
+    def _shrink(self, portion: Portion, tried: int, frame: Frame, shortage: BaseException) -> None:
         if self._engine.device.type == "cuda":
             torch.cuda.empty_cache()
         if tried > 1:
@@ -214,7 +182,7 @@ class Upscaler:
             self._sink(Note(text="out of memory: going on with smaller batches"))
             return
         tile = (portion.tile or max(frame.width, frame.height)) // 2
-        if self._engine.radius == 0 or tile < _SMALLEST_TILE:
+        if self._engine.radius == 0 or tile < SMALLEST_TILE:
             raise OutOfMemory(
                 f"out of memory on {self._engine.device}, even with "
                 f"{f'tiles of {portion.tile} pixels' if portion.tile else 'single frames'}; "
@@ -248,9 +216,69 @@ class Upscaler:
                 scale=self._step(enlarged, first),
                 kernel=picture.kernel,
             )
-            out = from_rgb(sized, picture.layout, picture.colour)
-            if picture.layout.alpha:
-                out = (*out, self._alpha(planes, first))
+            alpha = self._alpha(planes, first) if picture.layout.alpha else None
+            if self._stabiliser is None:
+                return self._deliver(frames, sized, alpha, finite)
+            if not finite:  # before it spoils the frames beside it
+                raise _Overflow
+            before = self._stabiliser.saved(), self._steady_part
+            try:
+                return self._put_together(self._steady(frames, shown, sized, alpha))
+            except BaseException:
+                self._stabiliser, self._steady_part = before  # the frames will come again
+                raise
+
+    def _steady(
+        self, frames: list[Frame], shown: Tensor, sized: Tensor, alpha: Tensor | None
+    ) -> list[tuple[_Kept, Tensor]]:
+        """What the stabiliser has finished after these frames."""
+        assert self._stabiliser is not None
+        finished = []
+        for n, frame in enumerate(frames):
+            part = slice(n, n + 1)
+            kept = _Kept(frame, None if alpha is None else alpha[part])
+            first = self._begins(frame)
+            finished += self._stabiliser.push(shown[part], sized[part], kept, first=first)
+        return finished
+
+    def _begins(self, frame: Frame) -> bool:
+        """Whether what came before is another clip, or a part that must not be looked into."""
+        part, last = bisect_right(self._starts, frame.pts), self._steady_part
+        self._steady_part = part
+        return frame.fresh or (self._reuser is not None and part != last)
+
+    @torch.inference_mode()
+    def _rest(self) -> _Flight | None:
+        """What the stabiliser has not handed out yet."""
+        if self._stabiliser is None:
+            return None
+        try:
+            with self._lanes.computing():
+                return self._put_together(self._stabiliser.flush())
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory(f"out of memory on {self._engine.device}, stabilising") from error
+
+    def _put_together(self, finished: list[tuple[_Kept, Tensor]]) -> _Flight:
+        shown = [(kept, drawn) for kept, drawn in finished if not kept.frame.context]
+        if not shown:
+            return _Flight([], (), torch.tensor(True), None)
+        alphas = [kept.alpha for kept, _ in shown if kept.alpha is not None]
+        with self._lanes.computing():
+            drawn = torch.cat([drawn for _, drawn in shown]) if len(shown) > 1 else shown[0][1]
+            alpha = torch.cat(alphas) if alphas else None
+            finite = torch.isfinite(drawn.sum())
+        return self._deliver([kept.frame for kept, _ in shown], drawn, alpha, finite)
+
+    def _deliver(
+        self, frames: list[Frame], sized: Tensor, alpha: Tensor | None, finite: Tensor
+    ) -> _Flight:
+        """Planes, on their way to the host."""
+        with self._lanes.computing():
+            out = from_rgb(sized, self._picture.layout, self._picture.colour)
+            if alpha is not None:
+                out = (*out, alpha)
         (*here, finite), done = self._lanes.download((*out, finite))
         return _Flight(frames, tuple(here), finite, done)
 
@@ -263,8 +291,7 @@ class Upscaler:
             return infer(self._engine, given, tile=tile, overlap=self._overlap).float(), rgb
         pairs = []
         for n, frame in enumerate(frames):
-            part = bisect_right(self._starts, frame.pts)
-            if part != self._part:
+            if (part := bisect_right(self._starts, frame.pts)) != self._part:
                 self._reuser.forget()
                 self._part = part
             drawn, source = self._reuser(rgb[n : n + 1])
@@ -301,8 +328,7 @@ class Upscaler:
         if flight.done is not None:
             flight.done.synchronize()
         if not flight.finite:
-            self._engine.widen()  # unless a batch before this one had it done
-            self._sink(Note(text="16 bits overflow in this network: going on in fp32"))
+            self._widen()
             for again in self._launch(flight.frames):
                 if again.done is not None:
                     again.done.synchronize()
@@ -311,6 +337,12 @@ class Upscaler:
                 yield from self._frames(again)
             return
         yield from self._frames(flight)
+
+    def _widen(self) -> None:
+        if not self._engine.widen() and self._stabiliser is not None:
+            raise BrokenWeights("the network's results are not numbers, even in fp32")
+        # Or a batch before this one had it done.
+        self._sink(Note(text="16 bits overflow in this network: going on in fp32"))
 
     def _frames(self, flight: _Flight) -> Iterator[Frame]:
         for n, frame in enumerate(flight.frames):

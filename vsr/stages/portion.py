@@ -1,0 +1,106 @@
+"""How much goes through the network at once: by the memory that is free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from vsr.engine.base import Engine
+from vsr.engine.device import free_memory
+from vsr.errors import OutOfMemory
+from vsr.events import Note, Sink
+from vsr.options import DeviceOptions
+from vsr.stages.size import Target
+from vsr.stages.tiles import EDGE
+
+SMALLEST_TILE = 32
+_SHARE = 0.7  # of the free memory that is planned with; the rest is for what is not foreseen
+_LARGEST_BATCH = 8  # measured elsewhere: beyond it nothing is gained
+
+
+@dataclass
+class Portion:
+    """How much goes through the network at once."""
+
+    batch: int  # frames
+    tile: int  # side in source pixels; 0: whole frames
+
+
+class Room:
+    """The memory of one run's frames on their device."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        target: Target,
+        options: DeviceOptions,
+        *,
+        overlap: int,
+        keeps: bool,
+        radius: int,
+        sink: Sink,
+    ) -> None:
+        """`overlap`: of tiles. `keeps`: a picture, to use it again. `radius`: of the stabiliser."""
+        self._engine, self._target, self._options = engine, target, options
+        self._overlap, self._keeps, self._radius, self._sink = overlap, keeps, radius, sink
+
+    def bytes_for(self, width: int, height: int) -> int:
+        """Working memory, in bytes, for one whole frame of that size; an estimate."""
+        pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
+        return self._engine.bytes_for(pixels) + self.around(width, height)
+
+    def portion(self, width: int, height: int) -> Portion:
+        """What memory allows. Raises OutOfMemory where a frame alone is too much for it."""
+        engine = self._engine
+        around = self.around(width, height)
+        free = free_memory(engine.device)
+        if engine.device.type == "cpu" and around > free:
+            # Linux promises memory that it does not have, and later ends who believed it.
+            target = self._target
+            raise OutOfMemory(
+                f"{width}x{height} made {target.width}x{target.height} takes about "
+                f"{around / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+                f"ask for a smaller result"
+            )
+        spare = int(free * _SHARE)
+        pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
+
+        def fits(pixels: int, frames: int) -> bool:
+            memory = engine.bytes_for(pixels * frames) + around * frames
+            return memory <= spare and pixels * frames <= engine.most_pixels
+
+        tile = self._options.tile or 0
+        if self._options.tile is None and engine.radius and not fits(pixels, 1):
+            tile = max(width, height)
+            while tile // 2 >= SMALLEST_TILE and not fits(
+                self._tile_pixels(tile, width, height), 1
+            ):
+                tile //= 2
+            self._sink(Note(text=f"memory: frames are cut into tiles of {tile} pixels"))
+        batch = self._options.batch or 1
+        if self._options.batch is None and engine.device.type == "cuda" and tile == 0:
+            # On a CPU a frame keeps all cores busy by itself.
+            while batch < _LARGEST_BATCH and fits(pixels, batch + 1):
+                batch += 1
+        return Portion(batch=batch, tile=tile)
+
+    def _tile_pixels(self, tile: int, width: int, height: int) -> int:
+        """Pixels of a tile with its surroundings, which end at the picture's edge."""
+        across, down = (min(tile + 2 * self._overlap, side + 2 * EDGE) for side in (width, height))
+        return across * down
+
+    def around(self, width: int, height: int) -> int:
+        """Memory of a whole frame around the network, however small the tiles: fp32 RGB.
+
+        The source and its padded copy; the network's result twice, and the drift that the
+        anchor takes from it; the resized picture, its planes and what they are made from. What
+        is kept to be used again, and the stabiliser's window.
+        """
+        rgb = 3 * torch.float32.itemsize
+        target = self._target.width * self._target.height
+        drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
+        kept = drawn + width * height if self._keeps else 0
+        if self._radius:
+            kept += (2 * self._radius + 1) * (target + width * height)
+        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept)
