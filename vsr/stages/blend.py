@@ -8,6 +8,7 @@ pixel is one pixel of a frame that is four times as large.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,13 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.stages.motion import CELL, inside
+from vsr.stages.motion import CELL, box, inside
 
 _LEAST = (0.7 / 255) ** 2  # variance of the noise; rounding to 8 bits and a little
 _MOST = (12 / 255) ** 2  # beyond which a mismatch is believed to be one
-_OFF = 0.15  # source pixels by which a vector may be wrong
-BOX = 1
+_OFF = 0.12  # source pixels by which a vector may be wrong
+_MEAN = 16  # by how much less noise there is in the mean of 144 pixels; white: 144, grain: 20
+_QUIET = 0.5  # of the cells with little texture show noise and nothing else
 _STRIP = 48  # output rows that are blended at once on a CPU, so that they stay in its cache
+_STRIPE = 512  # elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,25 +45,59 @@ class Neighbour:
     weight: Tensor  # (1, 1, h, w), 0..1, at the source's size
 
 
-def weight(here: Tensor, there: Tensor, slope: Tensor, belief: Belief) -> Tensor:
-    """(1, 3, h, w) sources, brought together -> (1, 1, h, w), 0..1. `slope`: of `here`."""
-    off = (here - there).square_().mean(1, keepdim=True)
-    usual = _usual(off, slope).clamp(2 * _LEAST, _MOST)
-    off = F.avg_pool2d(F.pad(off, (BOX,) * 4, mode="replicate"), 2 * BOX + 1, stride=1)
-    beyond = off / (usual + _OFF**2 * slope)
-    return ((belief.none - beyond) / (belief.none - belief.full)).clamp_(0, 1)
+def weights(
+    here: Tensor,
+    beside: Sequence[Tensor],
+    same: Sequence[Tensor],
+    slope: Tensor,
+    belief: Belief,
+) -> list[Tensor]:
+    """(1, 3, h, w) sources, brought to where they are in `here` -> (1, 1, h, w) each, 0..1.
+
+    `same`: () bool, whether they are of one shot; `slope`: of `here`. The noise is that of the
+    neighbour that matches best: it is the same in all of them, and whatever else is different
+    grows with the distance.
+    """
+    changes = [here - there for there in beside]
+    offs = [change.square().mean(1, keepdim=True) for change in changes]
+    noises = [
+        torch.where(one, _usual(change.mean(1, keepdim=True), off, slope), torch.inf)
+        for change, off, one in zip(changes, offs, same, strict=True)
+    ]
+    usual = torch.stack(noises).amin().clamp(2 * _LEAST, 2 * _MOST)
+    texture = _OFF**2 * slope
+    # Brightness: noise leaves little of it in the mean of a cell and those around it, so that a
+    # fade is seen long before it is as large as noise.
+    steady = usual / _MEAN + _LEAST / 4 + _OFF**2 / 4 * _around(slope)
+    found = []
+    for change, off, one in zip(changes, offs, same, strict=True):
+        beyond = box(F.pad(off, (1, 1, 1, 1), mode="replicate")) / (usual + texture)
+        lit = _around(change.mean(1, keepdim=True)).square_() / steady
+        lit = lit.repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
+        beyond = torch.maximum(beyond, lit)
+        believed = ((belief.none - beyond) / (belief.none - belief.full)).clamp_(0, 1)
+        found.append(believed * one)
+    return found
 
 
-def _usual(off: Tensor, slope: Tensor) -> Tensor:
+def _around(x: Tensor) -> Tensor:
+    """(1, 1, h, w) -> (1, 1, h / 4, w / 4): the mean of each cell and the eight around it."""
+    return box(F.pad(F.avg_pool2d(x, CELL), (1, 1, 1, 1), mode="replicate"))
+
+
+def _usual(change: Tensor, off: Tensor, slope: Tensor) -> Tensor:
     """() float: what noise makes of `off`, (1, 1, h, w), squared.
 
-    The median of cells with little texture, where a wrong vector makes little difference; the
-    flattest are left out, which may be bars and clipped.
+    Found where there is little texture, so that a wrong vector makes little difference; the
+    flattest cells are left out, which may be bars and clipped. What a whole cell has in common, as
+    in a fade or where a blurred picture moves, is no noise.
     """
-    cells, texture = (F.avg_pool2d(x, 2 * CELL, ceil_mode=True).flatten() for x in (off, slope))
+    cells, common, texture = (F.avg_pool2d(x, CELL).flatten() for x in (off, change, slope))
+    cells = (cells - common.square()).clamp_(min=0)
     order = texture.argsort()
     count = len(order)
-    return cells[order[count // 10 : count // 2 + 1]].median()
+    cells = cells[order[count // 10 : count // 2 + 1]]
+    return cells.kthvalue(max(round(_QUIET * len(cells)), 1)).values
 
 
 def slope(luma: Tensor) -> Tensor:
@@ -68,7 +105,7 @@ def slope(luma: Tensor) -> Tensor:
     edged = F.pad(luma, (2, 2, 2, 2), mode="replicate")
     x = (edged[:, :, 1:-1, 2:] - edged[:, :, 1:-1, :-2]).square_()
     y = (edged[:, :, 2:, 1:-1] - edged[:, :, :-2, 1:-1]).square_()
-    return F.avg_pool2d((x + y) / 4, 3, stride=1)
+    return box((x + y) / 4)
 
 
 def whole_steps(move: Tensor, scale: tuple[float, float]) -> Tensor:
@@ -107,16 +144,29 @@ def blended(
     tall, wide = size
     weights = torch.cat([n.weight for n in beside], 1)
     weights = weights / (1 + weights.sum(1, keepdim=True))
-    shares = F.interpolate(weights, size=size, mode="bilinear")[0]
+    weights = F.interpolate(weights, size=(weights.shape[2], wide), mode="bilinear")[0]
     out = drawn[:, :, :tall, :wide].clone()
-    strip = tall if drawn.is_cuda else _STRIP
+    strip = _STRIP if drawn.device.type == "cpu" else _STRIPE
     for top in range(0, tall, strip):
         rows = slice(top, min(top + strip, tall))
         own, into = drawn[0, :, rows], out[0, :, rows]
-        for n, share in zip(beside, shares, strict=True):
-            change = _brought(n, rows).sub_(own).clamp_(-most, most)
-            into.addcmul_(change[..., :wide], share[rows])
+        for n, share in zip(beside, _taller(weights, rows, tall), strict=True):
+            change = (_brought(n, rows) - own).clamp_(-most, most)
+            into.addcmul_(change[..., :wide], share)
     return out
+
+
+def _taller(x: Tensor, rows: slice, height: int) -> Tensor:
+    """(K, h, W) -> (K, rows, W): those of (K, height, W), between the ones there are bilinearly.
+
+    As a product with the few rows around, which is the quickest way on a CPU.
+    """
+    at = torch.arange(rows.start, rows.stop, dtype=torch.float64)
+    at = ((at + 0.5) * (x.shape[1] / height) - 0.5).clamp_(0, x.shape[1] - 1)
+    first, last = math.floor(float(at[0])), math.ceil(float(at[-1]))
+    near = torch.arange(first, last + 1, dtype=torch.float64)
+    shares = (1 - (at[:, None] - near).abs()).clamp_(min=0).to(x)
+    return shares @ x[:, first : last + 1]
 
 
 def _brought(neighbour: Neighbour, rows: slice) -> Tensor:
@@ -125,6 +175,10 @@ def _brought(neighbour: Neighbour, rows: slice) -> Tensor:
     channels, height, width = picture.shape
     starts = neighbour.starts[rows]
     across = width // starts.shape[1]
+    if picture.device.type == "cpu":  # elsewhere it would have to be waited for
+        still = torch.arange(rows.start, rows.stop)[:, None] * width
+        if torch.equal(starts, still + torch.arange(0, width, across)):
+            return picture[:, rows]
     planes = torch.arange(channels, device=picture.device) * (height * width)
     lines = picture.as_strided(
         (picture.numel() - across + 1, across), (1, 1), picture.storage_offset()

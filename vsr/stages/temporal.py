@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.options import Stabilise
-from vsr.stages.blend import Belief, Neighbour, blended, slope, starts_of, weight, whole_steps
+from vsr.stages.blend import Belief, Neighbour, blended, slope, starts_of, weights, whole_steps
 from vsr.stages.cuts import differ, thumbnail
-from vsr.stages.motion import CELL, Sight, chained, motion, sight, warped
+from vsr.stages.motion import CELL, Sight, chained, inside, motion, sight, warped
 
 T = TypeVar("T")
 Strength = Literal["light", "strong"]
@@ -38,9 +38,11 @@ class Level:
 
 # Measured with benchmarks/flicker.py; docs/stabilise.md has the figures.
 LEVELS: dict[Strength, Level] = {
-    "light": Level(radius=1, belief=Belief(full=3.0, none=8.0, most=24 / 255)),
-    "strong": Level(radius=3, belief=Belief(full=4.0, none=12.0, most=32 / 255)),
+    "light": Level(radius=1, belief=Belief(full=2.5, none=8.0, most=24 / 255)),
+    "strong": Level(radius=3, belief=Belief(full=3.0, none=9.0, most=32 / 255)),
 }
+
+_FLOATS = 28  # that are kept for each source pixel: RGB, luma, slope, windows for the search
 
 
 def radius_of(stabilise: Stabilise) -> int:
@@ -60,6 +62,13 @@ class _Shown(Generic[T]):
     thumbnail: Tensor
     drawn: Tensor  # (1, C, H, W), to whole blocks
     steps: dict[int, Tensor] = field(default_factory=dict)  # motion, to the frame before and after
+
+    @property
+    def bytes(self) -> int:
+        seen = self.sight
+        tensors = (self.source, self.slope, self.drawn, self.thumbnail, *self.steps.values(),
+                   seen.luma, seen.eighth, seen.quarter, seen.half, seen.full)  # fmt: skip
+        return sum(x.numel() * x.element_size() for x in tensors)
 
 
 class Stabiliser(Generic[T]):
@@ -86,11 +95,24 @@ class Stabiliser(Generic[T]):
         if self._window:
             last = self._window[-1]
             last.steps[1] = motion(last.sight, shown.sight)
-            shown.steps[-1] = motion(shown.sight, last.sight)
+            shown.steps[-1] = motion(shown.sight, last.sight, -last.steps[1])
         self._window.append(shown)
         if len(self._window) - self._next > self.radius:
             done.append(self._finish())
         return done
+
+    @property
+    def held(self) -> int:
+        """Bytes of the window now."""
+        return sum(shown.bytes for shown in self._window)
+
+    def bytes_for(self, width: int, height: int, scale: float, channels: int = 3) -> int:
+        """Memory for sources of that size, at most: the window, and what a frame is made with."""
+        pixels, drawn = width * height, round(width * height * scale**2)
+        window = (2 * self.radius + 1) * (_FLOATS * pixels + channels * drawn)
+        # A padded copy and the result; the weights, enlarged across; the search's candidates.
+        work = 2 * channels * drawn + round(2 * self.radius * pixels * (scale + 12)) + 80 * pixels
+        return 4 * (window + work)
 
     def flush(self) -> list[tuple[T, Tensor]]:
         """What is left; the next frame begins anew."""
@@ -119,14 +141,13 @@ class Stabiliser(Generic[T]):
 
     def _moves(self, way: int) -> Iterator[tuple[_Shown[T], Tensor]]:
         """The frames on one side, nearest first, and where what is here is in them."""
-        here = last = self._window[self._next]
+        last = self._window[self._next]
         move: Tensor | None = None
         for n in range(self._next + way, self._next + way * (self.radius + 1), way):
             if not 0 <= n < len(self._window):
                 return
             there, step = self._window[n], last.steps[way]
-            guess = None if move is None else chained(move, step)
-            move = step if guess is None else motion(here.sight, there.sight, guess)
+            move = step if move is None else inside(chained(move, step))
             yield there, move
             last = there
 
@@ -164,11 +185,20 @@ def _stabilised(here: _Shown[T], beside: list[tuple[_Shown[T], Tensor]], belief:
         return here.drawn[:, :, :tall, :wide].clone()
     scale = (wide / width, tall / height)
     down, across = _block(here.size)
-    neighbours = []
-    for there, found in beside:
-        move = whole_steps(found, scale)
-        matched = weight(here.source, warped(there.source, move), here.slope, belief)
-        matched = matched[:, :, :height, :width] * ~differ(here.thumbnail, there.thumbnail)
-        starts = starts_of(move, scale, (down, across), here.drawn)
-        neighbours.append(Neighbour(drawn=there.drawn, starts=starts, weight=matched))
+    moves = [whole_steps(move, scale) for _, move in beside]
+    # Bicubic would see a little more, and take a sixth of the filter's time (measured).
+    brought = [
+        warped(there.source, move, "bilinear")
+        for (there, _), move in zip(beside, moves, strict=True)
+    ]
+    same = [~differ(here.thumbnail, there.thumbnail) for there, _ in beside]
+    believed = weights(here.source, brought, same, here.slope, belief)
+    neighbours = [
+        Neighbour(
+            drawn=there.drawn,
+            starts=starts_of(move, scale, (down, across), here.drawn),
+            weight=weight[:, :, :height, :width],
+        )
+        for (there, _), move, weight in zip(beside, moves, believed, strict=True)
+    ]
     return blended(here.drawn, neighbours, (tall, wide), belief.most)
