@@ -117,6 +117,7 @@ class Frame:
     duration: int  # in units of time_base; 0 = unknown
     time_base: Fraction
     fresh: bool = False  # what came before it does not belong to it
+    gain: float = 1.0  # of its light, to be applied to gamma-encoded RGB
     context: bool = False  # only there for stages that look at neighbours; not to be shown
 
     @property

@@ -120,6 +120,7 @@ class TemporalOptions:
     """What is done over several frames."""
 
     stabilise: Stabilise = "off"  # how far a frame may lean on those beside it
+    deflicker: bool = False  # take the pumping of light out
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,7 +134,7 @@ def test_frames_that_change_their_size_fill_the_same_picture() -> None:
 def test_memory_is_planned_before_it_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     room = Room(
         engine_of(NETWORK), PICTURE.target, DeviceOptions(),
-        overlap=0, keeps=False, radius=0, sink=print,
+        overlap=0, keeps=False, sink=print,
     )  # fmt: skip
     frame = room.around(96, 64)
     monkeypatch.setattr(

@@ -183,6 +183,7 @@ def pixel_options(function: F) -> F:
             "--stabilise", type=click.Choice(STABILISE), default="off",
             help="Take out the flicker of texture that the network invents anew for each frame.",
         ),
+        _option("--deflicker", is_flag=True, help="Take the pumping of light out of old film."),
         _option("--batch", type=int, help="Frames at once.  [default: by memory]"),
         _option(
             "--tile", type=int, help="Side of a tile in source pixels, 0: whole frames.  "
@@ -291,7 +292,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             threads=values["threads"],
             workers=values["workers"],
         ),
-        temporal=TemporalOptions(stabilise=values["stabilise"]),
+        temporal=TemporalOptions(stabilise=values["stabilise"], deflicker=values["deflicker"]),
         source=SourceOptions(
             clips=_clips(values),
             follow=values["follow"],

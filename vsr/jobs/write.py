@@ -42,6 +42,7 @@ from vsr.media.writer import write_frames
 from vsr.nets.store import Loaded
 from vsr.options import ColourOptions, EncodeOptions, UpscaleOptions
 from vsr.pipeline import Writer, Written, run
+from vsr.stages.deflicker import RADIUS as DEFLICKER_RADIUS
 from vsr.stages.temporal import radius_of
 from vsr.stages.upscale import Picture
 
@@ -263,9 +264,11 @@ class Work:
 
     def _context(self) -> int:
         """Frames next to a part that decide on its pixels, too."""
+        chosen = self.options.temporal
+        context = DEFLICKER_RADIUS if chosen.deflicker else 0
         if self.options.device.reuse != "off":
-            return 0  # what was drawn depends on where the part began: so does the filter, then
-        return radius_of(self.options.temporal.stabilise)
+            return context  # what is drawn depends on where a part begins: so does the filter
+        return context + radius_of(chosen.stabilise)
 
     def _run(
         self,

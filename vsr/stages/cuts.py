@@ -69,6 +69,11 @@ def _unexplained(a: Tensor, b: Tensor) -> Tensor:
     return (torch.relu(a - high) + torch.relu(low - a)).mean()
 
 
+def same_picture(one: Tensor, other: Tensor) -> bool:
+    """Whether two thumbnails are of one shot, however it is lit."""
+    return bool(unlike(one, other) <= _UNLIKE)
+
+
 def differ(one: Tensor, other: Tensor) -> Tensor:
     """() bool: whether two thumbnails are of different shots, or lit differently."""
     return (unlike(one, other) > _UNLIKE) | ((one.mean() - other.mean()).abs() > _JUMP)

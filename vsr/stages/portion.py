@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -12,6 +14,7 @@ from vsr.errors import OutOfMemory
 from vsr.events import Note, Sink
 from vsr.options import DeviceOptions
 from vsr.stages.size import Target
+from vsr.stages.temporal import Stabiliser
 from vsr.stages.tiles import EDGE
 
 SMALLEST_TILE = 32
@@ -38,12 +41,13 @@ class Room:
         *,
         overlap: int,
         keeps: bool,
-        radius: int,
+        stabiliser: Stabiliser[Any] | None = None,
         sink: Sink,
     ) -> None:
-        """`overlap`: of tiles. `keeps`: a picture, to use it again. `radius`: of the stabiliser."""
+        """`overlap`: of tiles. `keeps`: a picture, to use it again."""
         self._engine, self._target, self._options = engine, target, options
-        self._overlap, self._keeps, self._radius, self._sink = overlap, keeps, radius, sink
+        self._overlap, self._keeps, self._stabiliser = overlap, keeps, stabiliser
+        self._sink = sink
 
     def bytes_for(self, width: int, height: int) -> int:
         """Working memory, in bytes, for one whole frame of that size; an estimate."""
@@ -101,6 +105,7 @@ class Room:
         target = self._target.width * self._target.height
         drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
         kept = drawn + width * height if self._keeps else 0
-        if self._radius:
-            kept += (2 * self._radius + 1) * (target + width * height)
-        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept)
+        steady = 0
+        if self._stabiliser is not None:
+            steady = self._stabiliser.bytes_for(width, height, math.sqrt(target / width / height))
+        return steady + rgb * (2 * width * height + 3 * drawn + 3 * target + kept)

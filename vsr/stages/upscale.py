@@ -101,13 +101,15 @@ class Upscaler:
             options,
             overlap=self._overlap,
             keeps=self._reuser is not None,
-            radius=self._stabiliser.radius if self._stabiliser is not None else 0,
+            stabiliser=self._stabiliser,
             sink=sink,
         )
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Enlarge `frames`, in order. Raises OutOfMemory when nothing smaller is left to try."""
         flights: deque[_Flight] = deque()
+        if self._stabiliser is None or self._reuser is not None:
+            frames = (frame for frame in frames if not frame.context)
         for batch in self._batches(frames):
             for flight in self._launch(batch):
                 flights.append(flight)
@@ -203,6 +205,9 @@ class Upscaler:
         )
         with self._lanes.computing():
             rgb = to_rgb(planes, first.layout, first.colour)
+            for one, frame in zip(rgb, frames, strict=True):
+                if frame.gain != 1:
+                    one.mul_(frame.gain)
             if first.layout.alpha:
                 rgb = bleed(rgb, alpha_to_float(planes[-1], first.layout.bits))
             enlarged, shown = self._draw(rgb, frames, tile)
