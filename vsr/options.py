@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 from vsr.errors import UsageError
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
-EngineName = Literal["auto", "torch", "ncnn"]
+EngineName = Literal["auto", "torch", "ncnn", "cuda"]
 Reuse = Literal["off", "exact", "safe", "fast"]
 Codec = Literal[
     "h264", "h265", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",

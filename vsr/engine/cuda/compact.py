@@ -62,19 +62,23 @@ class CudaEngine:
         if self._wide is not None:
             return self._wide(x)
         count, _, height, width = x.shape
-        x = x.float()
         planes = torch.empty(count, 3, height * self.scale, width * self.scale, device=self.device)
         # Given back at the end; PyTorch hands it to nobody before this stream has used it.
         features = torch.empty(
             2, count, height, width, FEATURES, dtype=torch.float16, device=self.device
         )
+        self.draw(x.float(), features, planes)
+        return planes
+
+    def draw(self, x: Tensor, features: Tensor, planes: Tensor) -> None:
+        """Of (N, 3, H, W) fp32 into `planes`, fp32; `features`: (2, N, H, W, 64) fp16, scratch."""
+        count, _, height, width = x.shape
         batch = Batch(
             count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
             planes=planes.data_ptr(), features=(features[0].data_ptr(), features[1].data_ptr()),
         )  # fmt: skip
         with torch.cuda.device(self.device):
             self._run(batch)
-        return planes
 
     def _run(self, batch: Batch) -> None:
         steps = list(launches(self._packed, self.tiling, batch, self._processors))

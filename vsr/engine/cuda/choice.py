@@ -1,0 +1,134 @@
+"""Whether our own CUDA kernels run a network: where a trial finds them right, and not slower."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import time
+
+import torch
+from torch import nn
+
+from vsr.engine.base import Engine
+from vsr.engine.cuda.compact import OLDEST, CudaEngine, source
+from vsr.engine.cuda.driver import Driver, DriverError
+from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from vsr.engine.cuda.pack import FEATURES, fits
+from vsr.engine.eager import EagerEngine
+from vsr.engine.trials import remember, remembered
+from vsr.errors import UsageError
+from vsr.events import Note, Sink
+from vsr.nets.network import Network
+from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.options import EngineName
+
+_MOST = 4 / 255  # of any value; both have fp16 inside
+_RMS = 1e-3  # 60 dB
+_SHAPE = (2, 3, 67, 101)  # odd, across the edges of tiles, and several of them
+_TIMED = (1, 3, 360, 640)
+_ROUNDS = 5
+_MARGIN = 1.1  # times PyTorch's time
+
+
+def wants_cuda(
+    asked: EngineName, network: Network, device: torch.device, precision: str, sink: Sink
+) -> CudaEngine | None:
+    """Our kernels, if they were asked for or do PyTorch's work as well and not slower.
+
+    What speaks against them is told to `sink` once, by the run that finds it. Raises UsageError
+    where they were asked for and cannot be had.
+    """
+    if asked not in ("auto", "cuda") or device.type != "cuda" or precision != "fp16":
+        return None
+    if (reason := _unfit(network, device)) is None:
+        assert isinstance(network, SRVGGNetCompact)
+        try:
+            if asked == "cuda":
+                return CudaEngine(network, device=device)
+            name = _description(network, device)
+            passed = remembered(name)
+            if passed is None:
+                reason = _trial(network, device)
+                passed = reason is None
+                remember(name, passed)
+                if reason is not None:
+                    sink(Note(text=f"PyTorch runs the network: our CUDA kernels {reason}"))
+            return CudaEngine(network, device=device) if passed else None
+        except (CompileError, DriverError) as error:
+            # Not remembered: a library that was missing may be there the next time.
+            reason = f"cannot be had here ({str(error).splitlines()[0]})"
+            if asked == "auto":
+                sink(Note(text=f"PyTorch runs the network: our CUDA kernels {reason}"))
+    if asked == "cuda":
+        raise UsageError(f"--engine cuda: our CUDA kernels {reason}")
+    return None
+
+
+def _unfit(network: Network, device: torch.device) -> str | None:
+    """Why the kernels are not made for this; nothing that a user has to be told unasked."""
+    if not fits(network):
+        return f"run compact networks of {FEATURES} features, which this one is not"
+    major, minor = torch.cuda.get_device_capability(device)
+    if 10 * major + minor < OLDEST:
+        return f"need compute capability {OLDEST / 10}, and {device} has {major}.{minor}"
+    return None
+
+
+def _trial(network: SRVGGNetCompact, device: torch.device) -> str | None:
+    """What is wrong with the kernels on this device; None: nothing."""
+    sample = _sample(network.scale)
+    engine = CudaEngine(sample, device=device)
+    plain = EagerEngine(copy.deepcopy(sample), device=device, dtype=torch.float16, precision="fp16")
+    with torch.inference_mode():
+        x = torch.rand(_SHAPE, generator=torch.Generator().manual_seed(0)).to(device)
+        right = plain(x.half()).float()
+        count, _, height, width = _SHAPE
+        for _ in range(3):  # launched one by one; as a graph; as one that was there already
+            # NaN wherever nothing is written.
+            planes = torch.full_like(right, torch.nan)
+            features = torch.full(
+                (2, count, height, width, FEATURES), torch.nan, dtype=torch.float16, device=device
+            )
+            engine.draw(x, features, planes)
+            error = planes - right
+            if not bool(torch.isfinite(error).all()):
+                return "left something undone in a trial"
+            if float(error.abs().max()) > _MOST or float(error.square().mean().sqrt()) > _RMS:
+                return "computed something else in a trial"
+        if _seconds(engine, device) > _MARGIN * _seconds(plain, device):
+            return "were slower in a trial"
+    return None
+
+
+def _sample(scale: int) -> SRVGGNetCompact:
+    """A small random network that comes to every kernel, with slopes like the official ones'."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = SRVGGNetCompact(num_feat=FEATURES, num_conv=3, upscale=scale)
+        for layer in made.body:
+            if isinstance(layer, nn.PReLU):
+                nn.init.uniform_(layer.weight, -1.4, 1.7)
+    return made.requires_grad_(False)
+
+
+def _seconds(engine: Engine, device: torch.device) -> float:
+    """Of its quickest run."""
+    x = torch.rand(_TIMED, device=device).to(engine.dtype)
+    took = []
+    for _ in range(_ROUNDS + 3):
+        torch.cuda.synchronize(device)
+        began = time.perf_counter()
+        engine(x)
+        torch.cuda.synchronize(device)
+        took.append(time.perf_counter() - began)
+    return min(took[3:])
+
+
+def _description(network: SRVGGNetCompact, device: torch.device) -> str:
+    """What the outcome depends on. Not the weights: the trial has its own."""
+    kernels = hashlib.sha256(source().encode()).hexdigest()[:16]
+    return " ".join((
+        torch.cuda.get_device_name(device), f"driver {Driver().version()}",
+        f"torch {torch.__version__}", f"nvrtc {Nvrtc().version}",
+        f"kernels {kernels}", f"scale:{network.scale}",
+    ))  # fmt: skip
