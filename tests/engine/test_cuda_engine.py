@@ -122,7 +122,7 @@ def expected(engine: CudaEngine, x: Tensor, features: Tensor, planes: Tensor) ->
         count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
         planes=planes.data_ptr(), features=(features[0].data_ptr(), features[1].data_ptr()),
     )  # fmt: skip
-    return list(launches(engine._packed, engine.tiling, batch, PROCESSORS))
+    return list(launches(engine.packed, engine.tiling, batch, PROCESSORS))
 
 
 def test_launches_arrive_as_they_are_meant_alone_and_as_a_graph(driver: Recorder) -> None:

@@ -52,11 +52,11 @@ class CudaEngine:
         self._graphs: OrderedDict[tuple[int, ...], Graph | None] = OrderedDict()
         self._with_graphs = graphs
         with torch.cuda.device(device):
-            self._packed = pack(network, device)  # which also makes the context
+            self.packed = pack(network, device)  # which also makes the context
             driver = Driver()
             self.tiling = tiling or _tiling(driver, device)
-            self._kernels = Kernels(driver, compiled(self.tiling, self.scale, device))
-            self._processors = torch.cuda.get_device_properties(device).multi_processor_count
+            self.kernels = Kernels(driver, compiled(self.tiling, self.scale, device))
+            self.processors = torch.cuda.get_device_properties(device).multi_processor_count
 
     def __call__(self, x: Tensor) -> Tensor:
         if self._wide is not None:
@@ -81,14 +81,14 @@ class CudaEngine:
             self._run(batch)
 
     def _run(self, batch: Batch) -> None:
-        steps = list(launches(self._packed, self.tiling, batch, self._processors))
+        steps = list(launches(self.packed, self.tiling, batch, self.processors))
         stream = torch.cuda.current_stream(self.device).cuda_stream
         graph = self._graph(batch, steps) if self._with_graphs else None
         if graph is not None:
             graph.run(steps, stream)
             return
         for step in steps:
-            self._kernels.run(step, stream)
+            self.kernels.run(step, stream)
 
     def _graph(self, batch: Batch, steps: list[Launch]) -> Graph | None:
         """From a shape's second time on; many come only once."""
@@ -96,7 +96,7 @@ class CudaEngine:
         known = key in self._graphs
         graph = self._graphs.pop(key, None)
         if known and graph is None:
-            graph = Graph(self._kernels, steps)
+            graph = Graph(self.kernels, steps)
         self._graphs[key] = graph  # as the newest
         if len(self._graphs) > _GRAPHS:
             self._graphs.popitem(last=False)

@@ -49,11 +49,11 @@ def tiling_for(shared: int) -> Tiling | None:
     227 KB (sm_90, 100, 103): two large patches and all weights. 163 KB (sm_80, 87): all
     weights, smaller patches. 99 KB (sm_86, 89, 120): weights come in as they are used.
     """
-    fitting = (one for one in _TILINGS if one.shared(4) <= shared)
+    fitting = (one for one in TILINGS if one.shared(4) <= shared)
     return next(fitting, None)
 
 
-_TILINGS = (
+TILINGS = (
     Tiling(height=16, width=32, rows=4, stages=_PASSES),
     Tiling(height=8, width=32, rows=2, stages=_PASSES),
     Tiling(height=16, width=16, rows=2, stages=3),
