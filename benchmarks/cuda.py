@@ -56,7 +56,7 @@ LAYERS = 16  # of animevideov3, in the middle
 OTHERS = {
     "16x32, weights as used": Tiling(height=16, width=32, rows=4, stages=3),
     "16x32, rolled": Tiling(height=16, width=32, rows=4, stages=12, unroll=1),
-    "16x32, half rolled": Tiling(height=16, width=32, rows=4, stages=12, unroll=2),
+    "16x32, unrolled": Tiling(height=16, width=32, rows=4, stages=12, unroll=4),
     "32x16": Tiling(height=32, width=16, rows=4, stages=12),
     "16x32, 16 warps": Tiling(height=16, width=32, rows=2, stages=12),
     "8x32, 4 warps": Tiling(height=8, width=32, rows=4, stages=12),

@@ -42,13 +42,16 @@ def parse(text: str) -> dict[str, Program]:
         threads = re.search(r"\.maxntid (\d+)", settings)
         program.threads = int(threads[1]) if threads else 0
         for line in body.splitlines():
-            _parse_line(line.strip(), program)
+            # A block of inline assembly is one line, with a register of its own.
+            block = re.fullmatch(r"\s*\{(\.reg.*)\}\s*", line)
+            for part in block[1].split(";") if block else [line]:
+                _parse_line(part.strip(), program)
         programs[name] = program
     return programs
 
 
 def _parse_line(line: str, program: Program) -> None:
-    if found := re.match(r"\.reg \.(\w+)\s+(%[a-z]+)<", line):
+    if found := re.match(r"\.reg \.(\w+)\s+(%?[a-z]+)", line):
         program.registers[found[2]] = found[1]
     elif found := re.match(r"\.shared \.align \d+ \.b8 (\w+)\[(\d+)\]", line):
         program.static[found[1]] = int(found[2])
@@ -59,7 +62,7 @@ def _parse_line(line: str, program: Program) -> None:
     elif line.startswith("."):
         raise PtxError(f"unknown directive: {line}")
     elif line:
-        guard = re.match(r"@(!?)(%p\d+)\s+", line)
+        guard = re.match(r"@(!?)([%\w]+)\s+", line)
         words = _WORD.findall(line[guard.end() if guard else 0 :])
         program.body.append(
             Instruction(

@@ -33,14 +33,15 @@ enum : int {
     PASSES = 12,  // stages of a tile: 3 dx, 4 times 16 channels
     RESIDENT = STAGES == PASSES,
     PIECES = (PATCH_H * PATCH_W * UNITS + THREADS - 1) / THREADS,  // that a thread copies of a tile
-    SPREAD = 8,  // the first stages of a tile, over which the copy of the next is spread
-    PER_STAGE = (PIECES + SPREAD - 1) / SPREAD,
+    PER_STAGE = (PIECES + PASSES - 1) / PASSES,  // of which in each stage of the tile before
+    LATEST = (PIECES + PER_STAGE - 1) / PER_STAGE,  // the stage after the one that issues the last
     CELL = SCALE * SCALE,
     LAST_MT = (3 * CELL + 15) / 16,
 };
 
 static_assert(TILE_W % 16 == 0 && TILE_H % ROWS == 0 && THREADS % UNITS == 0, "shape of a tile");
-static_assert(RESIDENT || STAGES >= 2 && STAGES <= 5, "the copy of a tile has to end in time");
+// Before a tile begins, all but the last STAGES - 2 groups of copies are waited for.
+static_assert(RESIDENT || STAGES >= 2 && LATEST + STAGES - 2 <= PASSES, "copies have to end in time");
 
 extern __shared__ uint4 shared[];  // two patches, then the weights
 
@@ -48,10 +49,13 @@ __device__ __forceinline__ u32 shared_address(const void* at) {
     return (u32)__cvta_generic_to_shared(at);
 }
 
-// 16 bytes from global to shared memory, without waiting; zeros where `there` is false.
-__device__ __forceinline__ void copy_16(u32 to, const void* from, bool there) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-                 :: "r"(to), "l"(from), "r"(there ? 16 : 0) : "memory");
+// 16 bytes from global to shared memory, without waiting; zeros where `there` is false. Nothing at
+// all unless `wanted`: as a predicate, since a branch would keep the assembler from mixing copies
+// with arithmetic.
+__device__ __forceinline__ void copy_16(u32 to, const void* from, bool there, bool wanted) {
+    asm volatile("{.reg .pred wanted; setp.ne.b32 wanted, %3, 0; "
+                 "@wanted cp.async.cg.shared.global [%0], [%1], 16, %2;}"
+                 :: "r"(to), "l"(from), "r"(there ? 16 : 0), "r"((int)wanted) : "memory");
 }
 
 __device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -80,8 +84,15 @@ __device__ __forceinline__ u32 pack(float low, float high) {
     return both;
 }
 
-// Slopes above 1 and below 0 occur, so this is no maximum.
-__device__ __forceinline__ float activate(float x, float slope) { return x > 0 ? x : x * slope; }
+// x above zero, slope * x below, for any slope: slopes above 1 and below 0 occur. Written as
+// (1 + slope) / 2 * x + (1 - slope) / 2 * |x|: two instructions instead of a comparison and a choice.
+struct Slope {
+    float even, odd;
+};
+
+__device__ __forceinline__ float activate(float x, Slope slope) {
+    return fmaf(slope.even, x, slope.odd * fabsf(x));
+}
 
 struct Tile {
     int n, y, x;
@@ -95,17 +106,17 @@ __device__ __forceinline__ Tile tile_at(int index, int height, int width) {
 
 // Piece `piece` of this thread's share of a tile and its surroundings; zeros around the picture.
 __device__ __forceinline__ void copy_patch(
-    int piece, u32 patch, const uint4* in, Tile tile, int height, int width)
+    int piece, u32 patch, const uint4* in, Tile tile, int height, int width, bool wanted)
 {
     int unit = threadIdx.x % UNITS;
     int pixel = threadIdx.x / UNITS + piece * (THREADS / UNITS);
-    if (pixel >= PATCH_H * PATCH_W) return;
     int row = pixel / PATCH_W, column = pixel - row * PATCH_W;
     int y = tile.y - 1 + row, x = tile.x - 1 + column;
     bool inside = (u32)y < (u32)height && (u32)x < (u32)width;
     int at = ((tile.n * height + y) * width + x) * UNITS + unit;
     // Nothing is read where nothing is inside; the address is valid all the same.
-    copy_16(patch + (pixel * UNITS + (unit ^ (column & 7))) * 16, in + (at & -(int)inside), inside);
+    copy_16(patch + (pixel * UNITS + (unit ^ (column & 7))) * 16, in + (at & -(int)inside), inside,
+            wanted && pixel < PATCH_H * PATCH_W);
 }
 
 // sums[row][half of 16 pixels][16 output channels][as mma has them], of one tile of this block.
@@ -128,9 +139,8 @@ __device__ __forceinline__ void convolve(
     auto copy_weights = [&](int stage, u32 to) {
 #pragma unroll
         for (int i = 0; i < STAGE_UNITS; i += THREADS)
-            if (i + (int)threadIdx.x < STAGE_UNITS)
-                copy_16(to + (i + threadIdx.x) * 16,
-                        weights + stage * STAGE_UNITS + i + threadIdx.x, true);
+            copy_16(to + (i + threadIdx.x) * 16, weights + stage * STAGE_UNITS + i + threadIdx.x,
+                    true, i + threadIdx.x < STAGE_UNITS);
     };
 
     int index = blockIdx.x;
@@ -138,7 +148,7 @@ __device__ __forceinline__ void convolve(
     Tile tile = tile_at(index, height, width);
 #pragma unroll
     for (int piece = 0; piece < PIECES; ++piece)
-        copy_patch(piece, patches, in, tile, height, width);
+        copy_patch(piece, patches, in, tile, height, width, true);
 #pragma unroll 1
     for (int stage = 0; stage < (RESIDENT ? PASSES : STAGES - 1); ++stage) {
         copy_weights(stage, ring + stage * STAGE_BYTES);
@@ -178,12 +188,10 @@ __device__ __forceinline__ void convolve(
                     copy_weights(ahead < PASSES ? ahead : ahead - PASSES, filled);
                     filled = filled == ring + (STAGES - 1) * STAGE_BYTES ? ring : filled + STAGE_BYTES;
                 }
-                if (more && dx * 4 + k < SPREAD) {
 #pragma unroll
-                    for (int i = 0; i < PER_STAGE; ++i)
-                        copy_patch((dx * 4 + k) * PER_STAGE + i, patches + (PATCH_BYTES - patch),
-                                   in, next, height, width);
-                }
+                for (int i = 0; i < PER_STAGE; ++i)
+                    copy_patch((dx * 4 + k) * PER_STAGE + i, patches + (PATCH_BYTES - patch),
+                               in, next, height, width, more);
                 if (!RESIDENT) commit();
 
                 u32 b[ROWS + 2][4];
@@ -224,6 +232,13 @@ __device__ __forceinline__ void load_8(float (&to)[8], const float* from) {
     to[4] = high.x, to[5] = high.y, to[6] = high.z, to[7] = high.w;
 }
 
+__device__ __forceinline__ void load_slopes(Slope (&to)[8], const float* from) {
+    float of[8];
+    load_8(of, from);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) to[i] = {0.5f + 0.5f * of[i], 0.5f - 0.5f * of[i]};
+}
+
 // The order of the output channels is such that a lane has eight neighbours, 16 bytes: row r of
 // the m-th 16 is channel 8 * (r % 8) + 2 * m + r / 8.
 template <int ROWS_OF_16>
@@ -242,7 +257,7 @@ __device__ __forceinline__ void begin_features(float (&sums)[ROWS_OF_16][2][4][4
 
 // One pixel's eight channels of this lane.
 __device__ __forceinline__ void store_features(
-    uint4* out, const float (&sums)[4][4], const float (&slope)[8], int odd)
+    uint4* out, const float (&sums)[4][4], const Slope (&slope)[8], int odd)
 {
     u32 of[4];
 #pragma unroll
@@ -261,8 +276,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) middle(
         in, weights, count, height, width,
         [&](Sums<4>& sums) { begin_features(sums.of, bias); },
         [&](Tile tile, const Sums<4>& sums, int first_row, int first_column) {
-            float of[8];
-            load_8(of, slope + lane / 4 * 8);
+            Slope of[8];
+            load_slopes(of, slope + lane / 4 * 8);
 #pragma unroll
             for (int row = 0; row < ROWS; ++row)
 #pragma unroll
@@ -329,8 +344,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) first(
                     multiply(sums[side][half][m], a, b[side][2 * half], b[side][2 * half + 1]);
         }
     }
-    float slopes[8];
-    load_8(slopes, slope + lane / 4 * 8);
+    Slope slopes[8];
+    load_slopes(slopes, slope + lane / 4 * 8);
 #pragma unroll
     for (int side = 0; side < 2; ++side)
 #pragma unroll
@@ -371,35 +386,39 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) last(
             }
         },
         [&](Tile tile, const Sums<LAST_MT>& sums, int first_row, int first_column) {
-            auto place = [&](int c) {  // of a channel, within the planes of one picture
-                return (c / CELL * height * SCALE + c % CELL / SCALE) * width * SCALE + c % SCALE;
-            };
+            int to[LAST_MT][2], of[LAST_MT][2];  // of a channel: in the planes, in the picture
 #pragma unroll
-            for (int m = 0; m < LAST_MT; ++m) {
-                const int c = m * 16 + channel;
-                const int to[2] = {place(c), place(c + 1)};
+            for (int m = 0; m < LAST_MT; ++m)
 #pragma unroll
-                for (int row = 0; row < ROWS; ++row)
+                for (int two = 0; two < 2; ++two) {
+                    const int c = m * 16 + channel + two, rest = c % CELL;
+                    to[m][two] = (c / CELL * height * SCALE + rest / SCALE) * width * SCALE + rest % SCALE;
+                    of[m][two] = c / CELL * stride_c;
+                }
 #pragma unroll
-                    for (int i = 0; i < 4; ++i) {  // half, odd
-                        int y = tile.y + first_row + row;
-                        int x = tile.x + first_column + i / 2 * 8 + lane % 4 * 2 + i % 2;
-                        if (y >= height || x >= width) continue;
-                        const float* own = picture + tile.n * stride_n + y * stride_y + x * stride_x;
-                        float* out = planes + tile.n * 3 * CELL * height * width
-                                     + (y * SCALE * width + x) * SCALE;
-                        const float(&sum)[4] = sums.of[row][i / 2][m];
-                        if (SCALE % 2 == 0) {
+            for (int row = 0; row < ROWS; ++row)
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {  // half, odd
+                    const int y = tile.y + first_row + row;
+                    const int x = tile.x + first_column + i / 2 * 8 + lane % 4 * 2 + i % 2;
+                    if (y >= height || x >= width) continue;
+                    const float* own = picture + tile.n * stride_n + y * stride_y + x * stride_x;
+                    float* out = planes + tile.n * 3 * CELL * height * width
+                                 + (y * SCALE * width + x) * SCALE;
+#pragma unroll
+                    for (int m = 0; m < LAST_MT; ++m) {
+                        const float low = sums.of[row][i / 2][m][i % 2];
+                        const float high = sums.of[row][i / 2][m][2 + i % 2];
+                        const int c = m * 16 + channel;
+                        if (SCALE % 2 == 0) {  // two neighbours of one row
                             if (c >= 3 * CELL) continue;
-                            float add = own[c / CELL * stride_c];
-                            *(float2*)(out + to[0]) = make_float2(sum[i % 2] + add, sum[2 + i % 2] + add);
+                            const float add = own[of[m][0]];
+                            *(float2*)(out + to[m][0]) = make_float2(low + add, high + add);
                         } else {
-#pragma unroll
-                            for (int two = 0; two < 2; ++two)
-                                if (c + two < 3 * CELL)
-                                    out[to[two]] = sum[2 * two + i % 2] + own[(c + two) / CELL * stride_c];
+                            if (c < 3 * CELL) out[to[m][0]] = low + own[of[m][0]];
+                            if (c + 1 < 3 * CELL) out[to[m][1]] = high + own[of[m][1]];
                         }
                     }
-            }
+                }
         });
 }

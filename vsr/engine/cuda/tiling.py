@@ -17,7 +17,7 @@ class Tiling:
     rows: int  # of 16 pixels, that a warp computes: 2 or 4
     stages: int  # of weights that are kept in shared memory; 12: all
     blocks: int = 1  # a multiprocessor
-    unroll: int = 4  # stages that are one after the other in the program: 1, 2 or 4
+    unroll: int = 2  # stages that are one after the other in the program: 1, 2 or 4
 
     @property
     def threads(self) -> int:
