@@ -1,4 +1,4 @@
-"""The compact network's own CUDA kernels: right, and how fast, on the GPU that is here.
+"""Our own CUDA kernels: right, and how fast, on the GPU that is here.
 
     python benchmarks/cuda.py [--out cuda.json] [--weights FILE] [--quick] [--compile]
 
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,17 @@ except ModuleNotFoundError:  # on a machine that was only lent: what is compiled
     sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: tempfile.mkdtemp()  # type: ignore[attr-defined]
 
 from vsr.bench.machine import describe
-from vsr.engine.cuda.compact import CudaEngine, source
 from vsr.engine.cuda.driver import Driver
+from vsr.engine.cuda.engine import CudaEngine, source
+from vsr.engine.cuda.launch import Batch
 from vsr.engine.cuda.nvrtc import Nvrtc
 from vsr.engine.cuda.pack import FEATURES
-from vsr.engine.cuda.schedule import Batch, launches
+from vsr.engine.cuda.schedule import CompactPlan
 from vsr.engine.cuda.tiling import TILINGS, Tiling, tiling_for
 from vsr.engine.eager import EagerEngine
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 
 SIZES = ((854, 480), (1280, 720), (1920, 1080))
@@ -52,6 +55,7 @@ BATCHES = (1, 2, 4)
 PICTURES = 3  # that are taken in turn, so that no cache holds the next one
 ROUNDS = 12
 LAYERS = 16  # of animevideov3, in the middle
+_GROWTH = 32  # channels that a convolution of a dense block adds
 # What else may be quicker, by name: fewer warps, two blocks at once, rolled loops.
 OTHERS = {
     "16x32, weights as used": Tiling(height=16, width=32, rows=4, stages=3),
@@ -85,16 +89,28 @@ def network(weights: Path | None, scale: int = 4, middle: int = LAYERS) -> SRVGG
     return made.requires_grad_(False)
 
 
+def dense(blocks: int) -> RRDBNet:
+    """6 blocks are x4plus-anime, 23 x4plus; random, with features that stay as large."""
+    torch.manual_seed(0)
+    made = RRDBNet(num_block=blocks).requires_grad_(False)
+    for layer in made.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=(0.5 / layer.in_channels / 9) ** 0.5)
+    return made
+
+
 # --- right ---
 
 
-def exact(given: SRVGGNetCompact, x: Tensor) -> Tensor:
+def exact(given: Network, x: Tensor) -> Tensor:
     """float64 on the CPU, of weights and pictures that are rounded as the kernels take them."""
     rounded = copy.deepcopy(given).cpu().double()
-    for layer in rounded.body:
+    for layer in rounded.modules():
         if isinstance(layer, nn.Conv2d):
             layer.weight.copy_(layer.weight.half())
     x = x.cpu()
+    if not isinstance(rounded, SRVGGNetCompact):
+        return torch.as_tensor(rounded(x.half().double()))
     drawn = F.pixel_shuffle(rounded.body(x.half().double()), given.scale)
     return drawn + F.interpolate(x.double(), scale_factor=given.scale, mode="nearest")
 
@@ -104,10 +120,9 @@ def poisoned(engine: CudaEngine, x: Tensor) -> Tensor:
     count, _, height, width = x.shape
     side = engine.scale
     planes = torch.full((count, 3, height * side, width * side), torch.nan, device=x.device)
-    features = torch.full(
-        (2, count, height, width, FEATURES), torch.nan, dtype=torch.float16, device=x.device
-    )
-    engine.draw(x, features, planes)
+    numbers = engine.plan.scratch * count * height * width
+    scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=x.device)
+    engine.draw(x, scratch, planes)
     return planes
 
 
@@ -128,6 +143,16 @@ def conformance(device: torch.device, tilings: dict[str, Tiling]) -> Iterator[di
                     "steady": all(torch.equal(made[0], one) for one in made),
                     **_difference(made[0], exact(given, x), x, given.scale),
                 }  # fmt: skip
+    deep = dense(2)
+    engine = CudaEngine(deep, device=device)
+    for shape in ((1, 3, 5, 7), (2, 3, 33, 50), (1, 3, 90, 160)):
+        x = torch.rand(shape)
+        made = [poisoned(engine, x.to(device)).cpu() for _ in range(3)]
+        yield {
+            "tiling": "RRDBNet", "scale": 4, "fold": 1, "shape": shape,
+            "steady": all(torch.equal(made[0], one) for one in made),
+            **_difference(made[0], exact(deep, x), torch.zeros_like(x), 4),
+        }  # fmt: skip
 
 
 def _difference(made: Tensor, want: Tensor, x: Tensor, scale: int) -> dict[str, Any]:
@@ -167,7 +192,7 @@ Way = Callable[[Tensor], Tensor]
 
 
 def ways(
-    device: torch.device, given: SRVGGNetCompact, tilings: dict[str, Tiling], compiled: bool
+    device: torch.device, given: Network, tilings: Mapping[str, Tiling | None], compiled: bool
 ) -> dict[str, tuple[Way, torch.dtype]]:
     """All that are compared, and what they take."""
     half = copy.deepcopy(given).to(device, torch.float16)
@@ -235,12 +260,12 @@ def kernel_by_kernel(
     count, _, height, width = shape
     x = torch.rand(shape, device=device)
     planes = torch.empty(count, 3, height * given.scale, width * given.scale, device=device)
-    features = torch.randn(2, count, height, width, FEATURES, device=device).half()
+    scratch = torch.randn(engine.plan.scratch * count * height * width, device=device).half()
     batch = Batch(
         count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
-        planes=planes.data_ptr(), features=(features[0].data_ptr(), features[1].data_ptr()),
+        planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
-    steps = {one.kernel: one for one in launches(engine.packed, tiling, batch, engine.processors)}
+    steps = {one.kernel: one for one in engine.plan.launches(batch, engine.processors)}
     stream = torch.cuda.current_stream(device).cuda_stream
     pixels, out = count * height * width, 3 * given.scale**2
     amounts = {  # multiplications and bytes of a pixel
@@ -267,7 +292,8 @@ def resources(tilings: dict[str, Tiling], architecture: int) -> Iterator[dict[st
     for name, tiling in tilings.items():
         began = time.perf_counter()
         options = (*tiling.options(4), "--ptxas-options=-v")
-        log = Nvrtc().compile(source(), architecture=architecture, options=options).log
+        text = source(CompactPlan.sources)
+        log = Nvrtc().compile(text, architecture=architecture, options=options).log
         yield {
             "tiling": name, **dataclasses.asdict(tiling), "shared": tiling.shared(4),
             "seconds": time.perf_counter() - began,
@@ -333,6 +359,8 @@ def measure(device: torch.device, given: argparse.Namespace) -> dict[str, Any]:
     add("conformance", conformance(device, tilings))
     add("whole frames", whole_frames(device, compact))
     add("kernels at 1280x720", kernels(device, compact, tilings))
+    if not given.quick:
+        add("times of RRDBNet, 640x360", deep_times(device, given.compile))
     add("times", times(device, compact, tilings, given))
     return report
 
@@ -360,6 +388,18 @@ def times(
         for count in BATCHES[:1] if given.quick else BATCHES:
             for row in rounds(found, (count, 3, height, width), device):
                 yield {**row, "TFLOP/s": 2e-12 * products * width * height * row["fps"]}
+
+
+def deep_times(device: torch.device, compiled: bool) -> Iterator[dict[str, Any]]:
+    """RRDBNet with 6 and 23 blocks at 640x360, one frame."""
+    for blocks in (6, 23):
+        found = ways(device, dense(blocks), {"default": None}, compiled)
+        # 15 convolutions a group of blocks; behind them one, and a tail at 4 and 16 times the size.
+        group = 3 * 9 * (_GROWTH * (64 + 96 + 128 + 160) + 192 * 64)
+        products = 27 * 64 + blocks * group + 9 * 64 * (64 * (1 + 4 + 16 + 16) + 16 * 3)
+        for row in rounds(found, (1, 3, 360, 640), device):
+            flop = 2e-12 * products * 360 * 640
+            yield {"blocks": blocks, **row, "TFLOP/s": flop * row["fps"]}
 
 
 def _runs(tiling: Tiling, shared: int) -> bool:

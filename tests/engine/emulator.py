@@ -1,4 +1,4 @@
-"""The CUDA engine's kernels on the PTX machine, with the engine's own packing and launches."""
+"""The CUDA engine's kernels on the PTX machine, with its own plans, packing and launches."""
 
 from __future__ import annotations
 
@@ -10,16 +10,11 @@ import torch
 from torch import Tensor
 
 from tests.engine.ptx import Machine
-from tests.engine.ptx_memory import GlobalMemory, PtxError
+from tests.engine.ptx_memory import Array, GlobalMemory, PtxError
 from tests.engine.ptx_program import Program, parse
-from vsr.engine.cuda.compact import source
+from vsr.engine.cuda.engine import source
+from vsr.engine.cuda.launch import Batch, Launch, Plan
 from vsr.engine.cuda.nvrtc import Nvrtc
-from vsr.engine.cuda.pack import pack
-from vsr.engine.cuda.schedule import Batch, launches
-from vsr.engine.cuda.tiling import Tiling
-from vsr.nets.srvgg import SRVGGNetCompact
-
-_OUTPUT = {"first": 5, "middle": 1, "last": 6}  # of each kernel's arguments
 
 
 @dataclass
@@ -32,47 +27,67 @@ class Emulated:
 
 
 @functools.cache
-def programs(tiling: Tiling, scale: int) -> dict[str, Program]:
-    return parse(Nvrtc().ptx(source(), architecture=80, options=tiling.options(scale)))
+def programs(names: tuple[str, ...], options: tuple[str, ...]) -> dict[str, Program]:
+    """The kernels of a plan, for sm_80, in PTX."""
+    return parse(Nvrtc().ptx(source(names), architecture=80, options=options))
 
 
-def emulate(network: SRVGGNetCompact, x: Tensor, tiling: Tiling, processors: int) -> Emulated:
-    """(N, 3, H, W) fp32 through the kernels, on a GPU of so many multiprocessors.
+def emulate(plan: Plan, x: Tensor, processors: int) -> Emulated:
+    """(N, 3, H, W) fp32 through a plan on the CPU, on a GPU of so many multiprocessors.
 
     Raises PtxError for races, for reads of what was not written and for outputs that are
     written twice or not at all.
     """
-    packed = pack(network, torch.device("cpu"))
     count, _, height, width = x.shape
-    features = [torch.empty(count, height, width, 64, dtype=torch.float16) for _ in range(2)]
-    planes = torch.empty(count, 3, height * packed.scale, width * packed.scale)
+    # NaN, wherever nothing is written.
+    scratch = torch.full((plan.scratch * count * height * width,), torch.nan, dtype=torch.float16)
+    planes = torch.full((count, 3, height * plan.scale, width * plan.scale), torch.nan)
     batch = Batch(
         count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
-        planes=planes.data_ptr(), features=(features[0].data_ptr(), features[1].data_ptr()),
+        planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
-    layers = (packed.first, *packed.middle, packed.last)
-    numbers = [t for layer in layers for t in (layer.weights, layer.bias, layer.slope)]
     # Of a view, all that it is a view of.
     whole = torch.empty(0).set_(x.untyped_storage())
+    numbers = [t.numpy() for t in (whole, *_tensors(vars(plan))) if t.numel()]
     made = Emulated(planes=planes)
-    for launch in launches(packed, tiling, batch, processors):
-        (output,) = (
-            t
-            for t in (*features, planes)
-            if t.data_ptr() == launch.arguments[_OUTPUT[launch.kernel]]
-        )
-        inputs = [t.numpy() for t in (whole, *features, *numbers) if t is not output and t.numel()]
-        poisoned = output.numpy()
-        poisoned.view(np.uint8)[...] = 0xFF
-        memory = GlobalMemory(inputs, poisoned)
+    for launch in plan.launches(batch, processors):
+        buffer = planes if launch.kernel == "last" else scratch
+        memory = GlobalMemory(numbers, scratch.numpy(), planes.numpy())
         machine = Machine(
-            programs(tiling, packed.scale)[launch.kernel], memory,
+            programs(plan.sources, plan.options)[launch.kernel], memory,
             blocks=launch.grid, threads=launch.threads, dynamic=launch.shared,
         )  # fmt: skip
         machine.run(launch.arguments)
-        if not memory.written.all():
-            raise PtxError(f"{launch.kernel} leaves a part of its output unwritten")
+        expected = _output(launch, batch, buffer)
+        if not np.array_equal(np.sort(memory.written_at()), np.sort(expected)):
+            raise PtxError(
+                f"{launch.kernel} leaves a part unwritten, or writes what is not its own"
+            )
         for kind, times in machine.shared.wavefronts.items():
             made.wavefronts[kind] = made.wavefronts.get(kind, 0) + times
             made.ideal[kind] = made.ideal.get(kind, 0) + machine.shared.ideal[kind]
     return made
+
+
+def _output(launch: Launch, batch: Batch, buffer: Tensor) -> Array:
+    """Addresses of all 4-byte words that a launch has to write."""
+    given = launch.arguments
+    if launch.kernel == "last":
+        return buffer.data_ptr() + 4 * np.arange(buffer.numel())
+    start, units = {
+        "first": (given[5], given[6]), "middle": (given[1], 8), "mix": (given[3], given[4]),
+    }.get(launch.kernel, (given[4], given[5]))  # fmt: skip
+    pixels = int(np.prod(given[-3:]))
+    words = 16 if launch.kernel == "grow" else 32
+    return (start + 16 * units * np.arange(pixels)[:, None] + 4 * np.arange(words)).reshape(-1)
+
+
+def _tensors(value: object) -> list[Tensor]:
+    """All tensors in a plan's attributes, however deep."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [t for one in value.values() for t in _tensors(one)]
+    if isinstance(value, list | tuple):
+        return [t for one in value for t in _tensors(one)]
+    return _tensors(vars(value)) if hasattr(value, "__dict__") else []

@@ -17,8 +17,8 @@ from tests.engine.ptx_program import Instruction, Program
 
 _KINDS: dict[str, type[np.generic]] = {
     "pred": np.bool_, "f32": np.float32, "b32": np.uint32, "u32": np.uint32, "s32": np.int32,
-    "b16": np.uint16, "u16": np.uint16, "s16": np.int16, "b64": np.uint64, "u64": np.uint64,
-    "s64": np.int64,
+    "b16": np.uint16, "u16": np.uint16, "s16": np.int16, "f16": np.float16,
+    "b64": np.uint64, "u64": np.uint64, "s64": np.int64,
 }  # fmt: skip
 
 
@@ -205,6 +205,10 @@ class Machine:
             high, low = (self._value(o, "f32").astype(np.float16) for o in operands[1:])
             both = np.stack([low, high], axis=1).reshape(-1).view(np.uint32)
             self._set(operands[0], both, mask)
+        elif op == "mov.b32" and len(operands) == 3:
+            halves = self._value(operands[2], "b32").view(np.uint16).reshape(-1, 2)
+            for n in range(2):
+                self._set(operands[n], np.ascontiguousarray(halves[:, n]), mask)
         elif name == "cvt":
             to, source = rest.split(".")
             self._set(operands[0], self._value(operands[1], source).astype(_KINDS[to]), mask)
@@ -255,7 +259,7 @@ class Machine:
         address = self._value(base, wide)[threads] + _KINDS[wide](offset)
         if load:
             got = (
-                self._memory.load(address, words)
+                self._memory.load(threads, address, words)
                 if space == "global"
                 else self.shared.load(threads, address, "load")
             )
@@ -266,7 +270,7 @@ class Machine:
             return
         given = np.stack([self._value(r, kind)[threads].view(np.uint32) for r in registers], axis=1)
         if space == "global":
-            self._memory.store(address, given)
+            self._memory.store(threads, address, given)
         else:
             self.shared.store(threads, address, given)
 
@@ -280,11 +284,12 @@ class Machine:
             to = self._value(operands[0], "u32")[threads]
             origin = self._value(operands[1], "u64")[threads]
             size = self._value(operands[3], "u32")[threads] if len(operands) > 3 else None
-            data = self._memory.load(origin, 4)
-            if size is not None:
-                if not np.isin(size, (0, 16)).all():
-                    raise PtxError("cp.async of a part")
-                data = np.where(size[:, None] == 16, data, np.uint32(0))
+            if size is not None and not np.isin(size, (0, 16)).all():
+                raise PtxError("cp.async of a part")
+            reads = np.ones(threads.size, bool) if size is None else size == 16
+            data = np.zeros((threads.size, 4), np.uint32)
+            if reads.any():
+                data[reads] = self._memory.load(threads[reads], origin[reads], 4)
             self.shared.copy(threads, to, data)
         else:
             raise PtxError(f"unknown instruction: {op}")

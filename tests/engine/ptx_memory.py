@@ -27,44 +27,74 @@ class PtxError(Exception):
 
 
 class GlobalMemory:
-    """Buffers, at their own addresses. The output is written once and never read."""
+    """Buffers, at their own addresses: some are only read, some may be written.
 
-    def __init__(self, inputs: Sequence[Array], output: Array) -> None:
+    What a thread writes may have been read by that thread before, and by no other, since blocks
+    run in any order.
+    """
+
+    def __init__(self, inputs: Sequence[Array], *outputs: Array) -> None:
         """Contiguous arrays of 4-byte words, or of what can be seen as such; used in place."""
-        self._buffers = []
-        for buffer in (output, *inputs):
-            words = buffer.reshape(-1).view(np.uint32)
-            self._buffers.append((words.__array_interface__["data"][0], words))
-        self.written = np.zeros(self._buffers[0][1].size, bool)
+        self._buffers = [_Buffer(array, output=True) for array in outputs]
+        self._buffers += [_Buffer(array, output=False) for array in inputs]
 
-    def load(self, address: Array, words: int) -> Array:
+    def load(self, threads: Array, address: Array, words: int) -> Array:
         """(threads,) -> (threads, words) uint32."""
         buffer, index = self._find(address, words)
-        if buffer is self._buffers[0][1]:
-            raise PtxError("an output is read")
-        return buffer[index]
+        if buffer.writer is not None:
+            writer, reader = buffer.writer[index], buffer.reader[index]
+            own = threads[:, None]
+            if ((writer >= 0) & (writer != own)).any():
+                raise PtxError("an output is read that another thread has written")
+            buffer.reader[index] = np.where((reader == -1) | (reader == own), own, -2)
+            # Two threads of this very access may have read one word.
+            buffer.reader[index[buffer.reader[index] != own]] = -2
+        return buffer.words[index]
 
-    def store(self, address: Array, values: Array) -> None:
+    def store(self, threads: Array, address: Array, values: Array) -> None:
         """`values`: (threads, words)."""
         buffer, index = self._find(address, values.shape[1])
-        if buffer is not self._buffers[0][1]:
+        if buffer.writer is None:
             raise PtxError("an input is written to")
-        if self.written[index].any() or np.unique(index).size != index.size:
+        if (buffer.writer[index] >= 0).any() or np.unique(index).size != index.size:
             raise PtxError("one place in global memory is written twice")
-        self.written[index] = True
-        buffer[index] = values
+        if ((buffer.reader[index] != -1) & (buffer.reader[index] != threads[:, None])).any():
+            raise PtxError("an output is written that another thread may be reading")
+        buffer.writer[index] = threads[:, None]
+        buffer.words[index] = values
 
-    def _find(self, address: Array, words: int) -> tuple[Array, Array]:
+    def written_at(self) -> Array:
+        """The addresses of all words that were written."""
+        return np.concatenate(
+            [
+                b.start + 4 * np.flatnonzero(b.writer >= 0)
+                for b in self._buffers
+                if b.writer is not None
+            ]
+        )
+
+    def _find(self, address: Array, words: int) -> tuple[_Buffer, Array]:
         if (address % (4 * words)).any():
             raise PtxError("a global access is not aligned")
         first = int(address[0])
-        for start, buffer in self._buffers:
-            if start <= first < start + 4 * buffer.size:
-                index = ((address.astype(np.int64) - start) // 4)[:, None] + np.arange(words)
-                if index.min() < 0 or index.max() >= buffer.size:
+        for buffer in self._buffers:
+            if buffer.start <= first < buffer.start + 4 * buffer.words.size:
+                offset = address.astype(np.int64) - buffer.start
+                index = (offset // 4)[:, None] + np.arange(words)
+                if index.min() < 0 or index.max() >= buffer.words.size:
                     raise PtxError("out of a buffer's bounds")
                 return buffer, index
         raise PtxError(f"address {first:#x} is nobody's")
+
+
+class _Buffer:
+    """An array, and who has read and written which word of it: threads, -1 nobody, -2 several."""
+
+    def __init__(self, array: Array, *, output: bool) -> None:
+        self.words = array.reshape(-1).view(np.uint32)
+        self.start = int(self.words.__array_interface__["data"][0])
+        self.writer = np.full(self.words.size, -1) if output else None
+        self.reader = np.full(self.words.size if output else 0, -1)
 
 
 @dataclass

@@ -51,8 +51,9 @@ def parse(text: str) -> dict[str, Program]:
 
 
 def _parse_line(line: str, program: Program) -> None:
-    if found := re.match(r"\.reg \.(\w+)\s+(%?[a-z]+)", line):
-        program.registers[found[2]] = found[1]
+    if found := re.match(r"\.reg \.(\w+)\s+(.*)", line):
+        for name in found[2].split(","):
+            program.registers[name.split("<")[0].strip(" ;")] = found[1]
     elif found := re.match(r"\.shared \.align \d+ \.b8 (\w+)\[(\d+)\]", line):
         program.static[found[1]] = int(found[2])
     elif found := re.match(r"([$\w]+):", line):

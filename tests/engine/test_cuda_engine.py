@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from vsr.engine.build import build_engine
-from vsr.engine.cuda import choice, compact, nvrtc
-from vsr.engine.cuda.compact import CudaEngine
+from vsr.engine.cuda import choice, engine, nvrtc
 from vsr.engine.cuda.driver import DriverError
+from vsr.engine.cuda.engine import CudaEngine
+from vsr.engine.cuda.launch import SIGNATURES, Batch, Launch
 from vsr.engine.cuda.nvrtc import Code, CompileError
-from vsr.engine.cuda.schedule import SIGNATURES, Batch, Launch, launches
 from vsr.errors import UsageError
 from vsr.events import Event, Note, silent
+from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
@@ -107,8 +108,8 @@ def network(**settings: Any) -> SRVGGNetCompact:
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(compact, "Driver", lambda: recorder)
-    monkeypatch.setattr(compact, "compiled", lambda *_: b"code")
+    monkeypatch.setattr(engine, "Driver", lambda: recorder)
+    monkeypatch.setattr(engine, "compiled", lambda *_: b"code")
     monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=7))
     properties = SimpleNamespace(multi_processor_count=PROCESSORS)
@@ -116,55 +117,68 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return recorder
 
 
-def expected(engine: CudaEngine, x: Tensor, features: Tensor, planes: Tensor) -> list[Launch]:
+def expected(given: CudaEngine, x: Tensor, scratch: Tensor, planes: Tensor) -> list[Launch]:
     count, _, height, width = x.shape
     batch = Batch(
         count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
-        planes=planes.data_ptr(), features=(features[0].data_ptr(), features[1].data_ptr()),
+        planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
-    return list(launches(engine.packed, engine.tiling, batch, PROCESSORS))
+    return list(given.plan.launches(batch, PROCESSORS))
 
 
-def test_launches_arrive_as_they_are_meant_alone_and_as_a_graph(driver: Recorder) -> None:
+@pytest.mark.parametrize(
+    ("given", "kernels"),
+    [
+        (network(), ["first", "middle", "middle", "last"]),
+        (
+            RRDBNet(num_block=1).requires_grad_(False),
+            ["first", "first", *3 * [*4 * ["grow"], "mix"], "mix", *3 * ["wide"], "last"],
+        ),
+    ],
+    ids=["compact", "rrdb"],
+)
+def test_launches_arrive_as_they_are_meant_alone_and_as_a_graph(
+    driver: Recorder, given: Network, kernels: list[str]
+) -> None:
     """Also where a later batch lies elsewhere than the one that the graph was made of."""
-    engine = CudaEngine(network(), device=CPU)
+    ours = CudaEngine(given, device=CPU)
     for _ in range(4):
-        x, features = torch.rand(2, 3, 9, 40), torch.empty(2, 2, 9, 40, 64, dtype=torch.float16)
+        x, scratch = torch.rand(2, 3, 9, 40), torch.empty(ours.plan.scratch * 720).half()
         planes = torch.empty(2, 3, 36, 160)
         driver.launched.clear()
-        engine.draw(x, features, planes)
-        assert driver.launched == expected(engine, x, features, planes)
-        assert [one.kernel for one in driver.launched] == ["first", "middle", "middle", "last"]
+        ours.draw(x, scratch, planes)
+        assert driver.launched == expected(ours, x, scratch, planes)
+        assert [one.kernel for one in driver.launched] == kernels
     assert driver.graphs == 1
 
 
 def test_a_shape_that_comes_once_makes_no_graph(driver: Recorder) -> None:
-    engine = CudaEngine(network(), device=CPU)
+    ours = CudaEngine(network(), device=CPU)
     for width in range(8, 40):
-        engine(torch.rand(1, 3, 8, width))
+        ours(torch.rand(1, 3, 8, width))
     assert driver.graphs == 0
     assert len(driver.launched) == 4 * 32
-    assert len(engine._graphs) <= 8
+    assert len(ours._graphs) <= 8
 
 
 def test_memory_is_what_is_allocated(driver: Recorder) -> None:
-    engine = CudaEngine(network(upscale=2), device=CPU)
+    ours = CudaEngine(network(upscale=2), device=CPU)
     pixels = 30 * 20
-    made = engine(torch.rand(1, 3, 30, 20))
+    made = ours(torch.rand(1, 3, 30, 20))
     assert made.shape == (1, 3, 60, 40)
-    assert engine.bytes_for(pixels) == made.nbytes + 2 * pixels * 64 * 2
-    assert engine.most_pixels * 64 < 2**31
+    assert ours.bytes_for(pixels) == made.nbytes + 2 * pixels * 64 * 2
+    assert ours.most_pixels * 64 < 2**31
 
 
 def test_overflow_goes_over_to_fp32_with_the_weights_as_they_were(driver: Recorder) -> None:
     given = network()
     x = torch.rand(1, 3, 8, 8)
     right = given(x)
-    engine = CudaEngine(given, device=CPU)
-    assert engine.widen()
-    assert not engine.widen()
-    assert engine.precision == "fp32"
-    assert torch.allclose(engine(x), right, atol=1e-6)
+    ours = CudaEngine(given, device=CPU)
+    assert ours.widen()
+    assert not ours.widen()
+    assert ours.precision == "fp32"
+    assert torch.allclose(ours(x), right, atol=1e-6)
     assert driver.launched == []
 
 
@@ -229,7 +243,8 @@ def test_what_cannot_be_had_is_one_line_and_tried_again(
 def test_who_asks_for_it_is_told_why_not(
     gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for given in (RRDBNet(num_feat=64, num_block=1), network(num_feat=32)):
+    folded = fold_area(RRDBNet(num_block=1), 2)
+    for given in (folded, RRDBNet(num_block=1, scale=2), network(num_feat=32)):
         assert wanted("auto", given) is None
         with pytest.raises(UsageError, match="64 features"):
             wanted("cuda", given)
@@ -250,11 +265,12 @@ def test_other_precisions_and_engines_stay_with_pytorch(gpu: dict[str, Any]) -> 
     assert choice.wants_cuda("torch", network(), CUDA, "fp16", silent) is None
 
 
-def _engine(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+def _changed(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
     """In place of CudaEngine: PyTorch in fp32, and `change` made to its result."""
 
     class Changed:
         dtype = torch.float32
+        plan = SimpleNamespace(scratch=1)
 
         def __init__(self, given: SRVGGNetCompact, *, device: torch.device) -> None:
             self._given = given
@@ -262,7 +278,7 @@ def _engine(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
         def __call__(self, x: Tensor) -> Tensor:
             return self._given(x)  # type: ignore[no-any-return]
 
-        def draw(self, x: Tensor, features: Tensor, planes: Tensor) -> None:
+        def draw(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
             planes.copy_(change(self._given(x)))
 
     return Changed
@@ -285,7 +301,7 @@ def _unfinished(made: Tensor) -> Tensor:
 def test_the_trial_sees_what_is_wrong(
     change: Callable[[Tensor], Tensor], reason: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "CudaEngine", _engine(change))
+    monkeypatch.setattr(choice, "CudaEngine", _changed(change))
     monkeypatch.setattr(choice, "_TIMED", (1, 3, 8, 8))
     monkeypatch.setattr(choice, "_SHAPE", (2, 3, 17, 33))
     monkeypatch.setattr(choice, "_MARGIN", 1e9)
@@ -295,9 +311,9 @@ def test_the_trial_sees_what_is_wrong(
 
 
 def test_the_trial_leaves_the_random_numbers_alone() -> None:
-    torch.manual_seed(5)
+    given = network()
     before = torch.random.get_rng_state()
-    choice._sample(2)
+    choice._sample(given)
     assert torch.equal(before, torch.random.get_rng_state())
 
 

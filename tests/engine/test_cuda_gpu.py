@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from vsr.engine.build import build_engine
 from vsr.engine.cuda.choice import _trial
-from vsr.engine.cuda.compact import CudaEngine
+from vsr.engine.cuda.engine import CudaEngine
 from vsr.engine.cuda.nvrtc import CompileError
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import Loaded
 from vsr.options import DeviceOptions
@@ -45,10 +47,9 @@ def poisoned(engine: CudaEngine, x: Tensor) -> Tensor:
     count, _, height, width = x.shape
     side = engine.scale
     planes = torch.full((count, 3, height * side, width * side), torch.nan, device=DEVICE)
-    features = torch.full(
-        (2, count, height, width, 64), torch.nan, dtype=torch.float16, device=DEVICE
-    )
-    engine.draw(x, features, planes)
+    numbers = engine.plan.scratch * count * height * width
+    scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=DEVICE)
+    engine.draw(x, scratch, planes)
     return planes
 
 
@@ -72,8 +73,23 @@ def test_every_scale_and_shape_is_that_of_fp32(
     assert (made[0] - want).square().mean().sqrt() < 1e-3
 
 
-def test_the_trial_passes_here() -> None:
-    assert _trial(network(), DEVICE) is None
+@pytest.mark.parametrize("shape", [(1, 3, 5, 7), (3, 3, 33, 41), (1, 3, 180, 320)])
+def test_dense_blocks_are_those_of_fp32(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    given = RRDBNet(num_block=2).requires_grad_(False)
+    x = torch.rand(shape)
+    with torch.inference_mode():
+        engine = CudaEngine(copy.deepcopy(given), device=DEVICE)
+        made = [poisoned(engine, x.to(DEVICE)).cpu() for _ in range(3)]
+        want = given(x)
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
+    assert (made[0] - want).norm() < 3e-3 * want.norm()
+
+
+@pytest.mark.parametrize("given", [network(), RRDBNet(num_block=1)], ids=["compact", "rrdb"])
+def test_the_trial_passes_here(given: Network) -> None:
+    assert _trial(given, DEVICE) is None
 
 
 def test_pieces_of_a_picture_need_no_copy() -> None:
@@ -127,6 +143,6 @@ def test_overflow_is_seen_and_fp32_helps() -> None:
 
 
 def test_a_fault_in_the_kernels_is_an_error_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsr.engine.cuda.compact.source", lambda: "no C++")
+    monkeypatch.setattr("vsr.engine.cuda.engine.source", lambda names: "no C++")
     with pytest.raises(CompileError):
         CudaEngine(network(), device=DEVICE)

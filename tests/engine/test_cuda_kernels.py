@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.engine import emulator
-from tests.engine.emulator import emulate
+from tests.engine.emulator import Emulated, emulate
 from tests.engine.ptx_memory import PtxError
-from vsr.engine.cuda.compact import source
+from vsr.engine.cuda.engine import plan_for, source
+from vsr.engine.cuda.launch import Batch
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
-from vsr.engine.cuda.tiling import Tiling, tiling_for
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 
 try:
@@ -31,7 +33,7 @@ except CompileError as error:
 KB = 1024
 # Shared memory that a block may have (CUDA C++ Programming Guide, technical specifications).
 ARCHITECTURES = {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 120: 99}
-TILINGS = {arch: tiling_for(ARCHITECTURES[arch] * KB) for arch in (80, 86, 90)}
+KINDS = (80, 86, 90)  # one for each tiling
 
 
 def network(
@@ -61,9 +63,13 @@ def exact(given: SRVGGNetCompact, x: Tensor) -> Tensor:
     return drawn + F.interpolate(x.double(), scale_factor=given.scale, mode="nearest")
 
 
-def check(given: SRVGGNetCompact, x: Tensor, tiling: Tiling | None, processors: int = 2) -> None:
-    assert tiling is not None
-    made, want = emulate(given, x, tiling, processors).planes, exact(given, x)
+def draw(given: Network, x: Tensor, arch: int, processors: int = 2) -> Emulated:
+    shared = ARCHITECTURES[arch] * KB
+    return emulate(plan_for(given, torch.device("cpu"), shared), x, processors)
+
+
+def check(given: SRVGGNetCompact, x: Tensor, arch: int, processors: int = 2) -> None:
+    made, want = draw(given, x, arch, processors).planes, exact(given, x)
     assert made.shape == want.shape
     drawn = want - F.interpolate(x.double(), scale_factor=given.scale, mode="nearest")
     # Each layer's result is rounded to 11 bits once; the errors add up like a random walk.
@@ -72,47 +78,79 @@ def check(given: SRVGGNetCompact, x: Tensor, tiling: Tiling | None, processors: 
     assert (made - want).square().mean().sqrt() < limit
 
 
-@pytest.mark.parametrize("arch", TILINGS)
+@pytest.mark.parametrize("arch", KINDS)
 @pytest.mark.parametrize("shape", [(1, 3, 5, 7), (2, 3, 19, 37)])
 def test_they_agree_with_float64(arch: int, shape: tuple[int, ...]) -> None:
     """Smaller than a tile, and across its edges; more tiles than blocks, which then go on."""
-    check(network(), torch.rand(shape), TILINGS[arch])
+    check(network(), torch.rand(shape), arch)
 
 
 @pytest.mark.parametrize(
     ("upscale", "fold"), [(4, 1), (3, 1), (2, 1), (1, 1), (4, 2), (4, 4)], ids=str
 )
 def test_every_scale_and_folding(upscale: int, fold: int) -> None:
-    check(network(upscale=upscale, fold=fold), torch.rand(1, 3, 9, 17), TILINGS[80])
+    check(network(upscale=upscale, fold=fold), torch.rand(1, 3, 9, 17), 80)
 
 
 @pytest.mark.parametrize("act", ["relu", "leakyrelu"])
 def test_every_activation(act: str) -> None:
-    check(network(act=act), torch.rand(1, 3, 6, 20), TILINGS[86])
+    check(network(act=act), torch.rand(1, 3, 6, 20), 86)
 
 
 def test_many_layers_and_pictures() -> None:
-    check(network(middle=4), torch.rand(3, 3, 11, 18), TILINGS[86], processors=5)
+    check(network(middle=4), torch.rand(3, 3, 11, 18), 86, processors=5)
 
 
 def test_a_picture_may_be_a_piece_of_another_in_any_order() -> None:
     whole = torch.rand(2, 40, 30, 4)
     x = whole.permute(0, 3, 1, 2)[:, :3, 7:20, 5:23]
     assert not x.is_contiguous()
-    check(network(upscale=2), x, TILINGS[86])
+    check(network(upscale=2), x, 86)
 
 
 def test_values_beyond_white_and_black_are_not_clipped() -> None:
-    check(network(upscale=2), torch.rand(1, 3, 8, 8) * 3 - 1, TILINGS[86])
+    check(network(upscale=2), torch.rand(1, 3, 8, 8) * 3 - 1, 86)
 
 
 def test_no_access_to_shared_memory_waits_for_another() -> None:
     """Eight threads at a time reach all 32 banks: whatever the shift of a tap is."""
-    for tiling in TILINGS.values():
-        assert tiling is not None
-        made = emulate(network(), torch.rand(1, 3, 16, 32), tiling, 2)
+    for arch in KINDS:
+        made = draw(network(), torch.rand(1, 3, 16, 32), arch)
         assert set(made.ideal) == {"load", "ldmatrix", "copy", "store"}
         assert made.wavefronts == made.ideal
+
+
+# --- RRDBNet ---
+
+
+def rrdbnet(blocks: int = 1) -> RRDBNet:
+    torch.manual_seed(0)
+    made = RRDBNet(num_block=blocks).requires_grad_(False)
+    for layer in made.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=(1.9 / layer.in_channels / 9) ** 0.5)
+            assert layer.bias is not None
+            nn.init.uniform_(layer.bias, -0.2, 0.2)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("blocks", "shape", "arch"),
+    [(2, (1, 3, 2, 3), 86), (1, (2, 3, 3, 5), 80), (1, (1, 3, 3, 9), 90)],
+)
+def test_dense_blocks_agree_with_float64(blocks: int, shape: tuple[int, ...], arch: int) -> None:
+    """All that is read, added and overwritten in place; the tail has four times the size."""
+    given, x = rrdbnet(blocks), torch.rand(shape)
+    made = draw(given, x, arch)
+    rounded = copy.deepcopy(given).double()
+    for layer in rounded.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.copy_(layer.weight.half())
+    want = rounded(x.half().double())
+    assert made.planes.shape == want.shape
+    assert (made.planes - want).norm() < 2e-3 * want.norm()
+    assert (made.planes - want).abs().max() < 1e-2 * want.abs().max()
+    assert made.wavefronts == made.ideal
 
 
 # --- the judge itself: what is broken in the kernels has to be found ---
@@ -147,23 +185,19 @@ def _changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pattern, instead, words = BROKEN[fault]
-    broken, times = re.subn(pattern, instead, source())
+    broken, times = re.subn(pattern, instead, source(("common.cu", "compact.cu")))
     assert times
-    monkeypatch.setattr(emulator, "source", lambda: broken)
-    tiling = TILINGS[86]
-    assert tiling is not None
+    monkeypatch.setattr(emulator, "source", lambda names: broken)
     with pytest.raises(PtxError, match=words):
-        emulate(network(), torch.rand(1, 3, 17, 20), tiling, 1)
+        draw(network(), torch.rand(1, 3, 17, 20), 86, 1)
 
 
 @pytest.mark.usefixtures("_changed")
 def test_units_that_are_not_permuted_collide(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = source().replace("(unit ^ (column & 7))", "unit")
+    plain = source(("common.cu", "compact.cu")).replace("(unit ^ (column & 7))", "unit")
     plain = plain.replace("(upper ^ (first_column + dx & 7))", "upper")
-    monkeypatch.setattr(emulator, "source", lambda: plain)
-    tiling = TILINGS[86]
-    assert tiling is not None
-    made = emulate(network(), torch.rand(1, 3, 5, 7), tiling, 1)
+    monkeypatch.setattr(emulator, "source", lambda names: plain)
+    made = draw(network(), torch.rand(1, 3, 5, 7), 86, 1)
     assert made.wavefronts["ldmatrix"] > 6 * made.ideal["ldmatrix"]
 
 
@@ -172,21 +206,26 @@ def test_units_that_are_not_permuted_collide(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
-    tiling = tiling_for(ARCHITECTURES[arch] * KB)
-    assert tiling is not None
-    options = (*tiling.options(4), "--ptxas-options=-v")
-    log = Nvrtc().compile(source(), architecture=arch, options=options).log
-    assert len(re.findall(r"\b0 bytes stack frame, 0 bytes spill stores", log)) == 3
-    registers = [int(n) for n in re.findall(r"Used (\d+) registers", log)]
-    assert len(registers) == 3
-    assert max(registers) * tiling.threads * tiling.blocks <= 65536
-    assert tiling.shared(4) <= ARCHITECTURES[arch] * KB
+    """Of RRDBNet's module, which has the compact network's kernels too (at scale 1)."""
+    for given in (network(), rrdbnet()):
+        plan = plan_for(given, torch.device("cpu"), ARCHITECTURES[arch] * KB)
+        options = (*plan.options, "--ptxas-options=-v")
+        log = Nvrtc().compile(source(plan.sources), architecture=arch, options=options).log
+        count = len(re.findall("Function properties", log))
+        assert count >= len(plan.kernels)
+        assert len(re.findall(r"\b0 bytes stack frame, 0 bytes spill stores", log)) == count
+        registers = [int(n) for n in re.findall(r"Used (\d+) registers", log)]
+        batch = Batch(
+            count=1, height=99, width=99, picture=0, strides=(0, 0, 0, 0), planes=0, scratch=0
+        )
+        for launch in plan.launches(batch, 1):
+            assert max(registers) * launch.threads <= 65536
+            assert launch.shared <= ARCHITECTURES[arch] * KB
 
 
 def test_a_newer_gpu_than_the_compiler_knows_gets_ptx() -> None:
-    tiling = TILINGS[90]
-    assert tiling is not None
-    code = Nvrtc().compile(source(), architecture=999, options=tiling.options(2))
+    plan = plan_for(network(), torch.device("cpu"), 227 * KB)
+    code = Nvrtc().compile(source(plan.sources), architecture=999, options=plan.options)
     assert b".entry middle" in code.image
 
 

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from vsr.engine.base import Engine
-from vsr.engine.cuda.compact import OLDEST, CudaEngine, source
 from vsr.engine.cuda.driver import Driver, DriverError
+from vsr.engine.cuda.engine import OLDEST, CudaEngine, fits, source
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
-from vsr.engine.cuda.pack import FEATURES, fits
 from vsr.engine.eager import EagerEngine
 from vsr.engine.trials import remember, remembered
 from vsr.errors import UsageError
 from vsr.events import Note, Sink
 from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import EngineName
 
@@ -26,6 +26,7 @@ _MOST = 4 / 255  # of any value; both have fp16 inside
 _RMS = 1e-3  # 60 dB
 _SHAPE = (2, 3, 67, 101)  # odd, across the edges of tiles, and several of them
 _TIMED = (1, 3, 360, 640)
+KERNELS = ("common.cu", "compact.cu", "dense.cu")
 _ROUNDS = 5
 _MARGIN = 1.1  # times PyTorch's time
 
@@ -41,7 +42,6 @@ def wants_cuda(
     if asked not in ("auto", "cuda") or device.type != "cuda" or precision != "fp16":
         return None
     if (reason := _unfit(network, device)) is None:
-        assert isinstance(network, SRVGGNetCompact)
         try:
             if asked == "cuda":
                 return CudaEngine(network, device=device)
@@ -67,29 +67,27 @@ def wants_cuda(
 def _unfit(network: Network, device: torch.device) -> str | None:
     """Why the kernels are not made for this; nothing that a user has to be told unasked."""
     if not fits(network):
-        return f"run compact networks of {FEATURES} features, which this one is not"
+        return "run compact networks of 64 features and whole x4 RRDBNets, which this one is not"
     major, minor = torch.cuda.get_device_capability(device)
     if 10 * major + minor < OLDEST:
         return f"need compute capability {OLDEST / 10}, and {device} has {major}.{minor}"
     return None
 
 
-def _trial(network: SRVGGNetCompact, device: torch.device) -> str | None:
+def _trial(network: Network, device: torch.device) -> str | None:
     """What is wrong with the kernels on this device; None: nothing."""
-    sample = _sample(network.scale)
+    sample = _sample(network)
     engine = CudaEngine(sample, device=device)
     plain = EagerEngine(copy.deepcopy(sample), device=device, dtype=torch.float16, precision="fp16")
     with torch.inference_mode():
         x = torch.rand(_SHAPE, generator=torch.Generator().manual_seed(0)).to(device)
         right = plain(x.half()).float()
-        count, _, height, width = _SHAPE
+        numbers = engine.plan.scratch * x[:, 0].numel()
         for _ in range(3):  # launched one by one; as a graph; as one that was there already
             # NaN wherever nothing is written.
             planes = torch.full_like(right, torch.nan)
-            features = torch.full(
-                (2, count, height, width, FEATURES), torch.nan, dtype=torch.float16, device=device
-            )
-            engine.draw(x, features, planes)
+            scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=device)
+            engine.draw(x, scratch, planes)
             error = planes - right
             if not bool(torch.isfinite(error).all()):
                 return "left something undone in a trial"
@@ -100,12 +98,16 @@ def _trial(network: SRVGGNetCompact, device: torch.device) -> str | None:
     return None
 
 
-def _sample(scale: int) -> SRVGGNetCompact:
-    """A small random network that comes to every kernel, with slopes like the official ones'."""
+def _sample(network: Network) -> Network:
+    """A small random one of its kind that comes to every kernel, with slopes like trained ones."""
+    made: Network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = SRVGGNetCompact(num_feat=FEATURES, num_conv=3, upscale=scale)
-        for layer in made.body:
+        if isinstance(network, RRDBNet):
+            made = RRDBNet(num_block=1)
+        else:
+            made = SRVGGNetCompact(num_conv=3, upscale=network.scale)
+        for layer in made.modules():
             if isinstance(layer, nn.PReLU):
                 nn.init.uniform_(layer.weight, -1.4, 1.7)
     return made.requires_grad_(False)
@@ -124,11 +126,11 @@ def _seconds(engine: Engine, device: torch.device) -> float:
     return min(took[3:])
 
 
-def _description(network: SRVGGNetCompact, device: torch.device) -> str:
+def _description(network: Network, device: torch.device) -> str:
     """What the outcome depends on. Not the weights: the trial has its own."""
-    kernels = hashlib.sha256(source().encode()).hexdigest()[:16]
+    kernels = hashlib.sha256(source(KERNELS).encode()).hexdigest()[:16]
     return " ".join((
         torch.cuda.get_device_name(device), f"driver {Driver().version()}",
         f"torch {torch.__version__}", f"nvrtc {Nvrtc().version}",
-        f"kernels {kernels}", f"scale:{network.scale}",
+        f"kernels {kernels}", type(network).__name__, f"scale:{network.scale}",
     ))  # fmt: skip

@@ -19,8 +19,6 @@
 // all of them, which are then loaded once), UNROLL (stages in the program, of 4), BLOCKS (a
 // multiprocessor), SCALE.
 
-typedef unsigned int u32;
-
 // Names, not variables: constexpr would put them into the module.
 enum : int {
     FEATURES = 64,
@@ -43,66 +41,7 @@ static_assert(TILE_W % 16 == 0 && TILE_H % ROWS == 0 && THREADS % UNITS == 0, "s
 // Before a tile begins, all but the last STAGES - 2 groups of copies are waited for.
 static_assert(RESIDENT || STAGES >= 2 && LATEST + STAGES - 2 <= PASSES, "copies have to end in time");
 
-extern __shared__ uint4 shared[];  // two patches, then the weights
-
-__device__ __forceinline__ u32 shared_address(const void* at) {
-    return (u32)__cvta_generic_to_shared(at);
-}
-
-// 16 bytes from global to shared memory, without waiting; zeros where `there` is false. Nothing at
-// all unless `wanted`: as a predicate, since a branch would keep the assembler from mixing copies
-// with arithmetic.
-__device__ __forceinline__ void copy_16(u32 to, const void* from, bool there, bool wanted) {
-    asm volatile("{.reg .pred wanted; setp.ne.b32 wanted, %3, 0; "
-                 "@wanted cp.async.cg.shared.global [%0], [%1], 16, %2;}"
-                 :: "r"(to), "l"(from), "r"(there ? 16 : 0), "r"((int)wanted) : "memory");
-}
-
-__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-
-template <int LEFT>  // groups that may still be on their way
-__device__ __forceinline__ void wait() {
-    asm volatile("cp.async.wait_group %0;" :: "n"(LEFT) : "memory");
-}
-
-// Four 8 x 8 matrices of 16-bit numbers; lane l names row l % 8 of matrix l / 8.
-__device__ __forceinline__ void load_matrices(u32 (&to)[4], u32 from) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(from) : "memory");
-}
-
-__device__ __forceinline__ void multiply(float (&sum)[4], const uint4& a, u32 b0, u32 b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
-}
-
-__device__ __forceinline__ u32 pack(float low, float high) {
-    u32 both;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-    return both;
-}
-
-// x above zero, slope * x below, for any slope: slopes above 1 and below 0 occur. Written as
-// (1 + slope) / 2 * x + (1 - slope) / 2 * |x|: two instructions instead of a comparison and a choice.
-struct Slope {
-    float even, odd;
-};
-
-__device__ __forceinline__ float activate(float x, Slope slope) {
-    return fmaf(slope.even, x, slope.odd * fabsf(x));
-}
-
-struct Tile {
-    int n, y, x;
-};
-
-__device__ __forceinline__ Tile tile_at(int index, int height, int width) {
-    int across = (width + TILE_W - 1) / TILE_W, down = (height + TILE_H - 1) / TILE_H;
-    int row = index / across;
-    return {row / down, row % down * TILE_H, (index - row * across) * TILE_W};
-}
+// In shared memory: two patches, then the weights.
 
 // Piece `piece` of this thread's share of a tile and its surroundings; zeros around the picture.
 __device__ __forceinline__ void copy_patch(
@@ -145,7 +84,7 @@ __device__ __forceinline__ void convolve(
 
     int index = blockIdx.x;
     if (index >= tiles) return;
-    Tile tile = tile_at(index, height, width);
+    Tile tile = tile_at<TILE_H, TILE_W>(index, height, width);
 #pragma unroll
     for (int piece = 0; piece < PIECES; ++piece)
         copy_patch(piece, patches, in, tile, height, width, true);
@@ -168,7 +107,7 @@ __device__ __forceinline__ void convolve(
     for (; index < tiles; index += gridDim.x) {
         const int next_index = index + gridDim.x;
         const bool more = next_index < tiles;
-        const Tile next = tile_at(more ? next_index : index, height, width);
+        const Tile next = tile_at<TILE_H, TILE_W>(more ? next_index : index, height, width);
         begin(sums);
         if (RESIDENT) {
             wait<0>();
@@ -203,9 +142,7 @@ __device__ __forceinline__ void convolve(
                     uint4 a[MT];
 #pragma unroll
                     for (int m = 0; m < MT; ++m)
-                        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-                                     : "=r"(a[m].x), "=r"(a[m].y), "=r"(a[m].z), "=r"(a[m].w)
-                                     : "r"(slot + ((dy * MT + m) * 32 + lane) * 16) : "memory");
+                        load_16(a[m], slot + ((dy * MT + m) * 32 + lane) * 16);
 #pragma unroll
                     for (int row = 0; row < ROWS; ++row)
 #pragma unroll
@@ -224,19 +161,6 @@ __device__ __forceinline__ void convolve(
         tile = next;
     }
     wait<0>();
-}
-
-__device__ __forceinline__ void load_8(float (&to)[8], const float* from) {
-    float4 low = *(const float4*)from, high = *(const float4*)(from + 4);
-    to[0] = low.x, to[1] = low.y, to[2] = low.z, to[3] = low.w;
-    to[4] = high.x, to[5] = high.y, to[6] = high.z, to[7] = high.w;
-}
-
-__device__ __forceinline__ void load_slopes(Slope (&to)[8], const float* from) {
-    float of[8];
-    load_8(of, from);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) to[i] = {0.5f + 0.5f * of[i], 0.5f - 0.5f * of[i]};
 }
 
 // The order of the output channels is such that a lane has eight neighbours, 16 bytes: row r of
@@ -296,10 +220,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) middle(
 
 // The first layer: 27 numbers of each pixel's surroundings are gathered beside each other (and 5
 // zeros), as the B operand wants them. A block is a tile of 8 x 32 pixels, a warp a row of it.
-// picture: (count, 3, height, width) fp32, its strides in numbers.
+// picture: (count, 3, height, width) fp32, its strides in numbers; out_units: of 16 bytes, between
+// two pixels of the result.
 extern "C" __global__ void __launch_bounds__(256, 2) first(
     const float* __restrict__ picture, int stride_n, int stride_c, int stride_y, int stride_x,
-    uint4* __restrict__ out, const uint4* __restrict__ weights,
+    uint4* __restrict__ out, int out_units, const uint4* __restrict__ weights,
     const float* __restrict__ bias, const float* __restrict__ slope, int count, int height, int width)
 {
     __shared__ uint4 gathered[8 * 32 * 4];
@@ -354,7 +279,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) first(
             for (int odd = 0; odd < 2; ++odd) {
                 int x = x0 + side * 16 + half * 8 + lane % 4 * 2 + odd;
                 if (y < height && x < width)
-                    store_features(out + ((n * height + y) * width + x) * UNITS + lane / 4,
+                    store_features(out + ((n * height + y) * width + x) * out_units + lane / 4,
                                    sums[side][half], slopes, odd);
             }
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from vsr.engine.cuda.schedule import SIGNATURES, Launch
+from vsr.engine.cuda.launch import SIGNATURES, Launch
 
 _SHARED_MEMORY_OPTIN = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -71,12 +71,12 @@ class Driver:
 class Kernels:
     """What was compiled, loaded into the current context, where it stays as long as this does."""
 
-    def __init__(self, driver: Driver, image: bytes) -> None:
+    def __init__(self, driver: Driver, image: bytes, names: Iterable[str]) -> None:
         self.driver = driver
         self._module = ctypes.c_void_p()
         driver.call("cuModuleLoadData", ctypes.byref(self._module), image)
-        self._functions = {name: self._function(name) for name in SIGNATURES}
-        self._shared = dict.fromkeys(SIGNATURES, 0)
+        self._functions = {name: self._function(name) for name in names}
+        self._shared = dict.fromkeys(self._functions, 0)
 
     def _function(self, name: str) -> ctypes.c_void_p:
         function = ctypes.c_void_p()

@@ -33,7 +33,7 @@ class Packed:
     last: Layer
 
 
-def fits(network: Network) -> bool:
+def fits_compact(network: Network) -> bool:
     """Whether the kernels can run it: 64 features, RGB in and out, three layers at least."""
     if not isinstance(network, SRVGGNetCompact) or network.num_feat != FEATURES:
         return False
@@ -49,16 +49,16 @@ def pack(network: SRVGGNetCompact, device: torch.device) -> Packed:
     first, *middle, last = convolutions
     return Packed(
         scale=network.scale,
-        first=_on(device, _first(first.weight), first.bias, slopes[0]),
+        first=on(device, first_weights(first.weight), first.bias, slopes[0]),
         middle=tuple(
-            _on(device, _features(layer.weight), layer.bias, slope)
+            on(device, features(layer.weight), layer.bias, slope)
             for layer, slope in zip(middle, slopes[1:], strict=True)
         ),
-        last=_on(device, *_last(last), torch.empty(0)),
+        last=on(device, *last_weights(last), torch.empty(0)),
     )
 
 
-def _on(device: torch.device, weights: Tensor, bias: Tensor | None, slope: Tensor) -> Layer:
+def on(device: torch.device, weights: Tensor, bias: Tensor | None, slope: Tensor) -> Layer:
     assert bias is not None
     weights, bias, slope = (t.detach().cpu() for t in (weights, bias, slope))
     return Layer(
@@ -81,28 +81,33 @@ def _slope(activation: nn.Module) -> Tensor:
 # (side, t, pair).
 
 
-def _pieces(rows: Tensor) -> Tensor:
-    """(m, half, g, 64, ky, kx) -> (kx, 16 channels, ky, m, g, t, side, half, pair)."""
-    m = rows.shape[0]
-    return rows.reshape(m, 2, 8, 4, 2, 4, 2, 3, 3).permute(8, 3, 7, 0, 2, 5, 4, 1, 6)
+def _pieces(rows: Tensor, chunk: int) -> Tensor:
+    """(m, half, g, channels, ky, kx) -> (chunk, kx, its 16s, ky, m, g, t, side, half, pair)."""
+    m, channels = rows.shape[0], rows.shape[3]
+    columns = rows.reshape(m, 2, 8, channels // chunk, chunk // 16, 2, 4, 2, 3, 3)
+    return columns.permute(3, 9, 4, 8, 0, 2, 6, 5, 1, 7)
 
 
-def _features(weight: Tensor) -> Tensor:
-    """Of (64, 64, 3, 3). Output channel 8 * g + 2 * m + half is row (half, g) of piece m."""
-    return _pieces(weight.reshape(8, 4, 2, 64, 3, 3).permute(1, 2, 0, 3, 4, 5))
+def features(weight: Tensor, chunk: int = FEATURES) -> Tensor:
+    """Of (16 * pieces, channels, 3, 3), `chunk` of whose channels are read at a time.
+
+    Output channel 2 * pieces * g + 2 * m + half is row (half, g) of piece m.
+    """
+    rows = weight.reshape(8, -1, 2, *weight.shape[1:])
+    return _pieces(rows.permute(1, 2, 0, 3, 4, 5), chunk)
 
 
-def _first(weight: Tensor) -> Tensor:
+def first_weights(weight: Tensor) -> Tensor:
     """Of (64, 3, 3, 3). A column is 3 * tap + colour, of 27, then nothing up to 32."""
     columns = F.pad(weight.permute(0, 2, 3, 1).reshape(64, 27), (0, 5))
     pieces = columns.reshape(8, 4, 2, 2, 2, 4, 2)  # (g, m, half, 16 columns, side, t, pair)
     return pieces.permute(3, 1, 0, 5, 4, 2, 6)
 
 
-def _last(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
+def last_weights(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
     """Channel 16 * m + 2 * g + half is row (half, g) of piece m; zeros up to the next 16."""
     assert layer.bias is not None
     missing = -layer.out_channels % 16
     weight = F.pad(layer.weight, (0, 0, 0, 0, 0, 0, 0, missing))
     rows = weight.reshape(-1, 8, 2, 64, 3, 3).permute(0, 2, 1, 3, 4, 5)
-    return _pieces(rows), F.pad(layer.bias, (0, missing))
+    return _pieces(rows, FEATURES), F.pad(layer.bias, (0, missing))

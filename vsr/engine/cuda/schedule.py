@@ -1,89 +1,85 @@
-"""Which kernels run for a batch, one after the other, with which arguments."""
+"""SRVGGNetCompact: which kernels run for a batch, one after the other, with which arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from torch import Tensor
+import torch
 
-from vsr.engine.cuda.pack import FEATURES, Packed
+from vsr.engine.cuda.launch import Batch, Launch, addresses
+from vsr.engine.cuda.pack import FEATURES, Layer, pack
 from vsr.engine.cuda.tiling import Tiling
-
-# Of each kernel's parameters: p a pointer, i an int.
-SIGNATURES = {
-    "first": "piiiippppiii",
-    "middle": "pppppiii",
-    "last": "ppiiiipppiii",
-}
+from vsr.nets.srvgg import SRVGGNetCompact
 
 
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """One kernel over a whole batch."""
+class CompactPlan:
+    """A kernel a layer; between them two feature maps, from one into the other."""
 
-    kernel: str
-    grid: int
-    threads: int
-    shared: int  # bytes of dynamic shared memory
-    arguments: tuple[int, ...]
+    sources: tuple[str, ...] = ("common.cu", "compact.cu")
+    kernels: tuple[str, ...] = ("first", "middle", "last")
+    scratch = 2 * FEATURES
+    most_pixels = (2**31 - 1) // FEATURES
+
+    def __init__(self, network: SRVGGNetCompact, device: torch.device, tiling: Tiling) -> None:
+        """`network` in fp32; it stays as it is."""
+        self.scale = network.scale
+        self.options = tiling.options(network.scale)
+        self.packed = pack(network, device)
+        self.tiling = tiling
+
+    def launches(self, batch: Batch, processors: int) -> Iterator[Launch]:
+        """`first`, each `middle`, `last`."""
+        map_bytes = batch.count * batch.height * batch.width * FEATURES * 2
+        source, target = batch.scratch, batch.scratch + map_bytes
+        yield first(self.packed.first, batch, source)
+        for layer in self.packed.middle:
+            numbers = addresses(layer.weights, layer.bias, layer.slope)
+            yield tiled(
+                "middle", self.tiling, (source, target, *numbers, *batch.size),
+                grid=self.tiling.tiles(*batch.size), processors=processors, channels=FEATURES,
+            )  # fmt: skip
+            source, target = target, source
+        yield last(self.packed.last, self.tiling, batch, processors, source)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Pictures of one size: where they come from and go to. Addresses are of the device."""
-
-    count: int
-    height: int
-    width: int
-    picture: int  # (count, 3, height, width) fp32
-    strides: tuple[int, ...]  # of it, in numbers
-    planes: int  # (count, 3, scale * height, scale * width) fp32
-    features: tuple[int, int]  # two places for (count, height, width, 64) fp16
-
-
-def feature_bytes(pixels: int) -> int:
-    """Of one of the two places, for so many pixels."""
-    return pixels * FEATURES * 2
-
-
-def launches(network: Packed, tiling: Tiling, batch: Batch, processors: int) -> Iterator[Launch]:
-    """The launches of a batch, on a GPU of so many multiprocessors."""
-    size = (batch.count, batch.height, batch.width)
-    source, target = batch.features
-    tiles = tiling.tiles(*size)
-    first, last = network.first, network.last
-    yield Launch(
+def first(layer: Layer, batch: Batch, target: int, channels: int = FEATURES) -> Launch:
+    """The picture into the first 64 channels of a feature map of so many."""
+    return Launch(
         kernel="first",
         grid=batch.count * -(-batch.height // 8) * -(-batch.width // 32),
         threads=256,
         shared=0,
         arguments=(
-            batch.picture, *batch.strides, source,
-            *_addresses(first.weights, first.bias, first.slope), *size,
+            batch.picture, *batch.strides, target, channels // 8,
+            *addresses(layer.weights, layer.bias, layer.slope), *batch.size,
         ),
     )  # fmt: skip
-    for layer in network.middle:
-        numbers = _addresses(layer.weights, layer.bias, layer.slope)
-        yield Launch(
-            kernel="middle",
-            grid=min(tiles, processors * tiling.blocks),
-            threads=tiling.threads,
-            shared=tiling.shared(FEATURES // 16),
-            arguments=(source, target, *numbers, *size),
-        )
-        source, target = target, source
-    yield Launch(
-        kernel="last",
-        grid=min(tiles, processors * tiling.blocks),
+
+
+def last(layer: Layer, tiling: Tiling, batch: Batch, processors: int, source: int) -> Launch:
+    """A feature map into planes, onto the picture."""
+    numbers = addresses(layer.weights, layer.bias)
+    return tiled(
+        "last", tiling,
+        (source, batch.picture, *batch.strides, batch.planes, *numbers, *batch.size),
+        grid=tiling.tiles(*batch.size), processors=processors, channels=layer.bias.numel(),
+    )  # fmt: skip
+
+
+def tiled(
+    kernel: str,
+    tiling: Tiling,
+    arguments: tuple[int, ...],
+    *,
+    grid: int,
+    processors: int,
+    channels: int,
+) -> Launch:
+    """Blocks that stay and go from tile to tile: `grid` at most. `channels` of the output."""
+    return Launch(
+        kernel=kernel,
+        grid=min(grid, processors * tiling.blocks),
         threads=tiling.threads,
-        shared=tiling.shared(last.bias.numel() // 16),
-        arguments=(
-            source, batch.picture, *batch.strides, batch.planes,
-            *_addresses(last.weights, last.bias), *size,
-        ),
-    )  # fmt: skip
-
-
-def _addresses(*tensors: Tensor) -> Iterator[int]:
-    return (tensor.data_ptr() for tensor in tensors)
+        shared=tiling.shared(channels // 16),
+        arguments=arguments,
+    )

@@ -58,3 +58,44 @@ TILINGS = (
     Tiling(height=8, width=32, rows=2, stages=_PASSES),
     Tiling(height=16, width=16, rows=2, stages=3),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseTiling:
+    """The constants that `dense.cu` is compiled with."""
+
+    height: int
+    width: int
+    rows: int
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return 32 * (self.width // 16) * (self.height // self.rows)
+
+    def shared(self, pieces: int) -> int:
+        """Bytes of a block: 32 channels of a tile and their weights, twice."""
+        return 2 * ((self.height + 2) * (self.width + 2) * 64 + 18 * pieces * 512)
+
+    def tiles(self, count: int, height: int, width: int) -> int:
+        """Of so many pictures of that size."""
+        return count * -(-height // self.height) * -(-width // self.width)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """For the compiler."""
+        return (
+            f"-DDENSE_H={self.height}", f"-DDENSE_W={self.width}", f"-DDENSE_ROWS={self.rows}",
+        )  # fmt: skip
+
+
+def dense_tiling_for(shared: int) -> DenseTiling | None:
+    """As `tiling_for`."""
+    fitting = (one for one in DENSE_TILINGS if one.shared(4) <= shared)
+    return next(fitting, None)
+
+
+DENSE_TILINGS = (
+    DenseTiling(height=16, width=32, rows=4),
+    DenseTiling(height=8, width=16, rows=2),
+)

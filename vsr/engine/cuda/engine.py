@@ -1,7 +1,7 @@
-"""SRVGGNetCompact in kernels of our own: one a layer, on tensor cores, in fp16.
+"""Networks in kernels of our own: a convolution and what follows it in one, on tensor cores.
 
-The kernels are `compact.cu`, compiled where they first run (`nvrtc.py`). They need compute
-capability 8.0 (Ampere) or newer: the copies that run beside the arithmetic begin there.
+The kernels are the `.cu` files beside this, compiled where they first run (`nvrtc.py`). They need
+compute capability 8.0 (Ampere) or newer: the copies that run beside the arithmetic begin there.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from importlib import resources
 import torch
 from torch import Tensor
 
+from vsr.engine.cuda.dense import DensePlan, fits_dense
 from vsr.engine.cuda.driver import Driver, DriverError, Graph, Kernels
+from vsr.engine.cuda.launch import Batch, Launch, Plan
 from vsr.engine.cuda.nvrtc import Nvrtc, compile_once
-from vsr.engine.cuda.pack import FEATURES, pack
-from vsr.engine.cuda.schedule import Batch, Launch, feature_bytes, launches
-from vsr.engine.cuda.tiling import Tiling, tiling_for
+from vsr.engine.cuda.pack import fits_compact
+from vsr.engine.cuda.schedule import CompactPlan
+from vsr.engine.cuda.tiling import Tiling, dense_tiling_for, tiling_for
 from vsr.engine.eager import EagerEngine
+from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 
 _GRAPHS = 8  # that are kept, by shape
@@ -25,7 +29,7 @@ OLDEST = 80  # compute capability, times ten
 
 
 class CudaEngine:
-    """Runs a compact network with 64 features on a CUDA device, fp16 inside, fp32 in and out.
+    """Runs a network that `fits` on a CUDA device, fp16 inside, fp32 in and out.
 
     Raises CompileError or DriverError where the kernels cannot be had on this machine.
     """
@@ -35,7 +39,7 @@ class CudaEngine:
 
     def __init__(
         self,
-        network: SRVGGNetCompact,
+        network: Network,
         *,
         device: torch.device,
         tiling: Tiling | None = None,
@@ -52,10 +56,11 @@ class CudaEngine:
         self._graphs: OrderedDict[tuple[int, ...], Graph | None] = OrderedDict()
         self._with_graphs = graphs
         with torch.cuda.device(device):
-            self.packed = pack(network, device)  # which also makes the context
+            torch.empty(1, device=device)  # makes the context
             driver = Driver()
-            self.tiling = tiling or _tiling(driver, device)
-            self.kernels = Kernels(driver, compiled(self.tiling, self.scale, device))
+            shared = driver.shared_memory(device.index or 0)
+            self.plan = plan_for(network, device, shared, tiling)
+            self.kernels = Kernels(driver, compiled(self.plan, device), self.plan.kernels)
             self.processors = torch.cuda.get_device_properties(device).multi_processor_count
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -64,24 +69,24 @@ class CudaEngine:
         count, _, height, width = x.shape
         planes = torch.empty(count, 3, height * self.scale, width * self.scale, device=self.device)
         # Given back at the end; PyTorch hands it to nobody before this stream has used it.
-        features = torch.empty(
-            2, count, height, width, FEATURES, dtype=torch.float16, device=self.device
+        scratch = torch.empty(
+            self.plan.scratch * count * height * width, dtype=torch.float16, device=self.device
         )
-        self.draw(x.float(), features, planes)
+        self.draw(x.float(), scratch, planes)
         return planes
 
-    def draw(self, x: Tensor, features: Tensor, planes: Tensor) -> None:
-        """Of (N, 3, H, W) fp32 into `planes`, fp32; `features`: (2, N, H, W, 64) fp16, scratch."""
+    def draw(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
+        """Of (N, 3, H, W) fp32 into `planes`, fp32; `scratch`: fp16, `plan.scratch` a pixel."""
         count, _, height, width = x.shape
         batch = Batch(
             count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
-            planes=planes.data_ptr(), features=(features[0].data_ptr(), features[1].data_ptr()),
+            planes=planes.data_ptr(), scratch=scratch.data_ptr(),
         )  # fmt: skip
         with torch.cuda.device(self.device):
             self._run(batch)
 
     def _run(self, batch: Batch) -> None:
-        steps = list(launches(self.packed, self.tiling, batch, self.processors))
+        steps = list(self.plan.launches(batch, self.processors))
         stream = torch.cuda.current_stream(self.device).cuda_stream
         graph = self._graph(batch, steps) if self._with_graphs else None
         if graph is not None:
@@ -104,13 +109,12 @@ class CudaEngine:
 
     @property
     def most_pixels(self) -> int:
-        # The kernels count a feature map's numbers with 32 bits.
-        return (2**31 - 1) // FEATURES if self._wide is None else self._wide.most_pixels
+        return (self._wide or self.plan).most_pixels
 
     def bytes_for(self, pixels: int) -> int:
         if self._wide is not None:
             return self._wide.bytes_for(pixels)
-        return 2 * feature_bytes(pixels) + pixels * 3 * self.scale**2 * self.dtype.itemsize
+        return pixels * (2 * self.plan.scratch + 3 * self.scale**2 * self.dtype.itemsize)
 
     def widen(self) -> bool:
         if self._wide is not None:
@@ -123,23 +127,37 @@ class CudaEngine:
         return True
 
 
-def source() -> str:
-    """The kernels' text."""
-    return (resources.files("vsr.engine.cuda") / "compact.cu").read_text(encoding="utf-8")
+def fits(network: Network) -> bool:
+    """Whether there are kernels for it."""
+    return fits_compact(network) or fits_dense(network)
 
 
-def compiled(tiling: Tiling, scale: int, device: torch.device) -> bytes:
+def plan_for(
+    network: Network, device: torch.device, shared: int, tiling: Tiling | None = None
+) -> Plan:
+    """How `network` runs where a block may have `shared` bytes of shared memory.
+
+    Raises DriverError where that is too little.
+    """
+    tiling, dense = tiling or tiling_for(shared), dense_tiling_for(shared)
+    if tiling is None or dense is None:
+        raise DriverError(f"{shared} bytes of shared memory for a block are too few")
+    if isinstance(network, RRDBNet):
+        return DensePlan(network, device, tiling, dense)
+    assert isinstance(network, SRVGGNetCompact)
+    return CompactPlan(network, device, tiling)
+
+
+def source(names: tuple[str, ...]) -> str:
+    """The text of kernels, one file after the other."""
+    folder = resources.files("vsr.engine.cuda")
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+
+
+def compiled(plan: Plan, device: torch.device) -> bytes:
     """The kernels for `device`. Raises CompileError."""
     major, minor = torch.cuda.get_device_capability(device)
     code = compile_once(
-        Nvrtc(), source(), architecture=10 * major + minor, options=tiling.options(scale)
+        Nvrtc(), source(plan.sources), architecture=10 * major + minor, options=plan.options
     )
     return code.image
-
-
-def _tiling(driver: Driver, device: torch.device) -> Tiling:
-    shared = driver.shared_memory(device.index or 0)
-    tiling = tiling_for(shared)
-    if tiling is None:
-        raise DriverError(f"{shared} bytes of shared memory for a block are too few")
-    return tiling
