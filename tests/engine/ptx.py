@@ -80,6 +80,8 @@ class Machine:
         self._parts: dict[int, Array] = {}  # where threads are -> which
         self._waiting: dict[int, Array] = {}  # at a barrier
         self._live = np.ones(self._count, bool)
+        self._whole = True  # whether the instruction is for all that live
+        self._numbers: dict[tuple[str, str], Array] = {}
         self._operands: dict[tuple[int, ...], tuple[tuple[Array, ...], Array]] = {}
         self.executed = 0
 
@@ -99,6 +101,7 @@ class Machine:
         at = min(self._parts)
         mask = self._parts.pop(at)
         limit = min(self._parts, default=len(self._program.body))
+        whole = bool((mask | ~self._live).all())
         while at < limit:
             instruction = self._program.body[at]
             self.executed += 1
@@ -118,7 +121,10 @@ class Machine:
                     self._waiting[at] = self._waiting.get(at, np.zeros_like(active)) | active
                     self._release()
                 return
-            self._execute(instruction, self._guarded(instruction, mask))
+            active = self._guarded(instruction, mask)
+            self._whole = whole and active is mask
+            if active is mask or active.any():
+                self._execute(instruction, active)
             at += 1
         self._join(at, mask)
 
@@ -159,20 +165,24 @@ class Machine:
             return value if value.dtype == dtype else value.view(dtype)
         if operand in self._special:
             return self._special[operand]
-        if operand in self._symbols:
-            return np.full(self._count, self._symbols[operand], dtype)
         if operand[0] == "%":
             raise PtxError(f"{operand} is read before it is written")
+        if (operand, kind) not in self._numbers:
+            self._numbers[operand, kind] = self._number(operand).astype(dtype)
+        return self._numbers[operand, kind]
+
+    def _number(self, operand: str) -> Array:
+        if operand in self._symbols:
+            return np.full(self._count, self._symbols[operand])
         if operand.startswith("0f"):
             return np.full(self._count, np.frombuffer(bytes.fromhex(operand[2:]), ">f4")[0], "f4")
-        bits64 = np.int64(int(operand, 0)) if int(operand, 0) < 1 << 63 else int(operand, 0)
-        return np.full(self._count, bits64).astype(dtype)
+        return np.full(self._count, int(operand, 0))
 
     def _set(self, register: str, value: Array, mask: Array) -> None:
         dtype = _KINDS[self._kind(register)]
         if value.dtype != dtype:
             value = value.view(dtype)
-        if not (mask | ~self._live).all():
+        if not self._whole:
             old = self._registers.get(register)
             if old is None:
                 old = np.zeros(self._count, dtype)
@@ -186,8 +196,6 @@ class Machine:
     # --- instructions ---
 
     def _execute(self, instruction: Instruction, mask: Array) -> None:
-        if not mask.any():
-            return
         op, operands = instruction.op, instruction.operands
         name, _, rest = op.partition(".")
         kind = op.rsplit(".", 1)[-1]

@@ -242,11 +242,10 @@ class SharedMemory:
         """Wavefronts: eight threads at a time, each in another eighth of the 128 bytes."""
         if units.size % 8:
             return  # part of a warp; not what decides
-        banks = np.sort(units.reshape(-1, 8) % 8, axis=1)
-        same = np.ones(len(banks), np.int64)
-        run = np.ones(len(banks), np.int64)
-        for i in range(1, 8):
-            run = np.where(banks[:, i] == banks[:, i - 1], run + 1, 1)
-            same = np.maximum(same, run)
-        self.wavefronts[kind] = self.wavefronts.get(kind, 0) + int(same.sum())
+        banks = units.reshape(-1, 8) % 8
+        once = np.bitwise_or.reduce(1 << banks, axis=1) == 255
+        times = np.ones(len(banks), np.int64)
+        if not once.all():
+            times = (banks[:, :, None] == np.arange(8)).sum(axis=1).max(axis=1)
+        self.wavefronts[kind] = self.wavefronts.get(kind, 0) + int(times.sum())
         self.ideal[kind] = self.ideal.get(kind, 0) + len(banks)
