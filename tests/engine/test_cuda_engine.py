@@ -42,6 +42,7 @@ class Recorder:
     def __init__(self) -> None:
         self.launched: list[Launch] = []
         self.graphs = 0
+        self.bound = False
         self._names: dict[int, str] = {}
         self._nodes: dict[int, Launch] = {}
         self._before: dict[int, int | None] = {}
@@ -52,6 +53,13 @@ class Recorder:
 
     def shared_memory(self, device: int) -> int:
         return 99 * 1024
+
+    def context(self, device: int) -> ctypes.c_void_p:
+        return ctypes.c_void_p(77)
+
+    def cuCtxSetCurrent(self, context: Any) -> None:  # noqa: N802
+        assert context.value == 77
+        self.bound = True
 
     def cuModuleGetFunction(self, function: Any, module: Any, name: bytes) -> None:  # noqa: N802
         function._obj.value = len(self._names) + 1
@@ -146,7 +154,9 @@ def test_launches_arrive_as_they_are_meant_alone_and_as_a_graph(
         x, scratch = torch.rand(2, 3, 9, 40), torch.empty(ours.plan.scratch * 720).half()
         planes = torch.empty(2, 3, 36, 160)
         driver.launched.clear()
+        driver.bound = False
         ours.draw(x, scratch, planes)
+        assert driver.bound  # to the thread that calls
         assert driver.launched == expected(ours, x, scratch, planes)
         assert [one.kernel for one in driver.launched] == kernels
     assert driver.graphs == 1
@@ -224,7 +234,10 @@ def test_a_failed_trial_is_told_once_and_remembered(gpu: dict[str, Any]) -> None
     assert gpu["trials"] == 1
 
 
-@pytest.mark.parametrize("error", [CompileError("no NVRTC\nlong log"), DriverError("no driver")])
+@pytest.mark.parametrize(
+    "error",
+    [CompileError("no NVRTC\nlong log"), DriverError("no driver"), torch.OutOfMemoryError("full")],
+)
 def test_what_cannot_be_had_is_one_line_and_tried_again(
     gpu: dict[str, Any], error: Exception
 ) -> None:
@@ -274,6 +287,7 @@ def _changed(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
 
         def __init__(self, given: SRVGGNetCompact, *, device: torch.device) -> None:
             self._given = given
+            self.device = device
 
         def __call__(self, x: Tensor) -> Tensor:
             return self._given(x)  # type: ignore[no-any-return]

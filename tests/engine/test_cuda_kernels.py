@@ -172,6 +172,32 @@ BROKEN = {
 }
 
 
+BROKEN_DENSE = {
+    "no barrier": (r"wait<0>\(\);\s+__syncthreads\(\);", "wait<0>();", "before a barrier"),
+    "no wait": (r"wait<0>\(\);\s+__syncthreads\(\);", "__syncthreads();", "in flight"),
+    "into the half that is read": (
+        r"memory \+ \(HALF - half\)",
+        "memory + half",
+        "overwritten|in flight",
+    ),
+    "the next convolution's channels": (r"out \+ pixel \* out_units", r"\g<0> + 4", "not its own"),
+}
+
+
+@pytest.mark.usefixtures("_changed")
+@pytest.mark.parametrize("fault", BROKEN_DENSE)
+def test_a_fault_planted_into_dense_blocks_is_found(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern, instead, words = BROKEN_DENSE[fault]
+    broken, times = re.subn(pattern, instead, source(("dense.cu",)))
+    assert times == 1
+    text = source(("common.cu", "compact.cu")) + broken
+    monkeypatch.setattr(emulator, "source", lambda names: text)
+    with pytest.raises(PtxError, match=words):
+        draw(rrdbnet(), torch.rand(1, 3, 2, 3), 86, 1)
+
+
 @pytest.fixture
 def _changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     emulator.programs.cache_clear()

@@ -26,6 +26,7 @@ _MOST = 4 / 255  # of any value; both have fp16 inside
 _RMS = 1e-3  # 60 dB
 _SHAPE = (2, 3, 67, 101)  # odd, across the edges of tiles, and several of them
 _TIMED = (1, 3, 360, 640)
+_TIMED_DEEP = (1, 3, 180, 320)  # RRDBNet, whose tail is 16 times as large
 KERNELS = ("common.cu", "compact.cu", "dense.cu")
 _ROUNDS = 5
 _MARGIN = 1.1  # times PyTorch's time
@@ -54,8 +55,8 @@ def wants_cuda(
                 if reason is not None:
                     sink(Note(text=f"PyTorch runs the network: our CUDA kernels {reason}"))
             return CudaEngine(network, device=device) if passed else None
-        except (CompileError, DriverError) as error:
-            # Not remembered: a library that was missing may be there the next time.
+        except (CompileError, DriverError, torch.OutOfMemoryError) as error:
+            # Not remembered: a library, or memory, that was missing may be there the next time.
             reason = f"cannot be had here ({str(error).splitlines()[0]})"
             if asked == "auto":
                 sink(Note(text=f"PyTorch runs the network: our CUDA kernels {reason}"))
@@ -93,7 +94,8 @@ def _trial(network: Network, device: torch.device) -> str | None:
                 return "left something undone in a trial"
             if float(error.abs().max()) > _MOST or float(error.square().mean().sqrt()) > _RMS:
                 return "computed something else in a trial"
-        if _seconds(engine, device) > _MARGIN * _seconds(plain, device):
+        shape = _TIMED_DEEP if isinstance(network, RRDBNet) else _TIMED
+        if _seconds(engine, shape) > _MARGIN * _seconds(plain, shape):
             return "were slower in a trial"
     return None
 
@@ -113,15 +115,15 @@ def _sample(network: Network) -> Network:
     return made.requires_grad_(False)
 
 
-def _seconds(engine: Engine, device: torch.device) -> float:
+def _seconds(engine: Engine, shape: tuple[int, ...]) -> float:
     """Of its quickest run."""
-    x = torch.rand(_TIMED, device=device).to(engine.dtype)
+    x = torch.rand(shape).to(engine.device, engine.dtype)
     took = []
     for _ in range(_ROUNDS + 3):
-        torch.cuda.synchronize(device)
+        torch.cuda.synchronize(engine.device)
         began = time.perf_counter()
         engine(x)
-        torch.cuda.synchronize(device)
+        torch.cuda.synchronize(engine.device)
         took.append(time.perf_counter() - began)
     return min(took[3:])
 

@@ -60,6 +60,13 @@ class Driver:
         self.call("cuDriverGetVersion", ctypes.byref(version))
         return f"CUDA {version.value}"
 
+    def context(self, device: int) -> ctypes.c_void_p:
+        """The one that PyTorch uses, too; it is not given back before the process ends."""
+        handle, context = ctypes.c_int(), ctypes.c_void_p()
+        self.call("cuDeviceGet", ctypes.byref(handle), ctypes.c_int(device))
+        self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), handle)
+        return context
+
     def shared_memory(self, device: int) -> int:
         """Bytes that a block may have on the device of that number."""
         handle, value = ctypes.c_int(), ctypes.c_int()
@@ -69,14 +76,20 @@ class Driver:
 
 
 class Kernels:
-    """What was compiled, loaded into the current context, where it stays as long as this does."""
+    """What was compiled, loaded into PyTorch's context of a device as long as this lives."""
 
-    def __init__(self, driver: Driver, image: bytes, names: Iterable[str]) -> None:
+    def __init__(self, driver: Driver, device: int, image: bytes, names: Iterable[str]) -> None:
         self.driver = driver
+        self._context = driver.context(device)
         self._module = ctypes.c_void_p()
+        self.bind()
         driver.call("cuModuleLoadData", ctypes.byref(self._module), image)
         self._functions = {name: self._function(name) for name in names}
         self._shared = dict.fromkeys(self._functions, 0)
+
+    def bind(self) -> None:
+        """Make the context this thread's own. One that only allocates from a cache has none yet."""
+        self.driver.call("cuCtxSetCurrent", self._context)
 
     def _function(self, name: str) -> ctypes.c_void_p:
         function = ctypes.c_void_p()
@@ -94,7 +107,8 @@ class Kernels:
         return function
 
     def run(self, launch: Launch, stream: int) -> None:
-        """Queue one launch on a stream of the current context."""
+        """Queue one launch on a stream of the device."""
+        self.bind()
         self.driver.call(
             "cuLaunchKernel", self.allow(launch),
             *(ctypes.c_uint(n) for n in (launch.grid, 1, 1, launch.threads, 1, 1, launch.shared)),
@@ -115,6 +129,7 @@ class Graph:
         self._launches: list[Launch] = []
         self._exec = ctypes.c_void_p()
         call, graph = self._driver.call, ctypes.c_void_p()
+        kernels.bind()
         call("cuGraphCreate", ctypes.byref(graph), ctypes.c_uint(0))
         try:
             for launch in launches:
@@ -136,6 +151,7 @@ class Graph:
 
     def run(self, launches: Iterable[Launch], stream: int) -> None:
         """Queue it, with what has changed in the arguments since the last time."""
+        self._kernels.bind()
         for n, launch in enumerate(launches):
             if launch != self._launches[n]:
                 self._driver.call(

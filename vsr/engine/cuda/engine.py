@@ -56,11 +56,10 @@ class CudaEngine:
         self._graphs: OrderedDict[tuple[int, ...], Graph | None] = OrderedDict()
         self._with_graphs = graphs
         with torch.cuda.device(device):
-            torch.empty(1, device=device)  # makes the context
-            driver = Driver()
-            shared = driver.shared_memory(device.index or 0)
-            self.plan = plan_for(network, device, shared, tiling)
-            self.kernels = Kernels(driver, compiled(self.plan, device), self.plan.kernels)
+            driver, number = Driver(), device.index or 0
+            self.plan = plan_for(network, device, driver.shared_memory(number), tiling)
+            image = compiled(self.plan, device)
+            self.kernels = Kernels(driver, number, image, self.plan.kernels)
             self.processors = torch.cuda.get_device_properties(device).multi_processor_count
 
     def __call__(self, x: Tensor) -> Tensor:
