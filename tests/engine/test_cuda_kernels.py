@@ -69,8 +69,12 @@ def draw(given: Network, x: Tensor, arch: int, processors: int = 2) -> Emulated:
 
 
 def check(given: SRVGGNetCompact, x: Tensor, arch: int, processors: int = 2) -> None:
-    made, want = draw(given, x, arch, processors).planes, exact(given, x)
+    emulated, want = draw(given, x, arch, processors), exact(given, x)
+    made = emulated.planes
     assert made.shape == want.shape
+    # Eight threads at a time reach all 32 banks, whatever the shift of a tap is.
+    assert set(emulated.ideal) == {"load", "ldmatrix", "copy", "store"}
+    assert emulated.wavefronts == emulated.ideal
     drawn = want - F.interpolate(x.double(), scale_factor=given.scale, mode="nearest")
     # Each layer's result is rounded to 11 bits once; the errors add up like a random walk.
     limit = 3e-4 * float(drawn.square().mean().sqrt()) * len(given.body)
@@ -80,7 +84,9 @@ def check(given: SRVGGNetCompact, x: Tensor, arch: int, processors: int = 2) -> 
 
 @pytest.mark.parametrize("arch", KINDS)
 @pytest.mark.parametrize("shape", [(1, 3, 5, 7), (2, 3, 19, 37)])
-def test_they_agree_with_float64(arch: int, shape: tuple[int, ...]) -> None:
+def test_they_agree_with_float64_and_no_access_waits_for_another(
+    arch: int, shape: tuple[int, ...]
+) -> None:
     """Smaller than a tile, and across its edges; more tiles than blocks, which then go on."""
     check(network(), torch.rand(shape), arch)
 
@@ -98,7 +104,7 @@ def test_every_activation(act: str) -> None:
 
 
 def test_many_layers_and_pictures() -> None:
-    check(network(middle=4), torch.rand(3, 3, 11, 18), 86, processors=5)
+    check(network(middle=3), torch.rand(3, 3, 9, 17), 86, processors=5)
 
 
 def test_a_picture_may_be_a_piece_of_another_in_any_order() -> None:
@@ -110,14 +116,6 @@ def test_a_picture_may_be_a_piece_of_another_in_any_order() -> None:
 
 def test_values_beyond_white_and_black_are_not_clipped() -> None:
     check(network(upscale=2), torch.rand(1, 3, 8, 8) * 3 - 1, 86)
-
-
-def test_no_access_to_shared_memory_waits_for_another() -> None:
-    """Eight threads at a time reach all 32 banks: whatever the shift of a tap is."""
-    for arch in KINDS:
-        made = draw(network(), torch.rand(1, 3, 16, 32), arch)
-        assert set(made.ideal) == {"load", "ldmatrix", "copy", "store"}
-        assert made.wavefronts == made.ideal
 
 
 # --- RRDBNet ---
