@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 from vsr.errors import UsageError
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
-EngineName = Literal["auto", "torch", "ncnn"]
+EngineName = Literal["auto", "torch", "ncnn", "cuda"]
 Reuse = Literal["off", "exact", "safe", "fast"]
 Stabilise = Literal["off", "light", "strong"]
 Codec = Literal[

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vsr.bench.machine import Machine, describe
 from vsr.bench.stages import Stages
+from vsr.engine.device import DTYPES
 from vsr.engine.engines import Engines
 from vsr.errors import UsageError
 from vsr.events import Event, Finished, Progress, Sink, Started, silent
@@ -103,7 +104,7 @@ def bench(
         folder = Path(name)
         output = folder / "whole.mkv"
         work = work_for(Taken(path=source, output=output), options, engines, sink=sink)
-        machine = describe(work.engine.device, work.engine.dtype)
+        machine = describe(work.engine.device, DTYPES[work.engine.precision])
         few = 1 if work.engine.device.type == "cpu" else 8
         stages = Stages(work, machine, folder, few=few).all()
         took: dict[str, list[float]] = {stage.name: [] for stage in stages}

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vsr.bench.machine import Machine, synchronise
 from vsr.engine.build import folding
+from vsr.engine.device import DTYPES
 from vsr.engine.lanes import Lanes
 from vsr.events import silent
 from vsr.jobs.write import Work
@@ -97,7 +98,8 @@ class Stages:
         factor = folding(self._work.model, self._work.job.target.scale)
         folded = fold_area(copy.deepcopy(network), factor) if factor > 1 else network
         operations = count_operations(folded) * rgb.shape[2] * rgb.shape[3]
-        peak = self._machine.matrix[str(engine.dtype).removeprefix("torch.")]
+        # What it computes in, which need not be what it takes.
+        peak = self._machine.matrix[str(DTYPES[engine.precision]).removeprefix("torch.")]
         yield self._on_device(
             "network",
             lambda: self._infer(rgb),

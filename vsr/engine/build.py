@@ -6,14 +6,18 @@ from fractions import Fraction
 
 from vsr.engine.base import Engine
 from vsr.engine.choice import check_engine, wants_ncnn
+from vsr.engine.cuda.choice import wants_cuda
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
 from vsr.engine.eager import EagerEngine, PassEngine
+from vsr.events import Sink, silent
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.store import Loaded
 from vsr.options import DeviceOptions
 
 
-def build_engine(model: Loaded, scale: Fraction, options: DeviceOptions) -> Engine:
+def build_engine(
+    model: Loaded, scale: Fraction, options: DeviceOptions, sink: Sink = silent
+) -> Engine:
     """An engine whose result is resized to `scale` afterwards, by as little as possible.
 
     Where `scale` is a whole part of the network's own (x2 of x4), the reduction is
@@ -30,6 +34,8 @@ def build_engine(model: Loaded, scale: Fraction, options: DeviceOptions) -> Engi
     network = model.network
     if (factor := folding(model, scale)) > 1:
         network = fold_area(network, factor)
+    if own := wants_cuda(options.engine, network, device, precision, sink):
+        return own
     plain = EagerEngine(network, device=device, dtype=dtype, precision=precision)
     return wants_ncnn(options.engine, network, plain) or plain
 

@@ -1,26 +1,17 @@
-"""Which runtime runs a network: by what the machine can do, and a short trial of both.
-
-The trial's outcome is remembered, so that one machine always chooses alike: two runtimes
-round differently, and the parts of a film must not.
-"""
+"""Which runtime runs a network: by what the machine can do, and a short trial of both."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import importlib.util
-import json
-import os
-import tempfile
 import time
-from pathlib import Path
 
-import platformdirs
 import torch
 
 from vsr.engine.base import Engine
 from vsr.engine.device import processor
 from vsr.engine.ncnn import NcnnEngine
+from vsr.engine.trials import remember, remembered
 from vsr.errors import UsageError
 from vsr.nets.network import Network
 from vsr.nets.srvgg import SRVGGNetCompact
@@ -33,6 +24,8 @@ _MARGIN = 1.25  # times PyTorch's time: it should be faster, and a busy machine 
 
 def check_engine(asked: EngineName, device: torch.device, precision: str) -> None:
     """Raises UsageError where the engine that was asked for cannot work."""
+    if asked == "cuda" and (device.type != "cuda" or precision != "fp16"):
+        raise UsageError(f"--engine cuda: works on CUDA in fp16, not on {device} in {precision}")
     if asked != "ncnn":
         return
     if not _is_installed():
@@ -49,15 +42,15 @@ def wants_ncnn(asked: EngineName, network: Network, plain: Engine) -> NcnnEngine
         return None
     if not _is_installed():
         return None
-    name, file = _description(network), _file()
-    known = _remembered(file)
-    if not known.get(name, True):
+    name = _description(network)
+    passed = remembered(name)
+    if passed is False:
         return None
     engine = NcnnEngine(network)
-    if name not in known:
-        known[name] = _trial(engine, plain, 96 if isinstance(network, SRVGGNetCompact) else 48)
-        _remember(file, known)
-    return engine if known[name] else None
+    if passed is None:
+        passed = _trial(engine, plain, 96 if isinstance(network, SRVGGNetCompact) else 48)
+        remember(name, passed)
+    return engine if passed else None
 
 
 def _is_installed() -> bool:
@@ -87,26 +80,3 @@ def _description(network: Network) -> str:
         f"ncnn {importlib.metadata.version('ncnn')}", type(network).__name__,
         f"scale:{network.scale} features:{network.num_feat} parameters:{parameters}",
     ))  # fmt: skip
-
-
-def _file() -> Path:
-    return Path(platformdirs.user_cache_dir("vsr", appauthor=False)) / "engines.json"
-
-
-def _remembered(file: Path) -> dict[str, bool]:
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _remember(file: Path, known: dict[str, bool]) -> None:
-    """Whole or not at all; where nothing can be kept, the next run tries again."""
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=file.parent, delete=False
-        ) as part:
-            json.dump(known, part, indent=1, sort_keys=True)
-        os.replace(part.name, file)

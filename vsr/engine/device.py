@@ -12,7 +12,7 @@ import torch
 from vsr.errors import UsageError
 from vsr.options import DeviceOptions, Precision
 
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
@@ -46,7 +46,7 @@ def choose_precision(asked: Precision, device: torch.device) -> tuple[str, torch
         asked = "fp16" if device.type == "cuda" else "bf16" if _cpu_has_bf16() else "fp32"
     if asked == "fp16" and device.type == "cpu":
         raise UsageError("--precision fp16: processors only emulate it; use fp32 or bf16")
-    return asked, _DTYPES[asked]
+    return asked, DTYPES[asked]
 
 
 def _cpu_has_bf16() -> bool:

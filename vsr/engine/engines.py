@@ -29,7 +29,9 @@ class Engines:
             self._models[options] = load(options, sink)
         return self._models[options]
 
-    def engine(self, options: ModelOptions, scale: Fraction, device: DeviceOptions) -> Engine:
+    def engine(
+        self, options: ModelOptions, scale: Fraction, device: DeviceOptions, sink: Sink = silent
+    ) -> Engine:
         """As `build_engine` for that model."""
         model = self.model(options)
         key = (options, folding(model, scale), device)
@@ -38,6 +40,6 @@ class Engines:
         if engine is None or engine.precision != precision:
             # An engine changes its network; another one may be asked for later.
             own = dataclasses.replace(model, network=copy.deepcopy(model.network))
-            engine = build_engine(own, scale, device)
+            engine = build_engine(own, scale, device, sink)
             self._engines[key] = (engine, engine.precision)
         return engine

@@ -144,7 +144,7 @@ def work_for(
     return Work(
         job=job,
         model=model,
-        engine=engines.engine(options.model, job.target.scale, options.device),
+        engine=engines.engine(options.model, job.target.scale, options.device, sink),
         options=options,
         path=taken.path,
         sink=sink,
@@ -207,7 +207,8 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
 def _describe(job: Plan, model: str, engine: Engine) -> str:
     """The run in one line, for people."""
     video = job.source.video
-    runtime = "ncnn " if engine.name == "ncnn" else ""  # PyTorch goes without saying
+    # PyTorch goes without saying.
+    runtime = {"ncnn": "ncnn ", "cuda": "own kernels "}.get(engine.name, "")
     return (
         f"{model}, {engine.device} {runtime}{engine.precision}, {video.width}x{video.height} -> "
         f"{job.target.width}x{job.target.height} {name_of(video.colour.matrix)}, "

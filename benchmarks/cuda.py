@@ -1,0 +1,414 @@
+"""Our own CUDA kernels: right, and how fast, on the GPU that is here.
+
+    python benchmarks/cuda.py [--out cuda.json] [--weights FILE] [--quick] [--compile]
+
+One run does all: what the device is and its measured peaks, conformance with float64 and fp32
+of every size, scale and tiling, then times. Without `--weights` the network is a random one of
+animevideov3's shape; times do not depend on the weights. Ways are timed in turn, in rounds, with
+device events, each over several input pictures; the median of the rounds is shown.
+
+Needs PyTorch and nothing that reads or writes films.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import json
+import re
+import statistics
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+try:
+    import platformdirs  # noqa: F401
+except ModuleNotFoundError:  # on a machine that was only lent: what is compiled is not kept there
+    sys.modules["platformdirs"] = types.ModuleType("platformdirs")
+    sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: tempfile.mkdtemp()  # type: ignore[attr-defined]
+
+from vsr.bench.machine import describe
+from vsr.engine.cuda.driver import Driver
+from vsr.engine.cuda.engine import CudaEngine, source
+from vsr.engine.cuda.launch import Batch
+from vsr.engine.cuda.nvrtc import Nvrtc
+from vsr.engine.cuda.pack import FEATURES
+from vsr.engine.cuda.schedule import CompactPlan
+from vsr.engine.cuda.tiling import TILINGS, Tiling, tiling_for
+from vsr.engine.eager import EagerEngine
+from vsr.nets.arithmetic import fold_area
+from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
+from vsr.nets.srvgg import SRVGGNetCompact
+
+SIZES = ((854, 480), (1280, 720), (1920, 1080))
+BATCHES = (1, 2, 4)
+DEEP = (640, 360)  # for RRDBNet, which takes 29 times as long a pixel
+PICTURES = 3  # that are taken in turn, so that no cache holds the next one
+ROUNDS = 12
+LAYERS = 16  # of animevideov3, in the middle
+_GROWTH = 32  # channels that a convolution of a dense block adds
+# What else may be quicker, by name: fewer warps, two blocks at once, rolled loops.
+OTHERS = {
+    "16x32, weights as used": Tiling(height=16, width=32, rows=4, stages=3),
+    "16x32, rolled": Tiling(height=16, width=32, rows=4, stages=12, unroll=1),
+    "16x32, unrolled": Tiling(height=16, width=32, rows=4, stages=12, unroll=4),
+    "32x16": Tiling(height=32, width=16, rows=4, stages=12),
+    "16x32, 16 warps": Tiling(height=16, width=32, rows=2, stages=12),
+    "8x32, 4 warps": Tiling(height=8, width=32, rows=4, stages=12),
+    "16x16 twice": Tiling(height=16, width=16, rows=4, stages=3, blocks=2),
+    "8x32 twice": Tiling(height=8, width=32, rows=4, stages=3, blocks=2),
+}
+
+
+def network(weights: Path | None, scale: int = 4, middle: int = LAYERS) -> SRVGGNetCompact:
+    """animevideov3, or a random one whose numbers stay as large from layer to layer."""
+    if weights is not None:
+        from vsr.nets.store import load_file_as_network
+
+        loaded = load_file_as_network(weights, "prelu")
+        assert isinstance(loaded, SRVGGNetCompact)
+        return loaded
+    torch.manual_seed(0)
+    made = SRVGGNetCompact(num_feat=FEATURES, num_conv=middle, upscale=scale)
+    for layer in made.body:
+        if isinstance(layer, nn.PReLU):
+            nn.init.uniform_(layer.weight, -0.5, 1.2)
+        elif isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=(1.6 / layer.in_channels / 9) ** 0.5)
+    assert isinstance(made.body[-1], nn.Conv2d)
+    made.body[-1].weight.data.mul_(0.1)  # what a trained one adds to the picture is small
+    return made.requires_grad_(False)
+
+
+def dense(blocks: int) -> RRDBNet:
+    """6 blocks are x4plus-anime, 23 x4plus; random, with features that stay as large."""
+    torch.manual_seed(0)
+    made = RRDBNet(num_block=blocks).requires_grad_(False)
+    for layer in made.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=(0.5 / layer.in_channels / 9) ** 0.5)
+    return made
+
+
+# --- right ---
+
+
+def exact(given: Network, x: Tensor) -> Tensor:
+    """float64 on the CPU, of weights and pictures that are rounded as the kernels take them."""
+    rounded = copy.deepcopy(given).cpu().double()
+    for layer in rounded.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.copy_(layer.weight.half())
+    x = x.cpu()
+    if not isinstance(rounded, SRVGGNetCompact):
+        return torch.as_tensor(rounded(x.half().double()))
+    drawn = F.pixel_shuffle(rounded.body(x.half().double()), given.scale)
+    return drawn + F.interpolate(x.double(), scale_factor=given.scale, mode="nearest")
+
+
+def poisoned(engine: CudaEngine, x: Tensor) -> Tensor:
+    """The engine's result, in memory that held NaN."""
+    count, _, height, width = x.shape
+    side = engine.scale
+    planes = torch.full((count, 3, height * side, width * side), torch.nan, device=x.device)
+    numbers = engine.plan.scratch * count * height * width
+    scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=x.device)
+    engine.draw(x, scratch, planes)
+    return planes
+
+
+def conformance(device: torch.device, tilings: dict[str, Tiling]) -> Iterator[dict[str, Any]]:
+    """Each tiling, scale, folding and shape against float64; three runs have to be the same."""
+    cases = [(scale, 1) for scale in (4, 3, 2, 1)] + [(4, 2), (4, 4)]
+    for name, tiling in tilings.items():
+        for scale, fold in cases if name == "default" else cases[:1]:
+            given = network(None, scale, middle=3)
+            if fold > 1:
+                fold_area(given, fold)
+            engine = CudaEngine(given, device=device, tiling=tiling)
+            for shape in ((1, 3, 5, 7), (2, 3, 67, 101), (3, 3, 33, 250), (1, 3, 360, 640)):
+                x = torch.rand(shape)
+                made = [poisoned(engine, x.to(device)).cpu() for _ in range(3)]
+                yield {
+                    "tiling": name, "scale": scale, "fold": fold, "shape": shape,
+                    "steady": all(torch.equal(made[0], one) for one in made),
+                    **_difference(made[0], exact(given, x), x, given.scale),
+                }  # fmt: skip
+    deep = dense(2)
+    engine = CudaEngine(deep, device=device)
+    for shape in ((1, 3, 5, 7), (2, 3, 33, 50), (1, 3, 90, 160)):
+        x = torch.rand(shape)
+        made = [poisoned(engine, x.to(device)).cpu() for _ in range(3)]
+        yield {
+            "tiling": "RRDBNet", "scale": 4, "fold": 1, "shape": shape,
+            "steady": all(torch.equal(made[0], one) for one in made),
+            **_difference(made[0], exact(deep, x), torch.zeros_like(x), 4),
+        }  # fmt: skip
+
+
+def _difference(made: Tensor, want: Tensor, x: Tensor, scale: int) -> dict[str, Any]:
+    error = made.double() - want
+    drawn = want - F.interpolate(x.double(), scale_factor=scale, mode="nearest")
+    return {
+        "finite": bool(torch.isfinite(made).all()),
+        "relative": float(error.norm() / drawn.norm()),  # to what the network adds
+        "most": float(error.abs().max()),
+    }
+
+
+def whole_frames(device: torch.device, given: SRVGGNetCompact) -> Iterator[dict[str, Any]]:
+    """Full size, against PyTorch in fp32 on the device: indexes that are too small show here."""
+    engine = CudaEngine(copy.deepcopy(given), device=device)
+    plain = EagerEngine(copy.deepcopy(given), device=device, dtype=torch.float32, precision="fp32")
+    half = EagerEngine(copy.deepcopy(given), device=device, dtype=torch.float16, precision="fp16")
+    for (width, height), count in zip(SIZES, (4, 3, 2), strict=True):
+        x = torch.rand(count, 3, height, width, device=device)
+        made, want = poisoned(engine, x), torch.cat([plain(one[None]) for one in x])
+        other = torch.cat([half(one[None].half()) for one in x]).float()
+        yield {
+            "size": f"{width}x{height}", "count": count,
+            "finite": bool(torch.isfinite(made).all()),
+            "psnr": _psnr(made, want), "most": float((made - want).abs().max()),
+            "psnr of PyTorch fp16": _psnr(other, want),
+        }  # fmt: skip
+
+
+def _psnr(made: Tensor, want: Tensor) -> float:
+    return float(-10 * (made - want).double().square().mean().log10())
+
+
+# --- how fast ---
+
+Way = Callable[[Tensor], Tensor]
+
+
+def ways(
+    device: torch.device, given: Network, tilings: Mapping[str, Tiling | None], compiled: bool
+) -> dict[str, tuple[Way, torch.dtype]]:
+    """All that are compared, and what they take."""
+    half = copy.deepcopy(given).to(device, torch.float16)
+    eager = EagerEngine(copy.deepcopy(given), device=device, dtype=torch.float16, precision="fp16")
+    found: dict[str, tuple[Way, torch.dtype]] = {
+        "PyTorch, planes": (half, torch.float16),
+        "PyTorch, channels last": (eager, torch.float16),
+    }
+    if compiled:
+        last = copy.deepcopy(given).to(device, torch.float16)
+        last = last.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        found["torch.compile"] = (torch.compile(last, dynamic=False), torch.float16)
+    plain = CudaEngine(given, device=device, graphs=False)
+    found["ours, no graph"] = (plain, torch.float32)
+    for name, tiling in tilings.items():
+        label = "ours" if name == "default" else f"ours, {name}"
+        found[label] = (CudaEngine(given, device=device, tiling=tiling), torch.float32)
+    return found
+
+
+def timed(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Seconds of one, by device events around several."""
+    if device.type != "cuda":  # a rehearsal
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    start.record()
+    for _ in range(repeats):
+        work()
+    end.record()
+    torch.cuda.synchronize(device)
+    return float(start.elapsed_time(end)) / 1000 / repeats
+
+
+def rounds(
+    found: dict[str, tuple[Way, torch.dtype]], shape: tuple[int, ...], device: torch.device
+) -> Iterator[dict[str, Any]]:
+    """Seconds a frame of each way, in turn."""
+    pictures = {
+        dtype: [torch.rand(shape, device=device).to(dtype) for _ in range(PICTURES)]
+        for dtype in {dtype for _, dtype in found.values()}
+    }
+    took: dict[str, list[float]] = {name: [] for name in found}
+    for n in range(ROUNDS + 3):
+        for name, (way, dtype) in found.items():
+            own = iter(pictures[dtype] * 2)
+            seconds = timed(lambda way=way, own=own: way(next(own)), device, 2 * PICTURES)  # type: ignore[misc]
+            if n >= 3:  # the first ones load, choose and capture
+                took[name].append(seconds / shape[0])
+    for name, seconds_ in took.items():
+        median = statistics.median(seconds_)
+        yield {
+            "way": name, "size": f"{shape[3]}x{shape[2]}", "batch": shape[0],
+            "ms": 1e3 * median, "least": 1e3 * min(seconds_), "most": 1e3 * max(seconds_),
+            "fps": 1 / median,
+        }  # fmt: skip
+
+
+def kernel_by_kernel(
+    device: torch.device, given: SRVGGNetCompact, tiling: Tiling, shape: tuple[int, ...]
+) -> Iterator[dict[str, Any]]:
+    """One layer of each kind by itself, with what it computes and moves."""
+    engine = CudaEngine(given, device=device, tiling=tiling)
+    count, _, height, width = shape
+    x = torch.rand(shape, device=device)
+    planes = torch.empty(count, 3, height * given.scale, width * given.scale, device=device)
+    scratch = torch.randn(engine.plan.scratch * count * height * width, device=device).half()
+    batch = Batch(
+        count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
+        planes=planes.data_ptr(), scratch=scratch.data_ptr(),
+    )  # fmt: skip
+    steps = {one.kernel: one for one in engine.plan.launches(batch, engine.processors)}
+    stream = torch.cuda.current_stream(device).cuda_stream
+    pixels, out = count * height * width, 3 * given.scale**2
+    amounts = {  # multiplications and bytes of a pixel
+        "first": (27 * FEATURES, 12 + 128),
+        "middle": (9 * FEATURES * FEATURES, 256),
+        "last": (9 * FEATURES * out, 128 + 12 + 4 * out),
+    }
+    for name, step in steps.items():
+        run = [timed(lambda s=step: engine.kernels.run(s, stream), device, 20) for _ in range(9)]  # type: ignore[misc]
+        seconds = statistics.median(run[2:])
+        products, moved = amounts[name]
+        yield {
+            "kernel": name, "us": 1e6 * seconds,
+            "TFLOP/s": 2e-12 * products * pixels / seconds,
+            "GB/s": 1e-9 * moved * pixels / seconds,
+        }  # fmt: skip
+
+
+# --- all of it ---
+
+
+def resources(tilings: dict[str, Tiling], architecture: int) -> Iterator[dict[str, Any]]:
+    """What the assembler says of each, and how long it takes."""
+    for name, tiling in tilings.items():
+        began = time.perf_counter()
+        options = (*tiling.options(4), "--ptxas-options=-v")
+        text = source(CompactPlan.sources)
+        log = Nvrtc().compile(text, architecture=architecture, options=options).log
+        yield {
+            "tiling": name, **dataclasses.asdict(tiling), "shared": tiling.shared(4),
+            "seconds": time.perf_counter() - began,
+            "registers": [int(n) for n in re.findall(r"Used (\d+) registers", log)],
+            "spilled": [int(n) for n in re.findall(r"(\d+) bytes spill stores", log)],
+        }  # fmt: skip
+
+
+def table(title: str, rows: list[dict[str, Any]]) -> None:
+    print(f"\n{title}")
+    for row in rows:
+        cells = (
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in row.items()
+        )
+        print("  " + " | ".join(cells), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--out", type=Path, default=Path("cuda.json"))
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--quick", action="store_true", help="720p and the default tiling only")
+    parser.add_argument("--compile", action="store_true", help="torch.compile too")
+    given = parser.parse_args()
+    report = measure(torch.device("cuda", 0), given)
+    wrong = [
+        row
+        for row in report["conformance"] + report["whole frames"]
+        if not row["finite"] or row.get("relative", 0) > 3e-3 or row.get("psnr", 99) < 60
+        or not row.get("steady", True)
+    ]  # fmt: skip
+    print(f"\nwrong: {wrong or 'nothing'}")
+
+
+@torch.inference_mode()
+def measure(device: torch.device, given: argparse.Namespace) -> dict[str, Any]:
+    """Everything, in an order in which what matters comes first if the time runs out."""
+    driver = Driver()
+    shared = driver.shared_memory(device.index or 0)
+    major, minor = torch.cuda.get_device_capability(device)
+    default = tiling_for(shared)
+    assert default is not None
+    tilings = {"default": default}
+    if not given.quick:
+        every = {f"{t.height}x{t.width}, {t.threads // 32} warps": t for t in TILINGS} | OTHERS
+        tilings |= {n: t for n, t in every.items() if t != default and _runs(t, shared)}
+    machine = describe(device, torch.float16)
+    report: dict[str, Any] = {
+        "machine": {**dataclasses.asdict(machine), "driver": driver.version(),
+                    "nvrtc": Nvrtc().version, "capability": f"{major}.{minor}", "shared": shared},
+    }  # fmt: skip
+    print(json.dumps(report["machine"], default=str))
+
+    def add(title: str, rows: Iterator[dict[str, Any]]) -> None:
+        report[title] = list(rows)
+        table(title, report[title])
+        # What is there is kept if the time runs out.
+        given.out.write_text(json.dumps(report, indent=1, default=str), encoding="utf-8")
+
+    compact = network(given.weights)
+    add("resources", resources(tilings, 10 * major + minor))
+    add("conformance", conformance(device, tilings))
+    add("whole frames", whole_frames(device, compact))
+    add("kernels at 1280x720", kernels(device, compact, tilings))
+    if not given.quick:
+        add("times of RRDBNet", deep_times(device, given.compile))
+    add("times", times(device, compact, tilings, given))
+    return report
+
+
+def kernels(
+    device: torch.device, compact: SRVGGNetCompact, tilings: dict[str, Tiling]
+) -> Iterator[dict[str, Any]]:
+    """Each kernel of each tiling, at 720p."""
+    for name, tiling in tilings.items():
+        for row in kernel_by_kernel(device, compact, tiling, (1, 3, *SIZES[1][::-1])):
+            yield {"tiling": name, **row}
+
+
+def times(
+    device: torch.device,
+    compact: SRVGGNetCompact,
+    tilings: dict[str, Tiling],
+    given: argparse.Namespace,
+) -> Iterator[dict[str, Any]]:
+    """Each way at each size and batch."""
+    found = ways(device, compact, tilings, given.compile)
+    middle = sum(isinstance(layer, nn.Conv2d) for layer in compact.body) - 2
+    products = 27 * FEATURES + 9 * FEATURES * (FEATURES * middle + 3 * compact.scale**2)
+    for width, height in SIZES[1:2] if given.quick else (SIZES[1], SIZES[0], SIZES[2]):
+        for count in BATCHES[:1] if given.quick else BATCHES:
+            for row in rounds(found, (count, 3, height, width), device):
+                yield {**row, "TFLOP/s": 2e-12 * products * width * height * row["fps"]}
+
+
+def deep_times(device: torch.device, compiled: bool) -> Iterator[dict[str, Any]]:
+    """RRDBNet with 6 and 23 blocks, one frame."""
+    width, height = DEEP
+    for blocks in (6, 23):
+        found = ways(device, dense(blocks), {"default": None}, compiled)
+        # 15 convolutions a group of blocks; behind them one, and a tail at 4 and 16 times the size.
+        group = 3 * 9 * (_GROWTH * (64 + 96 + 128 + 160) + 192 * 64)
+        products = 27 * 64 + blocks * group + 9 * 64 * (64 * (1 + 4 + 16 + 16) + 16 * 3)
+        for row in rounds(found, (1, 3, height, width), device):
+            flop = 2e-12 * products * width * height
+            yield {"blocks": blocks, **row, "TFLOP/s": flop * row["fps"]}
+
+
+def _runs(tiling: Tiling, shared: int) -> bool:
+    # What is shared by all blocks of a multiprocessor is 1 KB more than one may have, and each
+    # takes 1 KB for itself.
+    return tiling.blocks * (tiling.shared(4) + 1024) <= shared + 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Promises of the CUDA engine on a GPU: what the emulator promises, on the real thing."""
+
+from __future__ import annotations
+
+import copy
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vsr.engine.build import build_engine
+from vsr.engine.cuda.choice import _trial
+from vsr.engine.cuda.engine import CudaEngine
+from vsr.engine.cuda.nvrtc import CompileError
+from vsr.nets.arithmetic import fold_area
+from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
+from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.store import Loaded
+from vsr.options import DeviceOptions
+
+pytestmark = pytest.mark.gpu
+DEVICE = torch.device("cuda", 0)
+
+
+@pytest.fixture(autouse=True)
+def _new_enough() -> None:
+    if torch.cuda.get_device_capability(DEVICE) < (8, 0):
+        pytest.skip("needs compute capability 8.0")
+
+
+def network(*, upscale: int = 4, fold: int = 1, middle: int = 4) -> SRVGGNetCompact:
+    torch.manual_seed(0)
+    made = SRVGGNetCompact(num_conv=middle, upscale=upscale)
+    for layer in made.body:
+        if isinstance(layer, nn.PReLU):
+            nn.init.uniform_(layer.weight, -1.4, 1.7)
+    made = made.requires_grad_(False)
+    if fold > 1:
+        fold_area(made, fold)
+    return made
+
+
+def poisoned(engine: CudaEngine, x: Tensor) -> Tensor:
+    """The result, in memory that held NaN."""
+    count, _, height, width = x.shape
+    side = engine.scale
+    planes = torch.full((count, 3, height * side, width * side), torch.nan, device=DEVICE)
+    numbers = engine.plan.scratch * count * height * width
+    scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=DEVICE)
+    engine.draw(x, scratch, planes)
+    return planes
+
+
+@pytest.mark.parametrize(
+    ("upscale", "fold"), [(4, 1), (3, 1), (2, 1), (1, 1), (4, 2), (4, 4)], ids=str
+)
+@pytest.mark.parametrize("shape", [(1, 3, 5, 7), (3, 3, 67, 101), (2, 3, 361, 643)])
+def test_every_scale_and_shape_is_that_of_fp32(
+    upscale: int, fold: int, shape: tuple[int, ...]
+) -> None:
+    given = network(upscale=upscale, fold=fold)
+    x = torch.rand(shape)
+    with torch.inference_mode():
+        engine = CudaEngine(copy.deepcopy(given), device=DEVICE)
+        made = [poisoned(engine, x.to(DEVICE)).cpu() for _ in range(3)]  # the last two as a graph
+        want = given(x)
+    assert torch.isfinite(made[0]).all()
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
+    assert (made[0] - want).abs().max() < 4 / 255
+    assert (made[0] - want).square().mean().sqrt() < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5, 7), (3, 3, 33, 41), (1, 3, 180, 320)])
+def test_dense_blocks_are_those_of_fp32(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    given = RRDBNet(num_block=2).requires_grad_(False)
+    x = torch.rand(shape)
+    with torch.inference_mode():
+        engine = CudaEngine(copy.deepcopy(given), device=DEVICE)
+        made = [poisoned(engine, x.to(DEVICE)).cpu() for _ in range(3)]
+        want = given(x)
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
+    assert (made[0] - want).norm() < 3e-3 * want.norm()
+
+
+@pytest.mark.parametrize("given", [network(), RRDBNet(num_block=1)], ids=["compact", "rrdb"])
+def test_the_trial_passes_here(given: Network) -> None:
+    assert _trial(given, DEVICE) is None
+
+
+def test_pieces_of_a_picture_need_no_copy() -> None:
+    given = network(upscale=2)
+    whole = torch.rand(2, 3, 90, 120, device=DEVICE)
+    x = whole[:, :, 7:80, 5:100]
+    with torch.inference_mode():
+        engine = CudaEngine(given, device=DEVICE)
+        assert torch.equal(engine(x), engine(x.contiguous()))
+
+
+def test_it_is_built_when_asked_for_and_results_outlive_the_next() -> None:
+    model = Loaded(name="tiny", network=network(), scale=4, kernel="bicubic")
+    engine = build_engine(model, Fraction(4), DeviceOptions(device="cuda", engine="cuda"))
+    assert engine.name == "cuda"
+    with torch.inference_mode():
+        first = engine(torch.rand(1, 3, 64, 64, device=DEVICE))
+        kept = first.clone()
+        for _ in range(4):
+            engine(torch.rand(1, 3, 64, 64, device=DEVICE))
+    assert torch.equal(first, kept)
+
+
+def test_another_stream_may_go_on_with_it() -> None:
+    engine = CudaEngine(network(), device=DEVICE)
+    x = torch.rand(2, 3, 200, 300, device=DEVICE)
+    with torch.inference_mode():
+        want = engine(x)
+        for _ in range(4):
+            stream = torch.cuda.Stream(DEVICE)  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream(DEVICE))
+            with torch.cuda.stream(stream):
+                made = [engine(x) for _ in range(3)]
+            stream.synchronize()
+            assert all(torch.equal(one, want) for one in made)
+
+
+def test_overflow_is_seen_and_fp32_helps() -> None:
+    given = network()
+    for layer in given.body:
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.mul_(60)
+    x = torch.rand(1, 3, 40, 40)
+    with torch.inference_mode():
+        engine = CudaEngine(copy.deepcopy(given), device=DEVICE)
+        assert not torch.isfinite(engine(x.to(DEVICE))).all()
+        assert engine.widen()
+        made, want = engine(x.to(DEVICE)).cpu(), given(x)
+    assert torch.isfinite(made).all()
+    assert (made - want).norm() < 1e-4 * want.norm()
+
+
+def test_a_fault_in_the_kernels_is_an_error_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsr.engine.cuda.engine.source", lambda names: "no C++")
+    with pytest.raises(CompileError):
+        CudaEngine(network(), device=DEVICE)

@@ -1,0 +1,258 @@
+"""Promises of the CUDA kernels that need no GPU: compiled to PTX, they are run on a CPU.
+
+What the machine in `ptx.py` cannot show: how fast they are, and what the assembler makes of them.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tests.engine import emulator
+from tests.engine.emulator import Emulated, emulate
+from tests.engine.ptx_memory import PtxError
+from vsr.engine.cuda.engine import plan_for, source
+from vsr.engine.cuda.launch import Batch
+from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from vsr.nets.arithmetic import fold_area
+from vsr.nets.network import Network
+from vsr.nets.rrdbnet import RRDBNet
+from vsr.nets.srvgg import SRVGGNetCompact
+
+try:
+    Nvrtc()
+except CompileError as error:
+    pytest.skip(f"needs NVRTC: {error}", allow_module_level=True)
+
+KB = 1024
+# Shared memory that a block may have (CUDA C++ Programming Guide, technical specifications).
+ARCHITECTURES = {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 120: 99}
+KINDS = (80, 86, 90)  # one for each tiling
+
+
+def network(
+    *, middle: int = 1, upscale: int = 4, fold: int = 1, act: str = "prelu"
+) -> SRVGGNetCompact:
+    """Random, with slopes as wide as those of the official networks."""
+    torch.manual_seed(0)
+    made = SRVGGNetCompact(num_conv=middle, upscale=upscale, act_type=act)  # type: ignore[arg-type]
+    for layer in made.modules():
+        if isinstance(layer, nn.PReLU):
+            nn.init.uniform_(layer.weight, -1.4, 1.7)
+        elif isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=(2 / layer.in_channels / 9) ** 0.5)
+    made = made.requires_grad_(False)
+    if fold > 1:
+        fold_area(made, fold)
+    return made
+
+
+def exact(given: SRVGGNetCompact, x: Tensor) -> Tensor:
+    """float64, of weights and of a picture that are rounded to fp16 as the kernels take them."""
+    rounded = copy.deepcopy(given).double()
+    for layer in rounded.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.copy_(layer.weight.half())
+    drawn = F.pixel_shuffle(rounded.body(x.half().double()), given.scale)
+    return drawn + F.interpolate(x.double(), scale_factor=given.scale, mode="nearest")
+
+
+def draw(given: Network, x: Tensor, arch: int, processors: int = 2) -> Emulated:
+    shared = ARCHITECTURES[arch] * KB
+    return emulate(plan_for(given, torch.device("cpu"), shared), x, processors)
+
+
+def check(given: SRVGGNetCompact, x: Tensor, arch: int, processors: int = 2) -> None:
+    emulated, want = draw(given, x, arch, processors), exact(given, x)
+    made = emulated.planes
+    assert made.shape == want.shape
+    # Eight threads at a time reach all 32 banks, whatever the shift of a tap is.
+    assert set(emulated.ideal) == {"load", "ldmatrix", "copy", "store"}
+    assert emulated.wavefronts == emulated.ideal
+    drawn = want - F.interpolate(x.double(), scale_factor=given.scale, mode="nearest")
+    # Each layer's result is rounded to 11 bits once; the errors add up like a random walk.
+    limit = 3e-4 * float(drawn.square().mean().sqrt()) * len(given.body)
+    assert (made - want).abs().max() < 4 * limit
+    assert (made - want).square().mean().sqrt() < limit
+
+
+@pytest.mark.parametrize("arch", KINDS)
+@pytest.mark.parametrize("shape", [(1, 3, 5, 7), (2, 3, 19, 37)])
+def test_they_agree_with_float64_and_no_access_waits_for_another(
+    arch: int, shape: tuple[int, ...]
+) -> None:
+    """Smaller than a tile, and across its edges; more tiles than blocks, which then go on."""
+    check(network(), torch.rand(shape), arch)
+
+
+@pytest.mark.parametrize(
+    ("upscale", "fold"), [(4, 1), (3, 1), (2, 1), (1, 1), (4, 2), (4, 4)], ids=str
+)
+def test_every_scale_and_folding(upscale: int, fold: int) -> None:
+    check(network(upscale=upscale, fold=fold), torch.rand(1, 3, 9, 17), 80)
+
+
+@pytest.mark.parametrize("act", ["relu", "leakyrelu"])
+def test_every_activation(act: str) -> None:
+    check(network(act=act), torch.rand(1, 3, 6, 20), 86)
+
+
+def test_many_layers_and_pictures() -> None:
+    check(network(middle=3), torch.rand(3, 3, 9, 17), 86, processors=5)
+
+
+def test_a_picture_may_be_a_piece_of_another_in_any_order() -> None:
+    whole = torch.rand(2, 40, 30, 4)
+    x = whole.permute(0, 3, 1, 2)[:, :3, 7:20, 5:23]
+    assert not x.is_contiguous()
+    check(network(upscale=2), x, 86)
+
+
+def test_values_beyond_white_and_black_are_not_clipped() -> None:
+    check(network(upscale=2), torch.rand(1, 3, 8, 8) * 3 - 1, 86)
+
+
+# --- RRDBNet ---
+
+
+def rrdbnet() -> RRDBNet:
+    torch.manual_seed(0)
+    made = RRDBNet(num_block=1).requires_grad_(False)
+    for layer in made.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=(1.9 / layer.in_channels / 9) ** 0.5)
+            assert layer.bias is not None
+            nn.init.uniform_(layer.bias, -0.2, 0.2)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "arch"), [((2, 3, 2, 3), 86), ((1, 3, 3, 9), 90)])
+def test_dense_blocks_agree_with_float64(shape: tuple[int, ...], arch: int) -> None:
+    """All that is read, added and overwritten in place; the tail has four times the size."""
+    given, x = rrdbnet(), torch.rand(shape)
+    made = draw(given, x, arch)
+    rounded = copy.deepcopy(given).double()
+    for layer in rounded.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.copy_(layer.weight.half())
+    want = rounded(x.half().double())
+    assert made.planes.shape == want.shape
+    assert (made.planes - want).norm() < 2e-3 * want.norm()
+    assert (made.planes - want).abs().max() < 1e-2 * want.abs().max()
+    assert made.wavefronts == made.ideal
+
+
+# --- the judge itself: what is broken in the kernels has to be found ---
+
+BROKEN = {
+    "no barrier": (r"__syncthreads\(\);", "", "before a barrier"),
+    "copies not waited for": (r"wait<STAGES - 2>\(\);", "", "in flight"),
+    "one copy too few waited for": (r"wait<STAGES - 2>\(\);", "wait<STAGES - 1>();", "in flight"),
+    "weights overwritten while read": (
+        r"int ahead = dx \* 4 \+ k \+ STAGES - 1;",
+        "int ahead = dx * 4 + k; filled = slot;",
+        "overwritten|in flight",
+    ),
+    "past the picture's edge": (r"if \(y < height && x < width\)\s+store", "store", "twice|bounds"),
+    "a column is left out": (
+        r"y < height && x < width\)",
+        "y < height && x < width - 1)",
+        "unwritten",
+    ),
+    "no warp barrier": (r"__syncwarp\(\);", "", "before a barrier"),
+}
+
+
+BROKEN_DENSE = {
+    "no barrier": (r"wait<0>\(\);\s+__syncthreads\(\);", "wait<0>();", "before a barrier"),
+    "no wait": (r"wait<0>\(\);\s+__syncthreads\(\);", "__syncthreads();", "in flight"),
+    "into the half that is read": (
+        r"memory \+ \(HALF - half\)",
+        "memory + half",
+        "overwritten|in flight",
+    ),
+    "the next convolution's channels": (r"out \+ pixel \* out_units", r"\g<0> + 4", "not its own"),
+}
+
+
+@pytest.mark.usefixtures("_changed")
+@pytest.mark.parametrize("fault", BROKEN_DENSE)
+def test_a_fault_planted_into_dense_blocks_is_found(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern, instead, words = BROKEN_DENSE[fault]
+    broken, times = re.subn(pattern, instead, source(("dense.cu",)))
+    assert times == 1
+    text = source(("common.cu", "compact.cu")) + broken
+    monkeypatch.setattr(emulator, "source", lambda names: text)
+    with pytest.raises(PtxError, match=words):
+        draw(rrdbnet(), torch.rand(1, 3, 2, 3), 86, 1)
+
+
+@pytest.fixture
+def _changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    emulator.programs.cache_clear()
+    yield
+    emulator.programs.cache_clear()
+
+
+@pytest.mark.usefixtures("_changed")
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern, instead, words = BROKEN[fault]
+    broken, times = re.subn(pattern, instead, source(("common.cu", "compact.cu")))
+    assert times
+    monkeypatch.setattr(emulator, "source", lambda names: broken)
+    with pytest.raises(PtxError, match=words):
+        draw(network(), torch.rand(1, 3, 17, 20), 86, 1)
+
+
+@pytest.mark.usefixtures("_changed")
+def test_units_that_are_not_permuted_collide(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = source(("common.cu", "compact.cu")).replace("(unit ^ (column & 7))", "unit")
+    plain = plain.replace("(upper ^ (first_column + dx & 7))", "upper")
+    monkeypatch.setattr(emulator, "source", lambda names: plain)
+    made = draw(network(), torch.rand(1, 3, 5, 7), 86, 1)
+    assert made.wavefronts["ldmatrix"] > 6 * made.ideal["ldmatrix"]
+
+
+# --- what the assembler makes of them ---
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
+    """RRDBNet's module has all kernels, but the last one for one channel a colour."""
+    plan = plan_for(rrdbnet(), torch.device("cpu"), ARCHITECTURES[arch] * KB)
+    options = tuple(option.replace("SCALE=1", "SCALE=4") for option in plan.options)
+    code = Nvrtc().compile(
+        source(plan.sources), architecture=arch, options=(*options, "--ptxas-options=-v")
+    )
+    count = len(re.findall("Function properties", code.log))
+    assert count == 6
+    assert len(re.findall(r"\b0 bytes stack frame, 0 bytes spill stores", code.log)) == count
+    registers = [int(n) for n in re.findall(r"Used (\d+) registers", code.log)]
+    nowhere = Batch(
+        count=1, height=99, width=99, picture=0, strides=(0, 0, 0, 0), planes=0, scratch=0
+    )
+    compact = plan_for(network(), torch.device("cpu"), ARCHITECTURES[arch] * KB)
+    for launch in (*plan.launches(nowhere, 1), *compact.launches(nowhere, 1)):
+        assert max(registers) * launch.threads <= 65536
+        assert launch.shared <= ARCHITECTURES[arch] * KB
+
+
+def test_a_newer_gpu_than_the_compiler_knows_gets_ptx() -> None:
+    plan = plan_for(network(), torch.device("cpu"), 227 * KB)
+    code = Nvrtc().compile(source(plan.sources), architecture=999, options=plan.options)
+    assert b".entry middle" in code.image
+
+
+def test_what_does_not_compile_says_where() -> None:
+    with pytest.raises(CompileError, match=r"vsr\.cu\(1\)"):
+        Nvrtc().compile("__global__ void f() { g(); }", architecture=90)

@@ -1,0 +1,67 @@
+"""What is handed to a GPU: kernels, their arguments, and the plan that names them for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+# Of each kernel's parameters: p a pointer, i an int.
+SIGNATURES = {
+    "first": "piiiipipppiii",
+    "middle": "pppppiii",
+    "last": "ppiiiipppiii",
+    "grow": "piiipipppiii",
+    "wide": "piiipipppiii",
+    "mix": "piipipppipipiii",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """One kernel over a whole batch."""
+
+    kernel: str
+    grid: int
+    threads: int
+    shared: int  # bytes of dynamic shared memory
+    arguments: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Pictures of one size: where they come from and go to. Addresses are of the device."""
+
+    count: int
+    height: int
+    width: int
+    picture: int  # (count, 3, height, width) fp32
+    strides: tuple[int, ...]  # of it, in numbers
+    planes: int  # (count, 3, scale * height, scale * width) fp32
+    scratch: int  # as many fp16 as the plan asks for
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """As the kernels take it."""
+        return (self.count, self.height, self.width)
+
+
+class Plan(Protocol):
+    """A network whose numbers are on a device, and how it is run there."""
+
+    scale: int
+    sources: tuple[str, ...]  # files of this folder, one after the other
+    options: tuple[str, ...]  # that they are compiled with
+    kernels: tuple[str, ...]
+    scratch: int  # fp16 numbers that it works in, for each source pixel
+    most_pixels: int  # over a batch; beyond it 32 bits do not count everything
+
+    def launches(self, batch: Batch, processors: int) -> Iterator[Launch]:
+        """In order, on a GPU of so many multiprocessors."""
+
+
+def addresses(*tensors: Tensor) -> Iterator[int]:
+    """Where they lie on their device."""
+    return (tensor.data_ptr() for tensor in tensors)
