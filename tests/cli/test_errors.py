@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests import judge
+from vsr.cli.main import main
 
+Refused = Callable[..., None]
 VSR = [sys.executable, str(Path(__file__).parents[2] / "vsr_cli.py")]
 
 
@@ -27,96 +29,116 @@ def run(
     )  # fmt: skip
 
 
+@pytest.fixture
 def refused(
-    folder: Path,
-    code: int,
-    word: str,
-    *arguments: str | Path,
-    env: dict[str, str] | None = None,
-    before: Sequence[Path] = (),
-) -> None:
-    """The command ends with `code` and one line that has `word`; the folder is as it was."""
-    was = sorted(folder.rglob("*"))
-    done = run(*arguments, env=env, cwd=folder)
-    lines = done.stderr.strip().splitlines()
-    problems = [line for line in lines if line.startswith(("vsr:", "Error:"))]
-    assert done.returncode == code, done.stderr
-    assert len(problems) == 1, done.stderr
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Refused:
+    """A command, run in `tmp_path`, has to end with a code and one line that has a word in it.
+
+    And the folder is to be as it was. In this process, which has loaded everything.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def check(code: int, word: str, *arguments: str | Path) -> None:
+        was = sorted(tmp_path.rglob("*"))
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = [signal.getsignal(number) for number in numbers]
+        try:
+            ended = main([str(argument) for argument in arguments])
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+        out, err = capfd.readouterr()
+        is_one_line(ended, out, err, code, word)
+        assert sorted(tmp_path.rglob("*")) == was
+
+    return check
+
+
+def is_one_line(ended: int, out: str, err: str, code: int, word: str) -> None:
+    """Whether a command said what it should, and nothing else."""
+    problems = [line for line in err.strip().splitlines() if line.startswith(("vsr:", "Error:"))]
+    assert ended == code, err
+    assert len(problems) == 1, err
     assert word in problems[0]
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    assert sorted(folder.rglob("*")) == was
+    assert "Traceback" not in err
+    assert out == ""
 
 
-def test_inputs(tmp_path: Path, bunny: Path) -> None:
+def test_in_a_process_of_its_own(tmp_path: Path) -> None:
+    done = run("upscale", "missing.mp4", cwd=tmp_path)
+    is_one_line(done.returncode, done.stdout, done.stderr, 3, "no such file")
+
+
+def test_inputs(refused: Refused, tmp_path: Path, bunny: Path) -> None:
     (tmp_path / "text.mp4").write_text("this is no film")
     (tmp_path / "empty.mkv").write_bytes(b"")
     (tmp_path / "torn.mp4").write_bytes(bunny.read_bytes()[:9000])
     judge.ffmpeg("-f", "lavfi", "-i", "sine=d=1", str(tmp_path / "sound.wav"))
-    refused(tmp_path, 3, "no such file", "upscale", "missing.mp4")
-    refused(tmp_path, 3, "not a media file", "upscale", "text.mp4")
-    refused(tmp_path, 3, "empty.mkv", "upscale", "empty.mkv")
-    refused(tmp_path, 3, "torn.mp4", "upscale", "torn.mp4")
-    refused(tmp_path, 3, "no video", "upscale", "sound.wav")
+    refused(3, "no such file", "upscale", "missing.mp4")
+    refused(3, "not a media file", "upscale", "text.mp4")
+    refused(3, "empty.mkv", "upscale", "empty.mkv")
+    refused(3, "torn.mp4", "upscale", "torn.mp4")
+    refused(3, "no video", "upscale", "sound.wav")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path, 3, "holds no pictures or films", "upscale", "empty")
-    refused(tmp_path, 3, "no file has a name", "upscale", "empty/%05d.png")
-    refused(tmp_path, 3, "no such folder", "upscale", "nowhere/%05d.png")
-    refused(tmp_path, 2, "two numbers", "upscale", "empty/%d_%05d.png")
-    refused(tmp_path, 3, "no such file", "probe", "missing.mp4")
-    refused(tmp_path, 2, "too long", "upscale", f"{'x' * 300}.mkv")
-    refused(tmp_path, 2, "too long", "probe", f"{'x' * 300}.mkv")
+    refused(3, "holds no pictures or films", "upscale", "empty")
+    refused(3, "no file has a name", "upscale", "empty/%05d.png")
+    refused(3, "no such folder", "upscale", "nowhere/%05d.png")
+    refused(2, "two numbers", "upscale", "empty/%d_%05d.png")
+    refused(3, "no such file", "probe", "missing.mp4")
+    refused(2, "too long", "upscale", f"{'x' * 300}.mkv")
+    refused(2, "too long", "probe", f"{'x' * 300}.mkv")
 
 
-def test_what_probe_cannot_look_at(tmp_path: Path) -> None:
+def test_what_probe_cannot_look_at(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "shots").mkdir()
     for name in ("shots/1.png", "shots/2.png", "e1.mkv", "e2.mkv"):
         (tmp_path / name).touch()
-    refused(tmp_path, 2, "probe one of them, or name the film", "probe", "shots")
-    refused(tmp_path, 2, "films (2); probe one", "probe", "e%d.mkv")
-    refused(tmp_path, 2, "save it to a file", "probe", "-")
-    refused(tmp_path, 2, "save it to a file", "probe", "-", "-o", "x.mkv")
+    refused(2, "probe one of them, or name the film", "probe", "shots")
+    refused(2, "films (2); probe one", "probe", "e%d.mkv")
+    refused(2, "save it to a file", "probe", "-")
+    refused(2, "save it to a file", "probe", "-", "-o", "x.mkv")
 
 
-def test_models(tmp_path: Path, bunny: Path) -> None:
+def test_models(refused: Refused, tmp_path: Path, bunny: Path) -> None:
     (tmp_path / "broken.pth").write_bytes(b"no weights")
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pth")
-    refused(tmp_path, 4, "did you mean", "upscale", bunny, "-o", "o.mp4", "-m", "animevideo3")
-    refused(tmp_path, 4, "no such weight file", "upscale", bunny, "-o", "o.mp4", "-m", "x.pth")
-    refused(tmp_path, 4, "broken.pth", "upscale", bunny, "-o", "o.mp4", "-m", "broken.pth")
-    refused(tmp_path, 4, "neither", "upscale", bunny, "-o", "o.mp4", "-m", "other.pth")
-    refused(tmp_path, 4, "offline", "upscale", bunny, "-o", "o.mp4", "-m", "general", "--offline",
+    refused(4, "did you mean", "upscale", bunny, "-o", "o.mp4", "-m", "animevideo3")
+    refused(4, "no such weight file", "upscale", bunny, "-o", "o.mp4", "-m", "x.pth")
+    refused(4, "broken.pth", "upscale", bunny, "-o", "o.mp4", "-m", "broken.pth")
+    refused(4, "neither", "upscale", bunny, "-o", "o.mp4", "-m", "other.pth")
+    refused(4, "offline", "upscale", bunny, "-o", "o.mp4", "-m", "general", "--offline",
             "--models-dir", "none")  # fmt: skip
 
 
-def test_options(tmp_path: Path, bunny: Path) -> None:
+def test_options(refused: Refused, tmp_path: Path, bunny: Path) -> None:
     common = ("upscale", bunny, "-o", "o.mp4", "-m", "nearest")
-    refused(tmp_path, 2, "only one", *common, "--scale", "2", "--height", "720")
-    refused(tmp_path, 2, "--scale", *common, "--scale", "much")
-    refused(tmp_path, 2, "--size", *common, "--size", "1920")
-    refused(tmp_path, 2, "--crf", *common, "--crf", "99")
-    refused(tmp_path, 2, "did you mean tune", *common, "--encoder-option", "tuen=film")
-    refused(tmp_path, 2, "--codec", *common, "--codec", "h264_nvenc") if not _nvenc() else None
-    refused(tmp_path, 2, "CUDA", *common, "--device", "cuda:77")
-    refused(tmp_path, 2, "No such option", *common, "--fast")
-    refused(tmp_path, 2, "must end in", "upscale", bunny, "-o", "o.xyz", "-m", "nearest")
-    refused(tmp_path, 2, "cannot hold", "upscale", bunny, "-o", "o.webm", "--codec", "h264")
+    refused(2, "only one", *common, "--scale", "2", "--height", "720")
+    refused(2, "--scale", *common, "--scale", "much")
+    refused(2, "--size", *common, "--size", "1920")
+    refused(2, "--crf", *common, "--crf", "99")
+    refused(2, "did you mean tune", *common, "--encoder-option", "tuen=film")
+    refused(2, "--codec", *common, "--codec", "h264_nvenc") if not _nvenc() else None
+    refused(2, "CUDA", *common, "--device", "cuda:77")
+    refused(2, "No such option", *common, "--fast")
+    refused(2, "must end in", "upscale", bunny, "-o", "o.xyz", "-m", "nearest")
+    refused(2, "cannot hold", "upscale", bunny, "-o", "o.webm", "--codec", "h264")
 
 
 def _nvenc() -> bool:
     return Path("/dev/nvidia0").exists()
 
 
-def test_outputs(tmp_path: Path, bunny: Path) -> None:
+def test_outputs(refused: Refused, tmp_path: Path, bunny: Path) -> None:
     (tmp_path / "there.mp4").write_bytes(b"precious")
     (tmp_path / "folder.mp4").mkdir()
-    refused(tmp_path, 2, "--overwrite", "upscale", bunny, "-o", "there.mp4", "-m", "nearest")
+    refused(2, "--overwrite", "upscale", bunny, "-o", "there.mp4", "-m", "nearest")
     (tmp_path / "folder.mp4" / "bunny_4x.mp4").mkdir()
-    refused(tmp_path, 2, "is a folder", "upscale", bunny, "-o", "folder.mp4", "-m", "nearest")
-    refused(tmp_path, 2, "too long", "upscale", bunny, "-o", f"{'x' * 300}.mp4")
+    refused(2, "is a folder", "upscale", bunny, "-o", "folder.mp4", "-m", "nearest")
+    refused(2, "too long", "upscale", bunny, "-o", f"{'x' * 300}.mp4")
     (tmp_path / f"{'x' * 250}.mp4").symlink_to(bunny)
-    refused(tmp_path, 2, "with -o", "upscale", f"{'x' * 250}.mp4", "-m", "nearest")
-    refused(tmp_path, 1, "no such folder", "upscale", bunny, "-o", "no/where.mp4", "-m", "nearest")
+    refused(2, "with -o", "upscale", f"{'x' * 250}.mp4", "-m", "nearest")
+    refused(1, "no such folder", "upscale", bunny, "-o", "no/where.mp4", "-m", "nearest")
     assert (tmp_path / "there.mp4").read_bytes() == b"precious"
 
 
@@ -125,9 +147,11 @@ def test_no_ffmpeg_at_all(tmp_path: Path, bunny: Path) -> None:
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ImportError")
     env = {"PATH": str(tmp_path), "PYTHONPATH": str(hidden.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    refused(tmp_path, 1, "pip install imageio-ffmpeg", "upscale", bunny, "-o", "o.mp4", env=env)
-    refused(tmp_path, 1, "no such program", "upscale", bunny, "-o", "o.mp4",
-            env={"VSR_FFMPEG": "/nowhere/ffmpeg"})  # fmt: skip
+    nowhere = {"VSR_FFMPEG": "/nowhere/ffmpeg"}
+    for said, variables in (("pip install imageio-ffmpeg", env), ("no such program", nowhere)):
+        done = run("upscale", bunny, "-o", "o.mp4", env=variables, cwd=tmp_path)
+        is_one_line(done.returncode, done.stdout, done.stderr, 1, said)
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
 def _mounted(folder: Path) -> bool:
@@ -138,11 +162,11 @@ def _mounted(folder: Path) -> bool:
     return done.returncode == 0
 
 
-def test_a_really_full_folder(tmp_path: Path, bunny: Path) -> None:
+def test_a_really_full_folder(refused: Refused, tmp_path: Path, bunny: Path) -> None:
     if not _mounted(tmp_path):
         pytest.skip("a small file system cannot be mounted here; the injected one stands for it")
     try:
-        refused(tmp_path, 1, "space", "upscale", bunny, "-o", tmp_path / "o.mp4", "-m", "nearest")
+        refused(1, "space", "upscale", bunny, "-o", tmp_path / "o.mp4", "-m", "nearest")
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
