@@ -27,9 +27,9 @@ class After:
         return self._left <= 0
 
 
-def options(stabilise: Stabilise, **others: Any) -> vsr.UpscaleOptions:
+def options(stabilise: Stabilise, *, deflicker: bool = False, **others: Any) -> vsr.UpscaleOptions:
     return vsr.UpscaleOptions(
-        temporal=vsr.TemporalOptions(stabilise=stabilise),
+        temporal=vsr.TemporalOptions(stabilise=stabilise, deflicker=deflicker),
         **{
             "model": vsr.ModelOptions(name="bicubic"),
             "size": vsr.SizeOptions(scale=Fraction(2)),
@@ -47,28 +47,36 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("film") / "film.mkv",
         "mandelbrot=s=176x120:r=24:start_scale=0.4",
         "-t", "2.5", "-vf",
-        "noise=alls=12:allf=t,select='not(eq(mod(n,7),3))',hue=h='if(gt(t,1.2),90,0)'",
+        "noise=alls=12:allf=t,eq=brightness='0.03*sin(9*n)':eval=frame,select='not(eq(mod(n,7),3))',hue=h='if(gt(t,1.2),90,0)'",
         "-fps_mode", "vfr", "-c:v", "libx264", "-g", "12", "-bf", "2", "-crf", "16",
         "-pix_fmt", "yuv420p",
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("stabilise", ["light", "strong"])
-def test_parts_cannot_be_seen(film: Path, tmp_path: Path, stabilise: Stabilise) -> None:
+@pytest.mark.parametrize(
+    ("stabilise", "deflicker"), [("light", False), ("strong", False), ("light", True)]
+)
+def test_parts_cannot_be_seen(
+    film: Path, tmp_path: Path, stabilise: Stabilise, deflicker: bool
+) -> None:
     """In one go, in parts, taken up again at every part, by several processes: bit for bit."""
-    whole = options(stabilise, jobs=vsr.JobOptions(part=100))
+
+    def chosen(**others: Any) -> vsr.UpscaleOptions:
+        return options(stabilise, deflicker=deflicker, **others)
+
+    whole = chosen(jobs=vsr.JobOptions(part=100))
     one = vsr.upscale(film, tmp_path / "one.mkv", whole)
     expected = judge.frames(one.output)
     assert len(expected) > 40
     assert expected != judge.frames(vsr.upscale(film, tmp_path / "off.mkv", options("off")).output)
 
-    parts = vsr.upscale(film, tmp_path / "parts.mkv", options(stabilise))
+    parts = vsr.upscale(film, tmp_path / "parts.mkv", chosen())
     assert judge.frames(parts.output) == expected
 
     again, stops = tmp_path / "again.mkv", 0
     while True:
         try:
-            vsr.upscale(film, again, options(stabilise), stop=After(1))
+            vsr.upscale(film, again, chosen(), stop=After(1))
         except Stopped:
             stops += 1
             continue
@@ -77,9 +85,7 @@ def test_parts_cannot_be_seen(film: Path, tmp_path: Path, stabilise: Stabilise) 
     assert judge.frames(again) == expected
 
     device = vsr.DeviceOptions(workers=2)
-    crew = vsr.upscale(
-        film, tmp_path / "crew.mkv", options(stabilise, device=device), runner=several
-    )
+    crew = vsr.upscale(film, tmp_path / "crew.mkv", chosen(device=device), runner=several)
     assert judge.frames(crew.output) == expected
 
 
@@ -113,9 +119,12 @@ def test_filters_and_parts_and_this_one(tmp_path: Path, scan: Any) -> None:
     assert judge.frames(output) == judge.frames(one.output)
 
 
-def test_with_reuse_each_part_is_its_own(film: Path, tmp_path: Path) -> None:
-    model = vsr.ModelOptions(name=str(tiny_weights(tmp_path)))
-    chosen = options("light", model=model, device=vsr.DeviceOptions(reuse="safe"))
+@pytest.mark.parametrize("deflicker", [False, True])
+def test_with_reuse_each_part_is_its_own(film: Path, tmp_path: Path, deflicker: bool) -> None:
+    model, device = str(tiny_weights(tmp_path)), vsr.DeviceOptions(reuse="safe")
+    chosen = options(
+        "light", deflicker=deflicker, model=vsr.ModelOptions(name=model), device=device
+    )
     one = vsr.upscale(film, tmp_path / "one.mkv", chosen)
     output = tmp_path / "again.mkv"
     with pytest.raises(Stopped):
@@ -136,3 +145,18 @@ def test_transparency_and_times_are_kept(tmp_path: Path) -> None:
         f.pts for f in judge.frames(plain.output)
     ]
     assert steady.frames == plain.frames == 10
+
+
+def test_pumping_light_goes(tmp_path: Path) -> None:
+    source = judge.make(
+        tmp_path / "pumping.mkv", "color=gray:s=96x64:r=24:d=2,noise=alls=20:all_seed=1",
+        "-vf", "lutyuv=y='val*1',eq=brightness='0.05*sin(11*n)':eval=frame",
+        "-c:v", "ffv1", "-pix_fmt", "yuv420p",
+    )  # fmt: skip
+
+    def unrest(name: str, deflicker: bool) -> float:
+        result = vsr.upscale(source, tmp_path / name, options("off", deflicker=deflicker))
+        frames = judge.rgb(result.output, size=(192, 128))
+        return float(frames.mean(axis=(1, 2, 3))[6:-6].std())
+
+    assert unrest("b.mkv", True) < 0.4 * unrest("a.mkv", False)
