@@ -75,10 +75,11 @@ def main(model: str, rounds: int, times: int, part: float) -> None:
         folder = Path(name)
         source = _longer(folder, times)
         took: dict[str, list[tuple[float, float, float]]] = {"one go": [], "parts": []}
-        for number in range(rounds + 1):
+        warming = 1 if rounds > 1 else 0
+        for number in range(rounds + warming):
             for way, length in (("one go", 86400.0), ("parts", part)):
                 seconds = _seconds(source, folder / "out.mp4", model, length)
-                if number:  # the first round warms up
+                if number >= warming:
                     took[way].append(seconds)
     click.echo(
         f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"

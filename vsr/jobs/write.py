@@ -307,13 +307,8 @@ class Work:
     def decoded(self) -> Iterator[Frame]:
         """The frames that would be worked on, for those who only measure."""
         source, filters = self.progressive()
-        return read_frames(
-            source,
-            self.options.colour,
-            filters=filters,
-            spans=self.job.spans or (WHOLE,),
-            sink=silent,
-        )
+        spans, colour = self.job.spans or (WHOLE,), self.options.colour
+        return read_frames(source, colour, filters=filters, spans=spans, sink=silent)
 
     def encode(
         self,
