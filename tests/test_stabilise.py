@@ -131,6 +131,17 @@ def test_with_reuse_each_part_is_its_own(film: Path, tmp_path: Path, deflicker: 
     assert judge.frames(output) == judge.frames(one.output)
 
 
+def test_reuse_means_nothing_where_nothing_is_drawn(film: Path, tmp_path: Path) -> None:
+    """A resizer keeps nothing; so the filter looks across parts, whoever worked on them."""
+    chosen = options("light", device=vsr.DeviceOptions(reuse="exact"))
+    one = vsr.upscale(film, tmp_path / "one.mkv", chosen)
+    output = tmp_path / "again.mkv"
+    with pytest.raises(Stopped):
+        vsr.upscale(film, output, chosen, stop=After(2))
+    vsr.upscale(film, output, chosen)
+    assert judge.frames(output) == judge.frames(one.output)
+
+
 def test_transparency_and_times_are_kept(tmp_path: Path) -> None:
     source = judge.make(
         tmp_path / "seen-through.mov",

@@ -105,3 +105,11 @@ def test_aligned_films_begin_together() -> None:
     assert found == [0, 1, 3, 5]
     assert (pairs.only_ref, pairs.only_out) == (1, 1)
     assert pairs.first_alone == Fraction(2, 25)
+
+
+def test_one_clock_that_begins_elsewhere_rounds_otherwise() -> None:
+    rate = Fraction(24000, 1001)
+    times = [round(n / rate / MS) for n in range(60)]
+    moved = [pts - times[1] for pts in times[1:]]
+    pairs = Pairs(frames(times[:-1], MS, 42), frames([p + 41 for p in moved], MS, 42), align=True)
+    assert counted(pairs)[1:] == (0, 0)

@@ -77,6 +77,22 @@ def test_what_moves_does_not_pump_the_rest() -> None:
     assert gains(pictures) == pytest.approx([1.0] * 20, abs=0.004)
 
 
+def test_what_cannot_be_seen_does_not_count() -> None:
+    layout = Layout(family="rgb", alpha=True)
+    frames = []
+    for n in range(12):
+        shade, alpha = torch.full((64, 64), 60, dtype=torch.uint8), torch.zeros(64, 64).byte()
+        alpha[:, :20] = 255
+        shade[:, 20:] = 150 if n % 2 else 120
+        frames.append(
+            Frame(
+                planes=(shade, shade, shade, alpha), layout=layout, colour=COLOUR, pts=n,
+                duration=1, time_base=Fraction(1, 24),
+            )
+        )  # fmt: skip
+    assert [f.gain for f in deflicker(frames)] == pytest.approx([1.0] * 12, abs=1e-6)
+
+
 def test_it_does_not_matter_where_one_begins() -> None:
     pump = 1 + 0.1 * (torch.rand(40, generator=torch.Generator().manual_seed(2)) - 0.5)
     pictures = [texture(0) * p for p in pump[:20]] + [texture(3) * p for p in pump[20:]]

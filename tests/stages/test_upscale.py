@@ -23,7 +23,7 @@ from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import Loaded
-from vsr.options import DeviceOptions, TemporalOptions
+from vsr.options import DeviceOptions, Reuse, TemporalOptions
 from vsr.stages.colour import from_rgb
 from vsr.stages.portion import Room
 from vsr.stages.size import Target
@@ -172,7 +172,8 @@ def test_a_retry_does_not_find_the_failed_try_still_in_memory() -> None:
     assert max(alive) == 0
 
 
-def test_numbers_that_overflow_are_done_again_in_fp32(whole: list[Frame]) -> None:
+@pytest.mark.parametrize("reuse", ["off", "exact"])
+def test_numbers_that_overflow_are_done_again_in_fp32(whole: list[Frame], reuse: Reuse) -> None:
     class Overflowing(SmallDevice):
         wide = False
 
@@ -186,7 +187,8 @@ def test_numbers_that_overflow_are_done_again_in_fp32(whole: list[Frame]) -> Non
             was, self.wide = self.wide, True
             return not was
 
-    frames, events = _run(Overflowing(engine_of(NETWORK), 10**9, MemoryError()), DeviceOptions())
+    engine = Overflowing(engine_of(NETWORK), 10**9, MemoryError())
+    frames, events = _run(engine, DeviceOptions(reuse=reuse))
     assert [f.pts for f in frames] == [f.pts for f in whole]
     for ours, want in zip(frames, whole, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours.planes, want.planes, strict=True))

@@ -21,7 +21,9 @@ from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.stages.anchor import anchor
 from vsr.stages.colour import from_rgb, to_rgb
+from vsr.stages.deflicker import deflicker
 from vsr.stages.resize import resize
+from vsr.stages.temporal import Stabiliser
 from vsr.stages.tiles import infer
 from vsr.stages.upscale import Upscaler
 
@@ -86,9 +88,25 @@ class Stages:
             self._streamed(
                 "to YUV", lambda: from_rgb(sized, picture.layout, picture.colour), target + outside
             ),
+            *self._temporal(rgb, sized),
             self._moved("download", lambda: lanes.download(out), outside),
             Stage(name="encode", work=self._encode, frames=len(self._finished)),
         ]
+
+    def _temporal(self, rgb: Tensor, sized: Tensor) -> Iterator[Stage]:
+        """What works on several frames, where it is asked for."""
+        chosen = self._work.options.temporal
+        if chosen.deflicker:
+            yield Stage(
+                name="deflicker",
+                work=lambda: list(deflicker(self._frames)),
+                frames=len(self._frames),
+            )
+        if chosen.stabilise != "off":
+            filling = Stabiliser[None](chosen.stabilise)
+            for _ in range(2 * filling.radius + 1):
+                filling.push(rgb, sized, None)
+            yield self._on_device("stabilise", lambda: filling.push(rgb, sized, None))
 
     def _network(self, rgb: Tensor) -> Iterator[Stage]:
         """As it is run, and plainly: PyTorch's own layout, one frame, waiting for each."""

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import click
 from vsr.cli.progress import Terminal
 from vsr.cli.shared import Scale
 from vsr.errors import OutputError, UsageError
+from vsr.media.listing import is_too_long
 from vsr.options import (
     KERNELS,
     MATRICES,
@@ -110,7 +111,7 @@ def metrics(
         fps=fps,
     )
     if per_frame is not None:
-        _check_free(per_frame, overwrite)
+        _check_free(per_frame, overwrite, (ref, out))
     with Terminal(quiet=quiet) as terminal:
         report = compare(ref, out, options, sink=terminal)
     if per_frame is not None:
@@ -131,8 +132,15 @@ def _chosen(names: str | None) -> tuple[Metric, ...] | None:
     return from_dict(MetricsOptions, {"metrics": listed}).metrics
 
 
-def _check_free(path: Path, overwrite: bool) -> None:
+def _check_free(path: Path, overwrite: bool, measured: Iterable[Path | str]) -> None:
     """Before the work, not after it."""
+    if any(is_too_long(part) for part in (*path.parts, _beside(path).name)):
+        raise UsageError(f"{path}: the name is too long")
+    for source in map(Path, measured):
+        folder = source if source.is_dir() else source.parent if "%" in source.name else None
+        inside = folder is not None and folder.exists() and path.absolute().parent.samefile(folder)
+        if inside or (path.exists() and source.exists() and path.samefile(source)):
+            raise UsageError(f"{path}: the numbers may not take the place of what is measured")
     if path.is_dir():
         raise UsageError(f"{path}: is a folder")
     if not path.absolute().parent.is_dir():
@@ -141,9 +149,13 @@ def _check_free(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path}: is there already; --overwrite replaces it")
 
 
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
 def _write(report: Report, path: Path) -> None:
     """A line for each pair; its name appears when it is complete."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = _beside(path)
     try:
         with open(beside, "w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file, lineterminator="\n")

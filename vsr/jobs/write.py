@@ -44,7 +44,7 @@ from vsr.options import ColourOptions, EncodeOptions, UpscaleOptions
 from vsr.pipeline import Writer, Written, run
 from vsr.stages.deflicker import RADIUS as DEFLICKER_RADIUS
 from vsr.stages.temporal import radius_of
-from vsr.stages.upscale import Picture
+from vsr.stages.upscale import Picture, reuses
 
 _RATE = Fraction(25)  # of y4m, where the source has none
 _SPARE = 1 << 26  # bytes that have to be free for the work to go on
@@ -266,7 +266,7 @@ class Work:
         """Frames next to a part that decide on its pixels, too."""
         chosen = self.options.temporal
         context = DEFLICKER_RADIUS if chosen.deflicker else 0
-        if self.options.device.reuse != "off":
+        if reuses(self.options.device, self.engine):
             return context  # what is drawn depends on where a part begins: so does the filter
         return context + radius_of(chosen.stabilise)
 

@@ -90,6 +90,8 @@ def fed(program: str, arguments: Sequence[str], folder: Path) -> Iterator[IO[byt
 
     Leaving the context ends the stream and waits. Raises FfmpegError with ffmpeg's words.
     """
+    if Path(program).name != program:
+        program = str(Path(program).absolute())  # as it was named, not as from `folder`
     command = [program, "-hide_banner", "-loglevel", "error", *arguments]
     with tempfile.TemporaryFile() as log:
         try:

@@ -57,19 +57,18 @@ class Pairs:
         if ref is None or out is None:
             return 1 if ref is None else -1
         difference = seconds(ref) - seconds(out) - self._shift
-        if difference == 0 or abs(difference) < _allowed(ref, out):
+        if difference == 0 or abs(difference) < self._allowed(ref, out):
             return 0
         return -1 if difference < 0 else 1
 
-
-def _allowed(ref: Frame, out: Frame) -> Fraction:
-    """How far apart the times of one moment may lie, in seconds."""
-    if ref.time_base == out.time_base:
-        return Fraction(0)
-    # A clock whose tick is a frame counts frames (AVI, pictures), and has rounded nothing.
-    ticks = sum((f.time_base for f in (ref, out) if f.duration != 1), Fraction(0))
-    halves = [f.duration * f.time_base / 2 for f in (ref, out) if f.duration]
-    return min((ticks, *halves))
+    def _allowed(self, ref: Frame, out: Frame) -> Fraction:
+        """How far apart the times of one moment may lie, in seconds."""
+        if ref.time_base == out.time_base and not self._shift:
+            return Fraction(0)
+        # A clock whose tick is a frame counts frames (AVI, pictures), and has rounded nothing.
+        ticks = sum((f.time_base for f in (ref, out) if f.duration != 1), Fraction(0))
+        halves = [f.duration * f.time_base / 2 for f in (ref, out) if f.duration]
+        return min((ticks, *halves))
 
 
 def seconds(frame: Frame) -> Fraction:

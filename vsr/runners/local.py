@@ -90,7 +90,8 @@ def _job(work: Work, store: Store, device: str, count: int) -> dict[str, Any]:
     given = work.options.device
     threads = given.threads or max((os.cpu_count() or 1) // count, 1)
     # One choice for all of them: a trial may end otherwise with fewer threads.
-    names: dict[str, EngineName] = {"ncnn": "ncnn", "cuda": "cuda"}
+    # GPUs may be of several kinds; each finds out by itself.
+    names: dict[str, EngineName] = {"ncnn": "ncnn", "cuda": "auto"}
     engine = names.get(work.engine.name, "torch")
     own = dataclasses.replace(given, device=device, workers=None, threads=threads, engine=engine)
     encode = dataclasses.replace(work.options.encode, overwrite=True)  # that was settled before

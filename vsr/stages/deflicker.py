@@ -64,7 +64,10 @@ def _small(frame: Frame) -> Tensor:
     zero, span = luma_codes(frame.layout, frame.colour)
     planes = frame.planes[:3] if frame.layout.family == "rgb" else frame.planes[:1]
     luma = torch.stack([plane.float() for plane in planes]).mean(0)
-    return thumbnail(((luma - zero) / span)[None, None])
+    light = (luma - zero) / span
+    if frame.layout.alpha:  # what is not seen is dark, and does not count
+        light *= frame.planes[-1].float() / ((1 << frame.layout.bits) - 1)
+    return thumbnail(light[None, None])
 
 
 def _levelled(window: deque[_Seen], here: int) -> Frame:

@@ -52,26 +52,27 @@ class Room:
     def bytes_for(self, width: int, height: int) -> int:
         """Working memory, in bytes, for one whole frame of that size; an estimate."""
         pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
-        return self._engine.bytes_for(pixels) + self.around(width, height)
+        around = self.around(width, height) + self._window(width, height)
+        return self._engine.bytes_for(pixels) + around
 
     def portion(self, width: int, height: int) -> Portion:
         """What memory allows. Raises OutOfMemory where a frame alone is too much for it."""
         engine = self._engine
-        around = self.around(width, height)
+        around, window = self.around(width, height), self._window(width, height)
         free = free_memory(engine.device)
-        if engine.device.type == "cpu" and around > free:
+        if engine.device.type == "cpu" and around + window > free:
             # Linux promises memory that it does not have, and later ends who believed it.
             target = self._target
             raise OutOfMemory(
                 f"{width}x{height} made {target.width}x{target.height} takes about "
-                f"{around / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+                f"{(around + window) / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
                 f"ask for a smaller result"
             )
         spare = int(free * _SHARE)
         pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
 
         def fits(pixels: int, frames: int) -> bool:
-            memory = engine.bytes_for(pixels * frames) + around * frames
+            memory = engine.bytes_for(pixels * frames) + around * frames + window
             return memory <= spare and pixels * frames <= engine.most_pixels
 
         tile = self._options.tile or 0
@@ -89,6 +90,13 @@ class Room:
                 batch += 1
         return Portion(batch=batch, tile=tile)
 
+    def _window(self, width: int, height: int) -> int:
+        """What the stabiliser keeps, however many frames go through the network at once."""
+        if self._stabiliser is None:
+            return 0
+        drawn = self._target.width * self._target.height
+        return self._stabiliser.bytes_for(width, height, math.sqrt(drawn / width / height))
+
     def _tile_pixels(self, tile: int, width: int, height: int) -> int:
         """Pixels of a tile with its surroundings, which end at the picture's edge."""
         across, down = (min(tile + 2 * self._overlap, side + 2 * EDGE) for side in (width, height))
@@ -99,13 +107,10 @@ class Room:
 
         The source and its padded copy; the network's result twice, and the drift that the
         anchor takes from it; the resized picture, its planes and what they are made from. What
-        is kept to be used again, and the stabiliser's window.
+        is kept to be used again.
         """
         rgb = 3 * torch.float32.itemsize
         target = self._target.width * self._target.height
         drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
         kept = drawn + width * height if self._keeps else 0
-        steady = 0
-        if self._stabiliser is not None:
-            steady = self._stabiliser.bytes_for(width, height, math.sqrt(target / width / height))
-        return steady + rgb * (2 * width * height + 3 * drawn + 3 * target + kept)
+        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept)

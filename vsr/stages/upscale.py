@@ -54,6 +54,11 @@ class _Flight:
     done: torch.cuda.Event | None
 
 
+def reuses(options: DeviceOptions, engine: Engine) -> bool:
+    """Whether what was drawn before decides on what is drawn now."""
+    return options.reuse != "off" and engine.radius > 0
+
+
 @dataclass(frozen=True)
 class _Kept:
     """What goes with a drawn frame through the stabiliser."""
@@ -90,7 +95,7 @@ class Upscaler:
         self._portions: dict[tuple[int, int], Portion] = {}  # by (width, height) of the frames
         self._starts, self._part, self._steady_part = sorted(starts), 0, 0
         self._reuser: Reuser | None = None
-        if options.reuse != "off" and engine.radius:
+        if reuses(options, engine):
             self._reuser = Reuser(engine, options.reuse, self._overlap)
         self._stabiliser: Stabiliser[_Kept] | None = None
         if temporal is not None and temporal.stabilise != "off":
@@ -333,6 +338,8 @@ class Upscaler:
         if flight.done is not None:
             flight.done.synchronize()
         if not flight.finite:
+            if self._stabiliser is not None:  # each frame was looked at before it
+                raise BrokenWeights("the stabilised picture is not a number")
             self._widen()
             for again in self._launch(flight.frames):
                 if again.done is not None:
@@ -347,6 +354,8 @@ class Upscaler:
         if not self._engine.widen() and self._stabiliser is not None:
             raise BrokenWeights("the network's results are not numbers, even in fp32")
         # Or a batch before this one had it done.
+        if self._reuser is not None:
+            self._reuser.forget()  # what is not a number
         self._sink(Note(text="16 bits overflow in this network: going on in fp32"))
 
     def _frames(self, flight: _Flight) -> Iterator[Frame]:
