@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,10 @@ def test_every_room_has_a_layer() -> None:
 
 def test_files_stay_readable() -> None:
     assert max(len(p.read_text().splitlines()) for p in _modules()) <= 400
+
+
+def test_no_script_hides_a_package() -> None:
+    """A script's own folder comes first where Python looks: `cuda.py` there hid NVIDIA's `cuda`."""
+    taken = set(packages_distributions()) | set(sys.stdlib_module_names) | {"cuda"}
+    scripts = {path.stem for path in (PACKAGE.parent / "benchmarks").glob("*.py")} - {"__init__"}
+    assert not scripts & taken

@@ -1,6 +1,6 @@
 """Our own CUDA kernels: right, and how fast, on the GPU that is here.
 
-    python benchmarks/cuda.py [--out cuda.json] [--weights FILE] [--quick] [--compile]
+    python benchmarks/kernels.py [--out cuda.json] [--weights FILE] [--quick] [--compile]
 
 One run does all: what the device is and its measured peaks, conformance with float64 and fp32
 of every size, scale and tiling, then times. Without `--weights` the network is a random one of
