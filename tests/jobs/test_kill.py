@@ -12,7 +12,7 @@ import pytest
 from tests import judge
 from tests.jobs.conftest import Run
 
-KILLS = int(os.environ.get("VSR_KILLS", "12"))  # at random moments, over all kinds of film
+KILLS = int(os.environ.get("VSR_KILLS", "6"))  # at random moments, over all kinds of film
 
 
 def told(path: Path) -> list[Any]:
@@ -71,7 +71,7 @@ def test_every_call_that_changes_the_disk(
     source, _ = films["cfr"]
     trace = steps(run, source, tmp_path)
     expected = told(tmp_path / "counted.mp4")
-    every = 1 if os.environ.get("VSR_KILLS") else 5  # all of them take minutes
+    every = 1 if os.environ.get("VSR_KILLS") else 8  # all of them take minutes
     done: list[dict[str, Any]] = []
     for at in range(0, len(trace), every):
         output = tmp_path / f"{kind}{at}.mp4"
