@@ -11,20 +11,10 @@ import pytest
 import vsr
 from tests import judge
 from tests.conftest import tiny_weights
+from tests.jobs.conftest import After
 from vsr.errors import Stopped
 from vsr.options import Stabilise
 from vsr.runners.local import several
-
-
-class After:
-    """Asks to stop after so many parts."""
-
-    def __init__(self, parts: int) -> None:
-        self._left = parts
-
-    def __call__(self) -> bool:
-        self._left -= 1
-        return self._left <= 0
 
 
 def options(stabilise: Stabilise, *, deflicker: bool = False, **others: Any) -> vsr.UpscaleOptions:

@@ -18,6 +18,17 @@ ROOT = Path(__file__).parents[2]
 Run = Callable[..., dict[str, Any]]
 
 
+class After:
+    """Asks to stop after so many parts."""
+
+    def __init__(self, parts: int) -> None:
+        self._left = parts
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left <= 0
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Run vsr in a child: `run(source, output, part=0.5, kill_after=0.3)`; tells what it told."""

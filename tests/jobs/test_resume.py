@@ -17,6 +17,7 @@ import torch
 import vsr
 from tests import judge
 from tests.conftest import tiny_weights
+from tests.jobs.conftest import After
 from vsr.errors import FfmpegError, InputError, OutputError, OutputExists, Stopped, UsageError
 from vsr.events import Event, Progress, Started
 from vsr.jobs import overview
@@ -40,17 +41,6 @@ def upscale(film: Path, output: Path, /, **options: Any) -> vsr.Result:
         "jobs": vsr.JobOptions(part=0.4),
     }
     return vsr.upscale(film, output, vsr.UpscaleOptions(**chosen | options), sink=sink, stop=stop)
-
-
-class After:
-    """Asks to stop after so many parts."""
-
-    def __init__(self, parts: int) -> None:
-        self._left = parts
-
-    def __call__(self) -> bool:
-        self._left -= 1
-        return self._left <= 0
 
 
 def begun(film: Path, output: Path, parts: int = 3) -> Path:

@@ -6,35 +6,24 @@ film must not.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
-import platformdirs
+from vsr.engine.kept import keep, place
+
+_FILE = "engines.json"
 
 
 def remembered(name: str) -> bool | None:
     """How the trial of that description ended; None: it was not made yet."""
-    return _read(_file()).get(name)
+    return _read(place(_FILE)).get(name)
 
 
 def remember(name: str, passed: bool) -> None:
     """Whole or not at all; where nothing can be kept, the next run tries again."""
-    file = _file()
+    file = place(_FILE)
     known = {**_read(file), name: passed}
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=file.parent, delete=False
-        ) as part:
-            json.dump(known, part, indent=1, sort_keys=True)
-        os.replace(part.name, file)
-
-
-def _file() -> Path:
-    return Path(platformdirs.user_cache_dir("vsr", appauthor=False)) / "engines.json"
+    keep(file, json.dumps(known, indent=1, sort_keys=True).encode())
 
 
 def _read(file: Path) -> dict[str, bool]:

@@ -10,13 +10,11 @@ import contextlib
 import ctypes
 import hashlib
 import importlib.util
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
+from vsr.engine.kept import keep, place
 
 
 class CompileError(RuntimeError):
@@ -97,18 +95,14 @@ def compile_once(
     """As `Nvrtc.compile`, from the cache where it was compiled before."""
     own = "\0".join((source, str(architecture), compiler.version, *options))
     name = hashlib.sha256(own.encode()).hexdigest()
-    file = Path(platformdirs.user_cache_dir("vsr", appauthor=False)) / "kernels" / f"{name}.bin"
+    file = place("kernels", f"{name}.bin")
     with contextlib.suppress(OSError):
         kept = file.read_bytes()
         # A power cut may leave a file that has its name but not all of its bytes.
         if hashlib.sha256(kept[32:]).digest() == kept[:32]:
             return Code(image=kept[32:], log="")
     code = compiler.compile(source, architecture=architecture, options=options)
-    with contextlib.suppress(OSError):  # where nothing can be kept, the next run compiles again
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
-            part.write(hashlib.sha256(code.image).digest() + code.image)
-        os.replace(part.name, file)
+    keep(file, hashlib.sha256(code.image).digest() + code.image)
     return code
 
 
