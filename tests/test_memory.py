@@ -116,7 +116,7 @@ print(peak() - before, upscale.bytes_for(width, height))
 @pytest.mark.parametrize("scale", ["2", "4"])
 @pytest.mark.parametrize("engine", ["torch", "ncnn"])
 def test_a_frame_takes_about_what_was_planned(engine: str, scale: str) -> None:
-    """Somewhat too little does no harm: 0.7 of what is free is planned with, no more."""
+    """Too little does no harm up to 1 / 0.7: 0.7 of what is free is planned with, no more."""
     if engine == "ncnn":
         pytest.importorskip("ncnn")
     done = subprocess.run(
@@ -125,4 +125,4 @@ def test_a_frame_takes_about_what_was_planned(engine: str, scale: str) -> None:
     )  # fmt: skip
     used, planned = map(int, done.stdout.split())
     print(f"{engine} x{scale}: {used / 1e6:.0f} MB, planned {planned / 1e6:.0f} MB")
-    assert 0.35 * planned < used < 1.25 * planned
+    assert 0.35 * planned < used < planned / 0.7
