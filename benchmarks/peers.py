@@ -1,11 +1,14 @@
 """The network by itself: vsr's engine against other ways to run the same one on this machine.
 
     python benchmarks/peers.py [--model realesr-animevideov3] [--size 640x360] [--rounds 7]
+                               [--threads 1]
 
 Each way is a process of its own, since some of them change how the whole process allocates
 memory. All are loaded first; then each does one frame in turn, round by round, while the
 others wait. What counts is the median, over the rounds, of the ratio of the plain way's time to
-each way's in the same round. Ways whose package is not installed are left out and named.
+each way's in the same round. With one thread the processor's time counts, which other programs
+on the same machine change less; several threads wait for each other busily.
+Ways whose package is not installed are left out and named.
 """
 
 from __future__ import annotations
@@ -49,7 +52,9 @@ def plain(network: Any, x: Tensor) -> Run:
 def ours(model: str, x: Tensor, engine: EngineName) -> Run:
     """What vsr takes."""
     built = build_engine(
-        load(ModelOptions(name=model)), Fraction(4), DeviceOptions(device="cpu", engine=engine)
+        load(ModelOptions(name=model)),
+        Fraction(4),
+        DeviceOptions(device="cpu", engine=engine, threads=torch.get_num_threads()),
     )
     given = x.to(built.dtype)
     return lambda: built(given)
@@ -84,7 +89,8 @@ def openvino(network: Any, x: Tensor) -> Run:
     import openvino
 
     model = openvino.convert_model(network, example_input=x, input=[tuple(x.shape)])
-    compiled = openvino.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = openvino.compile_model(model, "CPU", settings)
     given = x.numpy()
     return lambda: compiled(given)
 
@@ -96,7 +102,11 @@ def onnxruntime(network: Any, x: Tensor) -> Run:
     with TemporaryDirectory() as folder:
         path = Path(folder, "net.onnx")
         torch.onnx.export(network, (x,), str(path), input_names=["x"], dynamo=False)
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(
+            str(path), settings, providers=["CPUExecutionProvider"]
+        )
     given = {"x": x.numpy()}
     return lambda: session.run(None, given)
 
@@ -123,24 +133,30 @@ def picture(width: int, height: int) -> Tensor:
     return torch.nn.functional.interpolate(rgb, size=(height, width), mode="bicubic").contiguous()
 
 
-def _serve(name: str, model: str, size: tuple[int, int]) -> None:
+def _serve(name: str, model: str, size: tuple[int, int], threads: int | None) -> None:
     """The child: one frame for each line that comes, answered with its seconds."""
+    clock = time.perf_counter
+    if threads:
+        torch.set_num_threads(threads)
+    if threads == 1:
+        clock = time.process_time
     with torch.inference_mode():
         run = _way(name, model, picture(*size))
         run()
         print(json.dumps("ready"), flush=True)
         for _ in sys.stdin:
-            began = time.perf_counter()
+            began = clock()
             run()
-            print(json.dumps(time.perf_counter() - began), flush=True)
+            print(json.dumps(clock() - began), flush=True)
 
 
 class Child:
     """A way in its process."""
 
-    def __init__(self, name: str, model: str, size: tuple[int, int]) -> None:
+    def __init__(self, name: str, model: str, size: tuple[int, int], threads: int | None) -> None:
         self.name = name
         command = [sys.executable, __file__, "--child", name, "--model", model]
+        command += ["--threads", str(threads)] if threads else []
         self._process = subprocess.Popen(
             [*command, "--size", f"{size[0]}x{size[1]}"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -183,14 +199,17 @@ def _table(took: dict[str, list[float]]) -> None:
 @click.option("--model", default="realesr-animevideov3", show_default=True)
 @click.option("--size", type=Size(), default="640x360", show_default=True)
 @click.option("--rounds", default=7, show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="All that the machine has, if not given.")
 @click.option("--child", hidden=True)
-def main(model: str, size: tuple[int, int], rounds: int, child: str | None) -> None:
+def main(
+    model: str, size: tuple[int, int], rounds: int, threads: int | None, child: str | None
+) -> None:
     """Time all ways in turn."""
     if child is not None:
-        _serve(child, model, size)
+        _serve(child, model, size, threads)
         return
     missing = [way for way in ("ncnn", "openvino", "onnxruntime") if not find_spec(way)]
-    children = [Child(way, model, size) for way in WAYS if way not in missing]
+    children = [Child(way, model, size, threads) for way in WAYS if way not in missing]
     took: dict[str, list[float]] = {one.name: [] for one in children}
     for _ in range(rounds):
         for one in children:
@@ -201,6 +220,8 @@ def main(model: str, size: tuple[int, int], rounds: int, child: str | None) -> N
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     click.echo(f"{machine.device}, {machine.cores} cores, {machine.date}; {versions}")
     click.echo(f"{model}, one frame of {size[0]}x{size[1]}, {rounds} rounds in turn")
+    if threads:
+        click.echo(f"{threads} threads" if threads > 1 else "one thread, its processor's time")
     if missing:
         click.echo(f"not installed: {', '.join(missing)}")
     _table(took)

@@ -21,7 +21,7 @@ from vsr.errors import UsageError
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 EngineName = Literal["auto", "torch", "ncnn", "cuda"]
 Reuse = Literal["off", "exact", "safe", "fast"]
-Stabilise = Literal["off", "light", "strong"]
+Stabilise = Literal["off", "light", "strong", "auto"]
 Codec = Literal[
     "h264", "h265", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
     "gif", "apng", "webp", "png", "jpeg", "raw",
@@ -117,10 +117,15 @@ class DeviceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalOptions:
-    """What is done over several frames."""
+    """What is done about flicker, light that pumps, and grain."""
 
-    stabilise: Stabilise = "off"  # how far a frame may lean on those beside it
+    stabilise: Stabilise = "off"  # how far a frame may lean on those beside it; auto: by measure
     deflicker: bool = False  # take the pumping of light out
+    grain: float = 0.0  # share of the grain that the network removes which is put back
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.grain <= 1:
+            raise UsageError(f"--grain {self.grain:g}: must lie between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,9 @@ from vsr.nets.network import Network
 from vsr.stages.anchor import anchor
 from vsr.stages.colour import from_rgb, to_rgb
 from vsr.stages.deflicker import deflicker
+from vsr.stages.grain import put_back
 from vsr.stages.resize import resize
-from vsr.stages.temporal import Stabiliser
+from vsr.stages.temporal import Stabiliser, is_on
 from vsr.stages.tiles import infer
 from vsr.stages.upscale import Upscaler
 
@@ -102,11 +103,13 @@ class Stages:
                 work=lambda: list(deflicker(self._frames)),
                 frames=len(self._frames),
             )
-        if chosen.stabilise != "off":
+        if is_on(chosen.stabilise):
             filling = Stabiliser[None](chosen.stabilise)
             for _ in range(2 * filling.radius + 1):
                 filling.push(rgb, sized, None)
             yield self._on_device("stabilise", lambda: filling.push(rgb, sized, None))
+        if chosen.grain:
+            yield self._on_device("grain", lambda: put_back(sized, rgb, share=chosen.grain, seed=0))
 
     def _network(self, rgb: Tensor) -> Iterator[Stage]:
         """As it is run, and plainly: PyTorch's own layout, one frame, waiting for each."""

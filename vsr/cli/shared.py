@@ -70,6 +70,22 @@ class Size(click.ParamType[tuple[int, int]]):
         return width, height
 
 
+class Grain(click.ParamType[float]):
+    """`keep`, `remove` or a share."""
+
+    name = "keep|remove|0..1"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return float({"keep": 1, "remove": 0}.get(value, value))
+        except ValueError:
+            self.fail(f"{value!r} is neither keep, remove nor a number", param, ctx)
+
+
 class KeyValue(click.ParamType[tuple[str, str]]):
     """`tune=animation`."""
 
@@ -181,9 +197,15 @@ def pixel_options(function: F) -> F:
         ),
         _option(
             "--stabilise", type=click.Choice(STABILISE), default="off",
-            help="Take out the flicker of texture that the network invents anew for each frame.",
+            help="Take out the flicker of texture that the network invents anew for each frame; "
+            "auto looks at a few places of the film first.",
         ),
         _option("--deflicker", is_flag=True, help="Take the pumping of light out of old film."),
+        _option(
+            "--grain", type=Grain(), default="remove",
+            help="Grain that the network removes: keep puts made grain of the same strength and "
+            "kind back, a number from 0 to 1 some of it.",
+        ),
         _option("--batch", type=int, help="Frames at once.  [default: by memory]"),
         _option(
             "--tile", type=int, help="Side of a tile in source pixels, 0: whole frames.  "
@@ -292,7 +314,9 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             threads=values["threads"],
             workers=values["workers"],
         ),
-        temporal=TemporalOptions(stabilise=values["stabilise"], deflicker=values["deflicker"]),
+        temporal=TemporalOptions(
+            stabilise=values["stabilise"], deflicker=values["deflicker"], grain=values["grain"]
+        ),
         source=SourceOptions(
             clips=_clips(values),
             follow=values["follow"],

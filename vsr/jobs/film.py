@@ -13,6 +13,7 @@ from vsr.errors import UsageError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
 from vsr.jobs.folder import WorkFolder, made
 from vsr.jobs.intake import Taken, intake, local
+from vsr.jobs.level import settled
 from vsr.jobs.plan import Plan, plan
 from vsr.jobs.resume import run_job
 from vsr.jobs.store import folder_of
@@ -141,14 +142,16 @@ def work_for(
         _check(info, sink)
     model = engines.model(options.model, sink)
     job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
-    return Work(
-        job=job,
-        model=model,
-        engine=engines.engine(options.model, job.target.scale, options.device, sink),
-        options=options,
-        path=taken.path,
-        sink=sink,
-        stop=stop,
+    return settled(
+        Work(
+            job=job,
+            model=model,
+            engine=engines.engine(options.model, job.target.scale, options.device, sink),
+            options=options,
+            path=taken.path,
+            sink=sink,
+            stop=stop,
+        )
     )
 
 

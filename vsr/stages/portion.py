@@ -13,6 +13,7 @@ from vsr.engine.device import free_memory
 from vsr.errors import OutOfMemory
 from vsr.events import Note, Sink
 from vsr.options import DeviceOptions
+from vsr.stages.grain import bytes_for
 from vsr.stages.size import Target
 from vsr.stages.temporal import Stabiliser
 from vsr.stages.tiles import EDGE
@@ -42,11 +43,13 @@ class Room:
         overlap: int,
         keeps: bool,
         stabiliser: Stabiliser[Any] | None = None,
+        grain: bool = False,
         sink: Sink,
     ) -> None:
-        """`overlap`: of tiles. `keeps`: a picture, to use it again."""
+        """`overlap`: of tiles. `keeps`: a picture, to use it again. `grain`: is put back."""
         self._engine, self._target, self._options = engine, target, options
         self._overlap, self._keeps, self._stabiliser = overlap, keeps, stabiliser
+        self._grain = grain
         self._sink = sink
 
     def bytes_for(self, width: int, height: int) -> int:
@@ -113,4 +116,5 @@ class Room:
         target = self._target.width * self._target.height
         drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
         kept = drawn + width * height if self._keeps else 0
-        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept)
+        grain = bytes_for(width * height, target) if self._grain else 0
+        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept) + grain

@@ -14,7 +14,7 @@ import copy
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeGuard, TypeVar
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -46,8 +46,13 @@ _FLOATS = 28  # that are kept for each source pixel: RGB, luma, slope, windows f
 
 
 def radius_of(stabilise: Stabilise) -> int:
-    """How many frames on either side decide on a frame."""
-    return 0 if stabilise == "off" else LEVELS[stabilise].radius
+    """How many frames on either side decide on a frame. "auto" has to be settled before."""
+    return LEVELS[stabilise].radius if is_on(stabilise) else 0
+
+
+def is_on(stabilise: Stabilise) -> TypeGuard[Strength]:
+    """Whether that is a level of the filter."""
+    return stabilise in LEVELS
 
 
 @dataclass(kw_only=True)

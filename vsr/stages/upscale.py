@@ -23,11 +23,12 @@ from vsr.options import DeviceOptions, TemporalOptions
 from vsr.stages.anchor import anchor
 from vsr.stages.bleed import bleed
 from vsr.stages.colour import alpha_from_float, alpha_to_float, from_rgb, to_rgb
+from vsr.stages.grain import put_back
 from vsr.stages.portion import SMALLEST_TILE, Portion, Room
 from vsr.stages.resize import resize
 from vsr.stages.reuse import Reuser
 from vsr.stages.size import Target
-from vsr.stages.temporal import Stabiliser
+from vsr.stages.temporal import Stabiliser, is_on
 from vsr.stages.tiles import infer
 
 _OVERLAP_CAP = 96  # inner pixels; beyond it x4plus changes by 0.021/255 at most (measured)
@@ -64,6 +65,7 @@ class _Kept:
     """What goes with a drawn frame through the stabiliser."""
 
     frame: Frame
+    source: Tensor | None  # (1, 3, h, w), where its grain is wanted
     alpha: Tensor | None  # (1, h, w), as it will be written
 
 
@@ -97,8 +99,10 @@ class Upscaler:
         self._reuser: Reuser | None = None
         if reuses(options, engine):
             self._reuser = Reuser(engine, options.reuse, self._overlap)
+        temporal = temporal or TemporalOptions()
+        self._grain = temporal.grain
         self._stabiliser: Stabiliser[_Kept] | None = None
-        if temporal is not None and temporal.stabilise != "off":
+        if is_on(temporal.stabilise):
             self._stabiliser = Stabiliser(temporal.stabilise)
         self._room = Room(
             engine,
@@ -107,6 +111,7 @@ class Upscaler:
             overlap=self._overlap,
             keeps=self._reuser is not None,
             stabiliser=self._stabiliser,
+            grain=self._grain > 0,
             sink=sink,
         )
 
@@ -228,7 +233,7 @@ class Upscaler:
             )
             alpha = self._alpha(planes, first) if picture.layout.alpha else None
             if self._stabiliser is None:
-                return self._deliver(frames, sized, alpha, finite)
+                return self._deliver(frames, sized, shown, alpha, finite)
             if not finite:  # before it spoils the frames beside it
                 raise _Overflow
             before = self._stabiliser.saved(), self._steady_part
@@ -246,7 +251,11 @@ class Upscaler:
         finished = []
         for n, frame in enumerate(frames):
             part = slice(n, n + 1)
-            kept = _Kept(frame, None if alpha is None else alpha[part])
+            kept = _Kept(
+                frame,
+                shown[part] if self._grain else None,
+                None if alpha is None else alpha[part],
+            )
             first = self._begins(frame)
             finished += self._stabiliser.push(shown[part], sized[part], kept, first=first)
         return finished
@@ -274,23 +283,38 @@ class Upscaler:
         shown = [(kept, drawn) for kept, drawn in finished if not kept.frame.context]
         if not shown:
             return _Flight([], (), torch.tensor(True), None)
-        alphas = [kept.alpha for kept, _ in shown if kept.alpha is not None]
         with self._lanes.computing():
-            drawn = torch.cat([drawn for _, drawn in shown]) if len(shown) > 1 else shown[0][1]
-            alpha = torch.cat(alphas) if alphas else None
+            drawn = _joined([drawn for _, drawn in shown])
+            source = _joined([kept.source for kept, _ in shown if kept.source is not None])
+            alpha = _joined([kept.alpha for kept, _ in shown if kept.alpha is not None])
+            assert drawn is not None
             finite = torch.isfinite(drawn.sum())
-        return self._deliver([kept.frame for kept, _ in shown], drawn, alpha, finite)
+        return self._deliver([kept.frame for kept, _ in shown], drawn, source, alpha, finite)
 
     def _deliver(
-        self, frames: list[Frame], sized: Tensor, alpha: Tensor | None, finite: Tensor
+        self,
+        frames: list[Frame],
+        sized: Tensor,
+        source: Tensor | None,
+        alpha: Tensor | None,
+        finite: Tensor,
     ) -> _Flight:
         """Planes, on their way to the host."""
         with self._lanes.computing():
+            if self._grain and source is not None:
+                sized = self._grained(frames, sized, source)
             out = from_rgb(sized, self._picture.layout, self._picture.colour)
             if alpha is not None:
                 out = (*out, alpha)
         (*here, finite), done = self._lanes.download((*out, finite))
         return _Flight(frames, tuple(here), finite, done)
+
+    def _grained(self, frames: list[Frame], sized: Tensor, source: Tensor) -> Tensor:
+        grained = [
+            put_back(sized[n : n + 1], source[n : n + 1], share=self._grain, seed=frame.pts)
+            for n, frame in enumerate(frames)
+        ]
+        return grained[0] if len(grained) == 1 else torch.cat(grained)
 
     def _draw(self, rgb: Tensor, frames: list[Frame], tile: int) -> tuple[Tensor, Tensor]:
         """The pictures through the network, and the source that they show; both to be kept."""
@@ -362,3 +386,10 @@ class Upscaler:
         for n, frame in enumerate(flight.frames):
             planes = tuple(plane[n] for plane in flight.planes)
             yield frame.with_planes(planes, self._picture.layout, self._picture.colour)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor | None:
+    """Along their first axis; not copied if there is one."""
+    if len(tensors) > 1:
+        return torch.cat(tensors)
+    return tensors[0] if tensors else None

@@ -1,0 +1,124 @@
+"""`--stabilise auto`: how strong a flicker filter a film asks for, found out before it is begun.
+
+At a few places of the film frames that follow each other are drawn, and it is measured how much
+what was drawn changes where the source stands still (`vsr.stages.unrest`). What was found
+holds for the whole film, and for all runs of a job that was begun with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from vsr.engine.base import Engine
+from vsr.events import Note, silent
+from vsr.frame import Frame
+from vsr.jobs.store import Store, folder_of
+from vsr.jobs.write import Work
+from vsr.media.containers import STDOUT
+from vsr.media.index import keyframes
+from vsr.media.reader import read_frames
+from vsr.media.spans import Span
+from vsr.options import STABILISE, Stabilise
+from vsr.stages.anchor import anchor
+from vsr.stages.colour import to_rgb
+from vsr.stages.tiles import infer
+from vsr.stages.unrest import unrest
+
+_PLACES = 6
+_FRAMES = 3  # at each
+_MOST = (256, 384)  # (height, width) of the middle of the picture, which is all that is drawn
+_STILL = 0.02  # share of the picture, from which on its change means something
+# Code values of 8 bit; measured with benchmarks/flicker.py --unrest, see docs/stabilise.md.
+_LIGHT, _STRONG = 0.35, 1.2
+
+
+def settled(work: Work) -> Work:
+    """The same work, with a level of the flicker filter where that was to be found out."""
+    temporal = work.options.temporal
+    if temporal.stabilise != "auto":
+        return work
+    level = _begun(work) or _found(work)
+    options = dataclasses.replace(
+        work.options, temporal=dataclasses.replace(temporal, stabilise=level)
+    )
+    return dataclasses.replace(work, options=options)
+
+
+def _begun(work: Work) -> Stabilise | None:
+    """What the job that is gone on with was begun with."""
+    if work.job.output == STDOUT or work.options.jobs.restart:
+        return None
+    told = Store(folder_of(work.job.output)).job() or {}
+    level = told.get("options", {}).get("temporal", {}).get("stabilise")
+    return next((known for known in STABILISE if known == level != "auto"), None)
+
+
+def _found(work: Work) -> Stabilise:
+    name, source = work.job.source.path.name, work.job.source
+    if not work.engine.radius:
+        return "off"  # nothing is invented
+    if source.pipe is not None:
+        text = "stabilise: light, for what comes through a pipe cannot be looked at before"
+        work.sink(Note(text=f"{name}: {text}"))
+        return "light"
+    changes = list(_changes(work))
+    if not changes:
+        work.sink(Note(text=f"{name}: stabilise: off, for nothing was found to stand still"))
+        return "off"
+    change = statistics.median(changes)
+    level: Stabilise = "off" if change < _LIGHT else "light" if change < _STRONG else "strong"
+    text = f"stabilise: {level}, for what stands still changes by {change:.2f} code values a frame"
+    work.sink(Note(text=f"{name}: {text}"))
+    return level
+
+
+@torch.inference_mode()
+def _changes(work: Work) -> Iterator[float]:
+    """How much what is drawn changes where the source stands still, in pairs of frames."""
+    (source, filters), colour = work.progressive(), work.options.colour
+    for place in _places(work):
+        frames = read_frames(source, colour, filters=filters, spans=[place], sink=silent)
+        pictures = [_drawn(frame, work) for frame in frames]
+        for (before, drawn_before), (now, drawn) in pairwise(pictures):
+            if before.shape == now.shape:
+                found = unrest(now, before, drawn, drawn_before)
+                if float(found.still) >= _STILL:
+                    yield float(found.drawn)
+
+
+def _places(work: Work) -> list[Span]:
+    """A few frames each, spread over what is wanted of the source."""
+    index, spans = keyframes(work.job.source), work.job.spans
+
+    def wanted(pts: int) -> bool:
+        return not spans or any(
+            (span.start is None or span.start <= pts) and (span.end is None or pts < span.end)
+            for span in spans
+        )
+
+    frames = [pts for pts in index.frames if wanted(pts)]
+    begins = frames[: -_FRAMES + 1]
+    keys = [pts for pts in index.pts if wanted(pts) and begins and pts <= begins[-1]]
+    among = keys if len(keys) >= _PLACES else begins
+    count = min(_PLACES, -(-len(begins) // _FRAMES))
+    starts = [among[(2 * n + 1) * len(among) // (2 * count)] for n in range(count)]
+    ends = [frames[bisect_left(frames, start) + _FRAMES - 1] + 1 for start in starts]
+    return [Span(start=start, end=end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _drawn(frame: Frame, work: Work) -> tuple[Tensor, Tensor]:
+    """The middle of a frame, (1, 3, h, w), and what is drawn from it; both float."""
+    engine: Engine = work.engine
+    planes = tuple(plane[None].to(engine.device) for plane in frame.planes)
+    rgb = to_rgb(planes, frame.layout, frame.colour)
+    top, left = (max(size - most, 0) // 2 for size, most in zip(rgb.shape[2:], _MOST, strict=True))
+    rgb = rgb[:, :, top : top + _MOST[0], left : left + _MOST[1]].contiguous()
+    drawn = infer(engine, rgb.to(engine.dtype), tile=0, overlap=0).float()
+    return rgb, anchor(drawn, rgb) if work.options.model.keep_colours else drawn
