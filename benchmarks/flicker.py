@@ -9,7 +9,7 @@ drawn by the network (kept under --cache for the next run), filtered, and compar
     still    mean |this frame - the last| where the truth stands still, in code values
     warp     mean |this frame - the last one, moved as the truth moved|
     psnr     dB, of all frames together; ssim likewise, on luma in windows of 8 x 8
-    unrest   what `--stabilise auto` goes by, in code values
+    taken    what light changes in a picture, with one on either side: `--stabilise auto` goes by it
     uncov    mean squared error where the truth was just uncovered, or will just be covered
 """
 
@@ -41,7 +41,6 @@ from vsr.options import DeviceOptions, ModelOptions
 from vsr.stages.anchor import anchor
 from vsr.stages.temporal import LEVELS, Stabiliser, Strength
 from vsr.stages.tiles import infer
-from vsr.stages.unrest import unrest
 
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
 MARGIN = 8  # output pixels around a moving picture that have no place in the frame before
@@ -235,7 +234,7 @@ def main(*, live: Path | None, which: str, only: str, model: str, cache: Path, c
                 large = drawn(source.contiguous(), case.scale, model, cache)
                 before = measure(clip, large)
                 said = "  ".join(f"{key} {value:.4g}" for key, value in before.items())
-                said += f"  unrest {_unrest(source, large):.2f}"
+                said += f"  taken {_taken(source, large):.2f}"
                 click.echo(f"{case.name}, {name}{' (tuned)' * case.tuned}: {said}")
                 for level in LEVELS:
                     out = filtered(source, large, level)
@@ -244,13 +243,14 @@ def main(*, live: Path | None, which: str, only: str, model: str, cache: Path, c
                         click.echo(_breaks(clip, source, large, out, level))
 
 
-def _unrest(source: Tensor, enlarged: Tensor) -> float:
-    """What `--stabilise auto` goes by, in code values, of the median pair of frames."""
-    steps = [
-        unrest(*(x[n : n + 1] for x in (source[1:], source, enlarged[1:], enlarged)))
-        for n in range(len(source) - 1)
-    ]
-    return statistics.median(float(step.drawn) for step in steps)
+def _taken(source: Tensor, enlarged: Tensor) -> float:
+    """In code values, of the median frame."""
+    found = []
+    for n in range(1, len(source) - 1):
+        around = slice(n - 1, n + 2)
+        out = filtered(source[around], enlarged[around], "light")
+        found.append(float((out[1] - enlarged[n]).abs().mean()) * 255)
+    return statistics.median(found)
 
 
 def _cost(model: str) -> None:

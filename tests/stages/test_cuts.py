@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from tests import judge
 from tests.stages.shots import noisy, panned
-from vsr.stages.cuts import differ, mark, thumbnail, unlike
+from vsr.stages.cuts import differ, same_picture, thumbnail, unlike
 from vsr.stages.motion import luma
 
 
@@ -22,22 +23,22 @@ def shot(count: int, seed: int, step: tuple[int, int] = (4, 0)) -> list[Tensor]:
     return noisy(panned(count, (96, 160), step, 1, seed)[0], 2.0, seed)
 
 
+def cuts(sources: list[Tensor]) -> list[int]:
+    """Frames that differ from the one before them."""
+    pairs = pairwise(thumbnails(sources))
+    return [n + 1 for n, (before, now) in enumerate(pairs) if differ(before, now)]
+
+
 def test_the_cuts_of_a_film_are_found(bunny: Path) -> None:
     """In samples/bunny.mp4, where the mean change of the decoded pixels jumps."""
     film = torch.from_numpy(judge.rgb(bunny, size=(320, 180))).permute(0, 3, 1, 2).float() / 255
-    marks = mark(thumbnails([film[n : n + 1] for n in range(len(film))]))
     change = film.diff(dim=0).abs().mean((1, 2, 3)) * 255
-    assert [n for n, cut in enumerate(marks.cut) if cut] == [
-        n + 1 for n, much in enumerate(change.tolist()) if much > 25
-    ]
-    assert not any(marks.flash)
+    jumps = [n + 1 for n, much in enumerate(change.tolist()) if much > 25]
+    assert cuts([film[n : n + 1] for n in range(len(film))]) == jumps
 
 
 def test_a_cut_is_found_and_motion_is_none() -> None:
-    marks = mark(thumbnails([*shot(6, 1), *shot(6, 2, (-7, 3))]))
-    assert [n for n, cut in enumerate(marks.cut) if cut] == [6]
-    assert not any(marks.flash)
-    assert not any(marks.fade)
+    assert cuts([*shot(6, 1), *shot(6, 2, (-7, 3))]) == [6]
 
 
 @pytest.mark.parametrize("bar", [0, 24])
@@ -50,38 +51,22 @@ def test_bars_are_nothing_in_common(bar: int) -> None:
 
 
 @pytest.mark.parametrize("long", [1, 2])
-def test_a_flash_is_no_cut(long: int) -> None:
+def test_a_flash_differs_from_what_is_around_it(long: int) -> None:
     frames = shot(10, 5)
     for n in range(4, 4 + long):
         frames[n] = 1 - (1 - frames[n]) * 0.3
-    marks = mark(thumbnails(frames))
-    assert [n for n, flash in enumerate(marks.flash) if flash] == list(range(4, 4 + long))
-    assert not any(marks.cut)
+    assert cuts(frames) == [4, 4 + long]
+    before, after = thumbnails([frames[3], frames[4 + long]])
+    assert not differ(before, after)
 
 
 @pytest.mark.parametrize("way", [1, -1])
-def test_a_fade_is_a_fade(way: int) -> None:
+def test_a_fade_is_the_same_picture(way: int) -> None:
     frames = shot(14, 6, (0, 0))
     for n in range(3, 14):
         frames[n] = frames[n] * (1 - (n - 3) / 12)
-    marks = mark(thumbnails(frames[::way]))
-    faded = [n for n, fade in enumerate(marks.fade) if fade]
-    assert len(faded) >= 9
-    assert faded == list(range(faded[0], faded[-1] + 1))
-    assert not any(marks.cut)
-
-
-def test_what_is_far_away_changes_nothing() -> None:
-    """Three frames on either side are all that a mark depends on, but for how long a fade is."""
-    frames = [*shot(7, 7), *shot(8, 8)]
-    frames[11] = 1 - (1 - frames[11]) * 0.3
-    small = thumbnails(frames)
-    whole = mark(small)
-    for begin in range(1, 8):
-        part = mark(small[begin : begin + 8])
-        for n in range(begin + 3, min(begin + 8, len(small)) - 3):
-            assert part.cut[n - begin] == whole.cut[n]
-            assert part.flash[n - begin] == whole.flash[n]
+    small = thumbnails(frames[::way])
+    assert all(same_picture(one, other) for one, other in pairwise(small))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 16), (90, 41)])

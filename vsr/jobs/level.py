@@ -1,8 +1,9 @@
 """`--stabilise auto`: how strong a flicker filter a film asks for, found out before it is begun.
 
-At a few places of the film frames that follow each other are drawn, and it is measured how much
-what was drawn changes where the source stands still (`vsr.stages.unrest`). What was found
-holds for the whole film, and for all runs of a job that was begun with it.
+At a few places of the film three frames that follow each other are drawn, and the filter shows how
+much it would take out of the middle one: nothing in a still film without noise, nor in what it
+does not believe. What was found holds for the whole film, and for all runs of a job that was
+begun with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import dataclasses
 import statistics
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -28,15 +28,15 @@ from vsr.media.spans import Span
 from vsr.options import STABILISE, Stabilise
 from vsr.stages.anchor import anchor
 from vsr.stages.colour import to_rgb
+from vsr.stages.temporal import Stabiliser
 from vsr.stages.tiles import infer
-from vsr.stages.unrest import unrest
 
 _PLACES = 6
-_FRAMES = 3  # at each
+_FRAMES = 3  # at each: what one of them needs
 _MOST = (256, 384)  # (height, width) of the middle of the picture, which is all that is drawn
-_STILL = 0.02  # share of the picture, from which on its change means something
-# Code values of 8 bit; measured with benchmarks/flicker.py --unrest, see docs/stabilise.md.
-_LIGHT, _STRONG = 0.35, 1.2
+# Code values of 8 bit that "light" takes out; measured with benchmarks/flicker.py, see
+# docs/stabilise.md.
+_LIGHT, _STRONG = 0.1, 1.5
 
 
 def settled(work: Work) -> Work:
@@ -68,29 +68,30 @@ def _found(work: Work) -> Stabilise:
         text = "stabilise: light, for what comes through a pipe cannot be looked at before"
         work.sink(Note(text=f"{name}: {text}"))
         return "light"
-    changes = list(_changes(work))
-    if not changes:
-        work.sink(Note(text=f"{name}: stabilise: off, for nothing was found to stand still"))
-        return "off"
-    change = statistics.median(changes)
-    level: Stabilise = "off" if change < _LIGHT else "light" if change < _STRONG else "strong"
-    text = f"stabilise: {level}, for what stands still changes by {change:.2f} code values a frame"
+    taken = list(_taken_out(work))
+    if not taken:
+        return "off"  # too short for anything to be beside it
+    share = statistics.median(taken)
+    level: Stabilise = "off" if share < _LIGHT else "light" if share < _STRONG else "strong"
+    text = f"stabilise: {level}, for light would change pictures by {share:.2f} code values"
     work.sink(Note(text=f"{name}: {text}"))
     return level
 
 
 @torch.inference_mode()
-def _changes(work: Work) -> Iterator[float]:
-    """How much what is drawn changes where the source stands still, in pairs of frames."""
+def _taken_out(work: Work) -> Iterator[float]:
+    """How much a picture in the middle of each place changes, in code values."""
     (source, filters), colour = work.progressive(), work.options.colour
     for place in _places(work):
         frames = read_frames(source, colour, filters=filters, spans=[place], sink=silent)
         pictures = [_drawn(frame, work) for frame in frames]
-        for (before, drawn_before), (now, drawn) in pairwise(pictures):
-            if before.shape == now.shape:
-                found = unrest(now, before, drawn, drawn_before)
-                if float(found.still) >= _STILL:
-                    yield float(found.drawn)
+        if len(pictures) < _FRAMES:
+            continue
+        stabiliser = Stabiliser[Tensor]("light")
+        done = [pair for rgb, drawn in pictures for pair in stabiliser.push(rgb, drawn, drawn)]
+        done += stabiliser.flush()
+        drawn, steady = done[_FRAMES // 2]
+        yield float((steady - drawn).abs().mean()) * 255
 
 
 def _places(work: Work) -> list[Span]:

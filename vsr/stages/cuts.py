@@ -1,15 +1,15 @@
-"""Which frames belong together: cuts, flashes and fades, from thumbnails of luma.
+"""Which frames belong together, from thumbnails of luma: the one place that knows a cut.
 
 Two frames differ when neither a small shift of any part nor another brightness explains one by
-the other, or when their brightness jumps. A flash is one or two frames that differ from what is
-before and after them, which do not differ from each other. Everything is a pure function of at
-most three frames on either side, so a part of a film sees what the whole film sees.
+the other, or when their brightness jumps. A flash differs from what is before and after it;
+a fade is the same picture throughout, lit otherwise. Pairs of frames are all that is looked at, so
+that a part of a film sees what the whole film sees.
+
+Parts of a job need none of it: they begin at keyframes, which encoders put at cuts. Nor does reuse:
+a cut changes every block.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -22,17 +22,6 @@ _UNLIKE = 0.36  # share of the contrast that no shift explains
 _FLAT = 2 / 255  # contrast below which there is nothing to compare but brightness
 _DARK = 20 / 255  # black, coded, and its noise
 _JUMP = 10 / 255  # of the mean
-_LONG = 4  # frames of a fade, at least
-_FADES = 1.5 / 255  # change of the mean from frame to frame, in a fade
-
-
-@dataclass(frozen=True, kw_only=True)
-class Marks:
-    """What was found; each list has an entry for each frame."""
-
-    cut: list[bool]  # a shot begins here
-    flash: list[bool]  # this frame is lit otherwise than those around it
-    fade: list[bool]  # brightness is on its way, steadily
 
 
 def thumbnail(luma: Tensor) -> Tensor:
@@ -77,42 +66,3 @@ def same_picture(one: Tensor, other: Tensor) -> bool:
 def differ(one: Tensor, other: Tensor) -> Tensor:
     """() bool: whether two thumbnails are of different shots, or lit differently."""
     return (unlike(one, other) > _UNLIKE) | ((one.mean() - other.mean()).abs() > _JUMP)
-
-
-def mark(thumbnails: list[Tensor]) -> Marks:
-    """What is to be seen in a row of thumbnails; three more on either side make it certain."""
-    count = len(thumbnails)
-
-    def apart(n: int, m: int) -> bool:
-        return m < count and bool(differ(thumbnails[n], thumbnails[m]))
-
-    fade = _fades(thumbnails)
-    new = [n > 0 and not fade[n] and apart(n - 1, n) for n in range(count)]
-    flash = [False] * count
-    for n in range(1, count):
-        if not new[n] or flash[n - 1]:
-            continue
-        for long in (1, 2):
-            back = n + long
-            if back < count and new[back] and not apart(n - 1, back):
-                flash[n:back] = [True] * long
-                break
-    cut = [new[n] and not flash[n] and not flash[n - 1] for n in range(count)]
-    return Marks(cut=cut, flash=flash, fade=fade)
-
-
-def _fades(thumbnails: list[Tensor]) -> list[bool]:
-    """Frames within a run of at least `_LONG` steps of brightness in one direction."""
-    means = [float(x.mean()) for x in thumbnails]
-    pairs = pairwise(thumbnails)
-    other = [False, *(bool(unlike(one, next_) > _UNLIKE) for one, next_ in pairs)]
-    fade = [False] * len(means)
-    for sign in (1, -1):
-        begin = 0
-        for n in range(1, len(means) + 1):
-            if n < len(means) and not other[n] and sign * (means[n] - means[n - 1]) > _FADES:
-                continue
-            if n - begin > _LONG:
-                fade[begin:n] = [True] * (n - begin)
-            begin = n
-    return fade
