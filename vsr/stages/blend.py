@@ -60,8 +60,9 @@ def weights(
     """
     changes = [here - there for there in beside]
     offs = [change.square().mean(1, keepdim=True) for change in changes]
+    calm = _calm(slope)
     noises = [
-        torch.where(one, _usual(change.mean(1, keepdim=True), off, slope), torch.inf)
+        torch.where(one, _usual(change.mean(1, keepdim=True), off, calm), torch.inf)
         for change, off, one in zip(changes, offs, same, strict=True)
     ]
     usual = torch.stack(noises).amin().clamp(2 * _LEAST, 2 * _MOST)
@@ -85,18 +86,22 @@ def _around(x: Tensor) -> Tensor:
     return box(F.pad(F.avg_pool2d(x, CELL), (1, 1, 1, 1), mode="replicate"))
 
 
-def _usual(change: Tensor, off: Tensor, slope: Tensor) -> Tensor:
-    """() float: what noise makes of `off`, (1, 1, h, w), squared.
+def _calm(slope: Tensor) -> Tensor:
+    """(n,) long: the cells with little texture, in which a wrong vector makes little difference.
 
-    Found where there is little texture, so that a wrong vector makes little difference; the
-    flattest cells are left out, which may be bars and clipped. What a whole cell has in common, as
-    in a fade or where a blurred picture moves, is no noise.
+    The flattest are left out, which may be bars and clipped.
     """
-    cells, common, texture = (F.avg_pool2d(x, CELL).flatten() for x in (off, change, slope))
+    order = F.avg_pool2d(slope, CELL).flatten().argsort()
+    return order[len(order) // 10 : len(order) // 2 + 1]
+
+
+def _usual(change: Tensor, off: Tensor, calm: Tensor) -> Tensor:
+    """() float: what noise makes of `off`, (1, 1, h, w), squared, in the cells `calm`.
+
+    What a whole cell has in common, as in a fade or where a blurred picture moves, is no noise.
+    """
+    cells, common = (F.avg_pool2d(x, CELL).flatten()[calm] for x in (off, change))
     cells = (cells - common.square()).clamp_(min=0)
-    order = texture.argsort()
-    count = len(order)
-    cells = cells[order[count // 10 : count // 2 + 1]]
     return cells.kthvalue(max(round(_QUIET * len(cells)), 1)).values
 
 
@@ -145,14 +150,15 @@ def blended(
     weights = torch.cat([n.weight for n in beside], 1)
     weights = weights / (1 + weights.sum(1, keepdim=True))
     weights = F.interpolate(weights, size=(weights.shape[2], wide), mode="bilinear")[0]
-    out = drawn[:, :, :tall, :wide].clone()
+    out = drawn.new_empty(1, drawn.shape[1], tall, wide)
     strip = _STRIP if drawn.device.type == "cpu" else _STRIPE
     for top in range(0, tall, strip):
         rows = slice(top, min(top + strip, tall))
         own, into = drawn[0, :, rows], out[0, :, rows]
+        so_far = own[..., :wide]
         for n, share in zip(beside, _taller(weights, rows, tall), strict=True):
             change = (_brought(n, rows) - own).clamp_(-most, most)
-            into.addcmul_(change[..., :wide], share)
+            so_far = torch.addcmul(so_far, change[..., :wide], share, out=into)
     return out
 
 
