@@ -159,3 +159,16 @@ def test_pumping_light_goes(tmp_path: Path) -> None:
         return float(frames.mean(axis=(1, 2, 3))[6:-6].std())
 
     assert unrest("b.mkv", True) < 0.4 * unrest("a.mkv", False)
+
+
+def test_the_light_of_hdr_is_left_as_it_is(tmp_path: Path) -> None:
+    source = judge.make(
+        tmp_path / "hdr.mkv", "color=gray:s=96x64:r=24:d=0.5",
+        "-vf", "eq=brightness='0.05*sin(11*n)':eval=frame,format=yuv420p10le,"
+        "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc",
+        "-c:v", "ffv1",
+    )  # fmt: skip
+    told = vsr.upscale(source, tmp_path / "a.mkv", options("off", deflicker=True))
+    assert any("--deflicker leaves" in note for note in told.notes)
+    plain = vsr.upscale(source, tmp_path / "b.mkv", options("off"))
+    assert judge.frames(told.output) == judge.frames(plain.output)

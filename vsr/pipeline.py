@@ -25,7 +25,7 @@ from vsr.media.reader import read_frames
 from vsr.media.scan import Filters
 from vsr.media.spans import WHOLE, Span
 from vsr.options import UpscaleOptions
-from vsr.stages.deflicker import deflicker
+from vsr.stages.deflicker import deflicker, levels
 from vsr.stages.upscale import Picture, Upscaler
 
 _DEEPEST = 16  # frames in a queue: two of the device's largest batches
@@ -81,7 +81,7 @@ def run(
             context=context,
             sink=sink,
         )
-        if options.temporal.deflicker:
+        if options.temporal.deflicker and levels(source.video.colour):
             frames = deflicker(frames)
         video, target = source.video, picture.target
         depth = _depth(video.layout, video.width, video.height)

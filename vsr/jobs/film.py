@@ -28,6 +28,7 @@ from vsr.media.scan import Scan
 from vsr.media.sequence import probe_pictures
 from vsr.media.tags import name_of
 from vsr.options import UpscaleOptions
+from vsr.stages.deflicker import levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +202,8 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     if layout.bits < video.layout.bits and options.encode.bits is None:
         fewer = f"{video.layout.bits} bit become {layout.bits}"
         yield f"{fewer}, the most that {job.codec} holds here"
+    if options.temporal.deflicker and not levels(video.colour):
+        yield "is HDR, whose light --deflicker leaves as it is"
     if video.hidden_alpha:
         yield f"the transparency of {video.codec} cannot be read; it is lost"
     if video.transparent and not layout.alpha:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsr.frame import Frame
+from vsr.frame import Colour, Frame
 from vsr.stages.colour import luma_codes
 from vsr.stages.cuts import same_picture, thumbnail
 
@@ -27,12 +27,18 @@ _LIT = 0.06  # of white, from which on a ratio means something
 _FEW = 32  # lit pieces of a picture, without which nothing is known of its light
 _LARGEST = math.log(1.4)  # between two frames; more is a flash
 _MOST = math.log(1.25)  # that is corrected
+_HDR = (16, 18)  # transfer of PQ and HLG (H.273 table 3), whose codes are no shares of light
 
 
 @dataclass(frozen=True)
 class _Seen:
     frame: Frame
     small: Tensor  # (1, 1, h, w) luma, 0..1
+
+
+def levels(colour: Colour) -> bool:
+    """Whether the light of such a film can be levelled by a gain."""
+    return colour.transfer not in _HDR
 
 
 def deflicker(frames: Iterable[Frame]) -> Iterator[Frame]:
