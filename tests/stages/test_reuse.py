@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tests.stages.test_tiles import real_frame
 from vsr.engine.eager import EagerEngine
+from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import Reuse
 from vsr.stages.reuse import Reuser, cover
@@ -145,3 +146,51 @@ def test_every_changed_block_is_covered_once_and_cheaply(density: float) -> None
         assert count.max(initial=0) <= 1
         assert (count >= changed).all()
         assert cost <= (17 + 2.25) * (30 + 2.25) + 1e-9
+
+
+def window(step: tuple[float, float], n: int) -> Tensor:
+    """(1, 3, 112, 160) of a real frame, `step` (right, down) further for each frame."""
+    left, top = 40 + round(step[0] * n), 20 + round(step[1] * n)
+    return real_frame(320, 180)[:, :, top : top + 112, left : left + 160].contiguous()
+
+
+@pytest.mark.parametrize("level", ["safe", "fast"])
+@pytest.mark.parametrize("step", [(2, 0), (-3, 0), (0, 4), (-4, 3)])
+def test_a_pan_by_whole_pixels_draws_what_comes_in(
+    engine: Counting, level: Reuse, step: tuple[int, int]
+) -> None:
+    reuse = Reuser(engine, level, engine.radius)
+    reuse(window(step, 0))
+    for n in range(1, 7):
+        frame = window(step, n)
+        drawn, source = reuse(frame)
+        error = (drawn - whole(engine, frame)).abs()
+        # What went out of the picture on the other side was drawn with more around it.
+        inner = (..., slice(16, -16), slice(16, -16))
+        assert float(error[inner].max()) < 0.5 / 255  # less than all of the halo is seen
+        torch.testing.assert_close(source, frame)
+    assert reuse.done < 1 + 6 * 0.6
+
+
+def test_exact_moves_nothing(engine: Counting) -> None:
+    """The same pixels drawn elsewhere may be rounded otherwise."""
+    reuse = Reuser(engine, "exact", engine.radius)
+    reuse(window((2, 0), 0))
+    drawn, _ = reuse(window((2, 0), 1))
+    assert torch.equal(drawn, whole(engine, window((2, 0), 1)))
+    assert reuse.done == 2
+
+
+def test_a_network_that_takes_pixels_in_pairs_is_moved_by_pairs() -> None:
+    torch.manual_seed(0)
+    network = RRDBNet(num_feat=8, num_block=1, num_grow_ch=4, scale=2).requires_grad_(False)
+    pairs = Counting(network, device=torch.device("cpu"), dtype=torch.float32, precision="fp32")
+    work = {}
+    for step in (3, 4):
+        reuse = Reuser(pairs, "safe", 8)
+        for n in range(4):
+            drawn, _ = reuse(window((step, 0), n))
+        error = (drawn - whole(pairs, window((step, 0), 3))).abs()
+        assert float(error[..., 40:-40, 60:-60].max()) < 2 / 255
+        work[step] = reuse.done
+    assert work[4] < work[3]

@@ -115,6 +115,6 @@ class Room:
         rgb = 3 * torch.float32.itemsize
         target = self._target.width * self._target.height
         drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
-        kept = drawn + width * height if self._keeps else 0
+        kept = 2 * (drawn + width * height) if self._keeps else 0  # twice while it is moved
         grain = bytes_for(width * height, target) if self._grain else 0
         return rgb * (2 * width * height + 3 * drawn + 3 * target + kept) + grain

@@ -5,6 +5,9 @@ from: never with the frame before, so that small changes add up until they are s
 that differ are drawn anew, in as few rectangles as pays, with the network's receptive field
 around them; everything else is the previous result, bit for bit. A cut changes every block
 and draws a whole frame.
+
+Where a picture has moved as a whole by whole pixels, as in the pans of drawn films, source and
+result are moved with it first: the networks draw the same wherever it is.
 """
 
 from __future__ import annotations
@@ -18,10 +21,13 @@ from torch.nn import functional as F
 
 from vsr.engine.base import Engine
 from vsr.options import Reuse
+from vsr.stages.pan import moved, pan
 from vsr.stages.tiles import Area, infer, infer_areas
 
 _BLOCK = 16  # source pixels
 _WHOLE = 0.85  # of a frame's work, from which the frame is drawn as a whole
+_PANS = 0.3  # of a frame's work, from which on it is looked whether the picture has moved
+_BETTER = 0.8  # of the work, that moving it has to leave at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +38,12 @@ class _Level:
     rms: float  # of a block of them, in RGB
     whole: float  # of the whole frame, in RGB, squared; animevideov3 makes 1.6 times as much of it
     halo: float  # of the receptive radius, that is seen around a block drawn anew
+    pans: bool = True  # whether what moved as a whole is moved; rounding differs elsewhere
 
 
 # Measured with benchmarks/reuse.py; docs/performance.md has the figures.
 _LEVELS: dict[Reuse, _Level] = {
-    "exact": _Level(most=0.0, rms=0.0, whole=0.0, halo=1.0),
+    "exact": _Level(most=0.0, rms=0.0, whole=0.0, halo=1.0, pans=False),
     "safe": _Level(most=6.0, rms=1.5, whole=0.25, halo=0.67),
     "fast": _Level(most=12.0, rms=2.5, whole=0.6, halo=0.45),
 }
@@ -72,17 +79,55 @@ class Reuser:
         changed = self._changed(rgb, source)
         if not changed.any():
             return drawn, source
-        boxes = cover(changed, self._halo / _BLOCK)
-        work = sum(_cost(box, self._halo / _BLOCK) for box in boxes) / changed.size
-        if work > _WHOLE:
-            return self._whole(rgb)
-        self.done += work
+        boxes, work = self._boxes(changed)
         try:
+            if work > _PANS and self._level.pans:
+                source, drawn, boxes, work = self._panned(rgb, source, drawn, boxes, work)
+            if work > _WHOLE:
+                return self._whole(rgb)
+            self.done += work
             self._draw(rgb, boxes, source, drawn)
         except BaseException:
             self.forget()  # half of it may be new
             raise
         return drawn, source
+
+    def _boxes(self, changed: NDArray[np.bool_]) -> tuple[list[Area], float]:
+        """What to draw, and how much of a frame's work that is."""
+        boxes = cover(changed, self._halo / _BLOCK)
+        return boxes, sum(_cost(box, self._halo / _BLOCK) for box in boxes) / changed.size
+
+    def _panned(
+        self, rgb: Tensor, source: Tensor, drawn: Tensor, boxes: list[Area], work: float
+    ) -> tuple[Tensor, Tensor, list[Area], float]:
+        """Source and result, moved as the picture has, if less is to be drawn then."""
+        right, down = pan(rgb, source)
+        step = self._engine.multiple
+        if (right == down == 0) or right % step or down % step:
+            return source, drawn, boxes, work
+        shifted = moved(source, right, down)
+        changed = self._changed(rgb, shifted) | self._entered(rgb, right, down)
+        fewer, less = self._boxes(changed)
+        if less > _BETTER * work:
+            return source, drawn, boxes, work
+        scale = self._engine.scale
+        self._source, self._drawn = shifted, moved(drawn, right * scale, down * scale)
+        return self._source, self._drawn, fewer, less
+
+    def _entered(self, rgb: Tensor, right: int, down: int) -> NDArray[np.bool_]:
+        """Blocks that hold what came in at an edge, or was drawn so close to it that it shows."""
+        height, width = rgb.shape[2:]
+        entered = np.zeros((-(-height // _BLOCK), -(-width // _BLOCK)), bool)
+        for axis, (by, size) in enumerate(((down, height), (right, width))):
+            if not by:
+                continue
+            blocks = entered.swapaxes(0, axis)
+            edge = abs(by) + self._halo
+            if by > 0:
+                blocks[: -(-edge // _BLOCK)] = True
+            else:
+                blocks[max(size - edge, 0) // _BLOCK :] = True
+        return entered
 
     def _whole(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         self.forget()  # before memory is asked for
