@@ -32,7 +32,7 @@ from vsr.events import silent
 from vsr.frame import Frame
 from vsr.jobs.film import work_for
 from vsr.jobs.intake import Taken
-from vsr.jobs.write import Work
+from vsr.jobs.work import Work
 from vsr.media.encoders import ENCODERS, plan_encoder
 from vsr.media.probe import probe
 from vsr.media.reader import read_frames

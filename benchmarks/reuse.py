@@ -29,7 +29,7 @@ from vsr.events import silent
 from vsr.frame import Frame
 from vsr.jobs.film import work_for
 from vsr.jobs.intake import Taken
-from vsr.jobs.write import Work
+from vsr.jobs.work import Work
 from vsr.media.ffmpeg import run
 from vsr.options import Reuse
 from vsr.stages.upscale import Upscaler

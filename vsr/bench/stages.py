@@ -16,7 +16,7 @@ from vsr.engine.build import folding
 from vsr.engine.device import DTYPES
 from vsr.engine.lanes import Lanes
 from vsr.events import silent
-from vsr.jobs.write import Work
+from vsr.jobs.work import Work
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.stages.anchor import anchor

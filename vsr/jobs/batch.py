@@ -17,7 +17,8 @@ from vsr.jobs.intake import STDIN, local
 from vsr.jobs.names import Names, check_apart
 from vsr.jobs.plan import picture_pattern
 from vsr.jobs.tasks import FolderTasks, Task
-from vsr.jobs.write import Runner, here, never
+from vsr.jobs.work import never
+from vsr.jobs.write import Runner, here
 from vsr.media.containers import STDOUT, container_of
 from vsr.media.listing import is_many, is_picture
 from vsr.media.remote import is_address

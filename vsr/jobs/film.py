@@ -17,7 +17,8 @@ from vsr.jobs.level import settled
 from vsr.jobs.plan import Plan, plan
 from vsr.jobs.resume import run_job
 from vsr.jobs.store import folder_of
-from vsr.jobs.write import Runner, Work, here, never
+from vsr.jobs.work import Work, never
+from vsr.jobs.write import Runner, deliver, here, into_folder, into_pipe
 from vsr.media.containers import STDOUT
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import encoder_parameters
@@ -118,13 +119,13 @@ def _carry_out(work: Work, taken: Taken, runner: Runner, once: Once) -> int:
         )
     )
     if job.output == STDOUT:
-        return work.into_pipe().frames
+        return into_pipe(work).frames
     with made(job.output.absolute().parent, job.pattern is not None):
         if resumable:
             return run_job(work, runner)
         with WorkFolder(job.output) as folder:
-            complete, frames = work.mended(folder).into_folder(folder)
-            work.deliver(complete, frames, folder)
+            complete, frames = into_folder(work.mended(folder), folder)
+            deliver(work, complete, frames, folder)
     return frames
 
 

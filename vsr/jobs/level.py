@@ -20,7 +20,7 @@ from vsr.engine.base import Engine
 from vsr.events import Note, silent
 from vsr.frame import Frame
 from vsr.jobs.store import Store, folder_of
-from vsr.jobs.write import Work
+from vsr.jobs.work import Work
 from vsr.media.containers import STDOUT
 from vsr.media.index import keyframes
 from vsr.media.reader import read_frames

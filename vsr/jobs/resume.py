@@ -18,7 +18,8 @@ from vsr.jobs.parts import Part
 from vsr.jobs.registry import register
 from vsr.jobs.segments import cut_at_keyframes
 from vsr.jobs.store import Changed, Record, Store, folder_of
-from vsr.jobs.write import Runner, Work, here, part_suffix
+from vsr.jobs.work import Work, part_suffix
+from vsr.jobs.write import Runner, deliver, from_store, here
 from vsr.media.index import keyframes
 from vsr.nets.store import from_anywhere
 from vsr.options import to_dict
@@ -87,12 +88,12 @@ def _run(work: Work, store: Store, runner: Runner) -> int:
     if _stamp(job.source.path) != before:
         raise InputError(f"{job.source.path}: was changed while it was read")
     try:
-        complete, frames = work.from_store(store, done, scratch)
+        complete, frames = from_store(work, store, done, scratch)
     except FfmpegError as error:
         if work.stop():  # Ctrl-C in a terminal is for ffmpeg too
             raise Stopped("stopped") from error
         raise
-    work.deliver(complete, frames, scratch, store)
+    deliver(work, complete, frames, scratch, store)
     return frames
 
 

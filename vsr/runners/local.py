@@ -20,7 +20,8 @@ from vsr.errors import Stopped, VsrError
 from vsr.events import Note, Progress
 from vsr.jobs.parts import Part
 from vsr.jobs.store import Store
-from vsr.jobs.write import Runner, Work, here
+from vsr.jobs.work import Work
+from vsr.jobs.write import Runner, here
 from vsr.options import DeviceOptions, EngineName, to_dict
 
 # It finds what this process found, and nothing that lies in the folder where the user is.

@@ -22,7 +22,8 @@ from vsr.jobs.film import work_for
 from vsr.jobs.intake import Taken
 from vsr.jobs.parts import Part
 from vsr.jobs.store import Store
-from vsr.jobs.write import Work
+from vsr.jobs.work import Work
+from vsr.jobs.write import into_store
 from vsr.media.probe import probe
 from vsr.media.spans import Span
 from vsr.options import UpscaleOptions, from_dict
@@ -49,7 +50,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         work = _work(job, sink)
         say(ready=True)
         for line in requests:
-            work.into_store(store, [_part(told) for told in json.loads(line)], 0)
+            into_store(work, store, [_part(told) for told in json.loads(line)], 0)
             say(done=True)
     except VsrError as error:
         say(error=type(error).__name__, text=str(error))
