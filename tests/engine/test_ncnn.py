@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -114,6 +115,34 @@ def test_a_trial_is_made_once_and_remembered(
     (description,) = json.loads(memory.read_text())
     assert "SRVGGNetCompact" in description
     assert [f.name for f in memory.parent.iterdir()] == ["engines.json"]
+
+
+def test_what_else_runs_does_not_decide_the_trial(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that wait for each other would: each engine has one, and its time is what counts."""
+    network = SRVGGNetCompact(num_feat=64, num_conv=2, upscale=2).requires_grad_(False)
+    model = Loaded(name="wide", network=network, scale=2, kernel="bicubic")
+    options = DeviceOptions(device="cpu", precision="fp32")
+    slow = NcnnEngine.__call__
+    threads = []
+
+    def waits(self: NcnnEngine, x: torch.Tensor) -> torch.Tensor:
+        threads.append(torch.get_num_threads())
+        time.sleep(0.2)  # as if another program had the processor
+        return slow(self, x)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        undisturbed = build_engine(model, Fraction(2), options).name
+        memory.unlink()
+        monkeypatch.setattr(NcnnEngine, "__call__", waits)
+        assert build_engine(model, Fraction(2), options).name == undisturbed
+        assert set(threads) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_was_remembered_may_be_garbage(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

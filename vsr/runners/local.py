@@ -90,7 +90,7 @@ def _job(work: Work, store: Store, device: str, count: int) -> dict[str, Any]:
     """What a worker is told of the job."""
     given = work.options.device
     threads = given.threads or max((os.cpu_count() or 1) // count, 1)
-    # One choice for all of them: a trial may end otherwise with fewer threads.
+    # One choice for all of them: where nothing can be remembered, each would try for itself.
     # GPUs may be of several kinds; each finds out by itself.
     names: dict[str, EngineName] = {"ncnn": "ncnn", "cuda": "auto"}
     engine = names.get(work.engine.name, "torch")
