@@ -10,6 +10,10 @@ def main() -> int:
     """The command. A signal ends it in one line also while its libraries are being loaded."""
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), _too_early)
+    # Read when PyTorch is loaded. Threads that wait for each other busily keep the ones they
+    # wait for from the processor when other programs want it, too; where none does, nothing is
+    # lost.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from vsr.cli import main as run
 
     code = run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,3 +127,23 @@ def test_several_films_need_a_folder(bunny: Path, tmp_path: Path) -> None:
         cli, ["upscale", str(bunny), str(bunny), "-o", str(tmp_path / "x.mp4")]
     )
     assert isinstance(result.exception, UsageError)
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_keeping_the_processor(given: str | None, expected: str) -> None:
+    """Unless the user wants it otherwise; and it is said before PyTorch is loaded, or not heard."""
+    told = (
+        "import os, sys, vsr_cli\n"
+        "assert 'torch' not in sys.modules\n"
+        "sys.argv = ['vsr', '--version']\n"
+        "vsr_cli.main()\n"
+        "print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if given is not None:
+        environment["OMP_WAIT_POLICY"] = given
+    done = subprocess.run(
+        [sys.executable, "-c", told], cwd=ROOT, env=environment,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == expected
