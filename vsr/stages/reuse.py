@@ -111,7 +111,7 @@ class Reuser:
             (top * _BLOCK, min(bottom * _BLOCK, height), left * _BLOCK, min(right * _BLOCK, width))
             for top, bottom, left, right in boxes
         ]
-        pieces = infer_areas(self._engine, given, areas, self._halo)
+        pieces = infer_areas(self._engine, given, areas, self._halo, together=True)
         for (top, bottom, left, right), piece in zip(areas, pieces, strict=True):
             drawn[:, :, top * scale : bottom * scale, left * scale : right * scale] = piece
             source[:, :, top:bottom, left:right] = rgb[:, :, top:bottom, left:right]
