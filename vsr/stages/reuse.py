@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -97,8 +98,11 @@ class Reuser:
         difference = (rgb - source).mul_(255)
         luma = sum(difference[:, n] * weight for n, weight in enumerate(_LUMA))
         assert isinstance(luma, Tensor)
-        most = F.max_pool2d(luma.abs_(), _BLOCK, ceil_mode=True)[0].cpu().numpy()
-        square = F.avg_pool2d(difference.square_().mean(1), _BLOCK, ceil_mode=True)[0].cpu().numpy()
+        found = (
+            F.max_pool2d(luma.abs_(), _BLOCK, ceil_mode=True),
+            F.avg_pool2d(difference.square_().mean(1), _BLOCK, ceil_mode=True),
+        )
+        most, square = torch.cat(found).cpu().numpy()  # at once: a device is waited for here
         level = self._level
         changed: NDArray[np.bool_] = (most > level.most) | (square > level.rms**2)
         changed |= _too_much(np.where(changed, 0.0, square), level.whole)
