@@ -155,7 +155,7 @@ def _lane(stream: int, compute: int, device: list[Event], spans: list[Span], len
 
 def _calls(host: list[Event], device: list[Event]) -> list[tuple[str, Event]]:
     """The host's calls that wait, by name. A copy from or to pageable memory is one, too."""
-    pageable = {e["args"].get("correlation") for e in device if "Pageable" in e["name"]}
+    pageable = {e["args"].get("correlation") for e in device if "pageable" in e["name"].lower()}
     found = []
     for e in host:
         if e.get("cat") not in ("cuda_runtime", "cuda_driver"):

@@ -45,23 +45,24 @@ class Tables:
     """All that a plan asks for, one behind the other."""
 
     words: Words
-    _starts: dict[str, tuple[int, int]]  # of each: its first word, and how many of it there are
+    starts: dict[str, tuple[int, int]]  # of each: its first word, and how many entries count
 
     def at(self, address: int) -> dict[str, Table]:
         """As they lie where `words` are copied to."""
         return {
             name: Table(at=address + 4 * start, count=count)
-            for name, (start, count) in self._starts.items()
+            for name, (start, count) in self.starts.items()
         }
 
 
 def together(found: dict[str, tuple[Words, int]]) -> Tables:
     """Of tables and the number of entries that count in each."""
-    starts, start = {}, 0
+    starts: dict[str, tuple[int, int]] = {}
+    start = 0
     for name, (words, count) in found.items():
         starts[name] = (start, count)
         start += words.size
-    return Tables(words=np.concatenate([w.reshape(-1) for w, _ in found.values()]), _starts=starts)
+    return Tables(words=np.concatenate([w.reshape(-1) for w, _ in found.values()]), starts=starts)
 
 
 def tiles_of(
