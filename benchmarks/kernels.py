@@ -38,7 +38,7 @@ except ModuleNotFoundError:  # on a machine that was only lent: what is compiled
 
 from vsr.bench.machine import describe
 from vsr.engine.cuda.driver import Driver
-from vsr.engine.cuda.engine import CudaEngine, source
+from vsr.engine.cuda.engine import CudaEngine, pieces_of, source
 from vsr.engine.cuda.launch import Batch
 from vsr.engine.cuda.nvrtc import Nvrtc
 from vsr.engine.cuda.pack import FEATURES
@@ -55,6 +55,7 @@ BATCHES = (1, 2, 4)
 DEEP = (640, 360)  # for RRDBNet, which takes 29 times as long a pixel
 PICTURES = 3  # that are taken in turn, so that no cache holds the next one
 ROUNDS = 12
+PIECES = 40  # rectangles of a frame that are drawn anew
 LAYERS = 16  # of animevideov3, in the middle
 _GROWTH = 32  # channels that a convolution of a dense block adds
 # What else may be quicker, by name: fewer warps, two blocks at once, rolled loops.
@@ -253,6 +254,47 @@ def rounds(
         }  # fmt: skip
 
 
+def rectangles(frame: Tensor) -> list[Tensor]:
+    """Of what `--reuse` may find changed, with their halos: 48x48 to 160x96 pixels of a frame."""
+    height, width = frame.shape[2:]
+    found = []
+    for n in range(PIECES):
+        tall, wide = 48 + 16 * (n % 4), 48 + 16 * (n * 5 % 8)
+        y, x = n * 97 % (height - tall), n * 211 % (width - wide)
+        found.append(frame[:, :, y : y + tall, x : x + wide])
+    return found
+
+
+def lists(device: torch.device, given: Network, size: tuple[int, int]) -> Iterator[dict[str, Any]]:
+    """Rectangles of a frame together, one by one, and the whole frame instead of them."""
+    engine = CudaEngine(copy.deepcopy(given), device=device)
+    frames = [torch.rand(1, 3, size[1], size[0], device=device) for _ in range(PICTURES)]
+    pieces, room = [rectangles(frame) for frame in frames], size[0] * size[1]
+    together = engine.several(pieces[0], room)
+    alone = [engine(one) for one in pieces[0]]
+    same = all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+    found: dict[str, Callable[[int], object]] = {
+        "together": lambda n: engine.several(pieces[n % PICTURES], room),
+        "one by one": lambda n: [engine(one) for one in pieces[n % PICTURES]],
+        "the whole frame": lambda n: engine(frames[n % PICTURES]),
+    }
+    took: dict[str, list[float]] = {name: [] for name in found}
+    for n in range(ROUNDS + 3):
+        for name, way in found.items():
+            turn = iter(range(2 * PICTURES))
+            seconds = timed(lambda way=way, turn=turn: way(next(turn)), device, 2 * PICTURES)  # type: ignore[misc]
+            if n >= 3:
+                took[name].append(seconds)
+    pixels = sum(one[0, 0].numel() for one in pieces[0])
+    for name, seconds_ in took.items():
+        yield {
+            "way": name, "size": f"{size[0]}x{size[1]}",
+            "pieces": PIECES, "of the frame": pixels / room,
+            "ms": 1e3 * statistics.median(seconds_), "least": 1e3 * min(seconds_),
+            "most": 1e3 * max(seconds_), "steady": same,
+        }  # fmt: skip
+
+
 def kernel_by_kernel(
     device: torch.device, given: SRVGGNetCompact, tiling: Tiling, shape: tuple[int, ...]
 ) -> Iterator[dict[str, Any]]:
@@ -262,9 +304,11 @@ def kernel_by_kernel(
     x = torch.rand(shape, device=device)
     planes = torch.empty(count, 3, height * given.scale, width * given.scale, device=device)
     scratch = torch.randn(engine.plan.scratch * count * height * width, device=device).half()
+    tables = engine.plan.tables(pieces_of(list(x)), engine.processors)
+    words = torch.from_numpy(tables.words).to(device)
     batch = Batch(
-        count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
-        planes=planes.data_ptr(), scratch=scratch.data_ptr(),
+        pixels=count * height * width, tables=tables.at(words.data_ptr()),
+        picture=x.data_ptr(), planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
     steps = {one.kernel: one for one in engine.plan.launches(batch, engine.processors)}
     stream = torch.cuda.current_stream(device).cuda_stream
@@ -323,8 +367,8 @@ def main() -> None:
     report = measure(torch.device("cuda", 0), given)
     wrong = [
         row
-        for row in report["conformance"] + report["whole frames"]
-        if not row["finite"] or row.get("relative", 0) > 3e-3 or row.get("psnr", 99) < 60
+        for row in report["conformance"] + report["whole frames"] + report["pieces of a frame"]
+        if not row.get("finite", True) or row.get("relative", 0) > 3e-3 or row.get("psnr", 99) < 60
         or not row.get("steady", True)
     ]  # fmt: skip
     print(f"\nwrong: {wrong or 'nothing'}")
@@ -360,7 +404,9 @@ def measure(device: torch.device, given: argparse.Namespace) -> dict[str, Any]:
     add("conformance", conformance(device, tilings))
     add("whole frames", whole_frames(device, compact))
     add("kernels at 1280x720", kernels(device, compact, tilings))
+    add("pieces of a frame", lists(device, compact, SIZES[1]))
     if not given.quick:
+        add("pieces of a frame, RRDBNet", lists(device, dense(6), DEEP))
         add("times of RRDBNet", deep_times(device, given.compile))
     add("times", times(device, compact, tilings, given))
     return report

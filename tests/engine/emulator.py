@@ -12,9 +12,10 @@ from torch import Tensor
 from tests.engine.ptx import Machine
 from tests.engine.ptx_memory import Array, GlobalMemory, PtxError
 from tests.engine.ptx_program import Program, parse
-from vsr.engine.cuda.engine import source
+from vsr.engine.cuda.engine import pieces_of, source
 from vsr.engine.cuda.launch import Batch, Launch, Plan
 from vsr.engine.cuda.nvrtc import Nvrtc
+from vsr.engine.cuda.tables import Piece
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Emulated:
     planes: Tensor
     wavefronts: dict[str, int] = field(default_factory=dict)
     ideal: dict[str, int] = field(default_factory=dict)
+    executed: dict[str, int] = field(default_factory=dict)  # instructions, by kernel
 
 
 @functools.cache
@@ -38,46 +40,66 @@ def emulate(plan: Plan, x: Tensor, processors: int) -> Emulated:
     Raises PtxError for races, for reads of what was not written and for outputs that are
     written twice or not at all.
     """
+    made = emulate_pieces(plan, x, pieces_of(list(x)), processors)
     count, _, height, width = x.shape
+    made.planes = made.planes.view(count, 3, height * plan.scale, width * plan.scale)
+    return made
+
+
+def emulate_pieces(
+    plan: Plan, whole: Tensor, pieces: list[Piece], processors: int, room: int = 0
+) -> Emulated:
+    """Pictures of any sizes, likewise, whose offsets count from `whole`'s first number.
+
+    Their planes come one after the other. `room`: pixels that there is scratch memory for; 0: just
+    theirs.
+    """
+    pixels = sum(piece.pixels for piece in pieces)
+    room = room or pixels
     # NaN, wherever nothing is written.
-    scratch = torch.full((plan.scratch * count * height * width,), torch.nan, dtype=torch.float16)
-    planes = torch.full((count, 3, height * plan.scale, width * plan.scale), torch.nan)
+    scratch = torch.full((plan.scratch * room,), torch.nan, dtype=torch.float16)
+    planes = torch.full((3 * pixels * plan.scale**2,), torch.nan)
+    tables = plan.tables(pieces, processors)
     batch = Batch(
-        count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
+        pixels=room, tables=tables.at(tables.words.ctypes.data), picture=whole.data_ptr(),
         planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
     # Of a view, all that it is a view of.
-    whole = torch.empty(0).set_(x.untyped_storage())
-    numbers = [t.numpy() for t in (whole, *_tensors(vars(plan))) if t.numel()]
+    storage = torch.empty(0).set_(whole.untyped_storage())
+    numbers = [t.numpy() for t in (storage, *_tensors(vars(plan))) if t.numel()]
     made = Emulated(planes=planes)
     for launch in plan.launches(batch, processors):
-        buffer = planes if launch.kernel == "last" else scratch
-        memory = GlobalMemory(numbers, scratch.numpy(), planes.numpy())
+        memory = GlobalMemory([*numbers, tables.words], scratch.numpy(), planes.numpy())
         machine = Machine(
             programs(plan.sources, plan.options)[launch.kernel], memory,
             blocks=launch.grid, threads=launch.threads, dynamic=launch.shared,
         )  # fmt: skip
         machine.run(launch.arguments)
-        expected = _output(launch, batch, buffer)
+        expected = _output(launch, batch, pixels, planes)
         if not np.array_equal(np.sort(memory.written_at()), np.sort(expected)):
             raise PtxError(
                 f"{launch.kernel} leaves a part unwritten, or writes what is not its own"
             )
+        made.executed[launch.kernel] = machine.executed
         for kind, times in machine.shared.wavefronts.items():
             made.wavefronts[kind] = made.wavefronts.get(kind, 0) + times
             made.ideal[kind] = made.ideal.get(kind, 0) + machine.shared.ideal[kind]
     return made
 
 
-def _output(launch: Launch, batch: Batch, buffer: Tensor) -> Array:
+_SIDES = {"tiles": 1, "double": 2, "whole": 4}  # of RRDBNet's maps, by what they are cut into
+
+
+def _output(launch: Launch, batch: Batch, pixels: int, planes: Tensor) -> Array:
     """Addresses of all 4-byte words that a launch has to write."""
     given = launch.arguments
     if launch.kernel == "last":
-        return buffer.data_ptr() + 4 * np.arange(buffer.numel())
+        return planes.data_ptr() + 4 * np.arange(planes.numel())
     start, units = {
-        "first": (given[5], given[6]), "middle": (given[1], 8), "mix": (given[3], given[4]),
+        "first": (given[3], given[4]), "middle": (given[1], 8), "mix": (given[3], given[4]),
     }.get(launch.kernel, (given[4], given[5]))  # fmt: skip
-    pixels = int(np.prod(given[-3:]))
+    if launch.kernel != "first":
+        pixels *= next(n for name, n in _SIDES.items() if batch.tables[name].at == given[-1]) ** 2
     words = 16 if launch.kernel == "grow" else 32
     return (start + 16 * units * np.arange(pixels)[:, None] + 4 * np.arange(words)).reshape(-1)
 

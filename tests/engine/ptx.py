@@ -28,8 +28,9 @@ def _quotient(a: Array, b: Array) -> Array:
 
 
 def _insert(a: Array, b: Array, start: Array, length: Array) -> Array:
-    field = (((1 << length.astype(np.uint64)) - 1) << start.astype(np.uint64)).astype(np.uint32)
-    return (b & ~field) | ((a << start) & field)
+    field = (((1 << length.astype(np.uint64)) - 1) << start.astype(np.uint64)).astype(a.dtype)
+    made: Array = (b & ~field) | ((a << start) & field)
+    return made
 
 
 _OPERATORS: dict[str, Callable[..., Array]] = {
@@ -42,6 +43,7 @@ _OPERATORS: dict[str, Callable[..., Array]] = {
 }  # fmt: skip
 _WHOLE: dict[str, Callable[..., Array]] = {  # by their whole name
     "bfi.b32": _insert,
+    "bfi.b64": _insert,
     # A product of two fp32 is exact in fp64.
     "fma.rn.f32": lambda a, b, c: (a.astype(np.float64) * b + c).astype(np.float32),
 }

@@ -20,9 +20,10 @@ from torch import Tensor
 from vsr.engine.build import build_engine
 from vsr.engine.cuda import choice, engine, nvrtc
 from vsr.engine.cuda.driver import DriverError
-from vsr.engine.cuda.engine import CudaEngine
+from vsr.engine.cuda.engine import CudaEngine, pieces_of
 from vsr.engine.cuda.launch import SIGNATURES, Batch, Launch
 from vsr.engine.cuda.nvrtc import Code, CompileError
+from vsr.engine.cuda.tables import Piece
 from vsr.errors import UsageError
 from vsr.events import Event, Note, silent
 from vsr.nets.arithmetic import fold_area
@@ -127,8 +128,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 def expected(given: CudaEngine, x: Tensor, scratch: Tensor, planes: Tensor) -> list[Launch]:
     count, _, height, width = x.shape
+    (kept,) = given._shapes.values()
     batch = Batch(
-        count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
+        pixels=count * height * width, tables=kept.tables, picture=x.data_ptr(),
         planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
     return list(given.plan.launches(batch, PROCESSORS))
@@ -168,7 +170,61 @@ def test_a_shape_that_comes_once_makes_no_graph(driver: Recorder) -> None:
         ours(torch.rand(1, 3, 8, width))
     assert driver.graphs == 0
     assert len(driver.launched) == 4 * 32
-    assert len(ours._graphs) <= 8
+    assert len(ours._shapes) <= 8
+
+
+@pytest.mark.parametrize(
+    "given", [network(), RRDBNet(num_block=1).requires_grad_(False)], ids=["compact", "rrdb"]
+)
+def test_lists_share_one_graph_in_which_little_changes(driver: Recorder, given: Network) -> None:
+    """Only the layers that know of the pictures' places and number get other arguments."""
+    ours = CudaEngine(given, device=CPU)
+    whole, room = torch.rand(1, 3, 40, 60), 2400
+    lists = [
+        [whole[:, :, :5, :7], whole[:, :, 9:30, 5:50]],
+        [whole[:, :, n:, n:] for n in range(20, 40)],
+        [whole[:, :, 1:, :]],
+    ]
+    before: list[Launch] = []
+    scratch = torch.empty(ours.plan.scratch * room).half()
+    ours.draw_pieces(whole, pieces_of([whole] * 60), scratch, torch.empty(60 * 3 * 16 * 2400))
+    for n, pictures in enumerate(lists):
+        planes = torch.empty(3 * 16 * sum(one[0, 0].numel() for one in pictures))
+        driver.launched.clear()
+        ours.draw_pieces(pictures[0], pieces_of(pictures), scratch, planes)
+        (kept,) = ours._lists.values()
+        batch = Batch(
+            pixels=room, tables=kept.tables, picture=pictures[0].data_ptr(),
+            planes=planes.data_ptr(), scratch=scratch.data_ptr(),
+        )  # fmt: skip
+        assert driver.launched == list(ours.plan.launches(batch, PROCESSORS))
+        if n:
+            changed = {a.kernel for a, b in zip(driver.launched, before, strict=True) if a != b}
+            assert changed == {"first", "last"} | ({"wide"} if ours.plan.scratch > 128 else set())
+        before = list(driver.launched)
+    assert driver.graphs == 1
+
+
+def test_a_list_comes_back_in_its_shapes_within_the_room(
+    driver: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = CudaEngine(network(upscale=2), device=CPU)
+    asked: list[int] = []
+    empty = torch.empty
+
+    def noted(size: int, **how: Any) -> Tensor:
+        asked.append(size)
+        return empty(size, **how)
+
+    monkeypatch.setattr(torch, "empty", noted)
+    made = ours.several([torch.rand(1, 3, 4, 5), torch.rand(1, 3, 1, 9)], 50)
+    assert [one.shape for one in made] == [(1, 3, 8, 10), (1, 3, 2, 18)]
+    assert asked[:2] == [12 * 29, 128 * 50]
+    monkeypatch.undo()
+    ours.widen()
+    one, other = torch.rand(1, 3, 4, 5), torch.rand(1, 3, 1, 9)
+    made = ours.several([one, other], 50)
+    assert all(torch.equal(a, ours(b)) for a, b in zip(made, (one, other), strict=True))
 
 
 def test_memory_is_what_is_allocated(driver: Recorder) -> None:
@@ -278,8 +334,10 @@ def test_other_precisions_and_engines_stay_with_pytorch(gpu: dict[str, Any]) -> 
     assert choice.wants_cuda("torch", network(), CUDA, "fp16", silent) is None
 
 
-def _changed(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
-    """In place of CudaEngine: PyTorch in fp32, and `change` made to its result."""
+def _changed(
+    change: Callable[[Tensor], Tensor], together: Callable[[Tensor], Tensor]
+) -> Callable[..., Any]:
+    """In place of CudaEngine: PyTorch in fp32, `change` made to its result, or to that of lists."""
 
     class Changed:
         dtype = torch.float32
@@ -295,7 +353,23 @@ def _changed(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
         def draw(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
             planes.copy_(change(self._given(x)))
 
+        def draw_pieces(
+            self, origin: Tensor, pieces: list[Piece], scratch: Tensor, planes: Tensor
+        ) -> None:
+            first = origin.storage_offset()
+            made = [
+                self._given(
+                    origin.as_strided((1, 3, p.height, p.width), (0, *p.strides), first + p.offset)
+                )
+                for p in pieces
+            ]
+            planes.copy_(together(torch.cat([one.flatten() for one in made])))
+
     return Changed
+
+
+def _same(made: Tensor) -> Tensor:
+    return made
 
 
 def _unfinished(made: Tensor) -> Tensor:
@@ -304,18 +378,23 @@ def _unfinished(made: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "together", "reason"),
     [
-        (lambda made: made, None),
-        (_unfinished, "left something undone"),
-        (lambda made: made + 0.002, "computed something else"),
-        (lambda made: made.roll(1, dims=3), "computed something else"),
+        (_same, _same, None),
+        (_unfinished, _same, "left something undone"),
+        (lambda made: made + 0.002, _same, "computed something else in a trial"),
+        (lambda made: made.roll(1, dims=3), _same, "computed something else in a trial"),
+        (_same, lambda made: made.roll(1), "trial of many pictures"),
     ],
 )
 def test_the_trial_sees_what_is_wrong(
-    change: Callable[[Tensor], Tensor], reason: str | None, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[Tensor], Tensor],
+    together: Callable[[Tensor], Tensor],
+    reason: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(choice, "CudaEngine", _changed(change))
+    monkeypatch.setattr(choice, "CudaEngine", _changed(change, together))
+    monkeypatch.setattr(choice, "_PIECES", ((0, 0, 1, 1), (3, 5, 9, 20)))
     monkeypatch.setattr(choice, "_TIMED", (1, 3, 8, 8))
     monkeypatch.setattr(choice, "_SHAPE", (2, 3, 17, 33))
     monkeypatch.setattr(choice, "_MARGIN", 1e9)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vsr.engine.build import build_engine
 from vsr.engine.cuda.choice import _trial
-from vsr.engine.cuda.engine import CudaEngine
+from vsr.engine.cuda.engine import CudaEngine, pieces_of
 from vsr.engine.cuda.nvrtc import CompileError
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
@@ -85,6 +85,31 @@ def test_dense_blocks_are_those_of_fp32(shape: tuple[int, ...]) -> None:
     assert torch.equal(made[0], made[1])
     assert torch.equal(made[0], made[2])
     assert (made[0] - want).norm() < 3e-3 * want.norm()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [network(), network(upscale=3), RRDBNet(num_block=2).requires_grad_(False)],
+    ids=["compact", "x3", "rrdb"],
+)
+def test_a_list_of_pictures_is_each_of_them_alone(given: Network) -> None:
+    """Bit for bit, in memory that held NaN; three lists, the last two as one graph."""
+    torch.manual_seed(1)
+    whole = torch.rand(1, 3, 200, 300, device=DEVICE)
+    with torch.inference_mode():
+        engine = CudaEngine(given, device=DEVICE)
+        for count in (60, 3, 41):
+            sizes = torch.randint(1, 100, (count, 2)).tolist()
+            pictures = [whole[:, :, 200 - h :, n : n + w] for n, (h, w) in enumerate(sizes)]
+            alone = torch.cat([engine(one).flatten() for one in pictures])
+            room = sum(h * w for h, w in sizes) + 1000
+            scratch = torch.full((engine.plan.scratch * room,), torch.nan, device=DEVICE).half()
+            planes = torch.full_like(alone, torch.nan)
+            engine.draw_pieces(pictures[0], pieces_of(pictures), scratch, planes)
+            assert torch.isfinite(alone).all()
+            assert torch.equal(planes, alone)
+            made = engine.several(pictures, room)
+            assert torch.equal(torch.cat([one.flatten() for one in made]), alone)
 
 
 @pytest.mark.parametrize("given", [network(), RRDBNet(num_block=1)], ids=["compact", "rrdb"])

@@ -6,6 +6,7 @@ What the machine in `ptx.py` cannot show: how fast they are, and what the assemb
 from __future__ import annotations
 
 import copy
+import random
 import re
 from collections.abc import Iterator
 
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.engine import emulator
-from tests.engine.emulator import Emulated, emulate
+from tests.engine.emulator import Emulated, emulate, emulate_pieces
 from tests.engine.ptx_memory import PtxError
-from vsr.engine.cuda.engine import plan_for, source
+from vsr.engine.cuda.engine import pieces_of, plan_for, source
 from vsr.engine.cuda.launch import Batch
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
 from vsr.nets.arithmetic import fold_area
@@ -118,6 +119,68 @@ def test_values_beyond_white_and_black_are_not_clipped() -> None:
     check(network(upscale=2), torch.rand(1, 3, 8, 8) * 3 - 1, 86)
 
 
+# --- pictures of sizes of their own ---
+
+SIZES = [(1, 1), (19, 37), (1, 40), (17, 3)]
+
+
+def apart(made: Tensor, sizes: list[tuple[int, int]], scale: int) -> list[Tensor]:
+    """The planes of each picture, (1, 3, h, w), of all that lie one after the other."""
+    parts = torch.split(made, [3 * h * w * scale**2 for h, w in sizes])
+    return [p.view(1, 3, h * scale, w * scale) for p, (h, w) in zip(parts, sizes, strict=True)]
+
+
+def cut(sizes: list[tuple[int, int]]) -> list[Tensor]:
+    """Pictures of those sizes, (3, h, w), from anywhere in one of 40 x 60."""
+    torch.manual_seed(2)
+    whole, rng = torch.rand(3, 40, 60), random.Random(2)
+    corners = [(rng.randint(0, 40 - h), rng.randint(0, 60 - w)) for h, w in sizes]
+    return [whole[:, y : y + h, x : x + w] for (y, x), (h, w) in zip(corners, sizes, strict=True)]
+
+
+@pytest.mark.parametrize(("arch", "upscale"), [(80, 2), (86, 3), (90, 4)])
+def test_a_list_of_pictures_is_each_of_them_alone(arch: int, upscale: int) -> None:
+    """Bit for bit; from 1 x 1 to several tiles, and other pictures beside them in memory."""
+    given, pictures = network(upscale=upscale), cut(SIZES)
+    plan = plan_for(given, torch.device("cpu"), ARCHITECTURES[arch] * KB)
+    room = sum(h * w for h, w in SIZES) + 50  # more than they need
+    emulated = emulate_pieces(plan, pictures[0], pieces_of(pictures), 3, room)
+    assert emulated.wavefronts == emulated.ideal
+    drawn = apart(emulated.planes, SIZES, upscale)
+    for n, (one, made) in enumerate(zip(pictures, drawn, strict=True)):
+        want = exact(given, one[None])
+        assert (made - want).abs().max() < 0.01 * want.abs().max()
+        if arch == 86 or n == 1:
+            assert torch.equal(made, draw(given, one[None], arch, 6).planes)
+
+
+def test_pictures_may_lie_anywhere_and_in_any_order() -> None:
+    given = network(upscale=2)
+    plan = plan_for(given, torch.device("cpu"), ARCHITECTURES[86] * KB)
+    strewn = torch.rand(20, 30, 5).permute(2, 0, 1)
+    pictures = [
+        strewn[1:4, 3:9],
+        strewn[:3, 10:, 20:],
+        strewn[2:5, :1, :1],
+    ]  # some before the first
+    sizes = [(one.shape[1], one.shape[2]) for one in pictures]
+    made = emulate_pieces(plan, pictures[0], pieces_of(pictures), 2).planes
+    for one, drawn in zip(pictures, apart(made, sizes, 2), strict=True):
+        assert torch.equal(drawn, draw(given, one[None], 86, 6).planes)
+
+
+@pytest.mark.parametrize(("count", "processors"), [(7, 3), (6, 6), (2, 9)])
+def test_more_pictures_than_blocks_and_more_blocks_than_pictures(
+    count: int, processors: int
+) -> None:
+    given = network(upscale=1)
+    plan = plan_for(given, torch.device("cpu"), ARCHITECTURES[86] * KB)
+    pictures = cut([(2, 3)] * count)
+    made = emulate_pieces(plan, pictures[0], pieces_of(pictures), processors).planes
+    want = exact(given, torch.stack(pictures))
+    assert (made.view(want.shape) - want).abs().max() < 0.01 * want.abs().max()
+
+
 # --- RRDBNet ---
 
 
@@ -132,21 +195,38 @@ def rrdbnet() -> RRDBNet:
     return made
 
 
+def exact_dense(given: RRDBNet, x: Tensor) -> Tensor:
+    """As `exact`."""
+    rounded = copy.deepcopy(given).double()
+    for layer in rounded.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.copy_(layer.weight.half())
+    return torch.as_tensor(rounded(x.half().double()))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("shape", "arch"), [((2, 3, 2, 3), 86), ((1, 3, 3, 9), 90)])
 def test_dense_blocks_agree_with_float64(shape: tuple[int, ...], arch: int) -> None:
     """All that is read, added and overwritten in place; the tail has four times the size."""
     given, x = rrdbnet(), torch.rand(shape)
     made = draw(given, x, arch)
-    rounded = copy.deepcopy(given).double()
-    for layer in rounded.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.weight.copy_(layer.weight.half())
-    want = rounded(x.half().double())
+    want = exact_dense(given, x)
     assert made.planes.shape == want.shape
     assert (made.planes - want).norm() < 2e-3 * want.norm()
     assert (made.planes - want).abs().max() < 1e-2 * want.abs().max()
     assert made.wavefronts == made.ideal
+
+
+@pytest.mark.slow
+def test_a_list_of_pictures_through_dense_blocks_is_each_of_them_alone() -> None:
+    given, sizes = rrdbnet(), [(1, 1), (2, 5)]
+    pictures = cut(sizes)
+    plan = plan_for(given, torch.device("cpu"), ARCHITECTURES[86] * KB)
+    made = emulate_pieces(plan, pictures[0], pieces_of(pictures), 4, 20).planes
+    small, large = apart(made, sizes, 4)
+    assert torch.equal(large, draw(given, pictures[1][None], 86, 4).planes)
+    want = exact_dense(given, pictures[0][None])
+    assert (small - want).norm() < 2e-3 * want.norm()
 
 
 # --- the judge itself: what is broken in the kernels has to be found ---
@@ -160,11 +240,16 @@ BROKEN = {
         "int ahead = dx * 4 + k; filled = slot;",
         "overwritten|in flight",
     ),
-    "past the picture's edge": (r"if \(y < height && x < width\)\s+store", "store", "twice|bounds"),
+    "past the picture's edge": (r"if \(extent.has\(y, x\)\)\s+store", "store", "twice|bounds"),
     "a column is left out": (
-        r"y < height && x < width\)",
-        "y < height && x < width - 1)",
-        "unwritten",
+        r"extent.has\(y, x\)\)\s+store",
+        "extent.has(y, x + 1)) store",
+        "unwrit",
+    ),
+    "a neighbour in memory": (
+        r"bool inside = tile\.has\(row, column\);",
+        "bool inside = true;",
+        "bounds|nobody",
     ),
     "no warp barrier": (r"__syncwarp\(\);", "", "before a barrier"),
 }
@@ -238,13 +323,12 @@ def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
     assert count == 6
     assert len(re.findall(r"\b0 bytes stack frame, 0 bytes spill stores", code.log)) == count
     registers = [int(n) for n in re.findall(r"Used (\d+) registers", code.log)]
-    nowhere = Batch(
-        count=1, height=99, width=99, picture=0, strides=(0, 0, 0, 0), planes=0, scratch=0
-    )
-    compact = plan_for(network(), torch.device("cpu"), ARCHITECTURES[arch] * KB)
-    for launch in (*plan.launches(nowhere, 1), *compact.launches(nowhere, 1)):
-        assert max(registers) * launch.threads <= 65536
-        assert launch.shared <= ARCHITECTURES[arch] * KB
+    for own in (plan, plan_for(network(), torch.device("cpu"), ARCHITECTURES[arch] * KB)):
+        tables = own.tables(pieces_of([torch.empty(3, 99, 99)]), 1).at(0)
+        nowhere = Batch(pixels=99 * 99, tables=tables, picture=0, planes=0, scratch=0)
+        for launch in own.launches(nowhere, 1):
+            assert max(registers) * launch.threads <= 65536
+            assert launch.shared <= ARCHITECTURES[arch] * KB
 
 
 def test_a_newer_gpu_than_the_compiler_knows_gets_ptx() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,31 @@ def test_a_slow_fade_never_falls_behind(engine: Counting, level: Reuse) -> None:
         behind = (shown - frame).square().mean().sqrt() * 255
         assert behind <= limit, n
     assert reuse.done > 2
+
+
+class Together(Counting):
+    """An engine that takes several pictures at once; how many at a time."""
+
+    def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
+        self.calls: list[int] = [*getattr(self, "calls", []), len(pictures)]
+        assert sum(one.shape[2] * one.shape[3] for one in pictures) <= room
+        return [self(one) for one in pictures]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_changed_is_drawn_together_where_the_engine_can(
+    engine: Counting, level: Reuse
+) -> None:
+    """In one call for each frame, and the same as by an engine that cannot."""
+    torch.manual_seed(0)
+    network = SRVGGNetCompact(num_feat=8, num_conv=4, upscale=SCALE).requires_grad_(False)
+    able = Together(network, device=engine.device, dtype=torch.float32, precision="fp32")
+    one, other = (Reuser(each, level, each.radius) for each in (engine, able))
+    still = real_frame(320, 180)
+    for by in (0.0, 50.0, -40.0):
+        frame = moved(moved(still, 4, 4, 6, by), 170, 300, 6, by)
+        assert torch.equal(one(frame)[0], other(frame)[0])
+    assert able.calls == [2, 2]
 
 
 def test_a_cut_draws_the_whole_frame(engine: Counting) -> None:

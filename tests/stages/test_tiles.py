@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
 
 from tests import judge
 from tests.conftest import SAMPLES
+from vsr.engine.base import TakesSeveral
 from vsr.engine.eager import EagerEngine
 from vsr.nets import store
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import ModelOptions
-from vsr.stages.tiles import infer
+from vsr.stages.tiles import infer, infer_areas
 
 
 def engine_of(network: Network) -> EagerEngine:
@@ -58,6 +61,59 @@ def test_tiled_equals_untiled_everywhere(
         tiled = infer(engine, x, tile=tile, overlap=engine.radius)
     assert whole.shape == (2, 3, height * engine.scale, width * engine.scale)
     assert (whole - tiled).abs().max() < 1e-5
+
+
+class Together(EagerEngine):
+    """One that takes several pictures, and knows which and for how much room."""
+
+    def __init__(self, most: int = 10**6) -> None:
+        torch.manual_seed(0)
+        network = SRVGGNetCompact(num_feat=8, num_conv=2, upscale=2).eval()
+        super().__init__(network, device=torch.device("cpu"), dtype=torch.float32, precision="fp32")
+        self.calls: list[tuple[list[int], int]] = []
+        self._most = most
+
+    @property
+    def most_pixels(self) -> int:
+        return self._most
+
+    def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
+        self.calls.append(([one.shape[2] * one.shape[3] for one in pictures], room))
+        return [self(one) for one in pictures]
+
+
+AREAS = [(0, 5, 0, 7), (10, 40, 3, 30), (12, 13, 50, 60), (39, 50, 0, 60), (0, 50, 58, 60)]
+
+
+@pytest.mark.parametrize("most", [10**6, 1500])
+def test_areas_go_together_as_far_as_the_memory_of_the_picture_goes(most: int) -> None:
+    engine, x = Together(most), torch.rand(1, 3, 50, 60)
+    with torch.inference_mode():
+        made = list(infer_areas(engine, x, AREAS, 4, together=True))
+        given, room = [n for pixels, _ in engine.calls for n in pixels], min(58 * 68, most)
+        assert len(given) == len(AREAS)
+        assert all(sum(pixels) <= room for pixels, _ in engine.calls)
+        assert {asked for _, asked in engine.calls} == {room}
+        # No two calls could have been one.
+        sums = [sum(pixels) for pixels, _ in engine.calls]
+        firsts = [pixels[0] for pixels, _ in engine.calls[1:]]
+        assert all(done + first > room for done, first in zip(sums, firsts, strict=False))
+        engine.calls.clear()
+        alone = list(infer_areas(engine, x, AREAS, 4))
+    assert engine.calls == []
+    for area, one, want in zip(AREAS, made, alone, strict=True):
+        assert one.shape[2:] == (2 * (area[1] - area[0]), 2 * (area[3] - area[2]))
+        assert torch.equal(one, want)
+
+
+def test_other_engines_get_one_area_after_the_other() -> None:
+    engine = engine_of(SRVGGNetCompact(num_feat=8, num_conv=2, upscale=2))
+    assert isinstance(Together(), TakesSeveral)
+    assert not isinstance(engine, TakesSeveral)
+    x = torch.rand(1, 3, 50, 60)
+    with torch.inference_mode():
+        made = list(infer_areas(engine, x, AREAS, 4, together=True))
+        assert all(map(torch.equal, made, infer_areas(engine, x, AREAS, 4)))
 
 
 def test_real_network_with_tiles_of_64() -> None:

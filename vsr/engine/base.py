@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,6 +35,18 @@ class Engine(Protocol):
 
     def widen(self) -> bool:
         """Go over to fp32, because 16 bits overflowed; False if that is where it is."""
+
+
+@runtime_checkable
+class TakesSeveral(Engine, Protocol):
+    """An engine that draws many small pictures together quicker than one after the other."""
+
+    def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
+        """(1, 3, h, w) each, of any sizes -> each as a call by itself makes it, bit for bit.
+
+        `room`: source pixels that memory may be taken for, `bytes_for(room)`; all pictures
+        together have no more, nor more than `most_pixels`.
+        """
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -62,19 +63,27 @@ def _lanczos_axis(x: Tensor, dim: int, size: int, scale: float) -> Tensor:
 
     PyTorch has this kernel for the CPU only.
     """
-    shrink = min(scale, 1.0)
-    taps = 2 * math.ceil(_LOBES / shrink) + 1
-    centre = (torch.arange(size, dtype=torch.float64) + 0.5) / scale - 0.5
-    first = (centre - _LOBES / shrink).ceil().long()
-    index = first[:, None] + torch.arange(taps)  # (size, taps)
-    weight = _lanczos((index - centre[:, None]) * shrink)
-    weight = (weight / weight.sum(1, keepdim=True)).to(x.device, x.dtype)
-    index = index.clamp_(0, x.shape[dim] - 1).to(x.device)
+    index, weight = _lanczos_taps(x.device, x.dtype, x.shape[dim], size, scale)
     shape = [1] * x.dim()
     shape[dim] = size
     total: Tensor | None = None
-    for t in range(taps):
+    for t in range(index.shape[1]):
         part = x.index_select(dim, index[:, t]).mul_(weight[:, t].view(shape))
         total = part if total is None else total.add_(part)
     assert total is not None
     return total
+
+
+@lru_cache(maxsize=16)
+def _lanczos_taps(
+    device: torch.device, dtype: torch.dtype, count: int, size: int, scale: float
+) -> tuple[Tensor, Tensor]:
+    """(size, taps) of inputs, of `count`, and their weights; a frame would wait for the copies."""
+    shrink = min(scale, 1.0)
+    taps = 2 * math.ceil(_LOBES / shrink) + 1
+    centre = (torch.arange(size, dtype=torch.float64) + 0.5) / scale - 0.5
+    first = (centre - _LOBES / shrink).ceil().long()
+    index = first[:, None] + torch.arange(taps)
+    weight = _lanczos((index - centre[:, None]) * shrink)
+    weight = (weight / weight.sum(1, keepdim=True)).to(device, dtype)
+    return index.clamp_(0, count - 1).to(device), weight

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -142,8 +143,11 @@ class Reuser:
         difference = (rgb - source).mul_(255)
         luma = sum(difference[:, n] * weight for n, weight in enumerate(_LUMA))
         assert isinstance(luma, Tensor)
-        most = F.max_pool2d(luma.abs_(), _BLOCK, ceil_mode=True)[0].cpu().numpy()
-        square = F.avg_pool2d(difference.square_().mean(1), _BLOCK, ceil_mode=True)[0].cpu().numpy()
+        found = (
+            F.max_pool2d(luma.abs_(), _BLOCK, ceil_mode=True),
+            F.avg_pool2d(difference.square_().mean(1), _BLOCK, ceil_mode=True),
+        )
+        most, square = torch.cat(found).cpu().numpy()  # at once: a device is waited for here
         level = self._level
         changed: NDArray[np.bool_] = (most > level.most) | (square > level.rms**2)
         changed |= _too_much(np.where(changed, 0.0, square), level.whole)
@@ -156,7 +160,7 @@ class Reuser:
             (top * _BLOCK, min(bottom * _BLOCK, height), left * _BLOCK, min(right * _BLOCK, width))
             for top, bottom, left, right in boxes
         ]
-        pieces = infer_areas(self._engine, given, areas, self._halo)
+        pieces = infer_areas(self._engine, given, areas, self._halo, together=True)
         for (top, bottom, left, right), piece in zip(areas, pieces, strict=True):
             drawn[:, :, top * scale : bottom * scale, left * scale : right * scale] = piece
             source[:, :, top:bottom, left:right] = rgb[:, :, top:bottom, left:right]

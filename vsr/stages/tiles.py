@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.engine.base import Engine
+from vsr.engine.base import Engine, TakesSeveral
 
 # Source pixels that repeat the edge around the whole picture. The networks pad with
 # zeros, which shows as a rim of up to 48/255 on saturated flat colours (measured, 6B);
@@ -49,17 +49,46 @@ def infer(engine: Engine, rgb: Tensor, *, tile: int, overlap: int) -> Tensor:
 
 
 def infer_areas(
-    engine: Engine, rgb: Tensor, areas: Sequence[Area], overlap: int
+    engine: Engine, rgb: Tensor, areas: Sequence[Area], overlap: int, *, together: bool = False
 ) -> Iterator[Tensor]:
-    """What `infer` makes of each area of the picture; the network sees `overlap` around it."""
+    """What `infer` makes of each area of the picture; the network sees `overlap` around it.
+
+    `together`: as many at once as the engine can, in the memory of the whole picture.
+    """
     step, scale = engine.multiple, engine.scale
     padded, edge = _padded(rgb, step)
-    for top, bottom, left, right in areas:
-        y0, y1 = _grown(top + edge, bottom + edge, overlap, padded.shape[2], step)
-        x0, x1 = _grown(left + edge, right + edge, overlap, padded.shape[3], step)
-        piece = engine(padded[:, :, y0:y1, x0:x1])
+    spans = [
+        (
+            _grown(top + edge, bottom + edge, overlap, padded.shape[2], step),
+            _grown(left + edge, right + edge, overlap, padded.shape[3], step),
+        )
+        for top, bottom, left, right in areas
+    ]
+    given = [padded[:, :, y0:y1, x0:x1] for (y0, y1), (x0, x1) in spans]
+    if together and isinstance(engine, TakesSeveral) and len(padded) == 1:
+        drawn = _together(engine, given, padded.shape[2] * padded.shape[3])
+    else:
+        drawn = (engine(one) for one in given)
+    for area, ((y0, _), (x0, _)), piece in zip(areas, spans, drawn, strict=True):
+        top, bottom, left, right = area
         y, x = (top + edge - y0) * scale, (left + edge - x0) * scale
         yield piece[:, :, y : y + (bottom - top) * scale, x : x + (right - left) * scale]
+
+
+def _together(engine: TakesSeveral, given: list[Tensor], room: int) -> Iterator[Tensor]:
+    """In as few calls as `room` pixels allow; none of the pictures has more."""
+    room = min(room, engine.most_pixels)
+    group: list[Tensor] = []
+    pixels = 0
+    for one in given:
+        own = one.shape[2] * one.shape[3]
+        if group and pixels + own > room:
+            yield from engine.several(group, room)
+            group, pixels = [], 0
+        group.append(one)
+        pixels += own
+    if group:
+        yield from engine.several(group, room)
 
 
 def _padded(rgb: Tensor, step: int) -> tuple[Tensor, int]:

@@ -7,11 +7,11 @@ import hashlib
 import time
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vsr.engine.base import Engine
 from vsr.engine.cuda.driver import Driver, DriverError
-from vsr.engine.cuda.engine import OLDEST, CudaEngine, fits, source
+from vsr.engine.cuda.engine import OLDEST, CudaEngine, fits, pieces_of, source
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
 from vsr.engine.eager import EagerEngine
 from vsr.engine.trials import remember, remembered
@@ -25,6 +25,7 @@ from vsr.options import EngineName
 _MOST = 4 / 255  # of any value; both have fp16 inside
 _RMS = 1e-3  # 60 dB
 _SHAPE = (2, 3, 67, 101)  # odd, across the edges of tiles, and several of them
+_PIECES = ((0, 0, 1, 1), (3, 5, 40, 70), (20, 9, 5, 7), (31, 64, 33, 35))  # of it: y, x, h, w
 _TIMED = (1, 3, 360, 640)
 _TIMED_DEEP = (1, 3, 180, 320)  # RRDBNet, whose tail is 16 times as large
 KERNELS = ("common.cu", "compact.cu", "dense.cu")
@@ -94,10 +95,26 @@ def _trial(network: Network, device: torch.device) -> str | None:
                 return "left something undone in a trial"
             if float(error.abs().max()) > _MOST or float(error.square().mean().sqrt()) > _RMS:
                 return "computed something else in a trial"
+        if not _lists(engine, x):
+            return "computed something else in a trial of many pictures"
         shape = _TIMED_DEEP if isinstance(network, RRDBNet) else _TIMED
         if _seconds(engine, shape) > _MARGIN * _seconds(plain, shape):
             return "were slower in a trial"
     return None
+
+
+def _lists(engine: CudaEngine, x: Tensor) -> bool:
+    """Whether pieces of a picture come out together as they do one by one."""
+    pieces = [x[:1, :, y : y + h, x0 : x0 + w] for y, x0, h, w in _PIECES]
+    alone = torch.cat([engine(one).flatten() for one in pieces])
+    numbers = engine.plan.scratch * x[:, 0].numel()
+    for _ in range(3):
+        planes = torch.full_like(alone, torch.nan)
+        scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=x.device)
+        engine.draw_pieces(pieces[0], pieces_of(pieces), scratch, planes)
+        if not torch.equal(planes, alone):
+            return False
+    return True
 
 
 def _sample(network: Network) -> Network:

@@ -65,16 +65,71 @@ __device__ __forceinline__ float activate(float x, Slope slope) {
     return fmaf(slope.even, x, slope.odd * fabsf(x));
 }
 
+// A tile of one of several pictures, as tables.py lists them. The pictures, of any sizes, lie one
+// after the other; pixels are counted over all of them.
 struct Tile {
-    int n, y, x;
+    int at;     // its first pixel
+    int width;  // of its picture: by how much the pixel below lies behind
+    // Of the tile and the one pixel around it, what is in the picture: rows from byte 0 to byte 1,
+    // columns from byte 2 to byte 3. 0: there are no more tiles.
+    u32 edges;
+    u32 place;  // which picture, in 16 bits; above them its own column there, in 16s
 };
 
-// Tiles are counted along rows, rows of tiles down the pictures.
-template <int TALL, int WIDE>
-__device__ __forceinline__ Tile tile_at(int index, int height, int width) {
-    int across = (width + WIDE - 1) / WIDE, down = (height + TALL - 1) / TALL;
-    int row = index / across;
-    return {row / down, row % down * TALL, (index - row * across) * WIDE};
+__device__ __forceinline__ Tile tile_at(const uint4* tiles) {
+    const uint4 of = *tiles;
+    return {(int)of.x, (int)of.y, of.z, of.w};
+}
+
+// A tile with the one pixel around it: (row, column) is pixel `begin` + row * width + column.
+struct Around {
+    int begin, width;
+    u32 top, rows, left, columns;  // of it, that are in the picture
+
+    __device__ __forceinline__ explicit Around(Tile tile)
+        : begin(tile.at - tile.width - 1), width(tile.width),
+          top(tile.edges & 255), rows((tile.edges >> 8 & 255) - top),
+          left(tile.edges >> 16 & 255), columns((tile.edges >> 24) - left)
+    {
+        // Or the compiler takes the bytes apart anew for each piece that is copied.
+        asm volatile("" : "+r"(top), "+r"(rows), "+r"(left), "+r"(columns));
+    }
+
+    __device__ __forceinline__ bool has(int row, int column) const {
+        return (u32)row - top < rows && (u32)column - left < columns;
+    }
+};
+
+// How much of a tile, without what is around it, is in the picture.
+struct Extent {
+    int rows, columns;
+
+    __device__ __forceinline__ explicit Extent(Tile tile)
+        : rows((int)(tile.edges >> 8 & 255) - 1), columns((int)(tile.edges >> 24) - 1) {}
+
+    __device__ __forceinline__ bool has(int row, int column) const {
+        return row < rows && column < columns;
+    }
+};
+
+// Where a tile's picture comes from and goes to.
+struct Piece {
+    const float* own;  // the tile's first pixel in the source
+    int stride_c, stride_y, stride_x;
+    int x;      // the tile's first column
+    int ahead;  // pixels of all pictures before this one
+    int above;  // pixels of this one in rows above the tile
+    int area;   // pixels of this one
+};
+
+// 32 bytes of each: offset of its first number, in 8; the strides, pixels before it, its own.
+__device__ __forceinline__ Piece piece_of(const uint4* pieces, const float* picture, Tile tile) {
+    const uint4 low = pieces[2 * (tile.place & 65535)], high = pieces[2 * (tile.place & 65535) + 1];
+    const long long offset = (long long)((unsigned long long)low.y << 32 | low.x);
+    const int x = (tile.place >> 16) * 16, above = tile.at - (int)high.y - x;
+    const int y = above / tile.width;
+    const float* own = picture + offset + y * (int)low.w + x * (int)high.x;
+    return {own, (int)low.z, (int)low.w, (int)high.x, x, (int)high.y, above, (int)high.z};
 }
 
 __device__ __forceinline__ void load_8(float (&to)[8], const float* from) {

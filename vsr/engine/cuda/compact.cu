@@ -1,12 +1,13 @@
 // SRVGGNetCompact with 64 features, one kernel a layer: convolution 3x3, bias, activation.
 //
-// Between the layers a picture is (N, H, W, 64) fp16. A convolution is a matrix product whose
+// Between the layers the pixels of all pictures lie one after the other, 64 fp16 each. A convolution is a matrix product whose
 // rows are output channels and whose columns are pixels: weights (16 x 16 pieces) are the A
 // operand of mma.m16n8k16, and pixels are its B operand, which wants the 16 channels of a
 // pixel side by side, as they lie in memory. Products are added up in fp32.
 //
 // A block works on tiles of TILE_H x TILE_W pixels. The tile with one pixel around it is
-// copied into shared memory once; the nine taps are nine views of it. 16 bytes (8 channels)
+// copied into shared memory once; the nine taps are nine views of it. What is beyond a picture's
+// edge is zero, whatever lies there. 16 bytes (8 channels)
 // are the unit there, and the units of a pixel are permuted by its column, so that the eight
 // pixels that ldmatrix reads at a time lie in different banks, whichever column they begin at.
 // While one tile is computed, the next one is on its way.
@@ -45,14 +46,13 @@ static_assert(RESIDENT || STAGES >= 2 && LATEST + STAGES - 2 <= PASSES, "copies 
 
 // Piece `piece` of this thread's share of a tile and its surroundings; zeros around the picture.
 __device__ __forceinline__ void copy_patch(
-    int piece, u32 patch, const uint4* in, Tile tile, int height, int width, bool wanted)
+    int piece, u32 patch, const uint4* in, const Around& tile, bool wanted)
 {
     int unit = threadIdx.x % UNITS;
     int pixel = threadIdx.x / UNITS + piece * (THREADS / UNITS);
     int row = pixel / PATCH_W, column = pixel - row * PATCH_W;
-    int y = tile.y - 1 + row, x = tile.x - 1 + column;
-    bool inside = (u32)y < (u32)height && (u32)x < (u32)width;
-    int at = ((tile.n * height + y) * width + x) * UNITS + unit;
+    bool inside = tile.has(row, column);
+    int at = (tile.begin + row * tile.width + column) * UNITS + unit;
     // Nothing is read where nothing is inside; the address is valid all the same.
     copy_16(patch + (pixel * UNITS + (unit ^ (column & 7))) * 16, in + (at & -(int)inside), inside,
             wanted && pixel < PATCH_H * PATCH_W);
@@ -68,11 +68,10 @@ struct Sums {
 template <int MT, typename Begin, typename Finish>
 __device__ __forceinline__ void convolve(
     const uint4* __restrict__ in, const uint4* __restrict__ weights,
-    int count, int height, int width, Begin begin, Finish finish)
+    const uint4* __restrict__ tiles, Begin begin, Finish finish)
 {
     enum : int { STAGE_UNITS = 3 * MT * 32, STAGE_BYTES = STAGE_UNITS * 16 };
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int tiles = count * ((height + TILE_H - 1) / TILE_H) * ((width + TILE_W - 1) / TILE_W);
     const u32 patches = shared_address(shared), ring = patches + 2 * PATCH_BYTES;
 
     auto copy_weights = [&](int stage, u32 to) {
@@ -82,12 +81,13 @@ __device__ __forceinline__ void convolve(
                     true, i + threadIdx.x < STAGE_UNITS);
     };
 
-    int index = blockIdx.x;
-    if (index >= tiles) return;
-    Tile tile = tile_at<TILE_H, TILE_W>(index, height, width);
+    tiles += blockIdx.x;
+    Tile tile = tile_at(tiles);
+    if (!tile.edges) return;
+    Tile next = tile_at(tiles += gridDim.x);
 #pragma unroll
     for (int piece = 0; piece < PIECES; ++piece)
-        copy_patch(piece, patches, in, tile, height, width, true);
+        copy_patch(piece, patches, in, Around(tile), true);
 #pragma unroll 1
     for (int stage = 0; stage < (RESIDENT ? PASSES : STAGES - 1); ++stage) {
         copy_weights(stage, ring + stage * STAGE_BYTES);
@@ -104,10 +104,10 @@ __device__ __forceinline__ void convolve(
 
     u32 patch = 0, slot = ring, filled = ring + (STAGES - 1) * STAGE_BYTES;
     Sums<MT> sums;
-    for (; index < tiles; index += gridDim.x) {
-        const int next_index = index + gridDim.x;
-        const bool more = next_index < tiles;
-        const Tile next = tile_at<TILE_H, TILE_W>(more ? next_index : index, height, width);
+    while (tile.edges) {
+        const Tile after = tile_at(tiles += gridDim.x);  // not waited for before the next tile
+        const bool more = next.edges != 0;
+        const Around coming = Around(next);
         begin(sums);
         if (RESIDENT) {
             wait<0>();
@@ -130,7 +130,7 @@ __device__ __forceinline__ void convolve(
 #pragma unroll
                 for (int i = 0; i < PER_STAGE; ++i)
                     copy_patch((dx * 4 + k) * PER_STAGE + i, patches + (PATCH_BYTES - patch),
-                               in, next, height, width, more);
+                               in, coming, more);
                 if (!RESIDENT) commit();
 
                 u32 b[ROWS + 2][4];
@@ -158,7 +158,7 @@ __device__ __forceinline__ void convolve(
         if (RESIDENT) commit();
         finish(tile, sums, first_row, warp % WARPS_X * 16);
         patch = PATCH_BYTES - patch;
-        tile = next;
+        tile = next, next = after;
     }
     wait<0>();
 }
@@ -190,56 +190,57 @@ __device__ __forceinline__ void store_features(
     *out = make_uint4(of[0], of[1], of[2], of[3]);
 }
 
-// in, out: (count, height, width, 64) fp16; weights: pack.py; bias, slope: (64,) fp32.
+// in, out: (pixels, 64) fp16; weights: pack.py; bias, slope: (64,) fp32; tiles: tables.py.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) middle(
     const uint4* __restrict__ in, uint4* __restrict__ out, const uint4* __restrict__ weights,
-    const float* __restrict__ bias, const float* __restrict__ slope, int count, int height, int width)
+    const float* __restrict__ bias, const float* __restrict__ slope,
+    const uint4* __restrict__ tiles)
 {
     const int lane = threadIdx.x % 32;
     convolve<4>(
-        in, weights, count, height, width,
+        in, weights, tiles,
         [&](Sums<4>& sums) { begin_features(sums.of, bias); },
         [&](Tile tile, const Sums<4>& sums, int first_row, int first_column) {
             Slope of[8];
             load_slopes(of, slope + lane / 4 * 8);
+            const Extent extent(tile);
 #pragma unroll
             for (int row = 0; row < ROWS; ++row)
 #pragma unroll
                 for (int half = 0; half < 2; ++half)
 #pragma unroll
                     for (int odd = 0; odd < 2; ++odd) {
-                        int y = tile.y + first_row + row;
-                        int x = tile.x + first_column + half * 8 + lane % 4 * 2 + odd;
-                        if (y < height && x < width)
-                            store_features(
-                                out + ((tile.n * height + y) * width + x) * UNITS + lane / 4,
-                                sums.of[row][half], of, odd);
+                        int y = first_row + row;
+                        int x = first_column + half * 8 + lane % 4 * 2 + odd;
+                        if (extent.has(y, x))
+                            store_features(out + (tile.at + y * tile.width + x) * UNITS + lane / 4,
+                                           sums.of[row][half], of, odd);
                     }
         });
 }
 
 // The first layer: 27 numbers of each pixel's surroundings are gathered beside each other (and 5
 // zeros), as the B operand wants them. A block is a tile of 8 x 32 pixels, a warp a row of it.
-// picture: (count, 3, height, width) fp32, its strides in numbers; out_units: of 16 bytes, between
-// two pixels of the result.
+// picture: fp32, 3 colours, as `pieces` say; out_units: of 16 bytes, between two pixels of the result.
 extern "C" __global__ void __launch_bounds__(256, 2) first(
-    const float* __restrict__ picture, int stride_n, int stride_c, int stride_y, int stride_x,
+    const float* __restrict__ picture, const uint4* __restrict__ pieces,
+    const uint4* __restrict__ tiles,
     uint4* __restrict__ out, int out_units, const uint4* __restrict__ weights,
-    const float* __restrict__ bias, const float* __restrict__ slope, int count, int height, int width)
+    const float* __restrict__ bias, const float* __restrict__ slope)
 {
     __shared__ uint4 gathered[8 * 32 * 4];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int across = (width + 31) / 32, down = (height + 7) / 8;
-    const int tile_row = blockIdx.x / across, n = tile_row / down;
-    const int y = tile_row % down * 8 + warp, x0 = (blockIdx.x - tile_row * across) * 32;
+    const Tile tile = tile_at(tiles + blockIdx.x);
+    const Piece piece = piece_of(pieces, picture, tile);
+    const Around around(tile);
 
     float of[32];
 #pragma unroll
     for (int k = 0; k < 32; ++k) {
-        int yy = y + k / 9 - 1, xx = x0 + lane + k / 3 % 3 - 1;
-        bool inside = k < 27 && (u32)yy < (u32)height && (u32)xx < (u32)width;
-        of[k] = inside
-            ? picture[n * stride_n + k % 3 * stride_c + yy * stride_y + xx * stride_x] : 0.0f;
+        int row = warp + k / 9, column = lane + k / 3 % 3;
+        of[k] = k < 27 && around.has(row, column)
+            ? piece.own[k % 3 * piece.stride_c + (row - 1) * piece.stride_y
+                        + (column - 1) * piece.stride_x] : 0.0f;
     }
     uint4* own = gathered + warp * 128;
 #pragma unroll
@@ -269,6 +270,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) first(
                     multiply(sums[side][half][m], a, b[side][2 * half], b[side][2 * half + 1]);
         }
     }
+    const Extent extent(tile);
     Slope slopes[8];
     load_slopes(slopes, slope + lane / 4 * 8);
 #pragma unroll
@@ -277,26 +279,26 @@ extern "C" __global__ void __launch_bounds__(256, 2) first(
         for (int half = 0; half < 2; ++half)
 #pragma unroll
             for (int odd = 0; odd < 2; ++odd) {
-                int x = x0 + side * 16 + half * 8 + lane % 4 * 2 + odd;
-                if (y < height && x < width)
-                    store_features(out + ((n * height + y) * width + x) * out_units + lane / 4,
+                int x = side * 16 + half * 8 + lane % 4 * 2 + odd;
+                if (extent.has(warp, x))
+                    store_features(out + (tile.at + warp * tile.width + x) * out_units + lane / 4,
                                    sums[side][half], slopes, odd);
             }
 }
 
 // The last layer: convolution, pixel shuffle, and the picture itself, enlarged by repeating, added
-// in fp32. planes: (count, 3, height * SCALE, width * SCALE) fp32; bias: (16 * MT,) fp32.
+// in fp32. planes: of each picture (3, height * SCALE, width * SCALE) fp32, one after the other;
+// bias: (16 * MT,) fp32.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) last(
     const uint4* __restrict__ in, const float* __restrict__ picture,
-    int stride_n, int stride_c, int stride_y, int stride_x,
-    float* __restrict__ planes, const uint4* __restrict__ weights, const float* __restrict__ bias,
-    int count, int height, int width)
+    const uint4* __restrict__ pieces, const uint4* __restrict__ tiles,
+    float* __restrict__ planes, const uint4* __restrict__ weights, const float* __restrict__ bias)
 {
     const int lane = threadIdx.x % 32;
     // A lane has two neighbouring channels of each 16: row r of them is channel 2 * (r % 8) + r / 8.
     const int channel = lane / 4 * 2;
     convolve<LAST_MT>(
-        in, weights, count, height, width,
+        in, weights, tiles,
         [&](Sums<LAST_MT>& sums) {
 #pragma unroll
             for (int m = 0; m < LAST_MT; ++m) {
@@ -311,25 +313,28 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) last(
             }
         },
         [&](Tile tile, const Sums<LAST_MT>& sums, int first_row, int first_column) {
+            const Extent extent(tile);
+            const Piece piece = piece_of(pieces, picture, tile);
+            float* begin = planes + CELL * (3 * piece.ahead + piece.above) + piece.x * SCALE;
             int to[LAST_MT][2], of[LAST_MT][2];  // of a channel: in the planes, in the picture
 #pragma unroll
             for (int m = 0; m < LAST_MT; ++m)
 #pragma unroll
                 for (int two = 0; two < 2; ++two) {
                     const int c = m * 16 + channel + two, rest = c % CELL;
-                    to[m][two] = (c / CELL * height * SCALE + rest / SCALE) * width * SCALE + rest % SCALE;
-                    of[m][two] = c / CELL * stride_c;
+                    to[m][two] = c / CELL * CELL * piece.area + rest / SCALE * tile.width * SCALE
+                                 + rest % SCALE;
+                    of[m][two] = c / CELL * piece.stride_c;
                 }
 #pragma unroll
             for (int row = 0; row < ROWS; ++row)
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {  // half, odd
-                    const int y = tile.y + first_row + row;
-                    const int x = tile.x + first_column + i / 2 * 8 + lane % 4 * 2 + i % 2;
-                    if (y >= height || x >= width) continue;
-                    const float* own = picture + tile.n * stride_n + y * stride_y + x * stride_x;
-                    float* out = planes + tile.n * 3 * CELL * height * width
-                                 + (y * SCALE * width + x) * SCALE;
+                    const int y = first_row + row;
+                    const int x = first_column + i / 2 * 8 + lane % 4 * 2 + i % 2;
+                    if (!extent.has(y, x)) continue;
+                    const float* own = piece.own + y * piece.stride_y + x * piece.stride_x;
+                    float* out = begin + (y * SCALE * tile.width + x) * SCALE;
 #pragma unroll
                     for (int m = 0; m < LAST_MT; ++m) {
                         const float low = sums.of[row][i / 2][m][i % 2];

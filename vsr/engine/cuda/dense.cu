@@ -29,21 +29,29 @@ struct Input {
     int units, shift;
 };
 
-struct Size {
-    int count, height, width;  // of the output
+// Where a tile begins in what is read, and how wide its picture is there. Tiles begin in even rows
+// and columns: in half the size the pixel of the one at column x is (its own + x) / 4.
+struct Origin {
+    int at, width;
+
+    __device__ __forceinline__ Origin(const Input& in, const Tile& tile)
+        : at((tile.at + (int)(tile.place >> 16) * 16 * in.shift) >> 2 * in.shift),
+          width(tile.width >> in.shift)
+    {
+        asm volatile("" : "+r"(at), "+r"(width));  // as in Around
+    }
 };
 
 __device__ __forceinline__ void copy_chunk(
-    int piece, u32 patch, const Input& in, int chunk, Tile tile, const Size& size, bool wanted)
+    int piece, u32 patch, const Input& in, int chunk, const Origin& origin, const Around& around,
+    bool wanted)
 {
     int unit = threadIdx.x % CHUNK_UNITS;
     int pixel = threadIdx.x / CHUNK_UNITS + piece * (DENSE_THREADS / CHUNK_UNITS);
     int row = pixel / CHUNK_W, column = pixel - row * CHUNK_W;
-    int y = tile.y - 1 + row, x = tile.x - 1 + column;
-    bool inside = (u32)y < (u32)size.height && (u32)x < (u32)size.width;
-    int source = (tile.n * (size.height >> in.shift) + (y >> in.shift)) * (size.width >> in.shift)
-                 + (x >> in.shift);
-    int at = source * in.units + chunk * CHUNK_UNITS + unit;
+    bool inside = around.has(row, column);
+    int pixel_in = origin.at + (row - 1 >> in.shift) * origin.width + (column - 1 >> in.shift);
+    int at = pixel_in * in.units + chunk * CHUNK_UNITS + unit;
     copy_16(patch + (pixel * CHUNK_UNITS + (unit ^ (column / 2 & 3))) * 16,
             in.at + (at & -(int)inside), inside, wanted && pixel < CHUNK_H * CHUNK_W);
 }
@@ -57,7 +65,7 @@ struct DenseSums {
 template <int MT, typename Finish>
 __device__ __forceinline__ void convolve_chunks(
     const Input in, int chunks, const uint4* __restrict__ weights, const float* __restrict__ bias,
-    const Size size, Finish finish)
+    const uint4* __restrict__ tiles, Finish finish)
 {
     enum : int {
         STAGE_UNITS = 3 * MT * 32,
@@ -68,8 +76,6 @@ __device__ __forceinline__ void convolve_chunks(
         CHANNELS = 2 * MT,  // that a lane has of each pixel
     };
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int tiles = size.count * ((size.height + DENSE_H - 1) / DENSE_H)
-                      * ((size.width + DENSE_W - 1) / DENSE_W);
     const u32 memory = shared_address(shared);
 
     auto copy_weights = [&](int piece, u32 half, int chunk, bool wanted) {
@@ -78,12 +84,14 @@ __device__ __forceinline__ void convolve_chunks(
                 wanted && at < WEIGHT_UNITS);
     };
 
-    int index = blockIdx.x, chunk = 0;
-    if (index >= tiles) return;
-    Tile tile = tile_at<DENSE_H, DENSE_W>(index, size.height, size.width);
+    tiles += blockIdx.x;
+    Tile tile = tile_at(tiles), next = tile;
+    if (!tile.edges) return;
+    Tile after = tile_at(tiles += gridDim.x);
+    int chunk = 0;
 #pragma unroll 1
     for (int piece = 0; piece < CHUNK_PIECES; ++piece)
-        copy_chunk(piece, memory, in, 0, tile, size, true);
+        copy_chunk(piece, memory, in, 0, Origin(in, tile), Around(tile), true);
 #pragma unroll 1
     for (int piece = 0; piece < WEIGHT_PIECES; ++piece) copy_weights(piece, memory, 0, true);
     commit();
@@ -96,11 +104,13 @@ __device__ __forceinline__ void convolve_chunks(
 
     u32 half = 0;  // of the memory, that is computed from
     DenseSums<MT> sums;
-    while (index < tiles) {
+    while (tile.edges) {
         const bool ends = chunk + 1 == chunks;
-        const int next_index = ends ? index + gridDim.x : index, next_chunk = ends ? 0 : chunk + 1;
-        const bool more = next_index < tiles;
-        const Tile next = tile_at<DENSE_H, DENSE_W>(more ? next_index : index, size.height, size.width);
+        const int next_chunk = ends ? 0 : chunk + 1;
+        if (ends) next = after, after = tile_at(tiles += gridDim.x);  // not waited for yet
+        const bool more = next.edges != 0;
+        const Around coming(next);
+        const Origin origin(in, next);
         const u32 here = memory + half, there = memory + (HALF - half);
         if (chunk == 0) {
 #pragma unroll
@@ -126,7 +136,7 @@ __device__ __forceinline__ void convolve_chunks(
                 const int stage = dx * 2 + k;
 #pragma unroll
                 for (int i = 0; i < CHUNK_PER_STAGE; ++i)
-                    copy_chunk(stage * CHUNK_PER_STAGE + i, there, in, next_chunk, next, size, more);
+                    copy_chunk(stage * CHUNK_PER_STAGE + i, there, in, next_chunk, origin, coming, more);
 #pragma unroll
                 for (int i = 0; i < WEIGHTS_PER_STAGE; ++i)
                     copy_weights(stage * WEIGHTS_PER_STAGE + i, there, next_chunk, more);
@@ -155,18 +165,19 @@ __device__ __forceinline__ void convolve_chunks(
         }
         commit();
         if (ends) {
+            const Extent extent(tile);
 #pragma unroll
             for (int row = 0; row < DENSE_ROWS; ++row)
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {  // side, odd
-                    int y = tile.y + first_row + row;
-                    int x = tile.x + first_column + i / 2 * 8 + lane % 4 * 2 + i % 2;
-                    if (y < size.height && x < size.width)
-                        finish((tile.n * size.height + y) * size.width + x, sums.of[row][i / 2], i % 2);
+                    int y = first_row + row;
+                    int x = first_column + i / 2 * 8 + lane % 4 * 2 + i % 2;
+                    if (extent.has(y, x))
+                        finish(tile.at + y * tile.width + x, sums.of[row][i / 2], i % 2);
                 }
         }
         half = HALF - half;
-        index = next_index, chunk = next_chunk, tile = next;
+        chunk = next_chunk, tile = next;
     }
     wait<0>();
 }
@@ -179,18 +190,18 @@ __device__ __forceinline__ void activated(u32 (&to)[MT], const float (&sums)[MT]
         to[m] = pack(activate(sums[m][odd], slope), activate(sums[m][2 + odd], slope));
 }
 
-// in, out: (count, height, width) pixels of `in_units`, `out_units` of 16 bytes each, the channels
+// in, out: pixels of `in_units`, `out_units` of 16 bytes each, the channels
 // that are meant being the first ones there; weights: dense_pack.py; bias: fp32; slope: one fp32.
 
 // 32 * chunks -> 32 channels.
 extern "C" __global__ void __launch_bounds__(DENSE_THREADS, 1) grow(
     const uint4* in, int in_units, int shift, int chunks, uint4* out, int out_units,
     const uint4* __restrict__ weights, const float* __restrict__ bias,
-    const float* __restrict__ slope, int count, int height, int width)
+    const float* __restrict__ slope, const uint4* __restrict__ tiles)
 {
     const Slope of = {0.5f + 0.5f * *slope, 0.5f - 0.5f * *slope};
     convolve_chunks<2>(
-        {in, in_units, shift}, chunks, weights, bias, {count, height, width},
+        {in, in_units, shift}, chunks, weights, bias, tiles,
         [&](int pixel, const float (&sums)[2][4], int odd) {
             u32 made[2];
             activated(made, sums, of, odd);
@@ -203,11 +214,11 @@ extern "C" __global__ void __launch_bounds__(DENSE_THREADS, 1) grow(
 extern "C" __global__ void __launch_bounds__(DENSE_THREADS, 1) wide(
     const uint4* in, int in_units, int shift, int chunks, uint4* out, int out_units,
     const uint4* __restrict__ weights, const float* __restrict__ bias,
-    const float* __restrict__ slope, int count, int height, int width)
+    const float* __restrict__ slope, const uint4* __restrict__ tiles)
 {
     const Slope of = {0.5f + 0.5f * *slope, 0.5f - 0.5f * *slope};
     convolve_chunks<4>(
-        {in, in_units, shift}, chunks, weights, bias, {count, height, width},
+        {in, in_units, shift}, chunks, weights, bias, tiles,
         [&](int pixel, const float (&sums)[4][4], int odd) {
             u32 made[4];
             activated(made, sums, of, odd);
@@ -221,11 +232,11 @@ extern "C" __global__ void __launch_bounds__(DENSE_THREADS, 1) mix(
     const uint4* in, int in_units, int chunks, uint4* out, int out_units,
     const uint4* __restrict__ weights, const float* __restrict__ bias,
     const uint4* own, int own_units, const uint4* skip, int skip_units,
-    const float* __restrict__ shares, int count, int height, int width)
+    const float* __restrict__ shares, const uint4* __restrict__ tiles)
 {
     const float drawn = shares[0], kept = shares[1], before = shares[2];
     convolve_chunks<4>(
-        {in, in_units, 0}, chunks, weights, bias, {count, height, width},
+        {in, in_units, 0}, chunks, weights, bias, tiles,
         [&](int pixel, const float (&sums)[4][4], int odd) {
             const int unit = threadIdx.x % 32 / 4;
             const uint4 a = own[pixel * own_units + unit], b = skip[pixel * skip_units + unit];

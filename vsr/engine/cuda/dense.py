@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from vsr.engine.cuda.launch import Batch, Launch, addresses
 from vsr.engine.cuda.pack import FEATURES, Layer, features, first_weights, last_weights, on
-from vsr.engine.cuda.schedule import first, last
+from vsr.engine.cuda.schedule import FIRST, first, last
+from vsr.engine.cuda.tables import Piece, Tables, sources_of, tiles_of, together
 from vsr.engine.cuda.tiling import DenseTiling, Tiling
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RESIDUAL, RRDB, SLOPE, DenseBlock, RRDBNet
@@ -58,7 +59,8 @@ class _Step:
     layer: Layer
     source: _Buffer
     target: _Buffer
-    channels: int
+    channels: int = FEATURES
+    tiles: str = "tiles"  # which table of them
     shift: int = 0
 
 
@@ -108,9 +110,25 @@ class DensePlan:
         )
         self._nothing = torch.zeros(1, device=device)  # that the last layer adds to
 
+    def tables(self, pieces: Sequence[Piece], processors: int) -> Tables:
+        """Tiles at each of the three sizes; what most kernels read lies first, and stays there."""
+        sides, tall, wide = self._dense, self._tiling.height, self._tiling.width
+        found = {
+            name: tiles_of(pieces, sides.height, sides.width, times=times, blocks=processors)
+            for name, times in (("tiles", 1), ("double", 2), ("whole", _TIMES))
+        }
+        blocks = processors * self._tiling.blocks
+        return together({
+            **found,
+            "last": tiles_of(pieces, tall, wide, times=_TIMES, blocks=blocks),
+            "first": tiles_of(pieces, *FIRST),
+            "sources": sources_of(pieces),
+            "nothing": sources_of(pieces, times=_TIMES, empty=True),
+        })  # fmt: skip
+
     def launches(self, batch: Batch, processors: int) -> Iterator[Launch]:
         """The first layer, all blocks, the tail at two and four times the size."""
-        pixels = batch.count * batch.height * batch.width
+        pixels = batch.pixels
         begin = _Buffer(at=batch.scratch, channels=FEATURES)
         rest = batch.scratch + 2 * FEATURES * pixels
         turns = [_Buffer(at=rest + 2 * n * _WIDTH * pixels, channels=_WIDTH) for n in range(3)]
@@ -129,7 +147,7 @@ class DensePlan:
                 # The last one writes over the group's own input, which it adds.
                 skip, shares = (there, self._outer) if n == 2 else (here, self._inner)
                 yield self._mixed(step, skip, shares, batch, processors)
-        step = _Step(layer=self._body, source=turns[0], target=begin, channels=FEATURES)
+        step = _Step(layer=self._body, source=turns[0], target=begin)
         yield self._mixed(step, begin, self._whole, batch, processors)
         yield from self._enlarged(batch, processors, begin, rest)
 
@@ -137,32 +155,30 @@ class DensePlan:
         self, batch: Batch, processors: int, begin: _Buffer, rest: int
     ) -> Iterator[Launch]:
         """The tail, in what the blocks have worked in and behind it."""
-        pixels = batch.count * batch.height * batch.width
+        pixels = batch.pixels
         large = 2 * FEATURES * _TIMES**2 * pixels  # bytes
         twice = _Buffer(at=rest, channels=FEATURES)
         fourfold = _Buffer(at=rest + large, channels=FEATURES)
         final = _Buffer(at=rest, channels=FEATURES)  # where nothing is needed any more
         up1, up2, hr = self._tail
-        double = replace(batch, height=2 * batch.height, width=2 * batch.width)
-        whole = replace(
-            batch, height=4 * batch.height, width=4 * batch.width,
-            picture=self._nothing.data_ptr(), strides=(0, 0, 0, 0),
-        )  # fmt: skip
-        step = _Step(layer=up1, source=begin, target=twice, channels=FEATURES, shift=1)
-        yield self._grown("wide", step, double, processors)
-        step = _Step(layer=up2, source=twice, target=fourfold, channels=FEATURES, shift=1)
-        yield self._grown("wide", step, whole, processors)
-        step = _Step(layer=hr, source=fourfold, target=final, channels=FEATURES)
-        yield self._grown("wide", step, whole, processors)
-        yield last(self._last, self._tiling, whole, processors, final.at)
+        for step in (
+            _Step(layer=up1, source=begin, target=twice, tiles="double", shift=1),
+            _Step(layer=up2, source=twice, target=fourfold, tiles="whole", shift=1),
+            _Step(layer=hr, source=fourfold, target=final, tiles="whole"),
+        ):
+            yield self._grown("wide", step, batch, processors)
+        batch = replace(batch, picture=self._nothing.data_ptr())
+        yield last(
+            self._last, self._tiling, batch, processors, final.at, sources="nothing", tiles="last"
+        )
 
     def _grown(self, kernel: str, step: _Step, batch: Batch, processors: int) -> Launch:
         source, target, layer = step.source, step.target, step.layer
         arguments = (
             source.at, source.units, step.shift, step.channels // _CHUNK, target.at, target.units,
-            *addresses(layer.weights, layer.bias, layer.slope), *batch.size,
+            *addresses(layer.weights, layer.bias, layer.slope), batch.tables[step.tiles].at,
         )  # fmt: skip
-        return self._tiled(kernel, step, batch, processors, arguments)
+        return self._tiled(kernel, step, processors, arguments)
 
     def _mixed(
         self, step: _Step, skip: _Buffer, shares: Tensor, batch: Batch, processors: int
@@ -172,16 +188,17 @@ class DensePlan:
         arguments = (
             source.at, source.units, step.channels // _CHUNK, target.at, target.units,
             *addresses(layer.weights, layer.bias),
-            source.at, source.units, skip.at, skip.units, *addresses(shares), *batch.size,
+            source.at, source.units, skip.at, skip.units, *addresses(shares),
+            batch.tables[step.tiles].at,
         )  # fmt: skip
-        return self._tiled("mix", step, batch, processors, arguments)
+        return self._tiled("mix", step, processors, arguments)
 
     def _tiled(
-        self, kernel: str, step: _Step, batch: Batch, processors: int, arguments: tuple[int, ...]
+        self, kernel: str, step: _Step, processors: int, arguments: tuple[int, ...]
     ) -> Launch:
         return Launch(
             kernel=kernel,
-            grid=min(self._dense.tiles(*batch.size), processors),
+            grid=processors,
             threads=self._dense.threads,
             shared=self._dense.shared(step.layer.bias.numel() // 16),
             arguments=arguments,

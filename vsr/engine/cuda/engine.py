@@ -7,6 +7,8 @@ compute capability 8.0 (Ampere) or newer: the copies that run beside the arithme
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 
 import torch
@@ -14,18 +16,29 @@ from torch import Tensor
 
 from vsr.engine.cuda.dense import DensePlan, fits_dense
 from vsr.engine.cuda.driver import Driver, DriverError, Graph, Kernels
-from vsr.engine.cuda.launch import Batch, Launch, Plan
+from vsr.engine.cuda.launch import Batch, Plan
 from vsr.engine.cuda.nvrtc import Nvrtc, compile_once
 from vsr.engine.cuda.pack import fits_compact
 from vsr.engine.cuda.schedule import CompactPlan
+from vsr.engine.cuda.tables import MOST, Piece, Table, Tables
 from vsr.engine.cuda.tiling import Tiling, dense_tiling_for, tiling_for
 from vsr.engine.eager import EagerEngine
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 
-_GRAPHS = 8  # that are kept, by shape
+_SHAPES = 8  # whose tables and graphs are kept
 OLDEST = 80  # compute capability, times ten
+
+
+@dataclass
+class _Kept:
+    """What is kept of a shape, or of all lists of pictures, on one stream."""
+
+    words: Tensor  # (n,) int32 on the device: tables
+    tables: dict[str, Table]
+    used: bool = False
+    graph: Graph | None = None
 
 
 class CudaEngine:
@@ -53,7 +66,8 @@ class CudaEngine:
         self.precision = "fp16"
         self._network = network
         self._wide: EagerEngine | None = None
-        self._graphs: OrderedDict[tuple[int, ...], Graph | None] = OrderedDict()
+        self._shapes: OrderedDict[tuple[int, ...], _Kept] = OrderedDict()
+        self._lists: dict[int, _Kept] = {}  # by stream
         self._with_graphs = graphs
         with torch.cuda.device(device):
             driver, number = Driver(), device.index or 0
@@ -67,50 +81,101 @@ class CudaEngine:
             return self._wide(x)
         count, _, height, width = x.shape
         planes = torch.empty(count, 3, height * self.scale, width * self.scale, device=self.device)
-        # Given back at the end; PyTorch hands it to nobody before this stream has used it.
-        scratch = torch.empty(
-            self.plan.scratch * count * height * width, dtype=torch.float16, device=self.device
-        )
-        self.draw(x.float(), scratch, planes)
+        self.draw(x.float(), self._scratch(count * height * width), planes)
         return planes
+
+    def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
+        """See `vsr.engine.base.TakesSeveral`. They share launches, and one graph for all lists."""
+        if self._wide is not None:
+            return [self._wide(one) for one in pictures]
+        made: list[Tensor] = []
+        for start in range(0, len(pictures), MOST):
+            made += self._drawn([one.float() for one in pictures[start : start + MOST]], room)
+        return made
+
+    def _drawn(self, pictures: list[Tensor], room: int) -> list[Tensor]:
+        pieces = pieces_of(pictures)
+        cell = 3 * self.scale**2
+        planes = torch.empty(cell * sum(one.pixels for one in pieces), device=self.device)
+        room = max(room, sum(one.pixels for one in pieces))
+        self.draw_pieces(pictures[0], pieces, self._scratch(room), planes)
+        sizes = [(3, one.height * self.scale, one.width * self.scale) for one in pieces]
+        parts = torch.split(planes, [cell * one.pixels for one in pieces])
+        return [part.view(1, *size) for part, size in zip(parts, sizes, strict=True)]
+
+    def _scratch(self, pixels: int) -> Tensor:
+        # Given back at the end; PyTorch hands it to nobody before this stream has used it.
+        return torch.empty(self.plan.scratch * pixels, dtype=torch.float16, device=self.device)
 
     def draw(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
         """Of (N, 3, H, W) fp32 into `planes`, fp32; `scratch`: fp16, `plan.scratch` a pixel."""
-        count, _, height, width = x.shape
-        batch = Batch(
-            count=count, height=height, width=width, picture=x.data_ptr(), strides=x.stride(),
-            planes=planes.data_ptr(), scratch=scratch.data_ptr(),
-        )  # fmt: skip
         with torch.cuda.device(self.device):
-            self._run(batch)
+            stream = torch.cuda.current_stream(self.device).cuda_stream
+            # By stream: what one has copied, another would have to wait for.
+            key = (stream, *x.shape, *x.stride())
+            kept = self._shapes.pop(key, None) or self._kept(self._tables(pieces_of(list(x))))
+            self._shapes[key] = kept  # as the newest
+            if len(self._shapes) > _SHAPES:
+                self._shapes.popitem(last=False)
+            self._run(kept, x, scratch, planes, stream)
 
-    def _run(self, batch: Batch) -> None:
+    def draw_pieces(
+        self, origin: Tensor, pieces: list[Piece], scratch: Tensor, planes: Tensor
+    ) -> None:
+        """Likewise, of pictures whose offsets count from `origin`, one behind the other."""
+        with torch.cuda.device(self.device):
+            stream = torch.cuda.current_stream(self.device).cuda_stream
+            tables = self._tables(pieces)
+            kept = self._lists.get(stream)
+            if kept is None or kept.words.numel() < tables.words.size:
+                # The next lists find it where it is, and their graph needs no other address.
+                kept = self._kept(tables, room=2 * tables.words.size)
+                self._lists[stream] = kept
+            else:
+                self._fill(kept, tables)
+            self._run(kept, origin, scratch, planes, stream)
+
+    def _tables(self, pieces: list[Piece]) -> Tables:
+        return self.plan.tables(pieces, self.processors)
+
+    def _kept(self, tables: Tables, room: int = 0) -> _Kept:
+        size = max(room, tables.words.size)
+        kept = _Kept(torch.empty(size, dtype=torch.int32, device=self.device), {})
+        self._fill(kept, tables)
+        return kept
+
+    @torch.inference_mode()  # in which these tensors may have been made
+    def _fill(self, kept: _Kept, tables: Tables) -> None:
+        """In the stream's order: behind what reads the last ones, before what reads these."""
+        given = torch.from_numpy(tables.words)
+        if self.device.type == "cuda":
+            given = given.pin_memory()  # or the host would wait for the copy
+        kept.words[: given.numel()].copy_(given, non_blocking=True)
+        kept.tables = tables.at(kept.words.data_ptr())
+
+    def _run(
+        self, kept: _Kept, origin: Tensor, scratch: Tensor, planes: Tensor, stream: int
+    ) -> None:
+        batch = Batch(
+            pixels=scratch.numel() // self.plan.scratch, tables=kept.tables,
+            picture=origin.data_ptr(), planes=planes.data_ptr(), scratch=scratch.data_ptr(),
+        )  # fmt: skip
         steps = list(self.plan.launches(batch, self.processors))
-        stream = torch.cuda.current_stream(self.device).cuda_stream
-        graph = self._graph(batch, steps) if self._with_graphs else None
-        if graph is not None:
-            graph.run(steps, stream)
+        if kept.used and kept.graph is None and self._with_graphs:
+            kept.graph = Graph(self.kernels, steps)  # from the second time on; many come only once
+        kept.used = True
+        if kept.graph is not None:
+            kept.graph.run(steps, stream)
             return
         for step in steps:
             self.kernels.run(step, stream)
-
-    def _graph(self, batch: Batch, steps: list[Launch]) -> Graph | None:
-        """From a shape's second time on; many come only once."""
-        key = (batch.count, batch.height, batch.width)
-        known = key in self._graphs
-        graph = self._graphs.pop(key, None)
-        if known and graph is None:
-            graph = Graph(self.kernels, steps)
-        self._graphs[key] = graph  # as the newest
-        if len(self._graphs) > _GRAPHS:
-            self._graphs.popitem(last=False)
-        return graph
 
     @property
     def most_pixels(self) -> int:
         return (self._wide or self.plan).most_pixels
 
     def bytes_for(self, pixels: int) -> int:
+        # Tables of tiles are a thousandth of it.
         if self._wide is not None:
             return self._wide.bytes_for(pixels)
         return pixels * (2 * self.plan.scratch + 3 * self.scale**2 * self.dtype.itemsize)
@@ -118,12 +183,29 @@ class CudaEngine:
     def widen(self) -> bool:
         if self._wide is not None:
             return False
-        self._graphs.clear()
+        self._shapes.clear()
+        self._lists.clear()
         self._wide = EagerEngine(
             self._network, device=self.device, dtype=torch.float32, precision="fp32"
         )
         self.precision = "fp32"
         return True
+
+
+def pieces_of(pictures: Sequence[Tensor]) -> list[Piece]:
+    """Each (3, h, w) or (1, 3, h, w), fp32; their places count from that of the first one."""
+    origin, pieces = pictures[0].data_ptr(), []
+    for one in pictures:
+        *_, stride_c, stride_y, stride_x = one.stride()
+        pieces.append(
+            Piece(
+                height=one.shape[-2],
+                width=one.shape[-1],
+                offset=(one.data_ptr() - origin) // one.element_size(),
+                strides=(stride_c, stride_y, stride_x),
+            )
+        )
+    return pieces
 
 
 def fits(network: Network) -> bool:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+from vsr.engine.cuda.tables import Piece, Table, Tables
+
 # Of each kernel's parameters: p a pointer, i an int.
 SIGNATURES = {
-    "first": "piiiipipppiii",
-    "middle": "pppppiii",
-    "last": "ppiiiipppiii",
-    "grow": "piiipipppiii",
-    "wide": "piiipipppiii",
-    "mix": "piipipppipipiii",
+    "first": "ppppippp",
+    "middle": "pppppp",
+    "last": "ppppppp",
+    "grow": "piiipipppp",
+    "wide": "piiipipppp",
+    "mix": "piipipppipipp",
 }
 
 
@@ -32,20 +34,13 @@ class Launch:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Pictures of one size: where they come from and go to. Addresses are of the device."""
+    """Pictures, where they come from and go to. Addresses are of the device."""
 
-    count: int
-    height: int
-    width: int
-    picture: int  # (count, 3, height, width) fp32
-    strides: tuple[int, ...]  # of it, in numbers
-    planes: int  # (count, 3, scale * height, scale * width) fp32
+    pixels: int  # that there is room for in `scratch`; of all pictures or more
+    tables: dict[str, Table]  # of the pictures, made by the plan
+    picture: int  # fp32; what the pictures' offsets count from
+    planes: int  # of each picture (3, scale * height, scale * width) fp32, one after the other
     scratch: int  # as many fp16 as the plan asks for
-
-    @property
-    def size(self) -> tuple[int, int, int]:
-        """As the kernels take it."""
-        return (self.count, self.height, self.width)
 
 
 class Plan(Protocol):
@@ -57,6 +52,9 @@ class Plan(Protocol):
     kernels: tuple[str, ...]
     scratch: int  # fp16 numbers that it works in, for each source pixel
     most_pixels: int  # over a batch; beyond it 32 bits do not count everything
+
+    def tables(self, pieces: Sequence[Piece], processors: int) -> Tables:
+        """Of these pictures, for a GPU of so many multiprocessors."""
 
     def launches(self, batch: Batch, processors: int) -> Iterator[Launch]:
         """In order, on a GPU of so many multiprocessors."""

@@ -29,10 +29,6 @@ class Tiling:
         patch = (self.height + 2) * (self.width + 2) * _FEATURES * 2
         return 2 * patch + self.stages * 3 * pieces * 512
 
-    def tiles(self, count: int, height: int, width: int) -> int:
-        """Of so many pictures of that size."""
-        return count * -(-height // self.height) * -(-width // self.width)
-
     def options(self, scale: int) -> tuple[str, ...]:
         """For the compiler."""
         return (
@@ -76,10 +72,6 @@ class DenseTiling:
     def shared(self, pieces: int) -> int:
         """Bytes of a block: 32 channels of a tile and their weights, twice."""
         return 2 * ((self.height + 2) * (self.width + 2) * 64 + 18 * pieces * 512)
-
-    def tiles(self, count: int, height: int, width: int) -> int:
-        """Of so many pictures of that size."""
-        return count * -(-height // self.height) * -(-width // self.width)
 
     @property
     def options(self) -> tuple[str, ...]:
