@@ -39,7 +39,7 @@ class Level:
 # Measured with benchmarks/flicker.py; docs/stabilise.md has the figures.
 LEVELS: dict[Strength, Level] = {
     "light": Level(radius=1, belief=Belief(full=2.5, none=8.0, most=24 / 255)),
-    "strong": Level(radius=3, belief=Belief(full=3.0, none=9.0, most=32 / 255)),
+    "strong": Level(radius=3, belief=Belief(full=3.0, none=9.0, most=24 / 255)),
 }
 
 _FLOATS = 28  # that are kept for each source pixel: RGB, luma, slope, windows for the search
