@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-# Of each kernel's parameters: p a pointer, i an int.
+# Of each kernel's parameters: p a pointer, l a long long, i an int, f a float.
 SIGNATURES = {
     "first": "piiiipipppiii",
     "middle": "pppppiii",
@@ -16,6 +16,9 @@ SIGNATURES = {
     "grow": "piiipipppiii",
     "wide": "piiipipppiii",
     "mix": "piipipppipipiii",
+    "to_rgb": "pppppppp" + "ffffffff" + "iiii",
+    "cells": "pllll" + "pllll" + "p" + "iiii",
+    "from_rgb": "pllll" + "pii" + "ppp" + "fffff" + "ffff" + "iiiii",
 }
 
 
@@ -27,7 +30,7 @@ class Launch:
     grid: int
     threads: int
     shared: int  # bytes of dynamic shared memory
-    arguments: tuple[int, ...]
+    arguments: tuple[int | float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
