@@ -24,7 +24,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) cells(
     __shared__ float columns[THREADS + CELLS];
     const int across = (width + OWN - 1) / OWN, wide = (width + CELL - 1) / CELL;
     const int down = (height + CELL - 1) / CELL;
-    const int row = blockIdx.x / across, tile = blockIdx.x - row * across;
+    // What was drawn last comes first: it may still be in the cache.
+    const int block = gridDim.x - 1 - blockIdx.x;
+    const int row = block / across, tile = block - row * across;
     const int plane = row / down, cell_y = row - plane * down, n = plane / 3, c = plane - n * 3;
     const int column = threadIdx.x, x = tile * OWN + column, y = cell_y * CELL;
 

@@ -12,6 +12,8 @@
 // CENTRED_X, CENTRED_Y, FIRST_X, FIRST_Y (the first tap, relative to the chroma sample's first luma
 // sample), TAPS_X, TAPS_Y (the taps, with commas between them), CELL (0: there is no drift).
 
+typedef unsigned int u32;
+
 enum : int {
     YUV = 0, RGB = 1, GREY = 2,
     THREADS = 128,
@@ -25,7 +27,6 @@ enum : int {
 
 // The sample that stands for one beyond the edge: mirrored about the edge, or about the last one.
 __device__ __forceinline__ int mirrored(int at, int size, bool about_edge) {
-    if (size == 1) return 0;
     while (at < 0 || at >= size)
         at = at < 0 ? -at - about_edge : 2 * size - 2 + about_edge - at;
     return at;
@@ -70,31 +71,44 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) from_rgb(
     const int strip = blockIdx.x / across, n = strip / down;
     const int x0 = (blockIdx.x - strip * across) * OWN, k0 = (strip - n * down) * rows;
     const int k_end = min(k0 + rows, chroma_height);
-    const long long pixels = (long long)height * width;
+    // From here on everything is of one picture, whose numbers can be counted with 32 bits.
+    rgb += n * stride_n;
+    drift += (long long)n * 3 * cells_high * cells_wide;
+    first += (long long)n * height * width;
+    second += (long long)n * chroma_height * chroma_width;
+    third += (long long)n * chroma_height * chroma_width;
+    // Without this the compiler adds the picture's place again for each address.
+    asm volatile("" : "+l"(rgb));
+    // One sample alone is the same about either, but about itself it would not come to an end.
+    const bool edge_x = CENTRED_X || width == 1, edge_y = CENTRED_Y || height == 1;
+    const u32 next_colour = stride_c, next_line = stride_y;
 
     int x[2];
     bool own[2];
-    const float* from[2];
+    u32 from[2];
     Between column[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
         const int c = threadIdx.x + i * THREADS;
         x[i] = x0 - MARGIN + c;
         own[i] = c >= MARGIN && c < SPAN - MARGIN && x[i] < width;
-        const int there = mirrored(min(x[i], width + MARGIN - 1), width, CENTRED_X);
-        from[i] = rgb + n * stride_n + there * stride_x;
+        const int there = mirrored(min(x[i], width + MARGIN - 1), width, edge_x);
+        from[i] = there * (u32)stride_x;
         column[i] = between(there);
     }
 
     float now[STEP][2][3], next[STEP][2][3] = {};
-    auto load = [&](float (&to)[STEP][2][3], int k) {
+    int row_now[STEP], row_next[STEP] = {};  // where they come from
+    auto load = [&](float (&to)[STEP][2][3], int (&row)[STEP], int k) {
 #pragma unroll
         for (int s = 0; s < STEP; ++s) {
-            const long long line = mirrored(k * STEP + FIRST_Y + s, height, CENTRED_Y) * stride_y;
+            row[s] = mirrored(k * STEP + FIRST_Y + s, height, edge_y);
 #pragma unroll
-            for (int i = 0; i < 2; ++i)
+            for (int c = 0; c < 3; ++c) {
+                const u32 line = row[s] * next_line + c * next_colour;
 #pragma unroll
-                for (int c = 0; c < 3; ++c) to[s][i][c] = from[i][c * stride_c + line];
+                for (int i = 0; i < 2; ++i) to[s][i][c] = __ldg(rgb + (from[i] + line));
+            }
         }
     };
 
@@ -109,7 +123,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) from_rgb(
             for (int i = 0; i < 2; ++i)
 #pragma unroll
                 for (int c = 0; c < 3; ++c) {
-                    const float* plane = drift + (long long)(n * 3 + c) * cells_high * cells_wide;
+                    const float* plane = drift + c * cells_high * cells_wide;
                     const float* one = plane + at.cell * cells_wide;
                     const float* other = plane + below * cells_wide;
                     const int left = column[i].cell, right = min(left + 1, cells_wide - 1);
@@ -130,22 +144,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) from_rgb(
 #pragma unroll
         for (int i = 0; i < OPEN; ++i) open[part][i] = make_float2(0.0f, 0.0f);
 
-    load(now, k0);
+    load(now, row_now, k0);
     int buffer = 0;
 #pragma unroll 1
     for (int k = k0; k < k_end + OPEN - 1; ++k) {
-        if (k + 1 < k_end + OPEN - 1) load(next, k + 1);
+        if (k + 1 < k_end + OPEN - 1) load(next, row_next, k + 1);
 
         float2 along[STEP][PARTS];
 #pragma unroll
         for (int s = 0; s < STEP; ++s) {
             const int y = k * STEP + FIRST_Y + s;
-            if (CELL) take_out(now[s], mirrored(y, height, CENTRED_Y));
+            if (CELL) take_out(now[s], row_now[s]);
             const bool row = y >= k0 * STEP && y < min(k_end * STEP, height);
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
                 const float red = now[s][i][0], green = now[s][i][1], blue = now[s][i][2];
-                const long long at = n * pixels + (long long)y * width + x[i];
+                const u32 at = y * width + x[i];
                 if (FAMILY == RGB) {
                     if (row && own[i]) {
                         first[at] = coded(red, zero, span, top);
@@ -200,7 +214,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) from_rgb(
                 const int done = k - (OPEN - 1), c = threadIdx.x + part * THREADS;
                 const int j = (x0 >> SUB_X) + c;
                 if (done >= k0 && c < OWN >> SUB_X && j < chroma_width) {
-                    const long long at = ((long long)n * chroma_height + done) * chroma_width + j;
+                    const u32 at = done * chroma_width + j;
                     const float2 sum = open[part][OPEN - 1];
                     second[at] = coded(sum.x, chroma_zero, span_of_blue, top);
                     third[at] = coded(sum.y, chroma_zero, span_of_red, top);
@@ -208,10 +222,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) from_rgb(
             }
         }
 #pragma unroll
-        for (int s = 0; s < STEP; ++s)
+        for (int s = 0; s < STEP; ++s) {
+            row_now[s] = row_next[s];
 #pragma unroll
             for (int i = 0; i < 2; ++i)
 #pragma unroll
                 for (int c = 0; c < 3; ++c) now[s][i][c] = next[s][i][c];
+        }
     }
 }
