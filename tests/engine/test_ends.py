@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,13 +22,15 @@ from vsr.engine.cuda import ends
 from vsr.engine.cuda.ends import Step
 from vsr.engine.cuda.engine import source
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from vsr.events import Event
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
 from vsr.stages import anchor
 from vsr.stages.anchor import Drift
 from vsr.stages.chroma import downsample, upsample
 from vsr.stages.colour import codes, luma_weights
 from vsr.stages.ends import PlainEnds
-from vsr.stages.ends_cuda import fits
+from vsr.stages.ends_cuda import KernelEnds, fits
+from vsr.stages.ends_trial import TriedEnds
 
 try:
     Nvrtc()
@@ -208,6 +211,26 @@ def test_a_strip_has_all_rows_and_fills_the_gpu() -> None:
     assert ends.strip(1440, 22, 132) * 24 == 1440  # 22 x 24 blocks: four a multiprocessor
 
 
+def test_the_trials_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those that are made on a GPU; with their kernels the work is done, too."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    layout = Layout(family="yuv", bits=10, sub_x=1, sub_y=1)
+    tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
+    emulator, events = Emulator(), list[Event]()
+    tried = TriedEnds(
+        lambda blank: KernelEnds(emulator, 2, blank), torch.device("cpu"),
+        where="here", sink=events.append,
+    )  # fmt: skip
+    rgb = tried.to_rgb(random_planes(layout, 8, 8), layout, tags)
+    drawn = random_rgb(32, 32)
+    tried.from_rgb(drawn, layout, tags, tried.find_drift(drawn, rgb))
+    assert [step.launch.kernel for step in emulator.steps] == [
+        name for name in ("to_rgb", "cells", "from_rgb") for _ in range(3)
+    ]
+    assert all(tried._passed.values())
+    assert events == []
+
+
 # --- the judge itself: what is broken in the kernels has to be found ---
 
 BROKEN = {
@@ -217,21 +240,32 @@ BROKEN = {
     "a row is left out": (r"min\(k_end \* STEP, height\)", "k_end * STEP - STEP", "unwritten"),
     "a row of chroma twice": (r"done >= k0 && ", "", "twice|bounds|nobody"),
 }
+BROKEN_CELLS = {
+    "no barrier": (r"__syncthreads\(\);", "", "before a barrier"),
+    "past the last cell": (r" \|\| cell >= wide", "", "twice|bounds|nobody"),
+    "past the last row": (r"min\(j, rows - 1\)", "j", "bounds|nobody"),
+}
 
 
-@pytest.mark.parametrize("fault", BROKEN)
-def test_a_planted_fault_is_found(fault: str) -> None:
-    pattern, instead, words = BROKEN[fault]
+@pytest.mark.parametrize(
+    ("kernel", "fault"), [("from_rgb", f) for f in BROKEN] + [("cells", f) for f in BROKEN_CELLS]
+)
+def test_a_planted_fault_is_found(kernel: str, fault: str) -> None:
+    pattern, instead, words = (BROKEN if kernel == "from_rgb" else BROKEN_CELLS)[fault]
     layout = Layout(family="yuv", sub_x=1, sub_y=1)
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
 
     def broken(file: str, options: tuple[str, ...]) -> Program:
         text, times = re.subn(pattern, instead, source((file,)))
         assert times == 1
-        return parse(Nvrtc().ptx(text, architecture=80, options=options))["from_rgb"]
+        return parse(Nvrtc().ptx(text, architecture=80, options=options))[kernel]
 
+    kernels, drawn = Emulator(find=broken).ends(8), random_rgb(249, 34, count=1).contiguous()
     with pytest.raises(PtxError, match=words):
-        Emulator(find=broken).ends(8).from_rgb(random_rgb(249, 34), layout, tags, None)
+        if kernel == "cells":
+            kernels.find_drift(drawn, torch.rand(1, 3, 34, 249))
+        else:
+            kernels.from_rgb(drawn, layout, tags, None)
 
 
 # --- what the assembler makes of them ---
