@@ -3,9 +3,10 @@
     python benchmarks/kernels.py [--out cuda.json] [--weights FILE] [--quick] [--compile]
 
 One run does all: what the device is and its measured peaks, conformance with float64 and fp32
-of every size, scale and tiling, then times. Without `--weights` the network is a random one of
-animevideov3's shape; times do not depend on the weights. Ways are timed in turn, in rounds, with
-device events, each over several input pictures; the median of the rounds is shown.
+of every size, scale and tiling, then times; of the ends, from planes to planes, too. Without
+`--weights` the network is a random one of animevideov3's shape; times do not depend on the
+weights. Ways are timed in turn, in rounds, with device events, each over several input pictures;
+the median of the rounds is shown.
 
 Needs PyTorch and nothing that reads or writes films.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import itertools
 import json
 import re
 import statistics
@@ -38,6 +40,7 @@ except ModuleNotFoundError:  # on a machine that was only lent: what is compiled
 
 from vsr.bench.machine import describe
 from vsr.engine.cuda.driver import Driver
+from vsr.engine.cuda.ends import Runner
 from vsr.engine.cuda.engine import CudaEngine, pieces_of, source
 from vsr.engine.cuda.launch import Batch
 from vsr.engine.cuda.nvrtc import Nvrtc
@@ -45,10 +48,15 @@ from vsr.engine.cuda.pack import FEATURES
 from vsr.engine.cuda.schedule import CompactPlan
 from vsr.engine.cuda.tiling import TILINGS, Tiling, tiling_for
 from vsr.engine.eager import EagerEngine
+from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.stages.anchor import Drift
+from vsr.stages.ends import Ends, PlainEnds
+from vsr.stages.ends_cuda import KernelEnds
+from vsr.stages.tiles import EDGE, infer
 
 SIZES = ((854, 480), (1280, 720), (1920, 1080))
 BATCHES = (1, 2, 4)
@@ -329,6 +337,107 @@ def kernel_by_kernel(
         }  # fmt: skip
 
 
+# --- planes to planes ---
+
+LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
+TAGS = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
+
+
+def ends_right(device: torch.device) -> Iterator[dict[str, Any]]:
+    """The ends' kernels at full size, against PyTorch's operations on the device."""
+    runner, plain = Runner(device), PlainEnds()
+    kernels = KernelEnds(runner, runner.processors)
+    for (width, height), bits in itertools.product(SIZES[:2], (8, 10)):
+        layout = LAYOUT.replace(bits=bits)
+        planes, drawn = _pictures(width, height, layout, device)
+        rgb = kernels.to_rgb(planes, layout, TAGS)
+        right = plain.to_rgb(planes, layout, TAGS)
+        drift, wanted = (one.find_drift(drawn, right) for one in (kernels, plain))
+        made = kernels.from_rgb(drawn, layout, TAGS, wanted)
+        want = plain.from_rgb(drawn, layout, TAGS, wanted)
+        apart = [(a.int() - b.int()).abs() for a, b in zip(made, want, strict=True)]
+        differ = max(float((one > 0).float().mean()) for one in apart)
+        row = {
+            "size": f"{width}x{height}", "bits": bits,
+            "rgb": float((rgb - right).abs().max()),
+            "drift": float((drift.cells - wanted.cells).abs().max()),
+            "codes": max(int(one.max()) for one in apart), "that differ": differ,
+        }  # fmt: skip
+        near = row["rgb"] < 4e-6 and row["drift"] < 4e-6 and row["codes"] <= 1
+        yield {**row, "finite": near and differ < 2e-6 * 2**bits}
+
+
+Work = tuple[Callable[[], object], int]  # and the bytes that it cannot but move; 0: not counted
+
+
+def ends_times(
+    device: torch.device, given: SRVGGNetCompact, quick: bool
+) -> Iterator[dict[str, Any]]:
+    """Each end in kernels and in PyTorch; then all from planes to planes, and the network alone."""
+    runner, engine = Runner(device), CudaEngine(given, device=device)
+    ways: dict[str, Ends] = {
+        "kernels": KernelEnds(runner, runner.processors),
+        "PyTorch": PlainEnds(),
+    }
+    for width, height in SIZES[1:2] if quick else SIZES:
+        padded = torch.rand(1, 3, height + 2 * EDGE, width + 2 * EDGE, device=device)
+        works = {("the network alone", "kernels"): _alone(engine, padded)}
+        for name, ends in ways.items():
+            for what, work in _works(ends, engine, width, height):
+                works[what, name] = work
+        took: dict[tuple[str, str], list[float]] = {key: [] for key in works}
+        for n in range(ROUNDS + 3):
+            for key, (run, _) in works.items():
+                seconds = timed(run, device, 5)
+                if n >= 3:
+                    took[key].append(seconds)
+        alone = statistics.median(took["the network alone", "kernels"])
+        for key, (_, moved) in works.items():
+            median = statistics.median(took[key])
+            yield {
+                "what": key[0], "way": key[1], "size": f"{width}x{height}",
+                "us": 1e6 * median, "of the network": median / alone,
+                **({"GB/s": 1e-9 * moved / median} if moved else {}),
+            }  # fmt: skip
+
+
+def _alone(engine: CudaEngine, x: Tensor) -> Work:
+    return lambda: engine(x), 0
+
+
+def _works(ends: Ends, engine: CudaEngine, width: int, height: int) -> Iterator[tuple[str, Work]]:
+    """What is timed of some ends: each by itself, and all of the stage."""
+    planes, drawn = _pictures(width, height, LAYOUT, engine.device)
+    rgb = ends.to_rgb(planes, LAYOUT, TAGS)
+    drift = ends.find_drift(drawn, rgb)
+    nothing = Drift(cells=torch.zeros_like(drift.cells), side=drift.side)
+    source, large = rgb.nbytes, 4 * drawn.numel()
+    inside, outside = (3 * numbers // 2 for numbers in (width * height, drawn[0, 0].numel()))
+
+    def whole() -> object:
+        shown = ends.to_rgb(planes, LAYOUT, TAGS)
+        made = infer(engine, shown, tile=0, overlap=0)
+        found = ends.find_drift(made, shown)
+        return torch.isfinite(found.cells.sum()), ends.from_rgb(made, LAYOUT, TAGS, found)
+
+    yield "to RGB", (lambda: ends.to_rgb(planes, LAYOUT, TAGS), inside + source)
+    yield "drift", (lambda: ends.find_drift(drawn, rgb), large + source)
+    yield "to YUV", (lambda: ends.from_rgb(drawn, LAYOUT, TAGS, nothing), large + outside)
+    yield "planes to planes", (whole, 0)
+
+
+def _pictures(
+    width: int, height: int, layout: Layout, device: torch.device
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Planes, and what a network draws of them: a piece of something larger."""
+    planes = tuple(
+        torch.randint(0, 1 << layout.bits, (1, *size)).to(layout.dtype).to(device)
+        for size in layout.plane_sizes(width, height)
+    )
+    drawn = torch.rand(1, 3, 4 * (height + 2 * EDGE), 4 * (width + 2 * EDGE), device=device)
+    return planes, drawn[..., 4 * EDGE : -4 * EDGE, 4 * EDGE : -4 * EDGE]
+
+
 # --- all of it ---
 
 
@@ -367,7 +476,8 @@ def main() -> None:
     report = measure(torch.device("cuda", 0), given)
     wrong = [
         row
-        for row in report["conformance"] + report["whole frames"] + report["pieces of a frame"]
+        for row in report["conformance"] + report["whole frames"] + report["ends"]
+        + report["pieces of a frame"]
         if not row.get("finite", True) or row.get("relative", 0) > 3e-3 or row.get("psnr", 99) < 60
         or not row.get("steady", True)
     ]  # fmt: skip
@@ -403,6 +513,8 @@ def measure(device: torch.device, given: argparse.Namespace) -> dict[str, Any]:
     add("resources", resources(tilings, 10 * major + minor))
     add("conformance", conformance(device, tilings))
     add("whole frames", whole_frames(device, compact))
+    add("ends", ends_right(device))
+    add("times of the ends", ends_times(device, compact, given.quick))
     add("kernels at 1280x720", kernels(device, compact, tilings))
     add("pieces of a frame", lists(device, compact, SIZES[1]))
     if not given.quick:

@@ -39,18 +39,33 @@ _OPERATORS: dict[str, Callable[..., Array]] = {
     "min": np.minimum, "max": np.maximum, "shl": np.left_shift, "shr": np.right_shift,
     "mad.lo": lambda a, b, c: a * b + c, "mov": lambda a: a,
     "div": _quotient, "rem": lambda a, b: a - b * _quotient(a, b),
-    "neg": np.negative, "abs": np.absolute,
+    "neg": np.negative, "abs": np.absolute, "add.rn": np.add, "mul.rn": np.multiply,
 }  # fmt: skip
 _WHOLE: dict[str, Callable[..., Array]] = {  # by their whole name
     "bfi.b32": _insert,
     "bfi.b64": _insert,
     # A product of two fp32 is exact in fp64.
     "fma.rn.f32": lambda a, b, c: (a.astype(np.float64) * b + c).astype(np.float32),
+    "div.rn.f32": np.divide,
+    "mul.hi.s32": lambda a, b: (a.astype(np.int64) * b >> 32).astype(np.int32),
+    "mul.hi.u32": lambda a, b: (a.astype(np.uint64) * b >> np.uint64(32)).astype(np.uint32),
 }
 _COMPARISONS: dict[str, Callable[[Array, Array], Array]] = {
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
     "eq": np.equal, "ne": np.not_equal,
 }  # fmt: skip
+
+
+def _unit(program: Program) -> int:
+    """Bytes of an access to shared memory; one size for all of a kernel."""
+    sizes = {
+        {"v4": 16, "v2": 8}.get(one.op.split(".")[2], 4)
+        for one in program.body
+        if one.op.startswith(("ld.shared", "st.shared"))
+    }
+    if len(sizes) > 1:
+        raise PtxError("shared memory is used in several sizes")
+    return sizes.pop() if sizes else 16
 
 
 class Machine:
@@ -68,7 +83,7 @@ class Machine:
         for name, own in program.static.items():
             self._symbols[name] = size
             size += own
-        self.shared = SharedMemory(blocks, threads, size)
+        self.shared = SharedMemory(blocks, threads, size, _unit(program))
         self._block = np.repeat(np.arange(blocks), threads)
         every = np.arange(self._count)
         self._special = {
@@ -87,7 +102,7 @@ class Machine:
         self._operands: dict[tuple[int, ...], tuple[tuple[Array, ...], Array]] = {}
         self.executed = 0
 
-    def run(self, arguments: Sequence[int]) -> None:
+    def run(self, arguments: Sequence[int | float]) -> None:
         """Until every thread has returned. Raises PtxError for what must not happen."""
         self._parameters = dict(zip(self._program.parameters, arguments, strict=True))
         self._parts = {0: self._live.copy()}
@@ -219,8 +234,12 @@ class Machine:
             halves = self._value(operands[2], "b32").view(np.uint16).reshape(-1, 2)
             for n in range(2):
                 self._set(operands[n], np.ascontiguousarray(halves[:, n]), mask)
+        elif op == "cvt.u16.u8":
+            self._set(operands[0], self._value(operands[1], "u16") & np.uint16(0xFF), mask)
+        elif op == "cvt.rni.s32.f32":  # ties go to the even one, for both
+            self._set(operands[0], np.rint(self._value(operands[1], "f32")).astype(np.int32), mask)
         elif name == "cvt":
-            to, source = rest.split(".")
+            to, source = rest.removeprefix("rn.").split(".")
             self._set(operands[0], self._value(operands[1], source).astype(_KINDS[to]), mask)
         elif name == "cvta":
             self._set(operands[0], self._value(operands[1], "u64"), mask)
@@ -263,20 +282,26 @@ class Machine:
         load = op.startswith("ld")
         registers = operands[:words] if load else operands[1:]
         base, offset = self._address(operands[words:] if load else operands)
-        if space not in ("global", "shared") or (space == "shared" and words != 4):
+        size = {"u8": 1, "u16": 2}.get(kind, 4)
+        if space not in ("global", "shared") or (space, size) == ("shared", 1):
             raise PtxError(f"unknown instruction: {op}")
         wide = "u64" if space == "global" else "u32"
         address = self._value(base, wide)[threads] + _KINDS[wide](offset)
         if load:
             got = (
-                self._memory.load(threads, address, words)
+                self._memory.load(threads, address, words, size)
                 if space == "global"
                 else self.shared.load(threads, address, "load")
             )
             for n, register in enumerate(registers):
-                value = np.zeros(self._count, np.uint32)
+                value = np.zeros(self._count, np.uint32 if size == 4 else np.uint16)
                 value[threads] = got[:, n]
                 self._set(register, value, mask)
+            return
+        if size < 4:
+            # The lower bits of a register, which may be wider.
+            value = self._value(registers[0], self._kind(registers[0]))[threads, None]
+            self._memory.store(threads, address, value.astype(np.uint8 if size == 1 else np.uint16))
             return
         given = np.stack([self._value(r, kind)[threads].view(np.uint32) for r in registers], axis=1)
         if space == "global":

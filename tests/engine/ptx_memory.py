@@ -1,7 +1,7 @@
 """Global and shared memory of the PTX machine, which raise for what a GPU would pass over.
 
-Shared memory is kept in units of 16 bytes, the only size that the kernels use. Each unit knows
-whether it holds something that its reader may rely on:
+Shared memory is kept in units of the size in which a kernel uses it: 16 bytes, or 8 or 4. Each
+unit knows whether it holds something that its reader may rely on:
 
     EMPTY    nothing was ever written there
     FLYING   cp.async was issued and not yet waited for
@@ -34,13 +34,13 @@ class GlobalMemory:
     """
 
     def __init__(self, inputs: Sequence[Array], *outputs: Array) -> None:
-        """Contiguous arrays of 4-byte words, or of what can be seen as such; used in place."""
+        """Contiguous arrays of 4-byte words, or of what can be seen as such, or of 1 or 2 bytes."""
         self._buffers = [_Buffer(array, output=True) for array in outputs]
         self._buffers += [_Buffer(array, output=False) for array in inputs]
 
-    def load(self, threads: Array, address: Array, words: int) -> Array:
-        """(threads,) -> (threads, words) uint32."""
-        buffer, index = self._find(address, words)
+    def load(self, threads: Array, address: Array, words: int, size: int = 4) -> Array:
+        """(threads,) -> (threads, words) uint32, or words of 1 or 2 bytes."""
+        buffer, index = self._find(address, words, size)
         if buffer.writer is not None:
             writer, reader = buffer.writer[index], buffer.reader[index]
             own = threads[:, None]
@@ -52,8 +52,8 @@ class GlobalMemory:
         return buffer.words[index]
 
     def store(self, threads: Array, address: Array, values: Array) -> None:
-        """`values`: (threads, words)."""
-        buffer, index = self._find(address, values.shape[1])
+        """`values`: (threads, words), of 4, 2 or 1 bytes."""
+        buffer, index = self._find(address, values.shape[1], values.itemsize)
         if buffer.writer is None:
             raise PtxError("an input is written to")
         if (buffer.writer[index] >= 0).any() or np.unique(index).size != index.size:
@@ -67,20 +67,22 @@ class GlobalMemory:
         """The addresses of all words that were written."""
         return np.concatenate(
             [
-                b.start + 4 * np.flatnonzero(b.writer >= 0)
+                b.start + b.words.itemsize * np.flatnonzero(b.writer >= 0)
                 for b in self._buffers
                 if b.writer is not None
             ]
         )
 
-    def _find(self, address: Array, words: int) -> tuple[_Buffer, Array]:
-        if (address % (4 * words)).any():
+    def _find(self, address: Array, words: int, size: int) -> tuple[_Buffer, Array]:
+        if (address % (size * words)).any():
             raise PtxError("a global access is not aligned")
         first = int(address[0])
         for buffer in self._buffers:
-            if buffer.start <= first < buffer.start + 4 * buffer.words.size:
+            if buffer.start <= first < buffer.start + buffer.words.nbytes:
+                if buffer.words.itemsize != size:
+                    raise PtxError(f"{size} bytes of an array of {buffer.words.itemsize}")
                 offset = address.astype(np.int64) - buffer.start
-                index = (offset // 4)[:, None] + np.arange(words)
+                index = (offset // size)[:, None] + np.arange(words)
                 if index.min() < 0 or index.max() >= buffer.words.size:
                     raise PtxError("out of a buffer's bounds")
                 return buffer, index
@@ -91,7 +93,9 @@ class _Buffer:
     """An array, and who has read and written which word of it: threads, -1 nobody, -2 several."""
 
     def __init__(self, array: Array, *, output: bool) -> None:
-        self.words = array.reshape(-1).view(np.uint32)
+        flat = array.reshape(-1)
+        small = flat.dtype in (np.uint8, np.uint16)
+        self.words = flat if small else flat.view(np.uint32)
         self.start = int(self.words.__array_interface__["data"][0])
         self.writer = np.full(self.words.size, -1) if output else None
         self.reader = np.full(self.words.size if output else 0, -1)
@@ -122,13 +126,14 @@ class SharedMemory:
     blocks: int
     threads: int  # of a block
     size: int  # bytes of a block
+    unit: int = 16  # bytes that an access has
     wavefronts: dict[str, int] = field(default_factory=dict)  # by kind of access
     ideal: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._units = -(-self.size // 16)
+        self._units = -(-self.size // self.unit)
         count = self.blocks * self._units
-        self._data = np.full((count, 4), 0xFFFFFFFF, np.uint32)
+        self._data = np.full((count, self.unit // 4), 0xFFFFFFFF, np.uint32)
         self._state = np.full(count, EMPTY, np.uint8)
         self._epoch = np.zeros(self.blocks, np.int64)  # barriers that a block has passed
         self._read_in = np.full(count, -1, np.int64)  # the epoch in which a unit was last read
@@ -141,13 +146,13 @@ class SharedMemory:
     # --- access: `threads` are indexes over all blocks ---
 
     def load(self, threads: Array, address: Array, kind: str) -> Array:
-        """(threads,) -> (threads, 4) uint32."""
+        """(threads,) -> (threads, words of a unit) uint32."""
         units = self._find(threads, address)
         state = self._state[units]
         if (state != SEEN).any():
             words = {EMPTY: "uninitialised", FLYING: "in flight", LANDED: "before a barrier"}
             raise PtxError(f"shared memory is read {words[int(state[state != SEEN][0])]}")
-        self._count(units, kind)
+        self._count(threads, units, kind)
         epoch, warps = self._epoch[threads // self.threads], threads // 32
         alone = (self._read_in[units] != epoch) | (self._reader[units] == warps)
         self._read_in[units] = epoch
@@ -158,7 +163,7 @@ class SharedMemory:
 
     def store(self, threads: Array, address: Array, values: Array) -> None:
         units = self._take(threads, address)
-        self._count(units, "store")
+        self._count(threads, units, "store")
         self._data[units] = values
         self._state[units] = LANDED
         self._landed.append(_Landed(threads // 32, units))
@@ -166,7 +171,7 @@ class SharedMemory:
     def copy(self, threads: Array, address: Array, values: Array) -> None:
         """cp.async of 16 bytes."""
         units = self._take(threads, address)
-        self._count(units, "copy")
+        self._count(threads, units, "copy")
         self._state[units] = FLYING
         self._flying.append(_Copy(threads, self._group[threads], units, values))
 
@@ -219,11 +224,11 @@ class SharedMemory:
         self._landed = left
 
     def _find(self, threads: Array, address: Array) -> Array:
-        if (address % 16).any():
+        if (address % self.unit).any():
             raise PtxError("a shared access is not aligned")
         if (address >= self.size).any():
             raise PtxError("out of shared memory's bounds")
-        own: Array = threads // self.threads * self._units + address.astype(np.int64) // 16
+        own: Array = threads // self.threads * self._units + address.astype(np.int64) // self.unit
         return own
 
     def _take(self, threads: Array, address: Array) -> Array:
@@ -238,14 +243,20 @@ class SharedMemory:
             raise PtxError("shared memory is overwritten while another warp may be reading it")
         return units
 
-    def _count(self, units: Array, kind: str) -> None:
-        """Wavefronts: eight threads at a time, each in another eighth of the 128 bytes."""
-        if units.size % 8:
-            return  # part of a warp; not what decides
-        banks = units.reshape(-1, 8) % 8
-        once = np.bitwise_or.reduce(1 << banks, axis=1) == 255
+    def _count(self, threads: Array, units: Array, kind: str) -> None:
+        """Wavefronts: as many threads at a time as fill 128 bytes, each in another part of them."""
+        side = 128 // self.unit
+        group = threads // side
+        whole = np.bincount(group)[group] == side  # what parts of a warp do is not what decides
+        if not whole.any():
+            return
+        units = np.sort(units[whole].reshape(-1, side), axis=1)
+        banks = units % side
+        once = np.bitwise_or.reduce(1 << banks, axis=1) == (1 << side) - 1
         times = np.ones(len(banks), np.int64)
         if not once.all():
-            times = (banks[:, :, None] == np.arange(8)).sum(axis=1).max(axis=1)
+            # What several threads read is read once.
+            banks[:, 1:][units[:, 1:] == units[:, :-1]] = -1
+            times = (banks[:, :, None] == np.arange(side)).sum(axis=1).max(axis=1)
         self.wavefronts[kind] = self.wavefronts.get(kind, 0) + int(times.sum())
         self.ideal[kind] = self.ideal.get(kind, 0) + len(banks)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vsr.engine.build import build_engine
-from vsr.engine.cuda import choice, engine, nvrtc
+from vsr.engine.cuda import choice, ends, engine, nvrtc
 from vsr.engine.cuda.driver import DriverError
 from vsr.engine.cuda.engine import CudaEngine, pieces_of
 from vsr.engine.cuda.launch import SIGNATURES, Batch, Launch
@@ -103,8 +103,10 @@ class Recorder:
         )  # fmt: skip
 
 
-def _arguments(kernel: str, parameters: Any) -> tuple[int, ...]:
-    kinds = {"p": ctypes.c_uint64, "i": ctypes.c_int}
+def _arguments(kernel: str, parameters: Any) -> tuple[int | float, ...]:
+    kinds: dict[str, Any] = {
+        "p": ctypes.c_uint64, "l": ctypes.c_int64, "i": ctypes.c_int, "f": ctypes.c_float,
+    }  # fmt: skip
     return tuple(
         kinds[kind].from_address(parameters[n]).value for n, kind in enumerate(SIGNATURES[kernel])
     )
@@ -162,6 +164,33 @@ def test_launches_arrive_as_they_are_meant_alone_and_as_a_graph(
         assert driver.launched == expected(ours, x, scratch, planes)
         assert [one.kernel for one in driver.launched] == kernels
     assert driver.graphs == 1
+
+
+def test_ends_arrive_with_all_their_numbers(
+    driver: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fractions as fp32, strides of pictures beyond 2^31 numbers whole; a kernel is loaded once."""
+    monkeypatch.setattr(ends, "Driver", lambda: driver)
+    monkeypatch.setattr(ends, "Nvrtc", lambda: None)
+    monkeypatch.setattr(ends, "compile_once", lambda *_, **__: Code(image=b"code", log=""))
+    properties = SimpleNamespace(multi_processor_count=PROCESSORS, major=8, minor=6)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    runner = ends.Runner(CPU)
+    arguments = {
+        "to_rgb": (*range(8), *(n / 3 for n in range(8)), *range(4)),
+        "cells": (1, 2**40, -(2**33), 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14),
+        "from_rgb": (1, 2**40, 3, 4, 5, 6, 7, 8, 9, 10, 11, *(n / 7 for n in range(9)), *range(5)),
+    }
+    for kernel, given in (*arguments.items(), *arguments.items()):
+        launch = Launch(kernel=kernel, grid=5, threads=128, shared=0, arguments=given)
+        runner(ends.Step(options=("-DX",), launch=launch, reads=(), writes=()))
+        (arrived,) = driver.launched
+        driver.launched.clear()
+        assert (arrived.kernel, arrived.grid, arrived.threads) == (kernel, 5, 128)
+        for one, other in zip(arrived.arguments, given, strict=True):
+            assert type(one) is type(other)
+            assert one == (torch.tensor(other).item() if isinstance(other, float) else other)
+    assert len(runner._loaded) == 3
 
 
 def test_a_shape_that_comes_once_makes_no_graph(driver: Recorder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,14 +12,20 @@ from torch import Tensor, nn
 
 from vsr.engine.build import build_engine
 from vsr.engine.cuda.choice import _trial
+from vsr.engine.cuda.ends import Runner
 from vsr.engine.cuda.engine import CudaEngine, pieces_of
 from vsr.engine.cuda.nvrtc import CompileError
+from vsr.events import Event
+from vsr.frame import Colour, Layout, Matrix, Range, Siting
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import Loaded
 from vsr.options import DeviceOptions
+from vsr.stages.ends import PlainEnds
+from vsr.stages.ends_cuda import KernelEnds
+from vsr.stages.ends_trial import TriedEnds, ends_for
 
 pytestmark = pytest.mark.gpu
 DEVICE = torch.device("cuda", 0)
@@ -110,6 +117,50 @@ def test_a_list_of_pictures_is_each_of_them_alone(given: Network) -> None:
             assert torch.equal(planes, alone)
             made = engine.several(pictures, room)
             assert torch.equal(torch.cat([one.flatten() for one in made]), alone)
+
+
+@pytest.mark.parametrize("siting", Siting)
+@pytest.mark.parametrize("sub", [(1, 1), (1, 0), (0, 1), (0, 0)])
+@pytest.mark.parametrize("bits", [8, 10, 16])
+def test_ends_are_those_of_pytorch(bits: int, sub: tuple[int, int], siting: Siting) -> None:
+    """At a size with many blocks, in fp32 as on the CPU; twice the same."""
+    layout = Layout(family="yuv", bits=bits, sub_x=sub[0], sub_y=sub[1])
+    tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED, siting=siting)
+    torch.manual_seed(0)
+    planes = tuple(
+        torch.randint(0, 1 << bits, (2, *size)).to(layout.dtype).to(DEVICE)
+        for size in layout.plane_sizes(321, 181)
+    )
+    drawn = torch.rand(2, 3, 4 * 181 + 8, 4 * 321 + 8, device=DEVICE)[..., 4:-4, 4:-4]
+    runner, plain = Runner(DEVICE), PlainEnds()
+    kernels = KernelEnds(runner, runner.processors)
+    rgb = kernels.to_rgb(planes, layout, tags)
+    assert (rgb - plain.to_rgb(planes, layout, tags)).abs().max() < 4e-6
+    drift, right = (ends.find_drift(drawn, rgb) for ends in (kernels, plain))
+    assert (drift.cells - right.cells).abs().max() < 4e-6
+    made, again = (kernels.from_rgb(drawn, layout, tags, drift) for _ in range(2))
+    want = plain.from_rgb(drawn.clone(), layout, tags, drift)
+    for one, two, other in zip(made, again, want, strict=True):
+        assert torch.equal(one.cpu(), two.cpu())
+        apart = (one.cpu().int() - other.cpu().int()).abs()
+        assert int(apart.max()) <= 1
+        assert float((apart > 0).float().mean()) <= 2e-6 * 2**bits
+
+
+def test_the_ends_pass_their_trials_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    events: list[Event] = []
+    ends = ends_for(CudaEngine(network(), device=DEVICE), events.append)
+    assert isinstance(ends, TriedEnds)
+    rgb = torch.rand(1, 3, 64, 96, device=DEVICE)
+    for siting in (Siting.LEFT, Siting.TOPLEFT, Siting.CENTER):
+        layout = Layout(family="yuv", bits=10, sub_x=1, sub_y=1)
+        tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED, siting=siting)
+        planes = ends.from_rgb(rgb, layout, tags, ends.find_drift(rgb, rgb[..., ::2, ::2]))
+        ends.to_rgb(planes, layout, tags)
+    assert len(ends._passed) == 7
+    assert all(ends._passed.values())
+    assert events == []
 
 
 @pytest.mark.parametrize("given", [network(), RRDBNet(num_block=1)], ids=["compact", "rrdb"])

@@ -268,7 +268,7 @@ def test_out_of_memory_in_the_middle_of_stabilising_loses_nothing(
             return from_rgb(*args)
 
         with monkeypatch.context() as patch:
-            patch.setattr("vsr.stages.upscale.from_rgb", failing)
+            patch.setattr("vsr.stages.colour.from_rgb", failing)
             upscale = Upscaler(
                 engine_of(NETWORK), PICTURE, DeviceOptions(batch=3),
                 TemporalOptions(stabilise="light"), starts=(2002,), sink=lambda event: None,

@@ -19,9 +19,9 @@ from vsr.events import silent
 from vsr.jobs.work import Work
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
-from vsr.stages.anchor import anchor
-from vsr.stages.colour import from_rgb, to_rgb
+from vsr.stages.anchor import take_out
 from vsr.stages.deflicker import deflicker
+from vsr.stages.ends_trial import ends_for
 from vsr.stages.grain import put_back
 from vsr.stages.resize import resize
 from vsr.stages.temporal import Stabiliser, is_on
@@ -59,7 +59,8 @@ class Stages:
         """In the order of a run. Those of the device work on one frame, again and again."""
         first, picture, lanes = self._frames[0], self._picture, self._lanes
         planes = self._upload()
-        rgb = to_rgb(planes, first.layout, first.colour)
+        ends = ends_for(self._engine, silent)
+        rgb = ends.to_rgb(planes, first.layout, first.colour)
         enlarged = self._infer(rgb)
         scale = self._step(enlarged)
 
@@ -73,22 +74,32 @@ class Stages:
             )
 
         sized = resized()
-        out = from_rgb(sized, picture.layout, picture.colour)
+        # What is not resized loses its drift on the way into the planes.
+        drift = ends.find_drift(enlarged, rgb) if picture.anchored and self._engine.radius else None
+        late = drift if sized is enlarged else None
+
+        def anchored() -> None:
+            found = ends.find_drift(enlarged, rgb)
+            if late is None:
+                take_out(enlarged, found)
+
+        def written() -> tuple[Tensor, ...]:
+            return ends.from_rgb(sized, picture.layout, picture.colour, late)
+
+        out = written()
         source, inner, target = (_FLOAT * t.numel() for t in (rgb, enlarged, sized))
         inside, outside = (sum(p.nbytes for p in ps) for ps in (planes, out))
-        anchored = self._streamed("anchor", lambda: anchor(enlarged, rgb), 3 * inner + source)
+        kept = (inner if late else 3 * inner) + source
         return [
             Stage(name="decode", work=lambda: list(self._work.decoded()), frames=len(self._frames)),
             self._moved("upload", self._upload, inside),
             self._streamed(
-                "to RGB", lambda: to_rgb(planes, first.layout, first.colour), inside + source
+                "to RGB", lambda: ends.to_rgb(planes, first.layout, first.colour), inside + source
             ),
             *self._network(rgb),
-            *([anchored] if picture.anchored and self._engine.radius else []),
+            *([self._streamed("anchor", anchored, kept)] if drift else []),
             self._streamed("resize", resized, inner + target if sized is not enlarged else 0),
-            self._streamed(
-                "to YUV", lambda: from_rgb(sized, picture.layout, picture.colour), target + outside
-            ),
+            self._streamed("to YUV", written, target + outside),
             *self._temporal(rgb, sized),
             self._moved("download", lambda: lanes.download(out), outside),
             Stage(name="encode", work=self._encode, frames=len(self._finished)),

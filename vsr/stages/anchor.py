@@ -10,37 +10,62 @@ an area, stay as the network drew them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_CELL = 4  # source pixels
+CELL = 4  # source pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """What a network has changed over large areas."""
+
+    cells: Tensor  # (N, 3, h, w), smoothed
+    side: int  # of a cell, in pixels of the drawn picture
 
 
 def anchor(enlarged: Tensor, source: Tensor) -> Tensor:
     """(N, 3, s*H, s*W) and its (N, 3, H, W) source, both float -> enlarged, changed in place."""
-    cell = _CELL * (enlarged.shape[3] // source.shape[3])
+    return take_out(enlarged, find_drift(enlarged, source))
+
+
+def find_drift(enlarged: Tensor, source: Tensor) -> Drift:
+    """Of (N, 3, s*H, s*W) from its (N, 3, H, W) source; not a number where either is none."""
+    side = side_of(enlarged, source)
     # The last cells may be smaller; they are means of what they hold.
-    drift = F.avg_pool2d(enlarged, cell, ceil_mode=True)
-    drift = drift.sub_(F.avg_pool2d(source, _CELL, ceil_mode=True)).contiguous()
-    drift = F.pad(drift, (1, 1, 1, 1), mode="replicate")
-    for _ in range(2):  # 1 2 1, down and across
-        drift = F.avg_pool2d(drift, 2, stride=1)
-    _subtract(enlarged, drift, cell)
-    return enlarged
+    cells = F.avg_pool2d(enlarged, side, ceil_mode=True)
+    cells = cells.sub_(F.avg_pool2d(source, CELL, ceil_mode=True)).contiguous()
+    return Drift(cells=smooth(cells), side=side)
 
 
-def _subtract(enlarged: Tensor, drift: Tensor, cell: int) -> None:
-    """Take `drift`, enlarged bilinearly by `cell`, out of `enlarged`.
+def side_of(enlarged: Tensor, source: Tensor) -> int:
+    """Of a cell, in pixels of `enlarged`."""
+    return CELL * (enlarged.shape[3] // source.shape[3])
+
+
+def smooth(cells: Tensor) -> Tensor:
+    """(N, 3, h, w) -> the same, 1 2 1 down and across."""
+    cells = F.pad(cells, (1, 1, 1, 1), mode="replicate")
+    for _ in range(2):
+        cells = F.avg_pool2d(cells, 2, stride=1)
+    return cells
+
+
+def take_out(enlarged: Tensor, drift: Drift) -> Tensor:
+    """`enlarged`, changed in place: less the drift, enlarged bilinearly.
 
     What lies between two rows of cells is a sum of the two, so only rows are interpolated
     and nothing of full size is made: a quarter of the time of `interpolate` on a CPU.
     """
-    rows = F.interpolate(drift, scale_factor=(1.0, float(cell)), mode="bilinear")
+    cell = drift.side
+    rows = F.interpolate(drift.cells, scale_factor=(1.0, float(cell)), mode="bilinear")
     rows = rows[..., : enlarged.shape[3]]
     half, height = cell // 2, enlarged.shape[2]
     between = (height - half) // cell  # whole stretches from the middle of a cell to the next one
-    share = ((torch.arange(cell, device=drift.device) + 0.5) / cell)[:, None]
+    share = ((torch.arange(cell, device=rows.device) + 0.5) / cell)[:, None]
     enlarged[:, :, :half].sub_(rows[:, :, :1])
     if between > 0:
         body = enlarged[:, :, half : half + between * cell]
@@ -50,3 +75,4 @@ def _subtract(enlarged: Tensor, drift: Tensor, cell: int) -> None:
     if (begin := half + max(between, 0) * cell) < height:
         above, below = rows[:, :, between : between + 1], rows[:, :, -1:]
         enlarged[:, :, begin:].sub_(torch.lerp(above, below, share[: height - begin]))
+    return enlarged

@@ -68,6 +68,13 @@ def downsample(plane: Tensor, *, sub: tuple[int, int], siting: Siting) -> Tensor
     return plane
 
 
+def halving(phase: float) -> tuple[int, tuple[float, ...]]:
+    """(luma index of the first tap, relative to 2k; the taps) of the filter for chroma k."""
+    if phase == 0.5:
+        return -5, (*reversed(_DUAL_CENTRED), *_DUAL_CENTRED)
+    return -6 + int(phase), (*reversed(_DUAL_COSITED[1:]), *_DUAL_COSITED)
+
+
 def _weighted(plane: Tensor, dim: int, count: int, stride: int, taps: tuple[float, ...]) -> Tensor:
     """sum of taps[t] * plane[t + stride * i], for i < count."""
     # Every stride-th sample, once: reading them apart for each tap takes four times as long.
@@ -106,12 +113,7 @@ def _double(plane: Tensor, dim: int, size: int, phase: float) -> Tensor:
 def _halve(plane: Tensor, dim: int, phase: float) -> Tensor:
     size = plane.shape[dim]
     count = -(-size // 2)
-    if phase == 0.5:
-        taps = (*reversed(_DUAL_CENTRED), *_DUAL_CENTRED)
-        first = -5  # luma index of the first tap, relative to 2k
-    else:
-        taps = (*reversed(_DUAL_COSITED[1:]), *_DUAL_COSITED)
-        first = -6 + int(phase)
+    first, taps = halving(phase)
     last = 2 * (count - 1) + first + len(taps)
     wide = _extended(plane, dim, (first, last), (1, 0.0), phase, size)
     return _weighted(wide, dim, count, 2, taps)

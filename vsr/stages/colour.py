@@ -27,7 +27,7 @@ _KR_KB = {
 }
 
 
-def _codes(layout: Layout, colour: Colour) -> tuple[float, float, float, float]:
+def codes(layout: Layout, colour: Colour) -> tuple[float, float, float, float]:
     """(luma zero, luma span, chroma zero, chroma span) in code values."""
     one = float(1 << (layout.bits - 8))
     top = float((1 << layout.bits) - 1)
@@ -41,7 +41,7 @@ def to_rgb(planes: tuple[Tensor, ...], layout: Layout, colour: Colour) -> Tensor
 
     An alpha plane is left to `alpha_to_float`. Gamma-encoded in, gamma-encoded out.
     """
-    zero, span, chroma_zero, chroma_span = _codes(layout, colour)
+    zero, span, chroma_zero, chroma_span = codes(layout, colour)
     if layout.family == "rgb":
         return torch.stack([_scaled(plane, zero, span) for plane in planes[:3]], 1)
     luma = _scaled(planes[0], zero, span)
@@ -58,13 +58,12 @@ def to_rgb(planes: tuple[Tensor, ...], layout: Layout, colour: Colour) -> Tensor
         )
         for plane in planes[1:3]
     )
-    kr, kb = _KR_KB[colour.matrix]
-    kg = 1 - kr - kb
+    red_of_cr, green_of_cb, green_of_cr, blue_of_cb = shares(colour.matrix)
     rgb = torch.empty(luma.shape[0], 3, height, width, device=luma.device)
-    torch.add(luma, cr, alpha=2 - 2 * kr, out=rgb[:, 0])
-    torch.add(luma, cb, alpha=2 - 2 * kb, out=rgb[:, 2])
-    torch.add(luma, cb, alpha=-kb * (2 - 2 * kb) / kg, out=rgb[:, 1])
-    rgb[:, 1].add_(cr, alpha=-kr * (2 - 2 * kr) / kg)
+    torch.add(luma, cr, alpha=red_of_cr, out=rgb[:, 0])
+    torch.add(luma, cb, alpha=blue_of_cb, out=rgb[:, 2])
+    torch.add(luma, cb, alpha=green_of_cb, out=rgb[:, 1])
+    rgb[:, 1].add_(cr, alpha=green_of_cr)
     return rgb
 
 
@@ -73,11 +72,11 @@ def from_rgb(rgb: Tensor, layout: Layout, colour: Colour) -> tuple[Tensor, ...]:
 
     Rounds to the nearest code value and clips to what the bits can hold.
     """
-    zero, span, chroma_zero, chroma_span = _codes(layout, colour)
+    zero, span, chroma_zero, chroma_span = codes(layout, colour)
     red, green, blue = rgb.float().unbind(1)
     if layout.family == "rgb":
         return tuple(_coded(c, zero, span, layout) for c in (red, green, blue))
-    matrix = Matrix.BT709 if layout.family == "gray" else colour.matrix
+    matrix = luma_matrix(layout, colour)
     kr, kb = _KR_KB[matrix]
     luma = luma_of(rgb.float(), matrix)
     if layout.family == "gray":
@@ -97,9 +96,21 @@ def from_rgb(rgb: Tensor, layout: Layout, colour: Colour) -> tuple[Tensor, ...]:
     )
 
 
+def luma_matrix(layout: Layout, colour: Colour) -> Matrix:
+    """The matrix that luma is made with; of grey, and where there is no luma, BT.709's."""
+    return colour.matrix if layout.family == "yuv" else Matrix.BT709
+
+
+def shares(matrix: Matrix) -> tuple[float, float, float, float]:
+    """Of Cr in red, of Cb in green, of Cr in green, of Cb in blue; luma is in each, whole."""
+    kr, kb = _KR_KB[matrix]
+    kg = 1 - kr - kb
+    return 2 - 2 * kr, -kb * (2 - 2 * kb) / kg, -kr * (2 - 2 * kr) / kg, 2 - 2 * kb
+
+
 def luma_codes(layout: Layout, colour: Colour) -> tuple[float, float]:
     """(code value of black, span from there to white) of luma: (16, 219) in limited 8 bit."""
-    return _codes(layout, colour)[:2]
+    return codes(layout, colour)[:2]
 
 
 def luma_weights(matrix: Matrix) -> tuple[float, float]:

@@ -49,5 +49,16 @@ def target_size(
     return Target(width=out_width, height=out_height, scale=scale)
 
 
+def step(target: Target, source: tuple[int, int], enlarged: tuple[int, int]) -> tuple[float, float]:
+    """Output pixels per enlarged pixel, (across, down). Sizes are (width, height).
+
+    A frame of another size than the target was chosen for is made to fill it.
+    """
+    exact_x, exact_y = target.scale * source[0], target.scale * source[1]
+    if 0 <= target.width - exact_x < 4 and 0 <= target.height - exact_y < 4:
+        return float(exact_x / enlarged[0]), float(exact_y / enlarged[1])
+    return target.width / enlarged[0], target.height / enlarged[1]
+
+
 def _up(exact: Fraction, step: int) -> int:
     return -(-exact // step) * step

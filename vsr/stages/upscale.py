@@ -20,14 +20,15 @@ from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
 from vsr.options import DeviceOptions, TemporalOptions
-from vsr.stages.anchor import anchor
+from vsr.stages.anchor import Drift, take_out
 from vsr.stages.bleed import bleed
-from vsr.stages.colour import alpha_from_float, alpha_to_float, from_rgb, to_rgb
+from vsr.stages.colour import alpha_from_float, alpha_to_float
+from vsr.stages.ends_trial import ends_for
 from vsr.stages.grain import put_back
 from vsr.stages.portion import SMALLEST_TILE, Portion, Room
 from vsr.stages.resize import resize
 from vsr.stages.reuse import Reuser
-from vsr.stages.size import Target
+from vsr.stages.size import Target, step
 from vsr.stages.temporal import Stabiliser, is_on
 from vsr.stages.tiles import infer
 
@@ -92,6 +93,7 @@ class Upscaler:
         self._options = options
         self._sink = sink
         self._lanes = Lanes(engine.device)
+        self._ends = ends_for(engine, sink)
         cap = min(engine.radius, _OVERLAP_CAP * engine.multiple)
         self._overlap = options.overlap if options.overlap is not None else cap
         self._portions: dict[tuple[int, int], Portion] = {}  # by (width, height) of the frames
@@ -214,26 +216,24 @@ class Upscaler:
             for i in range(len(first.planes))
         )
         with self._lanes.computing():
-            rgb = to_rgb(planes, first.layout, first.colour)
+            rgb = self._ends.to_rgb(planes, first.layout, first.colour)
             for one, frame in zip(rgb, frames, strict=True):
                 if frame.gain != 1:
                     one.mul_(frame.gain)
             if first.layout.alpha:
                 rgb = bleed(rgb, alpha_to_float(planes[-1], first.layout.bits))
             enlarged, shown = self._draw(rgb, frames, tile)
-            finite = torch.isfinite(enlarged.sum())
+            drift = None
             if picture.anchored and engine.radius:
-                enlarged = anchor(enlarged, shown)
-            sized = resize(
-                enlarged,
-                width=picture.target.width,
-                height=picture.target.height,
-                scale=self._step(enlarged, first),
-                kernel=picture.kernel,
-            )
+                drift = self._ends.find_drift(enlarged, shown)
+            # Each of its numbers has some of every pixel around it.
+            finite = torch.isfinite((enlarged if drift is None else drift.cells).sum())
+            if drift is not None and not self._is_last(enlarged, first):
+                enlarged, drift = take_out(enlarged, drift), None
+            sized = self._sized(enlarged, first)
             alpha = self._alpha(planes, first) if picture.layout.alpha else None
             if self._stabiliser is None:
-                return self._deliver(frames, sized, shown, alpha, finite)
+                return self._deliver(frames, sized, shown, alpha, finite, drift=drift)
             if not finite:  # before it spoils the frames beside it
                 raise _Overflow
             before = self._stabiliser.saved(), self._steady_part
@@ -298,12 +298,14 @@ class Upscaler:
         source: Tensor | None,
         alpha: Tensor | None,
         finite: Tensor,
+        *,
+        drift: Drift | None = None,
     ) -> _Flight:
-        """Planes, on their way to the host."""
+        """Planes, on their way to the host. `drift`: is still in `sized`, and is taken out."""
         with self._lanes.computing():
             if self._grain and source is not None:
                 sized = self._grained(frames, sized, source)
-            out = from_rgb(sized, self._picture.layout, self._picture.colour)
+            out = self._ends.from_rgb(sized, self._picture.layout, self._picture.colour, drift)
             if alpha is not None:
                 out = (*out, alpha)
         (*here, finite), done = self._lanes.download((*out, finite))
@@ -335,28 +337,29 @@ class Upscaler:
         drawn, shown = (torch.cat(tensors) for tensors in zip(*pairs, strict=True))
         return drawn, shown
 
-    def _step(self, enlarged: Tensor, source: Frame) -> tuple[float, float]:
-        """Output pixels per enlarged pixel. A frame of another size is made to fill the picture."""
+    def _step(self, drawn: Tensor, source: Frame) -> tuple[float, float]:
+        size = (drawn.shape[3], drawn.shape[2])
+        return step(self._picture.target, (source.width, source.height), size)
+
+    def _sized(self, drawn: Tensor, source: Frame) -> Tensor:
+        target, kernel = self._picture.target, self._picture.kernel
+        scale = self._step(drawn, source)
+        return resize(drawn, width=target.width, height=target.height, scale=scale, kernel=kernel)
+
+    def _is_last(self, drawn: Tensor, source: Frame) -> bool:
+        """Whether nothing comes between what was drawn and its planes."""
+        if self._stabiliser is not None or self._grain:
+            return False
         target = self._picture.target
-        exact_x, exact_y = target.scale * source.width, target.scale * source.height
-        if 0 <= target.width - exact_x < 4 and 0 <= target.height - exact_y < 4:
-            return float(exact_x / enlarged.shape[3]), float(exact_y / enlarged.shape[2])
-        return target.width / enlarged.shape[3], target.height / enlarged.shape[2]
+        same = drawn.shape[2:] == (target.height, target.width)
+        return same and self._step(drawn, source) == (1.0, 1.0)
 
     def _alpha(self, planes: tuple[Tensor, ...], source: Frame) -> Tensor:
-        target = self._picture.target
         if source.layout.alpha:
             alpha = alpha_to_float(planes[-1], source.layout.bits)
         else:
             alpha = torch.ones_like(planes[0][:, None], dtype=torch.float32)
-        sized = resize(
-            alpha,
-            width=target.width,
-            height=target.height,
-            scale=self._step(alpha, source),
-            kernel=self._picture.kernel,
-        )
-        return alpha_from_float(sized, self._picture.layout)
+        return alpha_from_float(self._sized(alpha, source), self._picture.layout)
 
     def _land(self, flight: _Flight) -> Iterator[Frame]:
         if flight.done is not None:

@@ -147,9 +147,14 @@ def _seconds(engine: Engine, shape: tuple[int, ...]) -> float:
 
 def _description(network: Network, device: torch.device) -> str:
     """What the outcome depends on. Not the weights: the trial has its own."""
-    kernels = hashlib.sha256(source(KERNELS).encode()).hexdigest()[:16]
+    kind = (type(network).__name__, f"scale:{network.scale}")
+    return " ".join((surroundings(device, KERNELS), *kind))
+
+
+def surroundings(device: torch.device, files: tuple[str, ...]) -> str:
+    """The GPU, and all that kernels from those files go through."""
+    kernels = hashlib.sha256(source(files).encode()).hexdigest()[:16]
     return " ".join((
         torch.cuda.get_device_name(device), f"driver {Driver().version()}",
-        f"torch {torch.__version__}", f"nvrtc {Nvrtc().version}",
-        f"kernels {kernels}", type(network).__name__, f"scale:{network.scale}",
+        f"torch {torch.__version__}", f"nvrtc {Nvrtc().version}", f"kernels {kernels}",
     ))  # fmt: skip

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from vsr.engine.cuda.launch import SIGNATURES, Launch
 
 _SHARED_MEMORY_OPTIN = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, in percent
+
+
+# How an argument is handed over, by its letter in SIGNATURES.
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "p": ctypes.c_uint64, "l": ctypes.c_int64, "i": ctypes.c_int, "f": ctypes.c_float,
+}  # fmt: skip
 
 
 class DriverError(RuntimeError):
@@ -180,9 +187,8 @@ class Graph:
 
 def _parameters(launch: Launch) -> ctypes.Array[ctypes.c_void_p]:
     """Pointers to the arguments, as the driver reads them; it copies them at once."""
-    kinds = {"p": ctypes.c_uint64, "i": ctypes.c_int}
     values = [
-        kinds[kind](value)
+        _KINDS[kind](value)
         for kind, value in zip(SIGNATURES[launch.kernel], launch.arguments, strict=True)
     ]
     array = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))

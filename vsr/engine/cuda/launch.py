@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vsr.engine.cuda.tables import Piece, Table, Tables
 
-# Of each kernel's parameters: p a pointer, i an int.
+# Of each kernel's parameters: p a pointer, l a long long, i an int, f a float.
 SIGNATURES = {
     "first": "ppppippp",
     "middle": "pppppp",
@@ -18,6 +18,9 @@ SIGNATURES = {
     "grow": "piiipipppp",
     "wide": "piiipipppp",
     "mix": "piipipppipipp",
+    "to_rgb": "pppppppp" + "ffffffff" + "iiii",
+    "cells": "pllll" + "pllll" + "p" + "iiii",
+    "from_rgb": "pllll" + "pii" + "ppp" + "fffff" + "ffff" + "iiiii",
 }
 
 
@@ -29,7 +32,7 @@ class Launch:
     grid: int
     threads: int
     shared: int  # bytes of dynamic shared memory
-    arguments: tuple[int, ...]
+    arguments: tuple[int | float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
