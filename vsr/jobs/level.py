@@ -31,9 +31,11 @@ from vsr.stages.colour import to_rgb
 from vsr.stages.temporal import Stabiliser
 from vsr.stages.tiles import infer
 
-_PLACES = 6
+_PLACES = 5
 _FRAMES = 3  # at each: what one of them needs
-_MOST = (256, 384)  # (height, width) of the middle of the picture, which is all that is drawn
+_MOST = (192, 256)  # (height, width) of the middle of the picture, which is all that is drawn
+_LEAST = 64  # pixels of its sides, however slow the network
+_USUAL = 620_000  # parameters of realesr-animevideov3; of a network with more less is drawn
 # Code values of 8 bit that "light" takes out; measured with benchmarks/flicker.py, see
 # docs/stabilise.md.
 _LIGHT, _STRONG = 0.1, 1.5
@@ -119,7 +121,17 @@ def _drawn(frame: Frame, work: Work) -> tuple[Tensor, Tensor]:
     engine: Engine = work.engine
     planes = tuple(plane[None].to(engine.device) for plane in frame.planes)
     rgb = to_rgb(planes, frame.layout, frame.colour)
-    top, left = (max(size - most, 0) // 2 for size, most in zip(rgb.shape[2:], _MOST, strict=True))
-    rgb = rgb[:, :, top : top + _MOST[0], left : left + _MOST[1]].contiguous()
+    height, width = _looked_at(work)
+    top, left = max(rgb.shape[2] - height, 0) // 2, max(rgb.shape[3] - width, 0) // 2
+    rgb = rgb[:, :, top : top + height, left : left + width].contiguous()
     drawn = infer(engine, rgb.to(engine.dtype), tile=0, overlap=0).float()
     return rgb, anchor(drawn, rgb) if work.options.model.keep_colours else drawn
+
+
+def _looked_at(work: Work) -> tuple[int, int]:
+    """(height, width): as much as takes about as long with every network."""
+    network = work.model.network
+    assert network is not None
+    slow = max(sum(p.numel() for p in network.parameters()) / _USUAL, 1.0)
+    height, width = (max(round(side / slow**0.5 / 8) * 8, _LEAST) for side in _MOST)
+    return height, width
