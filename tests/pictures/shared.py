@@ -1,0 +1,40 @@
+"""Pictures, made small, and the command on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from tests import judge
+from vsr.cli import cli
+from vsr.errors import VsrError
+
+NEAREST = ("-m", "nearest", "-s", "1")
+
+
+def upscale(*arguments: str | Path) -> Result:
+    given = [str(a) for a in arguments]
+    model = () if "-m" in given else NEAREST
+    return CliRunner().invoke(cli, ["upscale", *given, *model])
+
+
+def shots(folder: Path, count: int = 3, *, size: str = "64x48", suffix: str = "png") -> Path:
+    """Numbered pictures of a moving test chart; returns their pattern."""
+    folder.mkdir(exist_ok=True)
+    judge.make(folder / f"%05d.{suffix}", f"testsrc2=s={size}:r=2", "-frames:v", str(count))
+    return folder / f"%05d.{suffix}"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def same_pictures(a: Path, b: Path) -> bool:
+    return [p.digest for p in judge.frames(a)] == [p.digest for p in judge.frames(b)]
+
+
+def refused(error: type[VsrError], word: str, *arguments: str | Path) -> None:
+    done = upscale(*arguments)
+    assert isinstance(done.exception, error), done.output
+    assert word in str(done.exception)
