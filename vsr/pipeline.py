@@ -72,7 +72,7 @@ def run(
     with Scope() as scope, ExitStack() as stops:
         if source.pipe is not None:
             stops.callback(source.pipe.stop)  # before the threads are waited for
-        frames = read_frames(
+        frames: Iterator[Frame] = read_frames(
             source,
             options.colour,
             filters=filters,

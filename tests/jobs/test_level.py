@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 import vsr
 from tests import judge
 from tests.jobs.conftest import After
+from vsr.engine.eager import EagerEngine
 from vsr.errors import Stopped
 from vsr.events import Event, Note
 from vsr.jobs.store import Store, folder_of
 from vsr.options import Stabilise
+from vsr.stages.tiles import infer
 
 SCENE = "mandelbrot=s=128x96:r=12:start_scale=0.4:end_scale=0.4"
 
@@ -73,10 +79,10 @@ def test_what_invents_nothing_is_left_alone(tmp_path: Path) -> None:
     assert level(made(tmp_path, 30), tmp_path / "out.mkv", options(model="bicubic")) == ""
 
 
-@pytest.mark.parametrize("frames", [1, 2])
-def test_too_short_to_look_at(tmp_path: Path, frames: int) -> None:
+@pytest.mark.parametrize(("frames", "told"), [(1, ""), (2, "off")])
+def test_too_short_to_look_at(tmp_path: Path, frames: int, told: str) -> None:
     source = judge.make(tmp_path / "short.mkv", SCENE, "-frames:v", str(frames), "-c:v", "ffv1")
-    assert level(source, tmp_path / "out.mkv", options()) == ""
+    assert level(source, tmp_path / "out.mkv", options()) == told
 
 
 def test_only_what_is_wanted_of_the_film_is_looked_at(tmp_path: Path) -> None:
@@ -99,5 +105,55 @@ def test_only_what_is_wanted_of_the_film_is_looked_at(tmp_path: Path) -> None:
         )  # fmt: skip
 
     assert of("0f-10f") == "off"
+    assert of("0f-2f", "22f-24f") == "off"  # what lies between them is not wanted
     assert of("13f-20f") == "strong"
     assert of("20f-24f", "14f-18f") == "strong"
+
+
+def test_what_another_film_was_begun_with_is_forgotten(tmp_path: Path) -> None:
+    """Killed before its first part was finished, it will be begun anew."""
+    output = tmp_path / "out.mkv"
+    with Store(folder_of(output)) as store:
+        store.begin({"options": {"temporal": {"stabilise": "strong"}}})
+    assert level(made(tmp_path, 0), output, options()) == "off"
+
+
+def test_telecined_film_is_looked_at_as_it_is_restored(tmp_path: Path) -> None:
+    source = judge.make(
+        tmp_path / "telecined.mkv", SCENE.replace("r=12", "r=24000/1001"), "-t", "1.5", "-vf",
+        "noise=all_seed=3:alls=30:allf=t,telecine", "-c:v", "mpeg2video", "-q:v", "2", "-g", "6",
+        "-flags", "+ildct+ilme", "-pix_fmt", "yuv420p",
+    )  # fmt: skip
+    chosen = dataclasses.replace(options(), source=vsr.SourceOptions(deinterlace="ivtc"))
+    assert level(source, tmp_path / "out.mkv", chosen) in {"light", "strong"}
+
+
+def test_numbers_too_large_for_16_bits_are_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widened: list[EagerEngine] = []
+
+    def overflows(engine: Any, rgb: Tensor, **how: Any) -> Tensor:
+        drawn = infer(engine, rgb, **how)
+        return drawn if widened else drawn + torch.inf
+
+    monkeypatch.setattr("vsr.jobs.level.infer", overflows)
+
+    def widen(engine: EagerEngine) -> bool:
+        widened.append(engine)
+        return True
+
+    monkeypatch.setattr(EagerEngine, "widen", widen)
+    chosen = dataclasses.replace(options(), device=vsr.DeviceOptions(engine="torch"))
+    assert level(made(tmp_path, 0), tmp_path / "out.mkv", chosen) == "off"
+    assert len(widened) == 1
+
+
+def test_without_the_memory_to_look_the_film_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*given: Any, **how: Any) -> Tensor:
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr("vsr.jobs.level.infer", exhausted)
+    assert level(made(tmp_path, 0), tmp_path / "out.mkv", options()) == "light"

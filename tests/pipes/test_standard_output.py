@@ -181,3 +181,16 @@ def test_a_reader_that_goes_away_is_told_in_a_line(
         monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=file))
         with pytest.raises(OutputError, match="standard output: writing failed"):
             vsr.upscale(film, "-", options())
+
+
+@pytest.mark.parametrize(("clip", "expected"), [("0f+4f", 4), ("10f+4f", 4), ("1-", 25)])
+def test_a_part_goes_into_a_raw_stream_too(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: str, expected: int
+) -> None:
+    """Whose frames are counted, where those of a film have their times."""
+    out = stdout(monkeypatch)
+    assert vsr.upscale(film, "-", clipped(clip, pipe_format="y4m")).frames == expected
+    (tmp_path / "o.y4m").write_bytes(out.getvalue())
+    part = vsr.upscale(film, tmp_path / "o.mkv", clipped(clip, codec="ffv1")).output
+    piped, kept = (judge.frames(path) for path in (tmp_path / "o.y4m", part))
+    assert [frame.digest for frame in piped] == [frame.digest for frame in kept]

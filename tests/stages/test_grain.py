@@ -170,3 +170,17 @@ def test_smaller_than_the_source() -> None:
 
 def test_memory_grows_with_the_pictures() -> None:
     assert bytes_for(100, 1600) < bytes_for(100, 3200) < bytes_for(200, 3200)
+
+
+def test_what_is_transparent_does_not_count() -> None:
+    """It was filled in, and is as smooth as nothing else."""
+    noise = made_noise(6)
+    clean = picture()
+    clean[..., :96] = 0.4
+    noise[..., :96] = 0
+    alpha = torch.ones(1, 1, HEIGHT, WIDTH)
+    alpha[..., :96] = 0
+    drawn = enlarged(clean, 2)
+    grained = put_back(drawn, rounded(clean + noise), share=1, seed=1, alpha=alpha)
+    back = light(as_source(grained - drawn))[:, 100:]
+    assert float(back.std() / light(noise)[:, 100:].std()) == pytest.approx(1, abs=0.15)

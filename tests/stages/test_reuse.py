@@ -221,3 +221,17 @@ def test_a_network_that_takes_pixels_in_pairs_is_moved_by_pairs() -> None:
         assert float(error[..., 40:-40, 60:-60].max()) < 2 / 255
         work[step] = reuse.done
     assert work[4] < work[3]
+
+
+@pytest.mark.parametrize("left", [80, 86])
+def test_a_title_that_stands_while_the_picture_pans_keeps_its_edge(
+    engine: Counting, left: int
+) -> None:
+    """Also where its edge lies between two blocks: it did not move with what is around it."""
+    reuse = Reuser(engine, "safe", engine.radius)
+    for n in range(4):
+        frame = window((3, 0), n)
+        frame[:, :, 48:64, left : left + 32] = torch.tensor([0.9, 0.1, 0.1])[None, :, None, None]
+        drawn, _ = reuse(frame)
+        error = (drawn - whole(engine, frame)).abs()
+        assert float(error[..., 16:-16, 32:-32].max()) < 2 / 255

@@ -17,6 +17,7 @@ from vsr.errors import UsageError
 from vsr.events import Event, Finished, Progress, Sink, Started, silent
 from vsr.jobs.film import upscale_one, work_for
 from vsr.jobs.intake import Taken
+from vsr.jobs.level import settled
 from vsr.options import Clip, Moment, UpscaleOptions
 
 _FILLING = 4  # frames until every stage is at work
@@ -103,7 +104,7 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="vsr-bench-") as name:
         folder = Path(name)
         output = folder / "whole.mkv"
-        work = work_for(Taken(path=source, output=output), options, engines, sink=sink)
+        work = settled(work_for(Taken(path=source, output=output), options, engines, sink=sink))
         machine = describe(work.engine.device, DTYPES[work.engine.precision])
         few = 1 if work.engine.device.type == "cpu" else 8
         stages = Stages(work, machine, folder, few=few).all()

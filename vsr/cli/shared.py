@@ -73,7 +73,7 @@ class Size(click.ParamType[tuple[int, int]]):
 class Grain(click.ParamType[float]):
     """`keep`, `remove` or a share."""
 
-    name = "keep|remove|0..1"
+    name = "share"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -81,7 +81,7 @@ class Grain(click.ParamType[float]):
         if isinstance(value, float):
             return value
         try:
-            return float({"keep": 1, "remove": 0}.get(value, value))
+            return float({"keep": 1, "remove": 0}.get(str(value).lower(), value))
         except ValueError:
             self.fail(f"{value!r} is neither keep, remove nor a number", param, ctx)
 
@@ -202,7 +202,7 @@ def pixel_options(function: F) -> F:
         ),
         _option("--deflicker", is_flag=True, help="Take the pumping of light out of old film."),
         _option(
-            "--grain", type=Grain(), default="remove",
+            "--grain", type=Grain(), default="remove", metavar="[keep|remove|0..1]",
             help="Grain that the network removes: keep puts made grain of the same strength and "
             "kind back, a number from 0 to 1 some of it.",
         ),

@@ -20,5 +20,10 @@ def keep(file: Path, data: bytes) -> None:
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
-            part.write(data)
-        os.replace(part.name, file)
+            try:
+                part.write(data)
+                part.close()
+                os.replace(part.name, file)
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise

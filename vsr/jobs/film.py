@@ -97,6 +97,7 @@ def upscale_one(
         work = work_for(taken, options, engines, stem=stem, stop=stop, sink=once)
         if claim is not None:
             claim(work.job.output)
+        work = settled(work)
         frames = _carry_out(work, taken, runner, once)
         return _result(work.job, frames, began, once)
 
@@ -144,16 +145,14 @@ def work_for(
         _check(info, sink)
     model = engines.model(options.model, sink)
     job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
-    return settled(
-        Work(
-            job=job,
-            model=model,
-            engine=engines.engine(options.model, job.target.scale, options.device, sink),
-            options=options,
-            path=taken.path,
-            sink=sink,
-            stop=stop,
-        )
+    return Work(
+        job=job,
+        model=model,
+        engine=engines.engine(options.model, job.target.scale, options.device, sink),
+        options=options,
+        path=taken.path,
+        sink=sink,
+        stop=stop,
     )
 
 

@@ -12,11 +12,13 @@ import dataclasses
 import statistics
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
 
 import torch
 from torch import Tensor
 
-from vsr.engine.base import Engine
+from vsr.engine.base import Engine, is_out_of_memory
 from vsr.events import Note, silent
 from vsr.frame import Frame
 from vsr.jobs.store import Store, folder_of
@@ -24,7 +26,8 @@ from vsr.jobs.work import Work
 from vsr.media.containers import STDOUT
 from vsr.media.index import keyframes
 from vsr.media.reader import read_frames
-from vsr.media.spans import Span
+from vsr.media.scan import undo
+from vsr.media.spans import WHOLE, Span
 from vsr.options import STABILISE, Stabilise
 from vsr.stages.anchor import anchor
 from vsr.stages.colour import to_rgb
@@ -55,38 +58,53 @@ def settled(work: Work) -> Work:
 
 def _begun(work: Work) -> Stabilise | None:
     """What the job that is gone on with was begun with."""
-    if work.job.output == STDOUT or work.options.jobs.restart:
+    output = work.job.output
+    if output == STDOUT or work.options.jobs.restart:
         return None
-    told = Store(folder_of(work.job.output)).job() or {}
+    store = Store(folder_of(output))
+    if not (store.has_parts() or store.result_at(output) is not None):
+        return None  # it will be begun anew, whatever it was
+    told = store.job() or {}
     level = told.get("options", {}).get("temporal", {}).get("stabilise")
     return next((known for known in STABILISE if known == level != "auto"), None)
 
 
 def _found(work: Work) -> Stabilise:
-    name, source = work.job.source.path.name, work.job.source
-    if not work.engine.radius:
-        return "off"  # nothing is invented
+    source = work.job.source
+    if not work.engine.radius or source.video.frames == 1:
+        return "off"  # nothing is invented, or nothing is beside it
     if source.pipe is not None:
-        text = "stabilise: light, for what comes through a pipe cannot be looked at before"
-        work.sink(Note(text=f"{name}: {text}"))
-        return "light"
-    taken = list(_taken_out(work))
+        return _told(work, "light", "what comes through a pipe cannot be looked at before")
+    try:
+        taken = list(_taken_out(work))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return _told(work, "light", "there was too little memory to look")
     if not taken:
-        return "off"  # too short for anything to be beside it
+        return _told(work, "off", "nothing was found to look at")
     share = statistics.median(taken)
     level: Stabilise = "off" if share < _LIGHT else "light" if share < _STRONG else "strong"
-    text = f"stabilise: {level}, for light would change pictures by {share:.2f} code values"
-    work.sink(Note(text=f"{name}: {text}"))
+    return _told(work, level, f"light would change pictures by {share:.2f} code values")
+
+
+def _told(work: Work, level: Stabilise, reason: str) -> Stabilise:
+    work.sink(Note(text=f"{work.job.source.path.name}: stabilise: {level}, for {reason}"))
     return level
 
 
 @torch.inference_mode()
 def _taken_out(work: Work) -> Iterator[float]:
     """How much a picture in the middle of each place changes, in code values."""
-    (source, filters), colour = work.progressive(), work.options.colour
+    source = work.job.source
+    # Those that make fewer frames of them are for the result.
+    filters = undo(work.job.scan, source.video.rate)
     for place in _places(work):
-        frames = read_frames(source, colour, filters=filters, spans=[place], sink=silent)
-        pictures = [_drawn(frame, work) for frame in frames]
+        frames = read_frames(
+            source, work.options.colour, filters=filters, spans=[place], sink=silent
+        )
+        with closing(frames):
+            pictures = [_drawn(frame, work) for frame in islice(frames, _FRAMES)]
         if len(pictures) < _FRAMES:
             continue
         stabiliser = Stabiliser[Tensor]("light")
@@ -97,23 +115,18 @@ def _taken_out(work: Work) -> Iterator[float]:
 
 
 def _places(work: Work) -> list[Span]:
-    """A few frames each, spread over what is wanted of the source."""
-    index, spans = keyframes(work.job.source), work.job.spans
-
-    def wanted(pts: int) -> bool:
-        return not spans or any(
-            (span.start is None or span.start <= pts) and (span.end is None or pts < span.end)
-            for span in spans
-        )
-
-    frames = [pts for pts in index.frames if wanted(pts)]
-    begins = frames[: -_FRAMES + 1]
-    keys = [pts for pts in index.pts if wanted(pts) and begins and pts <= begins[-1]]
-    among = keys if len(keys) >= _PLACES else begins
+    """Where a few frames are to be read, spread over what is wanted of the source."""
+    index = keyframes(work.job.source)
+    begins: dict[int, int | None] = {}  # and where what is wanted ends there
+    for span in work.job.spans or (WHOLE,):
+        first = 0 if span.start is None else bisect_left(index.frames, span.start)
+        last = len(index.frames) if span.end is None else bisect_left(index.frames, span.end)
+        begins |= dict.fromkeys(index.frames[first : max(last - _FRAMES + 1, first)], span.end)
+    keys = [pts for pts in index.pts if pts in begins]
+    among = keys if len(keys) >= _PLACES else sorted(begins)
     count = min(_PLACES, -(-len(begins) // _FRAMES))
     starts = [among[(2 * n + 1) * len(among) // (2 * count)] for n in range(count)]
-    ends = [frames[bisect_left(frames, start) + _FRAMES - 1] + 1 for start in starts]
-    return [Span(start=start, end=end) for start, end in zip(starts, ends, strict=True)]
+    return [Span(start=start, end=begins[start]) for start in starts]
 
 
 def _drawn(frame: Frame, work: Work) -> tuple[Tensor, Tensor]:
@@ -125,6 +138,8 @@ def _drawn(frame: Frame, work: Work) -> tuple[Tensor, Tensor]:
     top, left = max(rgb.shape[2] - height, 0) // 2, max(rgb.shape[3] - width, 0) // 2
     rgb = rgb[:, :, top : top + height, left : left + width].contiguous()
     drawn = infer(engine, rgb.to(engine.dtype), tile=0, overlap=0).float()
+    if not torch.isfinite(drawn).all() and engine.widen():  # 16 bits are too few
+        drawn = infer(engine, rgb.to(engine.dtype), tile=0, overlap=0).float()
     return rgb, anchor(drawn, rgb) if work.options.model.keep_colours else drawn
 
 

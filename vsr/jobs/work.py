@@ -82,7 +82,9 @@ class Work:
     def decoded(self) -> Iterator[Frame]:
         """The frames that would be worked on, for those who only measure."""
         source, filters = self.progressive()
-        spans, colour = self.job.spans or (WHOLE,), self.options.colour
+        ratio = self.job.source.video.time_base / source.video.time_base
+        spans = [span.rescaled(ratio) for span in self.job.spans or (WHOLE,)]
+        colour = self.options.colour
         return read_frames(source, colour, filters=filters, spans=spans, sink=silent)
 
     def encode(

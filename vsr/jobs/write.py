@@ -67,7 +67,10 @@ def into_pipe(work: Work) -> Written:
             sound=sound,
         )
 
-    return _run(work, write, joined(job.spans or (WHOLE,)))
+    written = _run(work, write, joined(job.spans or (WHOLE,)))
+    if not written.frames:
+        raise InputError(f"{source.path}: not one frame of its video can be decoded")
+    return written
 
 
 def into_folder(work: Work, folder: Path) -> tuple[Path, int]:
@@ -238,6 +241,9 @@ def _run(
     context: int = 0,
 ) -> Written:
     source, filters = work.progressive()
+    ratio = work.job.source.video.time_base / source.video.time_base
+    if ratio != 1:  # frames of a raw stream are counted
+        spans = [span.rescaled(ratio) for span in spans]
     return run(
         source,
         write,

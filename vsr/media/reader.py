@@ -44,7 +44,7 @@ def read_frames(
     seeks: bool = True,
     context: int = 0,
     sink: Sink,
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """Every frame of the source's video, in order, with strictly rising pts.
 
     Planes are the decoder's own memory. pts are in `source.video.time_base`, less

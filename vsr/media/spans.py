@@ -25,6 +25,20 @@ class Span:
         """Where a pts of the source lands."""
         return pts - (self.start or 0) + self.at
 
+    def rescaled(self, ratio: Fraction) -> Span:
+        """The same in ticks of which one of these is `ratio`; each to the nearest."""
+
+        def tick(value: int | None) -> int | None:
+            return None if value is None else round(value * ratio)
+
+        return Span(
+            start=tick(self.start),
+            end=tick(self.end),
+            at=round(self.at * ratio),
+            lead=round(self.lead * ratio),
+            tail=round(self.tail * ratio),
+        )
+
     def piece(self, time_base: Fraction) -> Piece:
         """The same in seconds."""
         return Piece(

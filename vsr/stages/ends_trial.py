@@ -103,6 +103,13 @@ class TriedEnds:
                     "PyTorch converts colours: our CUDA kernels computed something else in a trial"
                 )
                 self._sink(Note(text=text))
+            return passed
+        if passed:
+            try:
+                case(self._own)  # compiled, or loaded, before a frame needs it
+            except (CompileError, DriverError) as error:
+                self._sink(Note(text=_missing(error)))
+                return False
         return passed
 
     def _agrees(self, case: _Case, bits: int) -> bool:

@@ -52,12 +52,17 @@ class Grain:
     colour: Tensor  # (3, 3): turns independent noise into RGB, for a luma of variance 1
 
 
-def put_back(drawn: Tensor, source: Tensor, *, share: float, seed: int) -> Tensor:
+def put_back(
+    drawn: Tensor, source: Tensor, *, share: float, seed: int, alpha: Tensor | None = None
+) -> Tensor:
     """(1, 3, H, W) RGB drawn from (1, 3, h, w), both float, 0..1 -> with grain, a new tensor.
 
     `share`: of the missing grain's standard deviation. The same seed gives the same noise, of
-    the same picture on the same kind of device.
+    the same picture on the same kind of device. `alpha`: (1, 1, h, w), 0..1, of the source; what
+    is not opaque was filled in, and is not looked at.
     """
+    if alpha is not None:
+        source = source.masked_fill(alpha < 1, torch.nan)
     source, small = _alike(source, drawn)
     grain = measured(source, small)
     if grain is None:
@@ -67,8 +72,12 @@ def put_back(drawn: Tensor, source: Tensor, *, share: float, seed: int) -> Tenso
 
 
 def bytes_for(source: int, target: int) -> int:
-    """Memory, in bytes, for pictures of so many pixels: the noise and the result; an estimate."""
-    return 4 * 3 * (2 * target + 6 * min(source, target))
+    """Memory, in bytes, for pictures of so many pixels; an estimate.
+
+    The result, and either the enlarged noise or the cells, which overlap, of both pictures.
+    """
+    small = min(source, target)
+    return 4 * 3 * (target + max(target + 6 * small, 13 * small))
 
 
 def _alike(source: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,6 +98,7 @@ def measured(source: Tensor, small: Tensor) -> Grain | None:
     cells = cells - cells.mean((2, 3), keepdim=True)
     calm = luma(drawn).square().mean((1, 2))
     seen = (light > _CLIPPED) & (light < 1 - _CLIPPED) & (calm < _CALM**2)
+    seen &= torch.isfinite(cells.sum((1, 2, 3)))
     count = min(int(_FLAT * len(light)), int(seen.sum()))
     if count < _FEW:
         return None

@@ -34,18 +34,18 @@ def pan(here: Tensor, before: Tensor) -> tuple[int, int]:
     right, down = _signed(best % width, width), _signed(best // width, height)
     # Noise moves the peak by one; which of the pixels around it matches best is certain.
     tried = [(right + x, down + y) for y in (0, -1, 1) for x in (0, -1, 1)]
-    return min(tried, key=lambda move: _mismatch(here, before, *move))
+    return tried[int(torch.stack([_mismatch(here, before, *move) for move in tried]).argmin())]
 
 
-def _mismatch(here: Tensor, before: Tensor, right: int, down: int) -> float:
-    """Mean square of what is left where both have something to show."""
+def _mismatch(here: Tensor, before: Tensor, right: int, down: int) -> Tensor:
+    """() mean square of what is left where both have something to show."""
     height, width = here.shape
     top, left = max(down, 0), max(right, 0)
     bottom, edge = height + min(down, 0), width + min(right, 0)
     if top >= bottom or left >= edge:
-        return float("inf")
+        return here.new_tensor(torch.inf)
     there = before[top - down : bottom - down, left - right : edge - right]
-    return float((here[top:bottom, left:edge] - there).square().mean())
+    return (here[top:bottom, left:edge] - there).square().mean()
 
 
 def _spectrum(light: Tensor, window: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ _BLOCK = 16  # source pixels
 _WHOLE = 0.85  # of a frame's work, from which the frame is drawn as a whole
 _PANS = 0.3  # of a frame's work, from which on it is looked whether the picture has moved
 _BETTER = 0.8  # of the work, that moving it has to leave at most
+_NEAR = 4  # source pixels around a block that are looked at, too, after moving it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,8 @@ class Reuser:
         if (right == down == 0) or right % step or down % step:
             return source, drawn, boxes, work
         shifted = moved(source, right, down)
-        changed = self._changed(rgb, shifted) | self._entered(rgb, right, down)
+        # What did not move with the rest, a title or a bar, had its edge elsewhere.
+        changed = self._changed(rgb, shifted, _NEAR) | self._entered(rgb, right, down)
         fewer, less = self._boxes(changed)
         if less > _BETTER * work:
             return source, drawn, boxes, work
@@ -138,13 +140,13 @@ class Reuser:
         self._source, self._drawn = rgb.clone(), drawn.contiguous()
         return self._drawn, self._source
 
-    def _changed(self, rgb: Tensor, source: Tensor) -> NDArray[np.bool_]:
-        """(rows, columns) of blocks."""
+    def _changed(self, rgb: Tensor, source: Tensor, near: int = 0) -> NDArray[np.bool_]:
+        """(rows, columns) of blocks; `near`: pixels around each that count, too."""
         difference = (rgb - source).mul_(255)
         luma = sum(difference[:, n] * weight for n, weight in enumerate(_LUMA))
         assert isinstance(luma, Tensor)
         found = (
-            F.max_pool2d(luma.abs_(), _BLOCK, ceil_mode=True),
+            F.max_pool2d(luma.abs_(), _BLOCK + 2 * near, _BLOCK, padding=near, ceil_mode=True),
             F.avg_pool2d(difference.square_().mean(1), _BLOCK, ceil_mode=True),
         )
         most, square = torch.cat(found).cpu().numpy()  # at once: a device is waited for here

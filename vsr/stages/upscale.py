@@ -285,9 +285,9 @@ class Upscaler:
             return _Flight([], (), torch.tensor(True), None)
         with self._lanes.computing():
             drawn = _joined([drawn for _, drawn in shown])
-            source = _joined([kept.source for kept, _ in shown if kept.source is not None])
-            alpha = _joined([kept.alpha for kept, _ in shown if kept.alpha is not None])
-            assert drawn is not None
+            sources = [kept.source for kept, _ in shown if kept.source is not None]
+            alphas = [kept.alpha for kept, _ in shown if kept.alpha is not None]
+            source, alpha = (_joined(kept) if kept else None for kept in (sources, alphas))
             finite = torch.isfinite(drawn.sum())
         return self._deliver([kept.frame for kept, _ in shown], drawn, source, alpha, finite)
 
@@ -312,11 +312,14 @@ class Upscaler:
         return _Flight(frames, tuple(here), finite, done)
 
     def _grained(self, frames: list[Frame], sized: Tensor, source: Tensor) -> Tensor:
-        grained = [
-            put_back(sized[n : n + 1], source[n : n + 1], share=self._grain, seed=frame.pts)
-            for n, frame in enumerate(frames)
-        ]
-        return grained[0] if len(grained) == 1 else torch.cat(grained)
+        grained = []
+        for n, frame in enumerate(frames):
+            one = slice(n, n + 1)
+            alpha = frame.planes[-1][None].to(source.device) if frame.layout.alpha else None
+            seen = None if alpha is None else alpha_to_float(alpha, frame.layout.bits)
+            drawn, shown, share = sized[one], source[one], self._grain
+            grained.append(put_back(drawn, shown, share=share, seed=frame.pts, alpha=seen))
+        return _joined(grained)
 
     def _draw(self, rgb: Tensor, frames: list[Frame], tile: int) -> tuple[Tensor, Tensor]:
         """The pictures through the network, and the source that they show; both to be kept."""
@@ -391,8 +394,6 @@ class Upscaler:
             yield frame.with_planes(planes, self._picture.layout, self._picture.colour)
 
 
-def _joined(tensors: list[Tensor]) -> Tensor | None:
+def _joined(tensors: list[Tensor]) -> Tensor:
     """Along their first axis; not copied if there is one."""
-    if len(tensors) > 1:
-        return torch.cat(tensors)
-    return tensors[0] if tensors else None
+    return torch.cat(tensors) if len(tensors) > 1 else tensors[0]
