@@ -353,8 +353,9 @@ class Machine:
     def _multiply(self, op: str, operands: Sequence[str], mask: Array) -> None:
         """A product of 16 x 16 and 16 x 8 numbers, added to sums of fp32 or of fp16.
 
-        How the tensor cores round on the way is not specified; here products and their sums are
-        of fp32, and those of fp16 are rounded once, to the nearest, when they are complete.
+        How the tensor cores round on the way is not specified. Here products and their sums are
+        of fp32, and those of fp16 are rounded once, at the end and to the nearest, as was found
+        on Volta, Turing and Ampere (Valpey et al., arXiv:2502.15999).
         """
         kind = op.removeprefix("mma.sync.aligned.m16n8k16.row.col.")
         registers = {"f32.f16.f16.f32": 4, "f16.f16.f16.f16": 2}.get(kind)  # of the sums
