@@ -351,14 +351,28 @@ class Machine:
             self._set(register, value, mask)
 
     def _multiply(self, op: str, operands: Sequence[str], mask: Array) -> None:
-        if op != "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32":
+        """A product of 16 x 16 and 16 x 8 numbers, added to sums of fp32 or of fp16.
+
+        How the tensor cores round on the way is not specified. Here products and their sums are
+        of fp32, and those of fp16 are rounded once, at the end and to the nearest, as was found
+        on Volta, Turing and Ampere (Valpey et al., arXiv:2502.15999).
+        """
+        kind = op.removeprefix("mma.sync.aligned.m16n8k16.row.col.")
+        registers = {"f32.f16.f16.f32": 4, "f16.f16.f16.f16": 2}.get(kind)  # of the sums
+        if registers is None:
             raise PtxError(f"unknown instruction: {op}")
         self._warps(mask, op)
-        a, b = self._matrix(operands[4:8]), self._matrix(operands[8:10])
+        results, rest = operands[:registers], operands[registers:]
+        a, b = self._matrix(rest[:4]), self._matrix(rest[4:6])
         product = a @ b.transpose(0, 2, 1)  # (warps, 16, 8) fp32
-        for n, register in enumerate(operands[:4]):
-            own = product[:, n // 2 * 8 : n // 2 * 8 + 8].reshape(-1, 8, 4, 2)[..., n % 2]
-            total = self._value(operands[10 + n], "f32") + own.reshape(-1)
+        for n, (register, before) in enumerate(zip(results, rest[6:], strict=True)):
+            if registers == 2:  # a row's two neighbours in one
+                own = product[:, n * 8 : n * 8 + 8].reshape(-1, 2)
+                old = self._value(before, "b32").view(np.float16).reshape(-1, 2)
+                total = (own + old).astype(np.float16).reshape(-1).view(np.uint32)
+            else:
+                own = product[:, n // 2 * 8 : n // 2 * 8 + 8].reshape(-1, 8, 4, 2)[..., n % 2]
+                total = self._value(before, "f32") + own.reshape(-1)
             self._set(register, total, mask)
 
     def _matrix(self, registers: Sequence[str]) -> Array:

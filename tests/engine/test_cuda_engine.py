@@ -20,7 +20,7 @@ from torch import Tensor
 from vsr.engine.build import build_engine
 from vsr.engine.cuda import choice, ends, engine, nvrtc
 from vsr.engine.cuda.driver import DriverError
-from vsr.engine.cuda.engine import CudaEngine, pieces_of
+from vsr.engine.cuda.engine import CUDA_NAMES, CudaEngine, pieces_of
 from vsr.engine.cuda.launch import SIGNATURES, Batch, Launch
 from vsr.engine.cuda.nvrtc import Code, CompileError
 from vsr.engine.cuda.tables import Piece
@@ -125,6 +125,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=7))
     properties = SimpleNamespace(multi_processor_count=PROCESSORS)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     return recorder
 
 
@@ -275,6 +276,38 @@ def test_overflow_goes_over_to_fp32_with_the_weights_as_they_were(driver: Record
     assert ours.precision == "fp32"
     assert torch.allclose(ours(x), right, atol=1e-6)
     assert driver.launched == []
+
+
+@pytest.mark.parametrize(
+    ("capability", "compact"),
+    [((8, 0), "cuda"), ((8, 6), "cuda-fp16-sums"), ((9, 0), "cuda"), ((12, 0), "cuda-fp16-sums")],
+)
+def test_the_name_tells_what_rounds_differently(
+    driver: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    capability: tuple[int, int],
+    compact: str,
+) -> None:
+    """It is what a job's fingerprint holds; precision and file names of code do not suffice."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    ours, deep = (
+        CudaEngine(given, device=CPU)
+        for given in (network(), RRDBNet(num_block=1).requires_grad_(False))
+    )
+    assert (ours.name, ours.precision) == (compact, "fp16")
+    assert deep.name == "cuda"
+    assert {compact, "cuda"} <= set(CUDA_NAMES)
+
+
+def test_another_kind_of_sums_is_another_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although all else is the same: the sums are chosen by an option, not in the kernels' text."""
+    monkeypatch.setattr(choice, "surroundings", lambda *_: "this machine")
+    found = set()
+    for short in (0, 1):
+        monkeypatch.setattr(choice, "architecture_of", lambda _: 86)
+        monkeypatch.setattr(choice, "short_sums", lambda _, short=short: short)
+        found.add(choice._description(network(), CUDA))
+    assert len(found) == 2
 
 
 # --- the choice ---

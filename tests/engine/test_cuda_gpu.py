@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 
 from vsr.engine.build import build_engine
 from vsr.engine.cuda.choice import _trial
+from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.ends import Runner
-from vsr.engine.cuda.engine import CudaEngine, pieces_of
+from vsr.engine.cuda.engine import CUDA_NAMES, CudaEngine, architecture_of, pieces_of
 from vsr.engine.cuda.nvrtc import CompileError
+from vsr.engine.cuda.tiling import tiling_for
 from vsr.events import Event
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
 from vsr.nets.arithmetic import fold_area
@@ -78,6 +81,51 @@ def test_every_scale_and_shape_is_that_of_fp32(
     assert torch.equal(made[0], made[2])
     assert (made[0] - want).abs().max() < 4 / 255
     assert (made[0] - want).square().mean().sqrt() < 1e-3
+
+
+@pytest.mark.parametrize("short", [0, 1, 12])
+def test_sums_of_either_kind_are_near_those_of_fp32(short: int) -> None:
+    """On every GPU: all of fp32, each stage in fp16, all of fp16; only the rate depends on it."""
+    given, x = network(), torch.rand(2, 3, 161, 243)
+    shared = Driver().shared_memory(0)
+    tiling = tiling_for(shared, architecture_of(DEVICE))
+    assert tiling is not None
+    with torch.inference_mode():
+        engine = CudaEngine(
+            copy.deepcopy(given), device=DEVICE, tiling=dataclasses.replace(tiling, short=short)
+        )
+        made = [poisoned(engine, x.to(DEVICE)).cpu() for _ in range(3)]
+        want = given(x)
+    assert engine.name == ("cuda-fp16-sums" if short else "cuda")
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
+    assert (made[0] - want).abs().max() < 4 / 255
+    assert (made[0] - want).square().mean().sqrt() < 1e-3
+
+
+def test_short_sums_beyond_fp16_are_not_numbers() -> None:
+    """100,000 and as much below zero, one after the other: seen, and fp32 helps."""
+    given = network(middle=1)
+    opening, middle = given.body[0], given.body[2]
+    assert isinstance(opening, nn.Conv2d)
+    assert isinstance(middle, nn.Conv2d)
+    assert opening.bias is not None
+    for layer in (opening, middle):
+        layer.weight.zero_()
+    opening.bias.fill_(100)
+    middle.weight[5, 40, 1, 1], middle.weight[5, 60, 1, 1] = 1000, -1000
+    for slope in (given.body[1], given.body[3]):
+        assert isinstance(slope, nn.PReLU)
+        slope.weight.fill_(0.1)
+    tiling = tiling_for(Driver().shared_memory(0), architecture_of(DEVICE))
+    assert tiling is not None
+    with torch.inference_mode():
+        tiling = dataclasses.replace(tiling, short=1)
+        engine = CudaEngine(copy.deepcopy(given), device=DEVICE, tiling=tiling)
+        x = torch.rand(1, 3, 20, 30)
+        assert not torch.isfinite(engine(x.to(DEVICE))).all()
+        assert engine.widen()
+        assert torch.isfinite(engine(x.to(DEVICE))).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 5, 7), (3, 3, 33, 41), (1, 3, 180, 320)])
@@ -180,7 +228,7 @@ def test_pieces_of_a_picture_need_no_copy() -> None:
 def test_it_is_built_when_asked_for_and_results_outlive_the_next() -> None:
     model = Loaded(name="tiny", network=network(), scale=4, kernel="bicubic")
     engine = build_engine(model, Fraction(4), DeviceOptions(device="cuda", engine="cuda"))
-    assert engine.name == "cuda"
+    assert engine.name in CUDA_NAMES
     with torch.inference_mode():
         first = engine(torch.rand(1, 3, 64, 64, device=DEVICE))
         kept = first.clone()

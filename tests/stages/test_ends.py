@@ -14,6 +14,7 @@ from torch import Tensor
 from tests.engine.ends_emulator import Emulator
 from tests.stages.test_tiles import engine_of
 from vsr.engine.cuda.driver import DriverError
+from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
 from vsr.events import Event, Note
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
@@ -159,10 +160,12 @@ def test_on_a_cpu_and_with_other_engines_they_are_pytorchs(
 
     monkeypatch.setattr(ends_trial, "Runner", missing)
     events: list[Event] = []
-    for name, device, notes in (("cuda", "cpu", 0), ("torch", "cuda", 0), ("cuda", "cuda", 1)):
+    own = [(name, "cuda", 1) for name in CUDA_NAMES]
+    for name, device, notes in (("cuda", "cpu", 0), ("torch", "cuda", 0), *own):
         given: Any = Named(name, device)
         assert isinstance(ends_for(given, events.append), PlainEnds)
         assert len(events) == notes
+        events.clear()
 
 
 # --- in the device stage ---

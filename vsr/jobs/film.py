@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.engine.base import Engine
+from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.engine.engines import Engines
 from vsr.errors import UsageError
 from vsr.events import Finished, Note, Once, Sink, Started, silent
@@ -214,7 +215,7 @@ def _describe(job: Plan, model: str, engine: Engine) -> str:
     """The run in one line, for people."""
     video = job.source.video
     # PyTorch goes without saying.
-    runtime = {"ncnn": "ncnn ", "cuda": "own kernels "}.get(engine.name, "")
+    runtime = {"ncnn": "ncnn ", **dict.fromkeys(CUDA_NAMES, "own kernels ")}.get(engine.name, "")
     return (
         f"{model}, {engine.device} {runtime}{engine.precision}, {video.width}x{video.height} -> "
         f"{job.target.width}x{job.target.height} {name_of(video.colour.matrix)}, "

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import vsr.errors
+from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.errors import Stopped, VsrError
 from vsr.events import Note, Progress
 from vsr.jobs.parts import Part
@@ -92,7 +93,7 @@ def _job(work: Work, store: Store, device: str, count: int) -> dict[str, Any]:
     threads = given.threads or max((os.cpu_count() or 1) // count, 1)
     # One choice for all of them: where nothing can be remembered, each would try for itself.
     # GPUs may be of several kinds; each finds out by itself.
-    names: dict[str, EngineName] = {"ncnn": "ncnn", "cuda": "auto"}
+    names: dict[str, EngineName] = {"ncnn": "ncnn", **dict.fromkeys(CUDA_NAMES, "auto")}
     engine = names.get(work.engine.name, "torch")
     own = dataclasses.replace(given, device=device, workers=None, threads=threads, engine=engine)
     encode = dataclasses.replace(work.options.encode, overwrite=True)  # that was settled before

@@ -11,6 +11,7 @@ from vsr.engine.base import Engine
 from vsr.engine.cuda.choice import surroundings
 from vsr.engine.cuda.driver import DriverError
 from vsr.engine.cuda.ends import FILES, Runner
+from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.engine.cuda.nvrtc import CompileError
 from vsr.engine.trials import remember, remembered
 from vsr.events import Note, Sink
@@ -29,7 +30,7 @@ _Case = Callable[[Ends], tuple[Tensor, ...]]
 
 def ends_for(engine: Engine, sink: Sink) -> Ends:
     """Kernels beside an engine of kernels, which a job's fingerprint names; else PyTorch's."""
-    if engine.device.type != "cuda" or engine.name != "cuda":
+    if engine.device.type != "cuda" or engine.name not in CUDA_NAMES:
         return PlainEnds()
     device = engine.device
     try:

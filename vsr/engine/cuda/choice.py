@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from vsr.engine.base import Engine
 from vsr.engine.cuda.driver import Driver, DriverError
-from vsr.engine.cuda.engine import OLDEST, CudaEngine, fits, pieces_of, source
+from vsr.engine.cuda.engine import OLDEST, CudaEngine, architecture_of, fits, pieces_of, source
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from vsr.engine.cuda.tiling import short_sums
 from vsr.engine.eager import EagerEngine
 from vsr.engine.trials import remember, remembered
 from vsr.errors import UsageError
@@ -70,9 +71,9 @@ def _unfit(network: Network, device: torch.device) -> str | None:
     """Why the kernels are not made for this; nothing that a user has to be told unasked."""
     if not fits(network):
         return "run compact networks of 64 features and whole x4 RRDBNets, which this one is not"
-    major, minor = torch.cuda.get_device_capability(device)
-    if 10 * major + minor < OLDEST:
-        return f"need compute capability {OLDEST / 10}, and {device} has {major}.{minor}"
+    found = architecture_of(device)
+    if found < OLDEST:
+        return f"need compute capability {OLDEST / 10}, and {device} has {found / 10}"
     return None
 
 
@@ -147,7 +148,8 @@ def _seconds(engine: Engine, shape: tuple[int, ...]) -> float:
 
 def _description(network: Network, device: torch.device) -> str:
     """What the outcome depends on. Not the weights: the trial has its own."""
-    kind = (type(network).__name__, f"scale:{network.scale}")
+    sums = short_sums(architecture_of(device))
+    kind = (type(network).__name__, f"scale:{network.scale}", f"short:{sums}")
     return " ".join((surroundings(device, KERNELS), *kind))
 
 

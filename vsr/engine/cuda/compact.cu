@@ -3,7 +3,8 @@
 // Between the layers the pixels of all pictures lie one after the other, 64 fp16 each. A convolution is a matrix product whose
 // rows are output channels and whose columns are pixels: weights (16 x 16 pieces) are the A
 // operand of mma.m16n8k16, and pixels are its B operand, which wants the 16 channels of a
-// pixel side by side, as they lie in memory. Products are added up in fp32.
+// pixel side by side, as they lie in memory. Products are added up in fp32; or, in `middle`, those
+// of a few stages in fp16, where tensor cores do that at twice the rate, and then onto fp32 sums.
 //
 // A block works on tiles of TILE_H x TILE_W pixels. The tile with one pixel around it is
 // copied into shared memory once; the nine taps are nine views of it. What is beyond a picture's
@@ -18,7 +19,8 @@
 //
 // Set from outside: TILE_H, TILE_W, ROWS, STAGES (stages of weights in shared memory; 12 are
 // all of them, which are then loaded once), UNROLL (stages in the program, of 4), BLOCKS (a
-// multiprocessor), SCALE.
+// multiprocessor), SCALE, SHORT (stages whose products `middle` adds up in fp16 before they join
+// the sums in fp32: 1, 2, 4 or 12; 0: none).
 
 // Names, not variables: constexpr would put them into the module.
 enum : int {
@@ -38,6 +40,7 @@ enum : int {
     LAST_MT = (3 * CELL + 15) / 16,
 };
 
+static_assert(SHORT == 0 || PASSES % SHORT == 0, "the last fp16 sums have to end with the tile");
 static_assert(TILE_W % 16 == 0 && TILE_H % ROWS == 0 && THREADS % UNITS == 0, "shape of a tile");
 // Before a tile begins, all but the last STAGES - 2 groups of copies are waited for.
 static_assert(RESIDENT || STAGES >= 2 && LATEST + STAGES - 2 <= PASSES, "copies have to end in time");
@@ -64,8 +67,33 @@ struct Sums {
     float of[ROWS][2][MT][4];
 };
 
+// The same of the products of a few stages: two fp16 in each 32 bits.
+template <int MT>
+struct Halves {
+    u32 of[ROWS][2][MT][2];
+};
+
+// Onto the sums, and from zero again.
+template <int MT>
+__device__ __forceinline__ void join(Sums<MT>& sums, Halves<MT>& halves) {
+#pragma unroll
+    for (int row = 0; row < ROWS; ++row)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+#pragma unroll
+            for (int m = 0; m < MT; ++m)
+#pragma unroll
+                for (int i = 0; i < 2; ++i) {
+                    const float2 of = unpack(halves.of[row][half][m][i]);
+                    sums.of[row][half][m][2 * i] += of.x;
+                    sums.of[row][half][m][2 * i + 1] += of.y;
+                    halves.of[row][half][m][i] = 0;
+                }
+}
+
 // The loop over tiles. `finish(tile, sums)` writes a tile's results, `begin(sums)` sets the bias.
-template <int MT, typename Begin, typename Finish>
+// IN_HALVES: see SHORT.
+template <int MT, int IN_HALVES, typename Begin, typename Finish>
 __device__ __forceinline__ void convolve(
     const uint4* __restrict__ in, const uint4* __restrict__ weights,
     const uint4* __restrict__ tiles, Begin begin, Finish finish)
@@ -104,6 +132,7 @@ __device__ __forceinline__ void convolve(
 
     u32 patch = 0, slot = ring, filled = ring + (STAGES - 1) * STAGE_BYTES;
     Sums<MT> sums;
+    Halves<MT> halves = {};
     while (tile.edges) {
         const Tile after = tile_at(tiles += gridDim.x);  // not waited for before the next tile
         const bool more = next.edges != 0;
@@ -148,10 +177,15 @@ __device__ __forceinline__ void convolve(
 #pragma unroll
                         for (int half = 0; half < 2; ++half)
 #pragma unroll
-                            for (int m = 0; m < MT; ++m)
-                                multiply(sums.of[row][half][m], a[m],
-                                         b[row + dy][2 * half], b[row + dy][2 * half + 1]);
+                            for (int m = 0; m < MT; ++m) {
+                                const u32 b0 = b[row + dy][2 * half], b1 = b[row + dy][2 * half + 1];
+                                if (IN_HALVES)
+                                    multiply(halves.of[row][half][m], a[m], b0, b1);
+                                else
+                                    multiply(sums.of[row][half][m], a[m], b0, b1);
+                            }
                 }
+                if (IN_HALVES && (dx * 4 + k + 1) % IN_HALVES == 0) join(sums, halves);
                 slot = slot == ring + (STAGES - 1) * STAGE_BYTES ? ring : slot + STAGE_BYTES;
             }
         }
@@ -197,7 +231,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) middle(
     const uint4* __restrict__ tiles)
 {
     const int lane = threadIdx.x % 32;
-    convolve<4>(
+    convolve<4, SHORT>(
         in, weights, tiles,
         [&](Sums<4>& sums) { begin_features(sums.of, bias); },
         [&](Tile tile, const Sums<4>& sums, int first_row, int first_column) {
@@ -297,7 +331,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) last(
     const int lane = threadIdx.x % 32;
     // A lane has two neighbouring channels of each 16: row r of them is channel 2 * (r % 8) + r / 8.
     const int channel = lane / 4 * 2;
-    convolve<LAST_MT>(
+    convolve<LAST_MT, 0>(
         in, weights, tiles,
         [&](Sums<LAST_MT>& sums) {
 #pragma unroll

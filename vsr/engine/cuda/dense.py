@@ -74,6 +74,7 @@ class DensePlan:
     scale = _TIMES
     sources: tuple[str, ...] = ("common.cu", "compact.cu", "dense.cu")
     kernels: tuple[str, ...] = ("first", "last", "grow", "wide", "mix")
+    short_sums = False
     scratch = FEATURES * (1 + 2 * _TIMES**2)
     # 16-byte units of the largest map are counted with 32 bits.
     most_pixels = (2**31 - 1) // (FEATURES // 8 * _TIMES**2)

@@ -29,6 +29,8 @@ from vsr.nets.srvgg import SRVGGNetCompact
 
 _SHAPES = 8  # whose tables and graphs are kept
 OLDEST = 80  # compute capability, times ten
+# Of the engine: with sums of fp32, and with short ones of fp16, which round differently.
+CUDA_NAMES = ("cuda", "cuda-fp16-sums")
 
 
 @dataclass
@@ -47,7 +49,6 @@ class CudaEngine:
     Raises CompileError or DriverError where the kernels cannot be had on this machine.
     """
 
-    name = "cuda"
     multiple = 1
 
     def __init__(
@@ -71,7 +72,9 @@ class CudaEngine:
         self._with_graphs = graphs
         with torch.cuda.device(device):
             driver, number = Driver(), device.index or 0
-            self.plan = plan_for(network, device, driver.shared_memory(number), tiling)
+            shared, architecture = driver.shared_memory(number), architecture_of(device)
+            self.plan = plan_for(network, device, shared, architecture, tiling)
+            self.name = CUDA_NAMES[self.plan.short_sums]
             image = compiled(self.plan, device)
             self.kernels = Kernels(driver, number, image, self.plan.kernels)
             self.processors = torch.cuda.get_device_properties(device).multi_processor_count
@@ -214,13 +217,17 @@ def fits(network: Network) -> bool:
 
 
 def plan_for(
-    network: Network, device: torch.device, shared: int, tiling: Tiling | None = None
+    network: Network,
+    device: torch.device,
+    shared: int,
+    architecture: int,
+    tiling: Tiling | None = None,
 ) -> Plan:
     """How `network` runs where a block may have `shared` bytes of shared memory.
 
     Raises DriverError where that is too little.
     """
-    tiling, dense = tiling or tiling_for(shared), dense_tiling_for(shared)
+    tiling, dense = tiling or tiling_for(shared, architecture), dense_tiling_for(shared)
     if tiling is None or dense is None:
         raise DriverError(f"{shared} bytes of shared memory for a block are too few")
     if isinstance(network, RRDBNet):
@@ -237,8 +244,16 @@ def source(names: tuple[str, ...]) -> str:
 
 def compiled(plan: Plan, device: torch.device) -> bytes:
     """The kernels for `device`. Raises CompileError."""
-    major, minor = torch.cuda.get_device_capability(device)
     code = compile_once(
-        Nvrtc(), source(plan.sources), architecture=10 * major + minor, options=plan.options
+        Nvrtc(),
+        source(plan.sources),
+        architecture=architecture_of(device),
+        options=plan.options,
     )
     return code.image
+
+
+def architecture_of(device: torch.device) -> int:
+    """Compute capability, times ten."""
+    major, minor = torch.cuda.get_device_capability(device)
+    return 10 * major + minor

@@ -53,6 +53,7 @@ class Plan(Protocol):
     sources: tuple[str, ...]  # files of this folder, one after the other
     options: tuple[str, ...]  # that they are compiled with
     kernels: tuple[str, ...]
+    short_sums: bool  # whether some are fp16, which can be seen in the last bits of a result
     scratch: int  # fp16 numbers that it works in, for each source pixel
     most_pixels: int  # over a batch; beyond it 32 bits do not count everything
 

@@ -27,6 +27,7 @@ class CompactPlan:
         """`network` in fp32; it stays as it is."""
         self.scale = network.scale
         self.options = tiling.options(network.scale)
+        self.short_sums = tiling.short > 0
         self.packed = pack(network, device)
         self.tiling = tiling
 
