@@ -31,7 +31,7 @@ def test_a_file_that_is_being_written_is_followed(film: Path, tmp_path: Path) ->
     chosen = vsr.UpscaleOptions(
         model=vsr.ModelOptions(name="nearest"),
         size=SAME,
-        source=vsr.SourceOptions(follow=1.0),
+        source=vsr.SourceOptions(follow=5.0),
         encode=vsr.EncodeOptions(codec="ffv1"),
     )
     vsr.upscale(growing, output, chosen)
@@ -60,7 +60,7 @@ def test_a_file_whose_index_comes_last_is_awaited(bunny: Path, tmp_path: Path) -
     chosen = vsr.UpscaleOptions(
         model=vsr.ModelOptions(name="nearest"),
         size=vsr.SizeOptions(scale=Fraction(1, 2)),
-        source=vsr.SourceOptions(follow=1.0),
+        source=vsr.SourceOptions(follow=5.0),
     )
     result = vsr.upscale(growing, tmp_path / "out.mp4", chosen)
     recorder.join()
