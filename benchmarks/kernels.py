@@ -487,6 +487,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="720p and the default tiling only")
     parser.add_argument("--compile", action="store_true", help="torch.compile too")
     given = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("needs a CUDA device")
     report = measure(torch.device("cuda", 0), given)
     wrong = [
         row
