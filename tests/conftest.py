@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from vsr.frame import Colour, Frame, Layout
 from vsr.nets.srvgg import SRVGGNetCompact
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -28,6 +30,22 @@ def tiny_weights(folder: Path, *, num_feat: int = 8, num_conv: int = 1, upscale:
     path = folder / "tiny.safetensors"
     save_file(network.state_dict(), path)
     return path
+
+
+def random_frames(
+    count: int, width: int, height: int, layout: Layout, colour: Colour
+) -> list[Frame]:
+    """Frames of 8 bits with any code values, 25 a second."""
+    torch.manual_seed(0)
+    return [
+        Frame(
+            planes=tuple(
+                torch.randint(16, 235, size).byte() for size in layout.plane_sizes(width, height)
+            ),
+            layout=layout, colour=colour, pts=n, duration=1, time_base=Fraction(1, 25),
+        )
+        for n in range(count)
+    ]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

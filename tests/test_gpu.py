@@ -11,10 +11,11 @@ import torch
 
 import vsr
 from tests import judge
+from tests.conftest import random_frames
 from tests.stages.test_tiles import real_frame
 from vsr.engine.eager import EagerEngine
 from vsr.events import Note
-from vsr.frame import Colour, Frame, Layout, Matrix, Range
+from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.nets import store
 from vsr.options import DeviceOptions, ModelOptions
 from vsr.stages.colour import from_rgb, to_rgb
@@ -62,23 +63,10 @@ def test_colour_is_that_of_the_cpu(bits: int) -> None:
         assert (old.int() - new.cpu().int()).abs().max() <= 1
 
 
-def _frames(count: int, width: int, height: int) -> list[Frame]:
-    torch.manual_seed(0)
-    return [
-        Frame(
-            planes=tuple(
-                torch.randint(16, 235, size).byte() for size in LAYOUT.plane_sizes(width, height)
-            ),
-            layout=LAYOUT, colour=COLOUR, pts=n, duration=1, time_base=Fraction(1, 25),
-        )
-        for n in range(count)
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("batch", [1, 3, 8])
 def test_streams_and_batches_do_not_mix_frames_up(batch: int) -> None:
     """Every frame on its own, without lanes, against all of them in flight together."""
-    frames = _frames(40, 160, 96)
+    frames = random_frames(40, 160, 96, LAYOUT, COLOUR)
     picture = Picture(
         target=Target(width=640, height=384, scale=Fraction(4)),
         layout=LAYOUT, colour=COLOUR, kernel="bicubic",
@@ -96,7 +84,7 @@ def test_streams_and_batches_do_not_mix_frames_up(batch: int) -> None:
 
 
 def test_a_full_gpu_falls_back_and_finishes() -> None:
-    frames = _frames(4, 640, 360)
+    frames = random_frames(4, 640, 360, LAYOUT, COLOUR)
     picture = Picture(
         target=Target(width=2560, height=1440, scale=Fraction(4)),
         layout=LAYOUT, colour=COLOUR, kernel="bicubic",

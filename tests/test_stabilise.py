@@ -107,29 +107,29 @@ def test_filters_and_parts_and_this_one(tmp_path: Path, scan: Any) -> None:
     assert judge.frames(output) == judge.frames(one.output)
 
 
+def assert_same_when_stopped(film: Path, folder: Path, chosen: vsr.UpscaleOptions) -> None:
+    """Stopped after its second part and gone on with, it has the frames of one go."""
+    one = vsr.upscale(film, folder / "one.mkv", chosen)
+    output = folder / "again.mkv"
+    with pytest.raises(Stopped):
+        vsr.upscale(film, output, chosen, stop=After(2))
+    vsr.upscale(film, output, chosen)
+    assert judge.frames(output) == judge.frames(one.output)
+
+
 @pytest.mark.parametrize("deflicker", [False, True])
 def test_with_reuse_each_part_is_its_own(film: Path, tmp_path: Path, deflicker: bool) -> None:
     model, device = str(tiny_weights(tmp_path)), vsr.DeviceOptions(reuse="safe")
     chosen = options(
         "light", deflicker=deflicker, model=vsr.ModelOptions(name=model), device=device
     )
-    one = vsr.upscale(film, tmp_path / "one.mkv", chosen)
-    output = tmp_path / "again.mkv"
-    with pytest.raises(Stopped):
-        vsr.upscale(film, output, chosen, stop=After(2))
-    vsr.upscale(film, output, chosen)
-    assert judge.frames(output) == judge.frames(one.output)
+    assert_same_when_stopped(film, tmp_path, chosen)
 
 
 def test_reuse_means_nothing_where_nothing_is_drawn(film: Path, tmp_path: Path) -> None:
     """A resizer keeps nothing; so the filter looks across parts, whoever worked on them."""
     chosen = options("light", device=vsr.DeviceOptions(reuse="exact"))
-    one = vsr.upscale(film, tmp_path / "one.mkv", chosen)
-    output = tmp_path / "again.mkv"
-    with pytest.raises(Stopped):
-        vsr.upscale(film, output, chosen, stop=After(2))
-    vsr.upscale(film, output, chosen)
-    assert judge.frames(output) == judge.frames(one.output)
+    assert_same_when_stopped(film, tmp_path, chosen)
 
 
 def test_transparency_and_times_are_kept(tmp_path: Path) -> None:

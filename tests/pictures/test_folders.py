@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from PIL import Image, ImageCms
 import vsr
 from tests import judge
 from tests.conftest import SAMPLES
-from tests.pictures.shared import names, refused, same_pictures, shots, upscale
+from tests.pictures.shared import names, refused, same_pictures, shots, small_disk, upscale
 from vsr.engine.engines import Engines
 from vsr.errors import OutputError, OutputExists, UnknownModel, UsageError
 from vsr.events import Sink
@@ -193,12 +192,7 @@ def test_results_within_the_folder_are_not_read_again(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_the_batch_and_leaves_what_is_done(tmp_path: Path) -> None:
     folder = shots(tmp_path / "in", 5, size="200x200").parent
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(small)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    try:
+    with small_disk(tmp_path / "small", "100k") as small:
         done = upscale(folder, "-o", small / "out", "-m", "bicubic", "-s", "2")
         assert done.exit_code == 1
         assert done.stderr.count("vsr: ") == 1
@@ -208,5 +202,3 @@ def test_a_full_disk_ends_the_batch_and_leaves_what_is_done(tmp_path: Path) -> N
         assert f"{len(kept)} of 5 pictures done" in done.stderr
         for name in kept:
             assert judge.size_of(small / "out" / name) == (400, 400)
-    finally:
-        subprocess.run(["umount", str(small)], check=True)

@@ -15,7 +15,7 @@ import vsr
 from tests import judge
 from tests.cli.test_errors import VSR
 from tests.conftest import SAMPLES
-from tests.pictures.shared import NEAREST, names, refused, shots, upscale
+from tests.pictures.shared import NEAREST, names, refused, shots, small_disk, upscale
 from vsr.errors import OutputError, OutputExists, UsageError
 from vsr.events import Pictures, Started
 
@@ -125,16 +125,9 @@ def test_a_folder_that_comes_meanwhile_costs_no_picture(tmp_path: Path) -> None:
 
 def test_a_film_that_fails_leaves_no_picture(tmp_path: Path) -> None:
     source = clip(tmp_path / "s.mp4", "-c", "copy")
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", str(small)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    try:
+    with small_disk(tmp_path / "small", "500k") as small:
         refused(OutputError, "space", source, "-o", small / "frames" / "%d.png")
         assert names(small) == []
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_there_and_back(tmp_path: Path) -> None:

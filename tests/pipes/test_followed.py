@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,20 +15,29 @@ from tests.pipes.shared import SAME
 from vsr.media.pipe import Pipe
 
 
-def test_a_file_that_is_being_written_is_followed(film: Path, tmp_path: Path) -> None:
-    growing = tmp_path / "growing.mkv"
-    data = film.read_bytes()
-    growing.write_bytes(data[:8000])
+@contextmanager
+def recorded(growing: Path, data: bytes, piece: int, pause: float) -> Iterator[None]:
+    """`data` comes at the end of the file, a piece after each pause; it is all there afterwards."""
 
     def record() -> None:
         with growing.open("ab") as file:
-            for at in range(8000, len(data), len(data) // 8):
-                time.sleep(0.15)
-                file.write(data[at : at + len(data) // 8])
+            for at in range(0, len(data), piece):
+                time.sleep(pause)
+                file.write(data[at : at + piece])
                 file.flush()
 
     recorder = threading.Thread(target=record)
     recorder.start()
+    try:
+        yield
+    finally:
+        recorder.join()
+
+
+def test_a_file_that_is_being_written_is_followed(film: Path, tmp_path: Path) -> None:
+    growing = tmp_path / "growing.mkv"
+    data = film.read_bytes()
+    growing.write_bytes(data[:8000])
     output = tmp_path / "out.mkv"
     chosen = vsr.UpscaleOptions(
         model=vsr.ModelOptions(name="nearest"),
@@ -34,8 +45,8 @@ def test_a_file_that_is_being_written_is_followed(film: Path, tmp_path: Path) ->
         source=vsr.SourceOptions(follow=5.0),
         encode=vsr.EncodeOptions(codec="ffv1"),
     )
-    vsr.upscale(growing, output, chosen)
-    recorder.join()
+    with recorded(growing, data[8000:], len(data) // 8, 0.15):
+        vsr.upscale(growing, output, chosen)
     assert [f.digest for f in judge.frames(output)] == [f.digest for f in judge.frames(film)]
     assert judge.packets(output, "a:1") == judge.packets(film, "a:1")
     assert "subrip" in judge.describe(output)
@@ -47,23 +58,13 @@ def test_a_file_whose_index_comes_last_is_awaited(bunny: Path, tmp_path: Path) -
     growing, data = tmp_path / "growing.mp4", last.read_bytes()
     assert data.index(b"mdat") < data.index(b"moov")
     growing.touch()
-
-    def record() -> None:
-        with growing.open("ab") as file:
-            for at in range(0, len(data), len(data) // 4):
-                time.sleep(0.2)
-                file.write(data[at : at + len(data) // 4])
-                file.flush()
-
-    recorder = threading.Thread(target=record)
-    recorder.start()
     chosen = vsr.UpscaleOptions(
         model=vsr.ModelOptions(name="nearest"),
         size=vsr.SizeOptions(scale=Fraction(1, 2)),
         source=vsr.SourceOptions(follow=5.0),
     )
-    result = vsr.upscale(growing, tmp_path / "out.mp4", chosen)
-    recorder.join()
+    with recorded(growing, data, len(data) // 4, 0.2):
+        result = vsr.upscale(growing, tmp_path / "out.mp4", chosen)
     assert result.frames == 120
     assert judge.packets(result.output, "a:0") == judge.packets(bunny, "a:0")
 

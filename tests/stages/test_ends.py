@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.conftest import random_frames
 from tests.engine.ends_emulator import Emulator
 from tests.stages.test_tiles import engine_of
 from vsr.engine.cuda.driver import DriverError
@@ -171,19 +172,6 @@ def test_on_a_cpu_and_with_other_engines_they_are_pytorchs(
 # --- in the device stage ---
 
 
-def frames(width: int = 22, height: int = 14) -> list[Frame]:
-    torch.manual_seed(0)
-    return [
-        Frame(
-            planes=tuple(
-                torch.randint(16, 235, size).byte() for size in LAYOUT.plane_sizes(width, height)
-            ),
-            layout=LAYOUT, colour=TAGS, pts=n, duration=1, time_base=Fraction(1, 25),
-        )
-        for n in range(3)
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("scale", "temporal", "last"),
     [
@@ -227,7 +215,7 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
         upscaler = Upscaler(
             engine_of(network), picture, DeviceOptions(batch=2), temporal, sink=lambda event: None
         )
-        return list(upscaler(frames()))
+        return list(upscaler(random_frames(3, 22, 14, LAYOUT, TAGS)))
 
     plain = run()
     kernels = Emulator().ends()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +21,7 @@ from vsr.media.reader import read_frames
 from vsr.media.repair import clock_jumps, mended
 from vsr.media.scan import Filters, Scan, undo
 from vsr.media.sound import Sound
-from vsr.media.spans import WHOLE, Piece
+from vsr.media.spans import WHOLE, Piece, Span
 from vsr.media.still import STILLS
 from vsr.media.tags import for_output, guessed
 from vsr.media.writer import write_frames
@@ -82,9 +82,7 @@ class Work:
     def decoded(self) -> Iterator[Frame]:
         """The frames that would be worked on, for those who only measure."""
         source, filters = self.progressive()
-        ratio = self.job.source.video.time_base / source.video.time_base
-        spans = [span.rescaled(ratio) for span in self.job.spans or (WHOLE,)]
-        colour = self.options.colour
+        spans, colour = self.counted(self.job.spans or (WHOLE,)), self.options.colour
         return read_frames(source, colour, filters=filters, spans=spans, sink=silent)
 
     def encode(
@@ -129,6 +127,11 @@ class Work:
             filters += (("fps", str(rate)),)
             video = dataclasses.replace(video, rate=rate, time_base=1 / rate)
         return dataclasses.replace(source, video=video), filters
+
+    def counted(self, spans: Sequence[Span]) -> list[Span]:
+        """In ticks of what `progressive` hands out: of a raw stream, whose frames are counted."""
+        ratio = self.job.source.video.time_base / self.progressive()[0].video.time_base
+        return [span.rescaled(ratio) for span in spans]
 
     def pieces(self) -> list[Piece]:
         return [span.piece(self.job.source.video.time_base) for span in self.job.spans]

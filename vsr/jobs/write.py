@@ -241,14 +241,11 @@ def _run(
     context: int = 0,
 ) -> Written:
     source, filters = work.progressive()
-    ratio = work.job.source.video.time_base / source.video.time_base
-    if ratio != 1:  # frames of a raw stream are counted
-        spans = [span.rescaled(ratio) for span in spans]
     return run(
         source,
         write,
         filters=filters,
-        spans=spans,
+        spans=work.counted(spans),
         seeks=work.job.scan is not Scan.TELECINED,  # whose filters count in fives
         context=context,
         starts=starts,

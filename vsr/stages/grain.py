@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vsr.stages.motion import LUMA, luma
 from vsr.stages.resize import resize
 
 _CELL = 16  # source pixels, a side
@@ -40,7 +41,6 @@ _NONE = 0.7 / 255  # standard deviation that is no grain: rounding, and texture 
 _MOST = 24 / 255  # standard deviation
 _WEAKEST = 0.2  # of a frequency's power, that enlarging and making smaller again may leave
 _REACH = 3  # of the filter, in source pixels
-_LUMA = (0.2126, 0.7152, 0.0722)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +93,10 @@ def _alike(source: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
 def measured(source: Tensor, small: Tensor) -> Grain | None:
     """Of two (1, 3, h, w); None: the source has no more noise than the drawn picture."""
     cells, drawn = _cells(source), _cells(small)
-    light = luma(drawn).mean((1, 2))
+    light = luma(drawn).mean((1, 2, 3))
     drawn = drawn - drawn.mean((2, 3), keepdim=True)
     cells = cells - cells.mean((2, 3), keepdim=True)
-    calm = luma(drawn).square().mean((1, 2))
+    calm = luma(drawn).square().mean((1, 2, 3))
     seen = (light > _CLIPPED) & (light < 1 - _CLIPPED) & (calm < _CALM**2)
     seen &= torch.isfinite(cells.sum((1, 2, 3)))
     count = min(int(_FLAT * len(light)), int(seen.sum()))
@@ -107,7 +107,7 @@ def measured(source: Tensor, small: Tensor) -> Grain | None:
     window = torch.hann_window(_CELL, periodic=False, device=source.device)
     window = window[:, None] * window
     window = window / window.square().mean().sqrt()
-    spectra = [torch.fft.fft2(luma(x) * window).abs().square() for x in (cells, drawn)]
+    spectra = [torch.fft.fft2(luma(x)[:, 0] * window).abs().square() for x in (cells, drawn)]
     missing = spectra[0] - spectra[1]  # (cells, 16, 16)
     power = missing.mean((1, 2)) / _CELL**2  # of each cell: a variance
     kept = power <= _ABOVE * _least(power, light)
@@ -141,12 +141,6 @@ def _least(power: Tensor, light: Tensor) -> Tensor:
     return least.clamp(min=_NONE**2)
 
 
-def luma(x: Tensor) -> Tensor:
-    """(n, 3, h, w) RGB -> (n, h, w)."""
-    red, green, blue = x.unbind(1)
-    return red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]
-
-
 def _strength(power: Tensor, light: Tensor) -> Tensor:
     """At the knots; where few cells are as bright, it leans on all of them."""
     knots = torch.tensor(_KNOTS, device=light.device)
@@ -164,7 +158,7 @@ def _colour(cells: Tensor, drawn: Tensor) -> Tensor:
     covariance = _covariance(cells) - _covariance(drawn)
     values, vectors = torch.linalg.eigh(covariance.double().cpu())
     values = values.clamp(min=0)
-    weights = torch.tensor(_LUMA, dtype=torch.float64)
+    weights = torch.tensor(LUMA, dtype=torch.float64)
     light = ((weights @ vectors).square() * values).sum().clamp(min=1e-12)
     root: Tensor = vectors * (values / light).sqrt()
     return root.to(cells.device, torch.float32)
@@ -184,7 +178,7 @@ def noise(grain: Grain, small: Tensor, scale: float, seed: int) -> Tensor:
     white = torch.randn(3, 1, down, across, generator=generator, device=device)
     shaped = F.conv2d(white, _filter(grain.spectrum, scale)[None, None])[:, 0]
     coloured = (grain.colour @ shaped.flatten(1)).view(1, 3, height, width)
-    light = luma(small)[:, None].clamp(0, 1)
+    light = luma(small).clamp(0, 1)
     return coloured * _between(grain.strength, light) * _shown(light)
 
 

@@ -25,7 +25,7 @@ _FAR = 0.3  # of that, for each pixel away from what was guessed
 _USUAL = 0.5  # of the cells match as well as noise lets them, at least
 _FIRM = 0.5  # of the usual mismatch: gradient, both squared, up to which a step is held back
 _LEAST = (0.5 / 255) ** 2
-_LUMA = (0.2126, 0.7152, 0.0722)
+LUMA = (0.2126, 0.7152, 0.0722)  # of red, green and blue: BT.709
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Sight:
 def luma(rgb: Tensor) -> Tensor:
     """(N, 3, h, w) -> (N, 1, h, w); BT.709's weights do for all."""
     red, green, blue = rgb.float().unbind(1)
-    return (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]).unsqueeze(1)
+    return (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]).unsqueeze(1)
 
 
 def box(x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from vsr.engine.base import Engine
 from vsr.options import Reuse
+from vsr.stages.motion import luma
 from vsr.stages.pan import moved, pan
 from vsr.stages.tiles import Area, infer, infer_areas
 
@@ -49,7 +50,6 @@ _LEVELS: dict[Reuse, _Level] = {
     "safe": _Level(most=6.0, rms=1.5, whole=0.25, halo=0.67),
     "fast": _Level(most=12.0, rms=2.5, whole=0.6, halo=0.45),
 }
-_LUMA = (0.2126, 0.7152, 0.0722)
 
 
 class Reuser:
@@ -143,10 +143,9 @@ class Reuser:
     def _changed(self, rgb: Tensor, source: Tensor, near: int = 0) -> NDArray[np.bool_]:
         """(rows, columns) of blocks; `near`: pixels around each that count, too."""
         difference = (rgb - source).mul_(255)
-        luma = sum(difference[:, n] * weight for n, weight in enumerate(_LUMA))
-        assert isinstance(luma, Tensor)
+        light = luma(difference)[:, 0]
         found = (
-            F.max_pool2d(luma.abs_(), _BLOCK + 2 * near, _BLOCK, padding=near, ceil_mode=True),
+            F.max_pool2d(light.abs_(), _BLOCK + 2 * near, _BLOCK, padding=near, ceil_mode=True),
             F.avg_pool2d(difference.square_().mean(1), _BLOCK, ceil_mode=True),
         )
         most, square = torch.cat(found).cpu().numpy()  # at once: a device is waited for here
