@@ -35,7 +35,7 @@ from vsr.stages.temporal import Stabiliser
 from vsr.stages.tiles import infer
 
 _PLACES = 5
-_FRAMES = 3  # at each: what one of them needs
+_FRAMES = 3  # at each: one on either side shows what flickers as well as two
 _MOST = (192, 256)  # (height, width) of the middle of the picture, which is all that is drawn
 _LEAST = 64  # pixels of its sides, however slow the network
 _USUAL = 620_000  # parameters of realesr-animevideov3; of a network with more less is drawn

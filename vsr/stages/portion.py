@@ -117,4 +117,9 @@ class Room:
         drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
         kept = 2 * (drawn + width * height) if self._keeps else 0  # twice while it is moved
         grain = bytes_for(width * height, target) if self._grain else 0
-        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept) + grain
+        # What has left the stabiliser's window stays while one might have to go back to it.
+        steady = 0
+        if self._stabiliser is not None:
+            scale = math.sqrt(target / width / height)
+            steady = self._stabiliser.bytes_each(width, height, scale)
+        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept) + grain + steady

@@ -11,18 +11,21 @@ began.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeGuard, TypeVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.options import Stabilise
-from vsr.stages.blend import Belief, Neighbour, blended, slope, starts_of, weights, whole_steps
+from vsr.stages.belief import Belief, Look, look, weights
+from vsr.stages.blend import Beside, blended, starts_of, whole_steps
 from vsr.stages.cuts import differ, thumbnail
-from vsr.stages.motion import CELL, Sight, chained, inside, motion, sight, warped
+from vsr.stages.motion import CELL, Sight, chained, inside, motion, sight
 
 T = TypeVar("T")
 Strength = Literal["light", "strong"]
@@ -34,15 +37,18 @@ class Level:
 
     radius: int  # frames on either side
     belief: Belief
+    most: float  # that its neighbours together may change a drawn pixel by, of 1
 
 
 # Measured with benchmarks/flicker.py; docs/stabilise.md has the figures.
 LEVELS: dict[Strength, Level] = {
-    "light": Level(radius=1, belief=Belief(full=2.5, none=8.0, most=24 / 255)),
-    "strong": Level(radius=3, belief=Belief(full=3.0, none=9.0, most=24 / 255)),
+    "light": Level(radius=2, belief=Belief(full=2.5, none=8.0), most=12 / 255),
+    "strong": Level(radius=4, belief=Belief(full=3.0, none=9.0), most=12 / 255),
 }
 
-_FLOATS = 28  # that are kept for each source pixel: RGB, luma, slope, windows for the search
+# Floats for each source pixel: what frames are compared by (25) and their motion; and what the
+# search for it needs, of two frames at a time.
+_FLOATS, _SEARCH = 26, 22
 
 
 def radius_of(stabilise: Stabilise) -> int:
@@ -60,20 +66,18 @@ class _Shown(Generic[T]):
     """A frame in the window."""
 
     token: T
-    source: Tensor  # (1, 3, h, w), to whole cells
+    number: int  # its own
     size: tuple[int, ...]  # (h, w, H, W) as they came
-    sight: Sight
-    slope: Tensor
+    look: Look
     thumbnail: Tensor
     drawn: Tensor  # (1, C, H, W), to whole blocks
     steps: dict[int, Tensor] = field(default_factory=dict)  # motion, to the frame before and after
+    same: dict[int, Tensor] = field(default_factory=dict)  # whether those numbers are of this shot
 
     @property
     def bytes(self) -> int:
-        seen = self.sight
-        tensors = (self.source, self.slope, self.drawn, self.thumbnail, *self.steps.values(),
-                   seen.luma, seen.eighth, seen.quarter, seen.half, seen.full)  # fmt: skip
-        return sum(x.numel() * x.element_size() for x in tensors)
+        tensors = (self.drawn, self.thumbnail, *self.steps.values())
+        return self.look.bytes + sum(x.numel() * x.element_size() for x in tensors)
 
 
 class Stabiliser(Generic[T]):
@@ -83,6 +87,9 @@ class Stabiliser(Generic[T]):
         self._level = LEVELS[strength]
         self.radius = self._level.radius
         self._window: deque[_Shown[T]] = deque()  # of one shot or part
+        self._seen: Sight | None = None  # of the last frame in it
+        # Never given twice, not even after going back: frames remember each other by them.
+        self._numbers = itertools.count()
         self._next = 0  # place in the window of the frame that is finished next
 
     def push(
@@ -94,14 +101,15 @@ class Stabiliser(Generic[T]):
         before this frame has to do with it. Results are new tensors; `drawn` is kept, unchanged,
         until its neighbours are finished.
         """
-        shown = _shown(source, drawn, token)
+        seen = sight(source)
+        shown = _shown(source, seen, drawn, token, next(self._numbers))
         other = bool(self._window) and self._window[-1].size != shown.size
         done = self.flush() if first or other else []
-        if self._window:
-            last = self._window[-1]
-            last.steps[1] = motion(last.sight, shown.sight)
-            shown.steps[-1] = motion(shown.sight, last.sight, -last.steps[1])
+        if self._window and self._seen is not None:
+            step = motion(self._seen, seen)
+            self._window[-1].steps[1], shown.steps[-1] = step, motion(seen, self._seen, -step)
         self._window.append(shown)
+        self._seen = seen
         if len(self._window) - self._next > self.radius:
             done.append(self._finish())
         return done
@@ -113,11 +121,17 @@ class Stabiliser(Generic[T]):
 
     def bytes_for(self, width: int, height: int, scale: float, channels: int = 3) -> int:
         """Memory for sources of that size, at most: the window, and what a frame is made with."""
-        pixels, drawn = width * height, round(width * height * scale**2)
-        window = (2 * self.radius + 1) * (_FLOATS * pixels + channels * drawn)
-        # A padded copy and the result; the weights, enlarged across; the search's candidates.
-        work = 2 * channels * drawn + round(2 * self.radius * pixels * (scale + 12)) + 80 * pixels
-        return 4 * (window + work)
+        pixels, drawn = _sizes(width, height, scale)
+        window = (2 * self.radius + 1) * self.bytes_each(width, height, scale, channels)
+        # A padded copy and the result; what weighs the neighbours and where their lines begin,
+        # enlarged across; the search's pictures and candidates.
+        beside = round(2 * self.radius * pixels * (1.5 * scale + 8))
+        return window + 4 * (2 * channels * drawn + beside + (2 * _SEARCH + 80) * pixels)
+
+    def bytes_each(self, width: int, height: int, scale: float, channels: int = 3) -> int:
+        """Memory for a frame in the window."""
+        pixels, drawn = _sizes(width, height, scale)
+        return 4 * (_FLOATS * pixels + channels * drawn)
 
     def flush(self) -> list[tuple[T, Tensor]]:
         """What is left; the next frame begins anew."""
@@ -125,6 +139,7 @@ class Stabiliser(Generic[T]):
         while self._next < len(self._window):
             done.append(self._finish())
         self._window.clear()
+        self._seen = None
         self._next = 0
         return done
 
@@ -137,7 +152,7 @@ class Stabiliser(Generic[T]):
     def _finish(self) -> tuple[T, Tensor]:
         here = self._window[self._next]
         beside = [*self._moves(-1), *self._moves(1)]
-        drawn = _stabilised(here, beside, self._level.belief)
+        drawn = _stabilised(here, beside, self._level)
         self._next += 1
         if self._next > self.radius:
             self._window.popleft()
@@ -157,14 +172,19 @@ class Stabiliser(Generic[T]):
             last = there
 
 
-def _shown(source: Tensor, drawn: Tensor, token: T) -> _Shown[T]:
-    seen, size = sight(source), (*source.shape[2:], *drawn.shape[2:])
+def _sizes(width: int, height: int, scale: float) -> tuple[int, int]:
+    """Pixels of the source, to whole cells, and of what is drawn from it."""
+    pixels = (-(-width // CELL) * CELL) * (-(-height // CELL) * CELL)
+    return pixels, round(pixels * scale**2)
+
+
+def _shown(source: Tensor, seen: Sight, drawn: Tensor, token: T, number: int) -> _Shown[T]:
+    size = (*source.shape[2:], *drawn.shape[2:])
     return _Shown(
         token=token,
-        source=_filled(source.float(), CELL, CELL),
+        number=number,
         size=size,
-        sight=seen,
-        slope=slope(seen.luma),
+        look=look(_filled(source, CELL, CELL), seen),
         thumbnail=thumbnail(seen.luma),
         drawn=_filled(drawn, *_block(size)),
     )
@@ -184,26 +204,27 @@ def _filled(picture: Tensor, down: int, across: int) -> Tensor:
     return picture.contiguous()
 
 
-def _stabilised(here: _Shown[T], beside: list[tuple[_Shown[T], Tensor]], belief: Belief) -> Tensor:
+def _same(here: _Shown[T], there: _Shown[T]) -> Tensor:
+    """() bool: whether both are of one shot, and lit alike. Either asks, the other knows."""
+    if there.number not in here.same:
+        same = ~differ(here.thumbnail, there.thumbnail)
+        here.same[there.number] = there.same[here.number] = same
+    return here.same[there.number]
+
+
+def _stabilised(here: _Shown[T], beside: list[tuple[_Shown[T], Tensor]], level: Level) -> Tensor:
     height, width, tall, wide = here.size
     if not beside:
         return here.drawn[:, :, :tall, :wide].clone()
     scale = (wide / width, tall / height)
-    down, across = _block(here.size)
-    moves = [whole_steps(move, scale) for _, move in beside]
-    # Bicubic would see a little more, and take a sixth of the filter's time (measured).
-    brought = [
-        warped(there.source, move, "bilinear")
-        for (there, _), move in zip(beside, moves, strict=True)
-    ]
-    same = [~differ(here.thumbnail, there.thumbnail) for there, _ in beside]
-    believed = weights(here.source, brought, same, here.slope, belief)
-    neighbours = [
-        Neighbour(
-            drawn=there.drawn,
-            starts=starts_of(move, scale, (down, across), here.drawn),
-            weight=weight[:, :, :height, :width],
-        )
-        for (there, _), move, weight in zip(beside, moves, believed, strict=True)
-    ]
-    return blended(here.drawn, neighbours, (tall, wide), belief.most)
+    others = [there for there, _ in beside]
+    moves = whole_steps(torch.cat([move for _, move in beside]), scale)
+    same = torch.stack([_same(here, there) for there in others])
+    believed = weights(here.look, [there.look for there in others], moves, same, level.belief)
+    blocks = (here.drawn.shape[2], here.drawn.shape[3])
+    neighbours = Beside(
+        drawn=[there.drawn for there in others],
+        starts=starts_of(moves, scale, _block(here.size), blocks),
+        weights=believed[:, :height, :width],
+    )
+    return blended(here.drawn, neighbours, (tall, wide), level.most)

@@ -1,0 +1,51 @@
+"""Promises: a plane at quarters of a pixel is what bicubic sampling says, cell by cell."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vsr.stages.quarters import PARTS, fetched, quartered, whole
+
+
+@pytest.mark.parametrize("size", [(8, 12), (4, 4), (1, 1), (5, 9)])
+def test_every_quarter_is_what_torch_samples_there(size: tuple[int, int]) -> None:
+    height, width = size
+    planes = torch.rand(2, height, width, generator=torch.Generator().manual_seed(1))
+    made = quartered(planes)
+    assert torch.equal(whole(made), planes)
+    # Far enough out that sampling sees the edge go on, too.
+    wide = F.pad(planes[None], (4, 4, 4, 4), mode="replicate")
+    for i in range(PARTS):
+        for j in range(PARTS):
+            x = torch.arange(width) + 4 + j / PARTS
+            y = (torch.arange(height) + 4 + i / PARTS)[:, None]
+            at = torch.stack([
+                ((x * 2 + 1) / (width + 8) - 1).expand(height, width),
+                ((y * 2 + 1) / (height + 8) - 1).expand(height, width),
+            ], 2)[None]  # fmt: skip
+            expected = F.grid_sample(wide, at, mode="bicubic", align_corners=False)[0]
+            assert torch.allclose(made[:, i, j], expected, atol=1e-5), (i, j)
+
+
+@pytest.mark.parametrize("cell", [2, 4])
+def test_each_cell_comes_from_where_its_vector_points(cell: int) -> None:
+    """To the nearest quarter, and from inside the picture however far the vector goes."""
+    chance = torch.Generator().manual_seed(2)
+    rows, columns = 5, 7
+    planes = torch.rand(2, rows * cell, columns * cell, generator=chance)
+    made = quartered(planes)
+    move = torch.rand(2, rows, columns, generator=chance) * 20 - 10
+    out = torch.empty_like(planes)
+    assert fetched(made, move, cell, out) is out
+    assert torch.equal(out, fetched(made, move, cell))
+    for row in range(rows):
+        for column in range(columns):
+            x, y = ((move[:, row, column] * PARTS).round() / PARTS).tolist()
+            x = min(max(column * cell + x, 0), (columns - 1) * cell)
+            y = min(max(row * cell + y, 0), (rows - 1) * cell)
+            layer = made[:, int(y * PARTS) % PARTS, int(x * PARTS) % PARTS]
+            expected = layer[:, int(y) : int(y) + cell, int(x) : int(x) + cell]
+            got = out[:, row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]
+            assert torch.equal(got, expected), (row, column)
