@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from vsr.engine.device import processor
+from vsr.machine import cores
 from vsr.version import __version__
 
 _SIDE = 2048  # of the matrices
@@ -46,7 +46,7 @@ def describe(device: torch.device, dtype: torch.dtype) -> Machine:
     kinds = dict.fromkeys((torch.float32, dtype))
     return Machine(
         device=torch.cuda.get_device_name(device) if cuda else processor(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=cores(),
         threads=torch.get_num_threads(),
         system=platform.platform(),
         versions=versions,

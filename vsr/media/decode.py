@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import av
 from av.codec.context import CodecContext
 from av.container import InputContainer
+
+from vsr.machine import codec_threads, memory
 
 # VP8 and VP9 carry alpha as a second picture beside each packet. ffmpeg's own decoders
 # pass it over; those of libvpx read it.
@@ -18,8 +19,7 @@ _MOST_PIXELS = 2**28  # ffmpeg itself refuses more
 
 def most_pixels() -> int:
     """The largest picture that is decoded: a header may claim any size, and memory is finite."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(_MOST_PIXELS, memory // _BYTES_PER_PIXEL)
+    return min(_MOST_PIXELS, memory() // _BYTES_PER_PIXEL)
 
 
 def has_hidden_alpha(stream: av.VideoStream) -> bool:
@@ -30,6 +30,7 @@ def has_hidden_alpha(stream: av.VideoStream) -> bool:
 def decoder_of(stream: av.VideoStream) -> av.VideoCodecContext:
     """A decoder for the stream: its own, or the one that reads its alpha where there is one."""
     own = stream.codec_context
+    own.thread_count = codec_threads()
     name = _SEES_ALPHA.get(own.codec.canonical_name) if has_hidden_alpha(stream) else None
     if name not in av.codecs_available:
         own.options = {**own.options, "max_pixels": str(most_pixels())}

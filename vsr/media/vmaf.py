@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vsr.errors import FfmpegError
+from vsr.machine import cores
 from vsr.media.ffmpeg import fed, find_with_filter
 
 _FILTER = "libvmaf"
@@ -85,7 +85,7 @@ class Vmaf:
         pix_fmt = "yuv444p" if self._bits == 8 else f"yuv444p{self._bits}le"
         judge = (
             f"libvmaf=model='version={self._model}':log_fmt=json:log_path={_LOG}:"
-            f"n_threads={os.cpu_count() or 1}"
+            f"n_threads={cores()}"
         )
         graph = (
             f"[0:v]split[a][b];[a]crop={width}:{height}:0:0:exact=1[ref];"

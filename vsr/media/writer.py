@@ -14,6 +14,7 @@ from av.codec.context import Flags
 
 from vsr.errors import OutputError, UsageError, VsrError
 from vsr.frame import Colour, Frame
+from vsr.machine import codec_threads
 from vsr.media.encoders import EncoderPlan
 from vsr.media.layouts import fill, pix_fmt_of
 from vsr.media.palette import Palette
@@ -123,7 +124,7 @@ def _stream(
     context.color_range = int(colour.range)
     context.color_primaries = colour.primaries
     context.color_trc = colour.transfer
-    context.thread_count = 0  # as many as there are cores
+    context.thread_count = codec_threads()
     if sample_aspect_ratio is not None:
         context.sample_aspect_ratio = sample_aspect_ratio
     if display_matrix is not None:

@@ -23,6 +23,7 @@ from vsr.jobs.parts import Part
 from vsr.jobs.store import Store
 from vsr.jobs.work import Work
 from vsr.jobs.write import Runner, here
+from vsr.machine import cores
 from vsr.options import DeviceOptions, EngineName, to_dict
 
 # It finds what this process found, and nothing that lies in the folder where the user is.
@@ -90,7 +91,7 @@ def _drive(crew: Sequence[_Worker], runs: list[Sequence[Part]], work: Work, done
 def _job(work: Work, store: Store, device: str, count: int) -> dict[str, Any]:
     """What a worker is told of the job."""
     given = work.options.device
-    threads = given.threads or max((os.cpu_count() or 1) // count, 1)
+    threads = given.threads or max(cores() // count, 1)
     # One choice for all of them: where nothing can be remembered, each would try for itself.
     # GPUs may be of several kinds; each finds out by itself.
     names: dict[str, EngineName] = {"ncnn": "ncnn", **dict.fromkeys(CUDA_NAMES, "auto")}
