@@ -6,18 +6,19 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vsr.engine.engines import Engines
 from vsr.errors import ModelError, OutputError, Stopped, UsageError, VsrError
-from vsr.events import Pictures, Sink, silent
+from vsr.events import Note, Pictures, Sink, silent
 from vsr.jobs.done import Done
 from vsr.jobs.film import Result, upscale_one
 from vsr.jobs.intake import STDIN, local
 from vsr.jobs.names import Names, check_apart
 from vsr.jobs.plan import picture_pattern
 from vsr.jobs.tasks import FolderTasks, Task
-from vsr.jobs.work import never
+from vsr.jobs.work import never, unheard
 from vsr.jobs.write import Runner, here
 from vsr.media.containers import STDOUT, container_of
 from vsr.media.listing import is_many, is_picture
@@ -102,6 +103,7 @@ class Batch:
                     none, failed = folder.listing, True
                     yield Outcome(source=none.path, error=error, untried=none.names)
             if self.pictures > 1:
+                self._tell_of_done(sink)
                 sink(Pictures(done=0, total=self.pictures))
             for among, task in self._tasks():
                 if id(among) in ended:
@@ -134,6 +136,15 @@ class Batch:
         for folder in self._folders:
             yield from ((folder, task) for task in folder.tasks(folder.listing.films))
 
+    def _tell_of_done(self, sink: Sink) -> None:
+        """Of pictures, of which there may be thousands, once for all."""
+        tasks = (task for _, task in self._tasks() if is_picture(str(task.source)))
+        if there := sum(self._done.find(task) is not None for task in tasks):
+            text = (
+                f"{there} of {self.pictures} pictures are done already; --restart does them again"
+            )
+            sink(Note(text=text))
+
     def _one(
         self,
         task: Task,
@@ -156,6 +167,7 @@ class Batch:
                 engines,
                 stem=task.stem,
                 claim=names.claim,
+                ready=partial(self._done.expect, task) if self.total > 1 else unheard,
                 sink=sink,
                 stop=stop,
                 runner=runner,
@@ -164,8 +176,6 @@ class Batch:
             raise
         except VsrError as error:
             return Outcome(source=task.source, error=error, among=task.among)
-        if self.total > 1:
-            self._done.add(task, result)
         return Outcome(source=task.source, result=result, among=task.among)
 
 

@@ -47,6 +47,16 @@ def write(path: Path, text: str) -> None:
     sync(path.parent)
 
 
+def append(path: Path, line: str) -> None:
+    """Add a line to a file; one that a kill tore before is not continued."""
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(number, f"\n{line}".encode())
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, whose name is then on the disk."""
     os.mkdir(path)  # noqa: PTH102 (all that changes the disk goes through `os`)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from vsr.jobs.level import settled
 from vsr.jobs.plan import Plan, plan
 from vsr.jobs.resume import run_job
 from vsr.jobs.store import folder_of
-from vsr.jobs.work import Work, never
+from vsr.jobs.work import Work, never, unheard
 from vsr.jobs.write import Runner, deliver, here, into_folder, into_pipe
 from vsr.media.containers import STDOUT
 from vsr.media.ffmpeg import find_ffmpeg
@@ -81,13 +82,15 @@ def upscale_one(
     *,
     stem: str | None = None,
     claim: Callable[[Path], None] | None = None,
+    ready: Callable[[Plan, Path, int], None] = unheard,
     sink: Sink,
     stop: Callable[[], bool] = never,
     runner: Runner = here,
 ) -> Result:
     """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it.
 
-    `claim`: told the result's name before any work; it may raise UsageError.
+    `claim`: told the result's name before any work; it may raise UsageError. `ready`: told of the
+    complete file and its frames before that gets its name, unless it is many.
     """
     if output is not None and output.is_symlink():
         output = output.resolve()  # the file behind the link is replaced, not the link
@@ -98,7 +101,7 @@ def upscale_one(
         work = work_for(taken, options, engines, stem=stem, stop=stop, sink=once)
         if claim is not None:
             claim(work.job.output)
-        work = settled(work)
+        work = dataclasses.replace(settled(work), ready=ready)
         frames = _carry_out(work, taken, runner, once)
         return _result(work.job, frames, began, once)
 

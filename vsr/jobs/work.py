@@ -37,6 +37,10 @@ def never() -> bool:
     return False
 
 
+def unheard(job: Plan, complete: Path, frames: int) -> None:
+    """Nobody wants to know what is about to get its name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """A plan, and what is needed to carry it out."""
@@ -48,6 +52,8 @@ class Work:
     path: Path  # of the source, as it was named
     sink: Sink
     stop: Callable[[], bool] = never  # whether to end at the next part
+    # Told of the complete result and its frames, before that gets its name.
+    ready: Callable[[Plan, Path, int], None] = unheard
 
     def on(self, source: SourceInfo) -> Work:
         """The same work on another copy of its source."""

@@ -171,6 +171,7 @@ def deliver(
             return
         if store is not None:
             store.tell({"bytes": complete.stat().st_size, "frames": frames})
+        work.ready(job, complete, frames)
         disk.rename(complete, job.output)
     except OSError as error:
         if isinstance(error, OutputError):
