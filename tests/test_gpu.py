@@ -12,6 +12,7 @@ import torch
 import vsr
 from tests import judge
 from tests.conftest import random_frames
+from tests.stages.shots import noisy, panned
 from tests.stages.test_tiles import real_frame
 from vsr.engine.eager import EagerEngine
 from vsr.events import Note
@@ -20,10 +21,12 @@ from vsr.nets import store
 from vsr.options import DeviceOptions, ModelOptions
 from vsr.stages.colour import from_rgb, to_rgb
 from vsr.stages.size import Target
+from vsr.stages.temporal import Stabiliser, Strength
 from vsr.stages.tiles import infer
 from vsr.stages.upscale import Picture, Upscaler
 
 pytestmark = pytest.mark.gpu
+DEVICE = "cuda"
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
 COLOUR = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
 
@@ -61,6 +64,29 @@ def test_colour_is_that_of_the_cpu(bits: int) -> None:
     back = from_rgb(to_rgb(there, layout, COLOUR), layout, COLOUR)
     for old, new in zip(planes, back, strict=True):
         assert (old.int() - new.cpu().int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("strength", ["light", "strong"])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_flicker_filter_is_that_of_the_cpu(strength: Strength, scale: int) -> None:
+    """But where two vectors match alike, and the last digit decides."""
+    sources, still = panned(12, (90, 160), (3, -2), scale, seed=1)
+    drawn = noisy(still, 4.0)
+
+    def filtered(device: str) -> torch.Tensor:
+        stabiliser: Stabiliser[int] = Stabiliser(strength)
+        done = []
+        with torch.inference_mode():
+            for n, (source, large) in enumerate(zip(noisy(sources, 2.0), drawn, strict=True)):
+                done += stabiliser.push(source.to(device), large.to(device), n, first=n == 0)
+            done += stabiliser.flush()
+        assert [n for n, _ in done] == list(range(12))
+        return torch.cat([large.cpu() for _, large in done])
+
+    off = (filtered(DEVICE) - filtered("cpu")).abs() * 255
+    print(f"{strength} x{scale}: {off.mean():.4f} off on average, {off.max():.2f} at most")
+    assert off.mean() < 0.02
+    assert (off > 0.5).float().mean() < 0.01
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
