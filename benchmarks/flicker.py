@@ -252,6 +252,8 @@ def main(
     device: str,
 ) -> None:
     """Filter every clip at every level and compare it with its truth."""
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise click.UsageError(f"--device {device}: there is no GPU that PyTorch can use")
     machine = describe(torch.device(device), torch.float32)
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     click.echo(f"{machine.device}, {machine.cores} cores, {machine.date}; {versions}; {model}")

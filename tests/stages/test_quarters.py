@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vsr.stages.quarters import PARTS, fetched, quartered, whole
+from vsr.stages.quarters import PARTS, fetched, lines_at, quartered, whole
 
 
 @pytest.mark.parametrize("size", [(8, 12), (4, 4), (1, 1), (5, 9)])
@@ -36,10 +36,11 @@ def test_each_cell_comes_from_where_its_vector_points(cell: int) -> None:
     rows, columns = 5, 7
     planes = torch.rand(2, rows * cell, columns * cell, generator=chance)
     made = quartered(planes)
-    move = torch.rand(2, rows, columns, generator=chance) * 20 - 10
+    moves = torch.rand(3, 2, rows, columns, generator=chance) * 20 - 10
+    move, lines = moves[1], lines_at(moves, cell, made)[1]
     out = torch.empty_like(planes)
-    assert fetched(made, move, cell, out) is out
-    assert torch.equal(out, fetched(made, move, cell))
+    assert fetched(made, lines, cell, out) is out
+    assert torch.equal(out, fetched(made, lines, cell))
     for row in range(rows):
         for column in range(columns):
             x, y = ((move[:, row, column] * PARTS).round() / PARTS).tolist()

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.stages.motion import CELL, LUMA, Sight, box, celled
-from vsr.stages.quarters import fetched, quartered, whole
+from vsr.stages.quarters import fetched, lines_at, quartered, whole
 
 _LEAST = (0.7 / 255) ** 2  # variance of the noise; rounding to 8 bits and a little
 _MOST = (12 / 255) ** 2  # beyond which a mismatch is believed to be one
@@ -62,9 +62,10 @@ def weights(
     count, (height, width) = len(beside), here.slope.shape
     change = here.luma.new_empty(count, height, width)
     tint = here.colour.new_empty(count, 2, height // 2, width // 2)
-    for n, (there, move) in enumerate(zip(beside, moves, strict=True)):
-        fetched(there.luma, move, CELL, out=change[n : n + 1])
-        fetched(there.colour, move / 2, CELL // 2, out=tint[n])
+    lines = lines_at(moves, CELL, here.luma), lines_at(moves / 2, CELL // 2, here.colour)
+    for n, there in enumerate(beside):
+        fetched(there.luma, lines[0][n], CELL, out=change[n : n + 1])
+        fetched(there.colour, lines[1][n], CELL // 2, out=tint[n])
     change -= whole(here.luma)
     tint -= whole(here.colour)
     off = change.square()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.stages.quarters import fetched, quartered, whole
+from vsr.stages.quarters import fetched, lines_at, quartered, whole
 
 CELL = 4  # source pixels
 REACH = 4  # of the full search, in pixels of an eighth of the size: 32 of the source
@@ -186,7 +186,7 @@ def _fine(here: Sight, there: Sight, move: Tensor) -> tuple[Tensor, Tensor, Tens
 
     One step of Lucas and Kanade: more than one gained nothing (measured).
     """
-    found = fetched(there.quarters, move[0], CELL)[None]
+    found = fetched(there.quarters, lines_at(move, CELL, there.quarters)[0], CELL)[None]
     # The gradient of both, so that the step is right for the middle between them.
     both = F.pad((here.luma + found) / 2, (1, 1, 1, 1), mode="replicate")
     gx = (both[:, :, 1:-1, 2:] - both[:, :, 1:-1, :-2]) / 2
@@ -248,9 +248,9 @@ def _chosen(here: Sight, there: Sight, camera: Tensor, own: Tensor) -> Tensor:
     """
     camera, own = inside(camera), inside(own)
     moves = torch.stack([torch.zeros_like(own), camera, own], 1)
-    quarters = there.quarters
-    seen = [there.luma[0], fetched(quarters, camera[0], CELL), fetched(quarters, own[0], CELL)]
-    off = torch.cat(seen)[None].sub_(here.luma).abs_()
+    lines = lines_at(torch.cat([camera, own]), CELL, there.quarters)
+    seen = [fetched(there.quarters, line, CELL) for line in lines]
+    off = torch.cat([there.luma[0], *seen])[None].sub_(here.luma).abs_()
     # Of the cell and the eight around it.
     cost = box(F.pad(celled(off), (1, 1, 1, 1), mode="replicate"))[0]
     cost[2] += _margin(cost.amin(0)).clamp_(min=_CODED)
