@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import torch
 from vsr.engine import choice
 from vsr.engine.build import build_engine
 from vsr.engine.ncnn import NcnnEngine
+from vsr.engine.trials import remember, remembered
 from vsr.errors import UsageError
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
@@ -95,7 +98,7 @@ def build(engine: str = "auto", precision: Precision = "fp32") -> Any:
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where trials are remembered; nothing is, yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "vsr" / "engines.json"
+    return tmp_path / "vsr" / "trials"
 
 
 @pytest.mark.parametrize("passed", [True, False])
@@ -112,9 +115,9 @@ def test_a_trial_is_made_once_and_remembered(
     names = [build().name for _ in range(3)]
     assert names == ["ncnn" if passed else "torch"] * 3
     assert len(trials) == 1
-    (description,) = json.loads(memory.read_text())
-    assert "SRVGGNetCompact" in description
-    assert [f.name for f in memory.parent.iterdir()] == ["engines.json"]
+    (file,) = memory.iterdir()
+    assert "SRVGGNetCompact" in json.loads(file.read_text())["trial"]
+    assert list(memory.parent.iterdir()) == [memory]
 
 
 def test_what_else_runs_does_not_decide_the_trial(
@@ -136,7 +139,7 @@ def test_what_else_runs_does_not_decide_the_trial(
     torch.set_num_threads(2)
     try:
         undisturbed = build_engine(model, Fraction(2), options).name
-        memory.unlink()
+        shutil.rmtree(memory)
         monkeypatch.setattr(NcnnEngine, "__call__", waits)
         assert build_engine(model, Fraction(2), options).name == undisturbed
         assert set(threads) == {1}
@@ -147,10 +150,19 @@ def test_what_else_runs_does_not_decide_the_trial(
 
 def test_what_was_remembered_may_be_garbage(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "_trial", lambda *args: True)
-    memory.parent.mkdir()
-    for garbage in (b"", b"[1]", b"\xff\xfe{", b'{"a": '):
-        memory.write_bytes(garbage)
+    build()
+    (file,) = memory.iterdir()
+    for garbage in (b"", b"[1]", b"\xff\xfe{", b'{"a": ', b'{"passed": 0}', b"{}", b"3"):
+        file.write_bytes(garbage)
         assert build().name == "ncnn"
+        assert b"true" in file.read_bytes()
+
+
+def test_trials_at_the_same_time_lose_nothing(memory: Path) -> None:
+    names = [f"trial {n}" for n in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(remember, names, [n % 3 == 0 for n in range(40)]))
+    assert [remembered(name) for name in names] == [n % 3 == 0 for n in range(40)]
 
 
 def test_without_a_place_to_remember_it_still_works(memory: Path) -> None:
