@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from tests.stages.shots import noisy, panned, texture
 from vsr.stages.motion import CELL, chained, motion, sight
-from vsr.stages.quarters import fetched, lines_at, quartered
+from vsr.stages.phases import QUARTERS, fetched, lines_at, phases
 
 
 def found(here: Tensor, there: Tensor) -> Tensor:
@@ -105,6 +105,6 @@ def test_what_is_fetched_is_content_and_chained_adds() -> None:
     first, second = (motion(sight(sources[n]), sight(sources[n + 1])) for n in (0, 1))
     inner = (..., slice(12, -12), slice(12, -12))
     for n, move, most in ((1, first, 0.5), (2, chained(first, second), 1.0)):
-        laid_out = quartered(sources[n][0])
+        laid_out = phases(sources[n][0], QUARTERS)
         brought = fetched(laid_out, lines_at(move, CELL, laid_out)[0], CELL)
         assert (brought - sources[0][0])[inner].abs().mean() * 255 < most

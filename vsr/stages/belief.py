@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.stages.motion import CELL, LUMA, Sight, box, celled
-from vsr.stages.quarters import fetched, lines_at, quartered, whole
+from vsr.stages.phases import QUARTERS, fetched, lines_at, phases, whole
 
 _LEAST = (0.7 / 255) ** 2  # variance of the noise; rounding to 8 bits and a little
 _MOST = (12 / 255) ** 2  # beyond which a mismatch is believed to be one
@@ -35,7 +35,7 @@ class Belief:
 class Look:
     """What a source picture is compared by. Sizes are those of whole cells."""
 
-    luma: Tensor  # (1, 4, 4, h, w): at all quarters of a pixel
+    luma: Tensor  # (1, parts, parts, h, w): at all fractions of a pixel that are blended
     colour: Tensor  # (2, 4, 4, h / 2, w / 2): red and blue less luma, as fine as in 4:2:0
     slope: Tensor  # (h, w): the square of luma's gradient, mean of 3 x 3
 
@@ -44,10 +44,14 @@ class Look:
         return sum(x.numel() * x.element_size() for x in (self.luma, self.colour, self.slope))
 
 
-def look(rgb: Tensor, seen: Sight) -> Look:
+def look(rgb: Tensor, seen: Sight, parts: int) -> Look:
     """(1, 3, h, w) RGB, nominally 0..1, in whole cells; `seen`: of the same."""
     red_blue = F.avg_pool2d(rgb[:, ::2].float(), 2) - F.avg_pool2d(seen.luma, 2)
-    return Look(luma=seen.quarters, colour=quartered(red_blue[0]), slope=_slope(seen.luma))
+    return Look(
+        luma=seen.quarters if parts == QUARTERS else phases(seen.luma[0], parts),
+        colour=phases(red_blue[0], QUARTERS),
+        slope=_slope(seen.luma),
+    )
 
 
 def weights(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.stages.quarters import fetched, lines_at, quartered, whole
+from vsr.stages.phases import QUARTERS, fetched, lines_at, phases, whole
 
 CELL = 4  # source pixels
 REACH = 4  # of the full search, in pixels of an eighth of the size: 32 of the source
@@ -72,7 +72,7 @@ def sight(rgb: Tensor) -> Sight:
     half = F.avg_pool2d(y, 2)
     quarter = F.avg_pool2d(half, 2)
     return Sight(
-        quarters=quartered(y[0]),
+        quarters=phases(y[0], QUARTERS),
         grid=(quarter.shape[2], quarter.shape[3]),
         eighth=F.avg_pool2d(quarter, 2, ceil_mode=True),
         quarter=_windows(quarter, 1),

@@ -26,6 +26,7 @@ from vsr.stages.belief import Belief, Look, look, weights
 from vsr.stages.blend import Beside, blended, starts_of, whole_steps
 from vsr.stages.cuts import differ, thumbnail
 from vsr.stages.motion import CELL, Sight, chained, inside, motion, sight
+from vsr.stages.phases import QUARTERS
 
 T = TypeVar("T")
 Strength = Literal["light", "strong"]
@@ -46,9 +47,9 @@ LEVELS: dict[Strength, Level] = {
     "strong": Level(radius=4, belief=Belief(full=3.0, none=9.0), most=12 / 255),
 }
 
-# Floats for each source pixel: what frames are compared by (25) and their motion; and what the
-# search for it needs, of two frames at a time.
-_FLOATS, _SEARCH = 26, 22
+# Floats for each source pixel: colour and slope, by which frames are compared beside luma, and
+# their motion; and what the search for that needs, of two frames at a time.
+_FLOATS, _SEARCH = 10, 38
 
 
 def radius_of(stabilise: Stabilise) -> int:
@@ -131,7 +132,8 @@ class Stabiliser(Generic[T]):
     def bytes_each(self, width: int, height: int, scale: float, channels: int = 3) -> int:
         """Memory for a frame in the window."""
         pixels, drawn = _sizes(width, height, scale)
-        return 4 * (_FLOATS * pixels + channels * drawn)
+        parts = _parts(scale, scale)
+        return 4 * ((_FLOATS + parts**2) * pixels + channels * drawn)
 
     def flush(self) -> list[tuple[T, Tensor]]:
         """What is left; the next frame begins anew."""
@@ -184,10 +186,16 @@ def _shown(source: Tensor, seen: Sight, drawn: Tensor, token: T, number: int) ->
         token=token,
         number=number,
         size=size,
-        look=look(_filled(source, CELL, CELL), seen),
+        look=look(_filled(source, CELL, CELL), seen, _parts(size[3] / size[1], size[2] / size[0])),
         thumbnail=thumbnail(seen.luma),
         drawn=_filled(drawn, *_block(size)),
     )
+
+
+def _parts(across: float, down: float) -> int:
+    """Of a source pixel: drawn ones, by which frames are moved; quarters where they do not fit."""
+    fits = across == down and across in range(1, QUARTERS)
+    return round(across) if fits else QUARTERS
 
 
 def _block(size: tuple[int, ...]) -> tuple[int, int]:
