@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from vsr.machine import cores, free_host_memory, memory
 from vsr.options import DeviceOptions
 
 MIB = 2**20
+PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 MEMINFO = f"MemTotal: 9000000 kB\nMemAvailable: {4096 * 1024} kB\nHugePages_Total: 0\n"
 V2 = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"
 V1 = (
@@ -32,7 +34,7 @@ def machine(root: Path, membership: str, mounts: str) -> None:
     }
     for path, text in told.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
+        (root / path).write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def group(root: Path, path: str, **files: str) -> None:
@@ -49,11 +51,35 @@ def test_version_2_and_the_strictest_of_all_groups_above(tmp_path: Path) -> None
     group(tmp_path, "user/job", memory_max="max\n", memory_current="5", memory_stat="anon 5\n",
           cpu_max="350000 100000\n")  # fmt: skip
     group(tmp_path, "user", memory_max=f"{2048 * MIB}\n", memory_current=f"{700 * MIB}\n",
-          memory_stat=f"anon 1\ninactive_file {200 * MIB}\n",
+          memory_stat=f"anon 1\ninactive_file {150 * MIB}\nactive_file {50 * MIB}\n",
           cpu_max="150000 100000\n")  # fmt: skip
-    assert memory(tmp_path) == 2048 * MIB
+    assert memory(tmp_path) == min(2048 * MIB, PHYSICAL)
     assert free_host_memory(tmp_path) == 1548 * MIB
     assert cores(tmp_path) == min(2, len(os.sched_getaffinity(0)))
+
+
+def test_the_limit_counts_whatever_else_can_be_read(tmp_path: Path) -> None:
+    """And the one from which on a process is slowed down until it stands."""
+    machine(tmp_path, "0::/a\\x2db/job", r"29 23 0:26 /a\134x2db /sys/fs/c\040g rw - cgroup2  rw")
+    folder = tmp_path / "sys/fs/c g/job"
+    folder.mkdir(parents=True)
+    (folder / "memory.max").write_text("max")
+    (folder / "memory.high").write_text(f"{512 * MIB}")
+    assert memory(tmp_path) == free_host_memory(tmp_path) == 512 * MIB
+    (folder / "memory.current").write_text(f"{100 * MIB}")
+    assert free_host_memory(tmp_path) == 412 * MIB
+
+
+def test_the_groups_of_others_are_not_ours(tmp_path: Path) -> None:
+    """Wherever they are mounted, and whatever names other mounts have."""
+    theirs = (
+        "30 23 0:26 /others /mnt rw - cgroup2 cgroup2 rw\n31 22 8:1 / /caf\udce9 rw - ext4 /a rw"
+    )
+    machine(tmp_path, "0::/job", f"{theirs}\n{V2}")
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "mnt/memory.max").write_text(f"{MIB}")
+    group(tmp_path, "job", memory_max=f"{600 * MIB}", memory_current="0")
+    assert memory(tmp_path) == 600 * MIB
 
 
 @pytest.mark.parametrize("root", ["/", "/docker/abc"])
@@ -77,7 +103,7 @@ def test_without_limits_it_is_the_machine(tmp_path: Path, limited: bool) -> None
     group(tmp_path, "memory", memory_limit_in_bytes="9223372036854771712",
           memory_usage_in_bytes="77", memory_stat="total_inactive_file 7")  # fmt: skip
     group(tmp_path, "cpu,cpuacct", cpu_cfs_quota_us="-1", cpu_cfs_period_us="100000")
-    assert memory(tmp_path) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert memory(tmp_path) == PHYSICAL
     assert free_host_memory(tmp_path) == 4096 * MIB
     assert cores(tmp_path) == len(os.sched_getaffinity(0))
 
@@ -86,7 +112,10 @@ def test_without_limits_it_is_the_machine(tmp_path: Path, limited: bool) -> None
 def test_what_cannot_be_read_is_no_limit(tmp_path: Path, text: str) -> None:
     machine(tmp_path, text, f"{V2}\nnothing")
     group(tmp_path, "job", memory_max="soon", memory_current="", cpu_max="all of it")
-    assert memory(tmp_path) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    (tmp_path / "proc/meminfo").write_text(MEMINFO + "Odd:\n")
+    with suppress(FileNotFoundError):
+        (tmp_path / "sys/fs/cgroup/job/memory.stat").unlink()
+    assert memory(tmp_path) == PHYSICAL
     assert free_host_memory(tmp_path) == 4096 * MIB
     assert cores(tmp_path) >= 1
     assert memory(tmp_path / "nowhere") == memory(tmp_path)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 _ROOT = Path("/")
+_MOST_THREADS = 16  # that libav finds sensible
 
 
 def cores(root: Path = _ROOT) -> int:
@@ -27,7 +29,7 @@ def cores(root: Path = _ROOT) -> int:
 def codec_threads() -> int:
     """0, which is as many as libav finds right; fewer where it would count what is not ours."""
     mine = cores()
-    return 0 if mine == os.cpu_count() else mine
+    return 0 if mine == os.cpu_count() else min(mine, _MOST_THREADS)
 
 
 def memory(root: Path = _ROOT) -> int:
@@ -39,15 +41,15 @@ def memory(root: Path = _ROOT) -> int:
 def free_host_memory(root: Path = _ROOT) -> int:
     """Bytes that can be allocated now, about."""
     free = memory(root) // 2
-    with suppress(OSError, KeyError, ValueError):
-        free = _fields(root / "proc/meminfo", ":")["MemAvailable"] * 1024
+    with suppress(OSError, LookupError, ValueError):
+        free = _fields(root / "proc/meminfo")["MemAvailable"] * 1024
     return max(min([free, *(limit - used for limit, used in _limits(root))]), 0)
 
 
 def _shares(root: Path) -> Iterator[float]:
     """Cores' worth of time, of each group that limits it."""
     for group, version in _groups(root, "cpu"):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, ZeroDivisionError):
             if version == 2:
                 quota, period = (group / "cpu.max").read_text().split()
             else:
@@ -60,45 +62,75 @@ def _shares(root: Path) -> Iterator[float]:
 def _limits(root: Path) -> Iterator[tuple[int, int]]:
     """(limit, used) in bytes, of each group that has one."""
     for group, version in _groups(root, "memory"):
-        names = ("memory.max", "memory.current", "inactive_file")
+        # Beyond the one that is called high, a process is slowed down until it stands.
+        names, usage, total = ["memory.max", "memory.high"], "memory.current", ""
         if version == 1:
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        with suppress(OSError, ValueError):
-            limit, used = (int((group / name).read_text()) for name in names[:2])
-            # Files that were read or written once are given up before anything is refused.
-            yield limit, used - _fields(group / "memory.stat", None).get(names[2], 0)
+            names, usage, total = ["memory.limit_in_bytes"], "memory.usage_in_bytes", "total_"
+        limits = [limit for name in names if (limit := _number(group / name)) is not None]
+        if not limits:
+            continue
+        used = _number(group / usage) or 0
+        with suppress(OSError, LookupError, ValueError):
+            stat = _fields(group / "memory.stat")
+            # Of files that were read or written: given up before anything is refused.
+            used -= stat.get(f"{total}inactive_file", 0) + stat.get(f"{total}active_file", 0)
+        yield min(limits), max(used, 0)
 
 
-def _fields(path: Path, after: str | None) -> dict[str, int]:
+def _number(path: Path) -> int | None:
+    """What stands in a file; None for "max", and where nothing can be read."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _fields(path: Path) -> dict[str, int]:
     """Of lines such as "name 12" or "name: 12 kB", the numbers."""
-    lines = (line.split(after, 1) for line in path.read_text().splitlines())
-    return {name: int(value.split()[0]) for name, value in lines}
+    found = re.findall(r"^([^\s:]+):?[ \t]+(\d+)", path.read_text(), re.MULTILINE)
+    return {name: int(value) for name, value in found}
 
 
 def _groups(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
     """(folder, version) of the control groups that this process is in, the innermost first."""
-    with suppress(OSError, ValueError):
-        memberships = (root / "proc/self/cgroup").read_text().splitlines()
-        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
-        for membership in memberships:
+    try:
+        memberships = _lines(root / "proc/self/cgroup")
+        mounts = _lines(root / "proc/self/mountinfo")
+    except OSError:
+        return
+    for membership in memberships:
+        with suppress(ValueError):
             _, controllers, path = membership.split(":", 2)
-            version = 1 if controllers else 2
-            if version == 1 and controller not in controllers.split(","):
+            if controllers and controller not in controllers.split(","):
                 continue
             for mount in mounts:
-                ours, theirs = (half.split() for half in mount.split(" - ", 1))
-                if theirs[0] != ("cgroup2" if version == 2 else "cgroup"):
+                if (place := _mounted(mount, controller if controllers else None)) is None:
                     continue
-                if version == 1 and controller not in theirs[2].split(","):
-                    continue
-                for folder in _up(PurePosixPath(path), PurePosixPath(ours[3])):
-                    yield root / ours[4].lstrip("/") / folder, version
+                top, at = place
+                # What is mounted may be the group of others.
+                if (own := PurePosixPath(path)).is_relative_to(top):
+                    inside = own.relative_to(top)
+                    for folder in (inside, *inside.parents):
+                        yield root / at.lstrip("/") / folder, 1 if controllers else 2
 
 
-def _up(path: PurePosixPath, top: PurePosixPath) -> Iterator[PurePosixPath]:
-    """From a group to the one that is mounted, relative to it.
+def _mounted(line: str, controller: str | None) -> tuple[str, str] | None:
+    """The group that a line of mountinfo shows, and where; None for anything else.
 
-    A container sees its own group mounted, and may be told its place in the whole tree.
+    `controller`: of version 1; None: version 2.
     """
-    inside = path.relative_to(top) if path.is_relative_to(top) else PurePosixPath()
-    yield from (inside, *inside.parents)
+    ours, _, theirs = (half.split() for half in line.partition(" - "))
+    if len(ours) < 5 or not theirs or theirs[0] != ("cgroup" if controller else "cgroup2"):
+        return None
+    if controller and controller not in theirs[-1].split(","):
+        return None
+    return _unescaped(ours[3]), _unescaped(ours[4])
+
+
+def _unescaped(name: str) -> str:
+    """Spaces and the like are written as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), name)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

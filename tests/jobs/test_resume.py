@@ -23,6 +23,7 @@ from vsr.events import Event, Progress, Started
 from vsr.jobs import overview
 from vsr.jobs.store import Store, folder_of
 from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.options import Codec
 
 
 @pytest.fixture
@@ -336,6 +337,22 @@ def test_weights_are_found_from_any_folder(
         upscale(job.source, job.output, stop=After(1), model=job.options.model)
     result = upscale(film, output, model=vsr.ModelOptions(name="../own.pth"))
     assert told(result) == "resuming: 3 of 7 parts are done"
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9", "ffv1"])
+def test_a_machine_with_fewer_cores_goes_on(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: Codec
+) -> None:
+    """Or the same one, of which a container or a scheduler gives less than before."""
+    output = tmp_path / "out.mkv"
+    encode = vsr.EncodeOptions(codec=codec, preset="10" if codec == "av1" else None)
+    with monkeypatch.context() as patched:
+        patched.setattr("vsr.media.writer.codec_threads", lambda: 3)
+        with pytest.raises(Stopped):
+            upscale(film, output, stop=After(2), encode=encode)
+    monkeypatch.setattr("vsr.media.writer.codec_threads", lambda: 1)
+    assert told(upscale(film, output, encode=encode)) == "resuming: 2 of 7 parts are done"
+    assert len(judge.frames(output)) == 75
 
 
 def test_ctrl_c_that_ends_ffmpeg_too_is_a_stop(

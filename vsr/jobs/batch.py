@@ -102,8 +102,9 @@ class Batch:
                     done += len(folder.listing.pictures)
                     none, failed = folder.listing, True
                     yield Outcome(source=none.path, error=error, untried=none.names)
-            if self.pictures > 1:
+            if self.total > 1:
                 self._tell_of_done(sink)
+            if self.pictures > 1:
                 sink(Pictures(done=0, total=self.pictures))
             for among, task in self._tasks():
                 if id(among) in ended:
@@ -140,10 +141,8 @@ class Batch:
         """Of pictures, of which there may be thousands, once for all."""
         tasks = (task for _, task in self._tasks() if is_picture(str(task.source)))
         if there := sum(self._done.find(task) is not None for task in tasks):
-            text = (
-                f"{there} of {self.pictures} pictures are done already; --restart does them again"
-            )
-            sink(Note(text=text))
+            text = f"{there} of {self.pictures} pictures are done already"
+            sink(Note(text=f"{text}; --restart --overwrite does them again"))
 
     def _one(
         self,

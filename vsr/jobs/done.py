@@ -2,7 +2,7 @@
 
 Only a hint, beside those of `registry`: it is believed while source and result are what they
 were when it was written, and forgotten when the whole batch is done. A film has a file for its own;
-pictures are many, and quickly done: those of a folder share a file, with a line for each.
+pictures are many, and quickly done: those of a folder share a book, with a line for each.
 """
 
 from __future__ import annotations
@@ -10,20 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vsr.errors import VsrError
 from vsr.events import Note, Sink
 from vsr.jobs import disk
 from vsr.jobs.film import Result
 from vsr.jobs.fingerprint import chosen
 from vsr.jobs.plan import Plan
 from vsr.jobs.registry import state_folder
-from vsr.jobs.store import sealed, unsealed
+from vsr.jobs.store import Store, folder_of, forget, holder, sealed, unsealed
 from vsr.jobs.tasks import Task
 from vsr.media.listing import is_picture
 from vsr.version import __version__
+
+_TOLD = ("output", "file", "stamp", "frames", "width", "height")
 
 
 class Done:
@@ -31,16 +35,16 @@ class Done:
 
     def __init__(self) -> None:
         self._hints: set[Path] = set()
-        self._books: dict[Path, dict[str, Any]] = {}  # of pictures, what is told of each
+        self._books: dict[Path, dict[str, Any]] = {}  # what is told of each picture
+        self._ours: set[str] = set()  # of those, what this batch has to do with
+        self._places: dict[tuple[int, Path, Path | None], Path] = {}
 
     def find(self, task: Task) -> Result | None:
         """The result of `task`, where it is there as it was left."""
         told = None if task.options.jobs.restart else self._told(task)
-        if told is None:
+        if told is None or _stamp(Path(told["file"])) != told["stamp"]:
             return None
         output = Path(told["output"])
-        if _stamp(output) != told["stamp"]:
-            return None
         size = {name: told[name] for name in ("frames", "width", "height")}
         notes = () if _is_picture(task) else (_text(task, output),)
         return Result(output=output, seconds=0.0, notes=notes, **size)
@@ -49,6 +53,7 @@ class Done:
         """As `find`, and says so of a film."""
         result = self.find(task)
         if result is not None:
+            _tidy(result.output)
             for note in result.notes:
                 sink(Note(text=note))
         return result
@@ -56,13 +61,15 @@ class Done:
     def expect(self, task: Task, job: Plan, complete: Path, frames: int) -> None:
         """Remember the result that is about to get its name, if that can be written down.
 
-        Before it has it: killed in between, the next run would find it in the way.
+        Before it has it: killed in between, the next run would find it in the way. Of many
+        pictures it is told when they have theirs, and `complete` is the last.
         """
-        hint = _hint(task)
+        hint = self._place(task)
         if hint is None:
             return
         told = {
-            "output": os.fsdecode(job.output),
+            "output": _name_of(job.output),
+            "file": _name_of(job.output if job.pattern is None else complete),
             "stamp": _stamp(complete),
             "frames": frames,
             "width": job.target.width,
@@ -71,31 +78,73 @@ class Done:
         with suppress(OSError):
             hint.parent.mkdir(parents=True, exist_ok=True)
             if _is_picture(task):
-                disk.append(hint, json.dumps([_key(task), told]))
+                disk.append(hint, _line(_key(task), told))
                 self._books.setdefault(hint, {})[_key(task)] = told
+                self._ours.add(_key(task))
             else:
                 disk.write(hint, sealed(told))
                 self._hints.add(hint)
 
     def forget(self) -> None:
         """All is done: the same command would mean it anew."""
-        for hint in (*self._hints, *self._books):
+        for hint in self._hints:
             with suppress(OSError):
                 disk.remove(hint)
+        for book in self._books:
+            others = {k: told for k, told in _read(book).items() if k not in self._ours}
+            with suppress(OSError):
+                if others:
+                    disk.write(book, "\n".join(_line(*entry) for entry in others.items()))
+                else:
+                    disk.remove(book)
 
     def _told(self, task: Task) -> dict[str, Any] | None:
-        hint = _hint(task)
+        hint = self._place(task)
         if hint is None:
             return None
         if _is_picture(task):
             if hint not in self._books:
                 self._books[hint] = _read(hint)
-            found: dict[str, Any] | None = self._books[hint].get(_key(task))
-            return found
+            self._ours.add(key := _key(task))
+            told: dict[str, Any] | None = self._books[hint].get(key)
+            return told
         told = unsealed(hint)
-        if told is not None:
-            self._hints.add(hint)
+        if told is None or not told.keys() >= set(_TOLD):
+            return None
+        self._hints.add(hint)
         return told
+
+    def _place(self, task: Task) -> Path | None:
+        """Where it is written that `task` is done; None for what is not in a file."""
+        source = Path(task.source)
+        if _source_stamp(source) is None:
+            return None
+        if not _is_picture(task):
+            more = [_name_of(source), _source_stamp(source), _name_of(task.output), task.stem]
+            return _hint(task, more)
+        # Of thousands of pictures it is one.
+        into = task.among or task.output
+        which = id(task.options), source.parent, into
+        if which not in self._places:
+            self._places[which] = _hint(task, [_name_of(source.parent), _name_of(into)])
+        return self._places[which]
+
+
+def _hint(task: Task, which: list[Any]) -> Path:
+    told = [__version__, chosen(task.options), _stamp(Path(task.options.model.name)), *which]
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return state_folder() / "done" / f"{digest[:24]}.json"
+
+
+def _tidy(output: Path) -> None:
+    """A kill between a result's name and the end of its job leaves what it was made of."""
+    store = folder_of(output)
+    with suppress(OSError, VsrError):
+        if store.is_dir() and holder(store) is None:
+            with Store(store) as held:
+                if held.result_at(output) is not None:
+                    held.remove()
+            forget(store)
 
 
 def _read(book: Path) -> dict[str, Any]:
@@ -103,14 +152,21 @@ def _read(book: Path) -> dict[str, Any]:
     found = {}
     with suppress(OSError):
         for line in book.read_text(encoding="utf-8", errors="replace").splitlines():
-            with suppress(ValueError, TypeError):  # torn by a kill
+            with suppress(ValueError, TypeError, AttributeError):  # torn by a kill, or not ours
                 key, told = json.loads(line)
-                found[key] = told
+                if told.keys() >= set(_TOLD):
+                    found[key] = told
     return found
 
 
+def _line(key: str, told: dict[str, Any]) -> str:
+    return json.dumps([key, told])
+
+
 def _text(task: Task, output: Path) -> str:
-    return f"{Path(task.source).name}: is done already ({output}); --restart does it again"
+    return (
+        f"{Path(task.source).name}: is done already ({output}); --restart --overwrite does it again"
+    )
 
 
 def _is_picture(task: Task) -> bool:
@@ -120,32 +176,25 @@ def _is_picture(task: Task) -> bool:
 def _key(task: Task) -> str:
     """What tells a picture from the others of its folder, and from itself when it was another."""
     source = Path(task.source)
-    return json.dumps([os.fsdecode(source.name), _stamp(source), _name_of(task.output), task.stem])
-
-
-def _hint(task: Task) -> Path | None:
-    """Where it is written that `task` is done; None for what is not in a file."""
-    source, model = Path(task.source), Path(task.options.model.name)
-    stamp = _stamp(source)
-    if stamp is None:
-        return None
-    told: list[Any] = [__version__, chosen(task.options), _stamp(model)]
-    if _is_picture(task):
-        told += [_name_of(source.parent), _name_of(task.among or task.output)]
-    else:
-        told += [_name_of(source), stamp, _name_of(task.output), task.stem]
-    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-    return state_folder() / "done" / f"{digest[:24]}.json"
+    which = [os.fsdecode(source.name), _source_stamp(source), _name_of(task.output), task.stem]
+    return json.dumps(which)
 
 
 def _name_of(path: Path | None) -> str | None:
     return None if path is None else os.fsdecode(path.absolute())
 
 
-def _stamp(path: Path) -> Any:
+def _source_stamp(path: Path) -> Any:
+    """As `_stamp`, and which file it is: others may have come to its name with their times."""
+    return _stamp(path, which=True)
+
+
+def _stamp(path: Path, *, which: bool = False) -> Any:
     """What tells whether a file was changed, as JSON; None where there is no such file."""
     try:
         told = path.stat()
     except (OSError, ValueError):
         return None
-    return [told.st_size, told.st_mtime_ns] if path.is_file() else None
+    if not stat.S_ISREG(told.st_mode):
+        return None
+    return [told.st_size, told.st_mtime_ns, *([told.st_ino] if which else [])]

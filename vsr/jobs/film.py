@@ -90,7 +90,7 @@ def upscale_one(
     """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it.
 
     `claim`: told the result's name before any work; it may raise UsageError. `ready`: told of the
-    complete file and its frames before that gets its name, unless it is many.
+    complete file and its frames before that gets its name; of many, of the last when all have it.
     """
     if output is not None and output.is_symlink():
         output = output.resolve()  # the file behind the link is replaced, not the link

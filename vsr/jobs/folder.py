@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vsr.errors import OutputError
+
+_PREFIX = ".vsr-"
+_NEW = 5.0  # seconds
 
 
 @contextmanager
@@ -29,18 +35,40 @@ def made(folder: Path, wanted: bool = True) -> Iterator[None]:
 
 
 class WorkFolder:
-    """A hidden folder beside the output: the same file system, so that a rename finishes."""
+    """A hidden folder beside the output: the same file system, so that a rename finishes.
+
+    Locked for as long as its process lives, so that others can tell what a kill has left.
+    """
 
     def __init__(self, output: Path) -> None:
         self._parent = output.absolute().parent
 
     def __enter__(self) -> Path:
         try:
-            self._path = Path(tempfile.mkdtemp(prefix=".vsr-", dir=self._parent))
+            self._path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+            self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise OutputError(f"{self._parent}: cannot be written to ({error.strerror})") from error
+        with suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(self._number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return self._path
 
     def __exit__(self, *exception: object) -> None:
         with suppress(OSError):
             shutil.rmtree(self._path)
+        os.close(self._number)
+
+
+def sweep(parent: Path) -> None:
+    """Remove the work folders in there whose processes were killed."""
+    for folder in parent.glob(f"{_PREFIX}????????"):  # as `mkdtemp` names them
+        with suppress(OSError):
+            # One that was made just now may not have its lock yet.
+            if folder.is_symlink() or time.time() - folder.stat().st_mtime < _NEW:
+                continue
+            number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(number)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vsr.errors import OutputError, OutputExists, UsageError, VsrError
 from vsr.events import Note, Sink
+from vsr.jobs.folder import sweep
 from vsr.jobs.plan import folder_label, picture_pattern
 from vsr.media.containers import CONTAINERS
 from vsr.media.listing import Numbered, is_picture, list_files, names_in
@@ -101,6 +102,7 @@ class FolderTasks:
                 text = f"{self.folder}: cannot be made ({error.strerror})"
                 raise OutputError(text) from error
             self._made = True
+        sweep(self.folder)
 
     def is_lost(self, error: VsrError | None) -> bool:
         """Whether `error` tells that nothing more can be written into the results' folder."""

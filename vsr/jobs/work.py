@@ -52,7 +52,7 @@ class Work:
     path: Path  # of the source, as it was named
     sink: Sink
     stop: Callable[[], bool] = never  # whether to end at the next part
-    # Told of the complete result and its frames, before that gets its name.
+    # Told of the complete result and its frames, before that gets its name; see `upscale_one`.
     ready: Callable[[Plan, Path, int], None] = unheard
 
     def on(self, source: SourceInfo) -> Work:

@@ -168,6 +168,7 @@ def deliver(
             if store is not None:
                 store.tell({"pictures": frames})
             finish(job, job.pattern, folder, frames, sink=work.sink)
+            work.ready(job, job.pattern.path(frames), frames)
             return
         if store is not None:
             store.tell({"bytes": complete.stat().st_size, "frames": frames})

@@ -42,6 +42,7 @@ def decoder_of(stream: av.VideoStream) -> av.VideoCodecContext:
     for what in ("colorspace", "color_range", "color_primaries", "color_trc"):
         setattr(decoder, what, getattr(own, what))
     decoder.options = {"max_pixels": str(most_pixels())}
+    decoder.thread_count = own.thread_count
     return decoder
 
 

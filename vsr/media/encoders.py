@@ -58,7 +58,7 @@ ENCODERS: Mapping[Codec, Encoder] = {
     ),
     "h265": Encoder(
         name="libx265", codec="hevc", quality="crf", crf=19, preset="medium", presets=_X26X,
-        options={"x265-params": "log-level=none"},
+        options={"x265-params": "log-level=none:info=0"},
         formats=(*_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le"),
     ),
     "av1": Encoder(
