@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import av
 from av.filter import Graph
 
+from vsr.machine import codec_threads
 from vsr.media.scan import pulled
 
 # Ordered dithering: unlike error diffusion it does not crawl where the picture stands still.
@@ -29,6 +30,7 @@ class Palette:
 
 def _graph(picture: av.VideoFrame) -> Graph:
     graph = Graph()
+    graph.threads = codec_threads()
     source = graph.add_buffer(
         width=picture.width,
         height=picture.height,

@@ -16,6 +16,7 @@ from fractions import Fraction
 import av
 from av.filter import Graph
 
+from vsr.machine import codec_threads
 from vsr.media.decode import decoded
 from vsr.media.probe import SourceInfo, open_source
 from vsr.timing import to_fraction
@@ -93,6 +94,7 @@ def _judged(source: SourceInfo, place: float) -> Iterator[av.VideoFrame]:
 def graph_of(picture: av.VideoFrame, filters: Filters) -> Graph:
     """An ffmpeg filter graph for pictures such as this one."""
     graph = Graph()
+    graph.threads = codec_threads()
     first = graph.add_buffer(
         width=picture.width,
         height=picture.height,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from vsr.engine.device import prepare_cpu
 from vsr.errors import FfmpegError, UsageError
 from vsr.events import Finished, Note, Once, Progress, Sink, Started, silent
 from vsr.flow import Scope
@@ -17,7 +18,7 @@ from vsr.media.remote import is_address
 from vsr.media.sequence import probe_pictures
 from vsr.media.tags import name_of
 from vsr.media.vmaf import vmaf_ffmpeg
-from vsr.options import Metric, MetricsOptions
+from vsr.options import DeviceOptions, Metric, MetricsOptions
 from vsr.quality.meter import Meter, fits
 from vsr.quality.motion import FLOW_SIDE, Flow, dis
 from vsr.quality.pairs import Pairs
@@ -51,6 +52,7 @@ def metrics(
     """
     options = options or MetricsOptions()
     once = Once(sink)
+    prepare_cpu(DeviceOptions())
     began = time.monotonic()
     sources = _opened(ref, out, options)
     _check_sizes(*sources, options)
