@@ -162,7 +162,7 @@ def plain(enlarged: Tensor, radius: int) -> Tensor:
 def measure(clip: Clip, out: Tensor) -> dict[str, float]:
     """What can be said of `out` (T, 3, H, W), 0..1, for this clip."""
     codes = out.clamp(0, 1) * 255
-    truth = torch.from_numpy(clip.truth).permute(0, 3, 1, 2).float()
+    truth = footage.tensor_of(clip.truth)
     error = (codes - truth).square()
     found = {"psnr": 10 * math.log10(255**2 / float(error.mean())), "ssim": _ssim(codes, truth)}
     change = codes.diff(dim=0).abs().mean(1)
@@ -273,7 +273,7 @@ def main(
                 continue
             for name in case.damages:
                 small = footage.worse(clip.truth, case.scale, DAMAGES[name])
-                source = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255
+                source = footage.tensor_of(small) / 255
                 large = drawn(source.contiguous(), case.scale, model, cache)
                 before = measure(clip, large)
                 said = "  ".join(f"{key} {value:.4g}" for key, value in before.items())
@@ -307,7 +307,7 @@ def _limit(case: Case, clip: Clip, draw: Callable[[Tensor], Tensor]) -> None:
         drawings = []
         for seed in range(_SEEDS):
             small = footage.worse(clip.truth, case.scale, damage, seed=7 + seed)
-            source = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255
+            source = footage.tensor_of(small) / 255
             drawings.append(draw(source.contiguous()))
         means = {f"of {_SEEDS} seeds": torch.stack(drawings).mean(0)}
         if clip.still is not None and clip.still.all():
@@ -326,7 +326,7 @@ def _cost(model: str, device: torch.device) -> None:
     """
     options = DeviceOptions(device=str(device), threads=1 if device.type == "cpu" else None)
     engine = Engines().engine(ModelOptions(name=model), Fraction(4), options)
-    film = torch.from_numpy(footage.read(FILM, 304.5, 16)).permute(0, 3, 1, 2).float() / 255
+    film = footage.tensor_of(footage.read(FILM, 304.5, 16)) / 255
     small = F.interpolate(film, size=(180, 320), mode="bicubic", antialias=True).to(device)
     stabilisers: dict[Strength, Stabiliser[None]] = {level: Stabiliser(level) for level in LEVELS}
     took: dict[str, list[float]] = {name: [] for name in ("network", *LEVELS)}

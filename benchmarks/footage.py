@@ -80,6 +80,11 @@ def crop(pictures: Pictures, left: int, top: int, width: int, height: int) -> Pi
     return np.ascontiguousarray(pictures[:, top : top + height, left : left + width])
 
 
+def tensor_of(pictures: Pictures) -> Tensor:
+    """(T, H, W, 3) -> (T, 3, H, W) float, still in code values."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
+
+
 # --- clips ---
 
 
@@ -183,7 +188,7 @@ def fade(clip: Clip, name: str) -> Clip:
 
 def worse(truth: Pictures, scale: int, damage: Damage, seed: int = 7) -> Pictures:
     """What a network gets: made smaller by `scale` with antialiasing, noisy, coded."""
-    x = torch.from_numpy(truth).permute(0, 3, 1, 2).float()
+    x = tensor_of(truth)
     size = (truth.shape[1] // scale, truth.shape[2] // scale)
     small = F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
     chance = torch.Generator().manual_seed(seed)

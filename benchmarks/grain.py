@@ -62,7 +62,7 @@ def main(live: Path | None, model: str) -> None:
         for damage in DAMAGES.values():
             low = footage.worse(clip.truth, smaller, damage)
             missing, left = [], []
-            for n, source in enumerate(torch.from_numpy(low).permute(0, 3, 1, 2).float() / 255):
+            for n, source in enumerate(footage.tensor_of(low) / 255):
                 one = source[None]
                 with torch.inference_mode():
                     drawn = anchor(infer(engine, one, tile=0, overlap=0).float(), one)

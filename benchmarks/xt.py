@@ -32,7 +32,7 @@ def main() -> None:
     picture = footage.read(FILM, 84, 1)
     clip = footage.frozen(picture, "still", (560, 200))
     small = footage.worse(clip.truth, 4, footage.DAMAGES["grain"])
-    source = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255
+    source = footage.tensor_of(small) / 255
     cache = Path(tempfile.gettempdir(), "vsr-flicker")
     with torch.inference_mode():
         large = drawn(source.contiguous(), 4, "realesr-animevideov3", cache)

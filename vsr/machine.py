@@ -40,9 +40,10 @@ def memory(root: Path = _ROOT) -> int:
 
 def free_host_memory(root: Path = _ROOT) -> int:
     """Bytes that can be allocated now, about."""
-    free = memory(root) // 2
-    with suppress(OSError, LookupError, ValueError):
+    try:
         free = _fields(root / "proc/meminfo")["MemAvailable"] * 1024
+    except (OSError, LookupError, ValueError):
+        free = memory(root) // 2
     return max(min([free, *(limit - used for limit, used in _limits(root))]), 0)
 
 

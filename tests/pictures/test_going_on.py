@@ -30,9 +30,9 @@ def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
-def _stamps(folder: Path) -> dict[str, int]:
-    """Of all that is there, also what is hidden."""
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*")}
+def _stamps(folder: Path, names: str = "*") -> dict[str, int]:
+    """Of all that is there, also what is hidden, or of the results: "[!.]*"."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob(names)}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -52,7 +52,7 @@ def test_a_folder_goes_on_where_it_was_ended(
         time.sleep(0.01)
     process.send_signal(number)
     process.communicate(timeout=100)
-    before = {path.name: path.stat().st_mtime_ns for path in out.glob("[!.]*")}
+    before = _stamps(out, "[!.]*")
     assert 4 <= len(before) < MANY
     for left in out.glob(".vsr-*"):
         os.utime(left, (0, 0))  # as if it had been a while ago
@@ -195,7 +195,7 @@ def test_killed_while_a_result_gets_its_name(
     with monkeypatch.context() as patched, pytest.raises(_Killed):
         patched.setattr(disk, "rename", killing)
         list(vsr.Batch([folder], out, options).run())
-    before = {name: when for name, when in _stamps(out).items() if not name.startswith(".")}
+    before = _stamps(out, "[!.]*")
     assert len(before) == 2 + named
     results = [outcome.result for outcome in vsr.Batch([folder], out, options).run()]
     assert [result is not None and result.seconds == 0 for result in results] == [

@@ -67,7 +67,7 @@ class Done:
         hint = self._place(task)
         if hint is None:
             return
-        told = {
+        told: dict[str, Any] = {
             "output": _name_of(job.output),
             "file": _name_of(job.output if job.pattern is None else complete),
             "stamp": _stamp(complete),
@@ -78,9 +78,9 @@ class Done:
         with suppress(OSError):
             hint.parent.mkdir(parents=True, exist_ok=True)
             if _is_picture(task):
-                disk.append(hint, _line(_key(task), told))
-                self._books.setdefault(hint, {})[_key(task)] = told
-                self._ours.add(_key(task))
+                disk.append(hint, _line(key := _key(task), told))
+                self._books.setdefault(hint, {})[key] = told
+                self._ours.add(key)
             else:
                 disk.write(hint, sealed(told))
                 self._hints.add(hint)
@@ -117,11 +117,11 @@ class Done:
     def _place(self, task: Task) -> Path | None:
         """Where it is written that `task` is done; None for what is not in a file."""
         source = Path(task.source)
-        if _source_stamp(source) is None:
+        stamp = _source_stamp(source)
+        if stamp is None:
             return None
         if not _is_picture(task):
-            more = [_name_of(source), _source_stamp(source), _name_of(task.output), task.stem]
-            return _hint(task, more)
+            return _hint(task, [_name_of(source), stamp, _name_of(task.output), task.stem])
         # Of thousands of pictures it is one.
         into = task.among or task.output
         which = id(task.options), source.parent, into

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.stages.motion import CELL, LUMA, Sight, box, celled
+from vsr.stages.motion import CELL, LUMA, Sight, around, box, celled
 from vsr.stages.phases import QUARTERS, fetched, lines_at, phases, whole
 
 _LEAST = (0.7 / 255) ** 2  # variance of the noise; rounding to 8 bits and a little
@@ -77,12 +77,12 @@ def weights(
     cells, common = celled(off), celled(change)
     noise = torch.where(same, _usual(cells, common, _calm(here.slope)), torch.inf)
     usual = noise.amin().clamp(2 * _LEAST, 2 * _MOST)
-    beyond = box(F.pad(off, (1, 1, 1, 1), mode="replicate"))
+    beyond = around(off)
     beyond /= usual + _OFF**2 * here.slope
     # Light: noise leaves little of it in the mean of a cell and those around it, so that a fade is
     # seen long before it is as large as noise.
-    steady = usual / _MEAN + _LEAST / 4 + _OFF**2 / 4 * _around(celled(here.slope)[None])
-    lit = _around(common).square_() + _square(_around(F.avg_pool2d(tint, 2)))
+    steady = usual / _MEAN + _LEAST / 4 + _OFF**2 / 4 * around(celled(here.slope)[None])
+    lit = around(common).square_() + _square(around(F.avg_pool2d(tint, 2)))
     lit = _wider(lit / steady, CELL)
     beyond = torch.maximum(beyond.view(count, -1, CELL, width), lit).flatten(1, 2)
     beyond = beyond.neg_().add_(belief.none).mul_(1 / (belief.none - belief.full)).clamp_(0, 1)
@@ -99,11 +99,6 @@ def _square(tint: Tensor) -> Tensor:
 def _wider(x: Tensor, by: int) -> Tensor:
     """(K, h, w) -> (K, h, 1, w * by), to be used for `by` rows each."""
     return x[..., None].expand(*x.shape, by).flatten(2)[:, :, None]
-
-
-def _around(cells: Tensor) -> Tensor:
-    """(..., rows, columns): the mean of each cell and the eight around it."""
-    return box(F.pad(cells, (1, 1, 1, 1), mode="replicate"))
 
 
 def _calm(slope: Tensor) -> Tensor:

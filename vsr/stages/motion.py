@@ -60,6 +60,11 @@ def box(x: Tensor) -> Tensor:
     return (x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]).mul_(1 / 9)
 
 
+def around(x: Tensor) -> Tensor:
+    """(K, h, w) or (1, K, h, w) -> the same: mean of 3 x 3; beyond the edge, the edge goes on."""
+    return box(F.pad(x, (1, 1, 1, 1), mode="replicate"))
+
+
 def celled(x: Tensor) -> Tensor:
     """(..., h, w) -> (..., h / 4, w / 4): the mean of each cell; a third of a pooling's time."""
     x = x[..., ::4, :] + x[..., 1::4, :] + x[..., 2::4, :] + x[..., 3::4, :]
@@ -133,7 +138,7 @@ def _searched(here: Tensor, there: Tensor) -> Tensor:
     wide = padded.shape[3]
     shifted = padded.as_strided((side, side, rows, columns), (wide, 1, wide, 1))
     cost = (shifted - here).abs_().reshape(1, side * side, rows, columns)
-    cost = box(F.pad(cost, (1, 1, 1, 1), mode="replicate"))
+    cost = around(cost)
     steps = torch.arange(-REACH, REACH + 1, device=here.device)
     y, x = (axis.reshape(-1) for axis in torch.meshgrid(steps, steps, indexing="ij"))
     far = (x.abs() + y.abs()) * _FAR + (x.abs() + y.abs() > 0)
@@ -252,7 +257,7 @@ def _chosen(here: Sight, there: Sight, camera: Tensor, own: Tensor) -> Tensor:
     seen = [fetched(there.quarters, line, CELL) for line in lines]
     off = torch.cat([there.luma[0], *seen])[None].sub_(here.luma).abs_()
     # Of the cell and the eight around it.
-    cost = box(F.pad(celled(off), (1, 1, 1, 1), mode="replicate"))[0]
+    cost = around(celled(off))[0]
     cost[2] += _margin(cost.amin(0)).clamp_(min=_CODED)
     best = cost.min(0).indices[None, None, None].expand(1, 1, 2, -1, -1)
     return moves.gather(1, best)[:, 0]

@@ -98,8 +98,11 @@ class Room:
         """What the stabiliser keeps, however many frames go through the network at once."""
         if self._stabiliser is None:
             return 0
-        drawn = self._target.width * self._target.height
-        return self._stabiliser.bytes_for(width, height, math.sqrt(drawn / width / height))
+        return self._stabiliser.bytes_for(width, height, self._scale(width, height))
+
+    def _scale(self, width: int, height: int) -> float:
+        """Of a side; the mean of both, where they are not scaled alike."""
+        return math.sqrt(self._target.width * self._target.height / width / height)
 
     def _tile_pixels(self, tile: int, width: int, height: int) -> int:
         """Pixels of a tile with its surroundings, which end at the picture's edge."""
@@ -121,6 +124,5 @@ class Room:
         # What has left the stabiliser's window stays while one might have to go back to it.
         steady = 0
         if self._stabiliser is not None:
-            scale = math.sqrt(target / width / height)
-            steady = self._stabiliser.bytes_each(width, height, scale)
+            steady = self._stabiliser.bytes_each(width, height, self._scale(width, height))
         return rgb * (2 * width * height + 3 * drawn + 3 * target + kept) + grain + steady
