@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -62,6 +63,28 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
     monkeypatch.delenv("VSR_FFMPEG", raising=False)
+
+
+@pytest.fixture(scope="session")
+def _trap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an `ffmpeg` and an `ffprobe` that fail, and write down that they were run."""
+    folder = tmp_path_factory.mktemp("trap")
+    for name in ("ffmpeg", "ffprobe"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\necho "$0 $*" >>"{folder}/calls"\nexit 97\n')
+        program.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_path(_trap: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Neither vsr nor a test may run the ffmpeg that happens to be installed on a machine."""
+    monkeypatch.setenv("PATH", f"{_trap}{os.pathsep}{os.environ.get('PATH', '')}")
+    yield
+    calls = _trap / "calls"
+    run = calls.read_text() if calls.exists() else ""
+    calls.unlink(missing_ok=True)
+    assert not run, f"an ffmpeg of the PATH was run: {run}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.media.ffmpeg import find_ffmpeg
+from vsr.media.ffmpeg import brought_ffmpeg
+
+# The same on every machine, whatever is installed there and whatever a test lets vsr use.
+PROGRAM = brought_ffmpeg()
 
 
 def ffmpeg(*arguments: str, stdin: bytes | None = None) -> bytes:
     """Run ffmpeg; returns its standard output. Fails the test with its words if it fails."""
-    command = [find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-y", *arguments]
+    command = [PROGRAM, "-hide_banner", "-loglevel", "error", "-y", *arguments]
     done = subprocess.run(command, input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
@@ -25,7 +28,7 @@ def ffmpeg(*arguments: str, stdin: bytes | None = None) -> bytes:
 
 def ffmpeg_log(*arguments: str) -> str:
     """Run ffmpeg; returns what it says, at its normal verbosity."""
-    command = [find_ffmpeg(), "-hide_banner", "-nostdin", *arguments]
+    command = [PROGRAM, "-hide_banner", "-nostdin", *arguments]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stderr.decode()
@@ -66,7 +69,7 @@ def frames(path: Path, stream: str = "v:0") -> list[Packet]:
 
 def describe(path: Path) -> str:
     """What `ffmpeg -i` prints of the file, verbose."""
-    command = [find_ffmpeg(), "-hide_banner", "-v", "verbose", "-i", f"file:{path}"]
+    command = [PROGRAM, "-hide_banner", "-v", "verbose", "-i", f"file:{path}"]
     return subprocess.run(command, capture_output=True, check=False).stderr.decode()
 
 

@@ -29,9 +29,17 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """Something the user should know: a guess, a fallback, a stream that cannot be carried."""
+    """Something the user should know: a guess, a fallback, what was converted without loss."""
 
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warning(Note):
+    """A note of what is lost or damaged; it is said however quiet a run is to be.
+
+    Whoever takes notes takes these, too.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

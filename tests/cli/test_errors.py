@@ -190,6 +190,21 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, bunny: Path, number: signal
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_lost_is_said_however_quiet(tmp_path: Path, bunny: Path) -> None:
+    """Damage in the pictures, which the processes that share the work pass over."""
+    data = bytearray(bunny.read_bytes())
+    for place in range(4000, len(data) // 2, 2000):
+        data[place] ^= 0xFF
+    source = tmp_path / "s.mp4"
+    source.write_bytes(data)
+    done = run("upscale", source, "-o", "o.mkv", "-m", "nearest", "--height", "36", "-q",
+               "--part", "2", "--workers", "2", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert any("damaged packets were passed over" in line for line in said)
+    assert all(line.startswith("warning: s.mp4: ") for line in said)
+
+
 def test_success_is_quiet_where_nobody_watches(tmp_path: Path, bunny: Path) -> None:
     source = tmp_path / "s.mp4"
     judge.ffmpeg("-i", str(bunny), "-t", "0.2", "-c", "copy", str(source))

@@ -18,7 +18,6 @@ from tests.jobs.conftest import ROOT, Run
 from tests.jobs.test_kill import KILLS, finished_parts, told
 from vsr.cli.stopping import for_shell
 from vsr.jobs.store import folder_of
-from vsr.media.ffmpeg import find_ffmpeg
 
 
 @pytest.mark.parametrize("kind", ["cfr", "vfr", "gif"])
@@ -229,7 +228,7 @@ def _failing_for(name: str, folder: Path) -> str:
     program = folder / "ffmpeg"
     program.write_text(
         f'#!/bin/sh\ncase "$*" in *{name}*) echo broken >&2; exit 1;; esac\n'
-        f'exec "{find_ffmpeg()}" "$@"\n'
+        f'exec "{judge.PROGRAM}" "$@"\n'
     )
     program.chmod(0o755)
     return str(program)

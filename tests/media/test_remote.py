@@ -22,7 +22,6 @@ from tests import judge
 from vsr.cli import cli
 from vsr.errors import InputError, OutputExists, UsageError
 from vsr.jobs.folder import WorkFolder
-from vsr.media.ffmpeg import find_ffmpeg
 
 
 def upscale(url: str, output: Path | None, *clips: str, patience: float = 5) -> vsr.Result:
@@ -206,7 +205,7 @@ def test_a_live_stream_over_rtmp(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"rtmp://127.0.0.1:{port}/live/x"
-    command = [find_ffmpeg(), "-loglevel", "error", "-re", "-i", str(source), "-c", "copy",
+    command = [judge.PROGRAM, "-loglevel", "error", "-re", "-i", str(source), "-c", "copy",
                "-f", "flv", "-listen", "1", url]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sender:
         time.sleep(0.5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,34 +10,10 @@ import pytest
 import torch
 
 from vsr.errors import FfmpegError
-from vsr.media import ffmpeg
-from vsr.media.vmaf import Vmaf, vmaf_ffmpeg
+from vsr.media.vmaf import Vmaf
 
 
-def program(folder: Path, words: str) -> Path:
-    """An `ffmpeg` that does nothing but print `words`."""
-    path = folder / "ffmpeg"
-    path.write_text(f"#!/bin/sh\necho '{words}'\n")
-    path.chmod(0o755)
-    return path
-
-
-def test_an_ffmpeg_without_it_gives_way_to_one_that_has_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    poor = program(tmp_path, " .. psnr VV->V words that speak of libvmaf")
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert ffmpeg.find_ffmpeg() == str(poor)
-    assert vmaf_ffmpeg() != str(poor)
-    # Unless it was asked for by name.
-    monkeypatch.setenv("VSR_FFMPEG", str(poor))
-    with pytest.raises(FfmpegError, match="built without libvmaf"):
-        vmaf_ffmpeg()
-    program(tmp_path, " .. libvmaf VV->V Calculate the VMAF")
-    assert vmaf_ffmpeg() == str(poor)
-
-
-def test_an_ffmpeg_that_dies_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ffmpeg_that_dies_is_one_error() -> None:
     """It may refuse its graph while it is being written to; nothing hangs, nothing stays."""
     before = set(Path(tempfile.gettempdir()).glob("vsr-vmaf-*"))
     with (

@@ -17,7 +17,6 @@ import vsr
 from tests import judge
 from vsr.errors import FfmpegError, UsageError
 from vsr.events import Event, Note
-from vsr.media.ffmpeg import find_ffmpeg
 from vsr.options import Kernel
 
 SOURCE = "testsrc2=s=176x176:r=10:d=0.5"
@@ -256,9 +255,9 @@ def test_what_cannot_be_is_skipped_or_refused(
     ref = make(tmp_path / "r.mkv", "testsrc2=s=64x64:r=5:d=0.4")
     with pytest.raises(UsageError, match="161"):
         vsr.metrics(ref, ref, vsr.MetricsOptions(metrics=("ms-ssim",)))
-    # An ffmpeg without libvmaf: one that lists no filters at all.
+    # One that lacks nothing but libvmaf.
     program = tmp_path / "ffmpeg"
-    program.write_text("#!/bin/sh\nexit 0\n")
+    program.write_text(f'#!/bin/sh\n"{judge.PROGRAM}" "$@" | grep -v libvmaf\n')
     program.chmod(0o755)
     monkeypatch.setenv("VSR_FFMPEG", str(program))
     with pytest.raises(FfmpegError, match=r"vmaf: .*built without libvmaf"):
@@ -269,7 +268,7 @@ def test_what_cannot_be_is_skipped_or_refused(
 
 
 def test_the_ffmpeg_of_the_tests_has_libvmaf() -> None:
-    assert has_vmaf(), f"{find_ffmpeg()} has none: the tests above say nothing"
+    assert has_vmaf(), f"{judge.PROGRAM} has none: the tests above say nothing"
 
 
 _CHILD = """

@@ -59,7 +59,7 @@ def status(output: Path, as_json: bool) -> None:
 
 @jobs.command()
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 def resume(output: Path, quiet: bool) -> None:
     """Go on with the job whose result is OUTPUT, with the options that it was begun with."""
     job = overview.job_of(output)

@@ -81,7 +81,7 @@ from vsr.quality.report import KINDS, Report, Score
     help="Write the numbers of each pair to this file.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace that file if it is there already.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def metrics(
     *,

@@ -10,11 +10,11 @@ from typing import Never, Self
 from tqdm import tqdm
 
 from vsr.errors import VsrError
-from vsr.events import Downloading, Event, Finished, Note, Pictures, Progress, Started
+from vsr.events import Downloading, Event, Finished, Note, Pictures, Progress, Started, Warning
 
 
 class Terminal:
-    """A sink. The bar shows on a terminal only; `quiet` leaves nothing but errors.
+    """A sink. The bar shows on a terminal only; `quiet` leaves warnings and errors.
 
     Many pictures have one bar together, and a note that is true of several is said once.
     """
@@ -33,17 +33,17 @@ class Terminal:
             match event:
                 case Pictures():
                     self._batch(event)
-                case Note(text=text) if self._pictures is not None:
-                    self._say_once(text)
+                case Note() if self._pictures is not None:
+                    self._say_once(event)
                 case Downloading(name=name) if self._pictures is not None:
-                    self._say_once(f"fetching {name}")
+                    self._say_once(Note(text=f"fetching {name}"))
                 case Started() if self._pictures is not None:
                     if self._pictures.done == 0:  # what runs, and where, is the same for all
                         self._say(event.description)
                 case Progress() | Finished() if self._pictures is not None:
                     pass
-                case Note(text=text):
-                    self._say(f"note: {text}")
+                case Note():
+                    self._tell(event)
                 case Started():
                     self._say(event.description)
                     self._open(event.frames, "frame", scaled=False)
@@ -82,11 +82,17 @@ class Terminal:
             self._close()
             self._pictures = None
 
-    def _say_once(self, text: str) -> None:
-        name, colon, what = text.partition(": ")
+    def _say_once(self, note: Note) -> None:
+        name, colon, what = note.text.partition(": ")
         if (what or name) not in self._said:
             self._said.add(what or name)
-            self._say(f"note: {text}{' (said once for all pictures)' if colon else ''}")
+            self._tell(note, " (said once for all pictures)" if colon else "")
+
+    def _tell(self, note: Note, more: str = "") -> None:
+        if isinstance(note, Warning):
+            tqdm.write(f"warning: {note.text}{more}", file=sys.stderr)
+        else:
+            self._say(f"note: {note.text}{more}")
 
     def _say(self, text: str) -> None:
         if not self._quiet:

@@ -36,7 +36,7 @@ _NAMED = 8  # files that are named one by one
 @click.option("--apart", is_flag=True, help="A result for each --clip: out_1.mp4, out_2.mp4, ...")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there already.")
 @click.option("--restart", is_flag=True, help="Throw away what an earlier run has finished.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print each result as a line of JSON.")
 @click.pass_context
 def upscale(

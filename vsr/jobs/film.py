@@ -12,7 +12,7 @@ from vsr.engine.base import Engine
 from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.engine.engines import Engines
 from vsr.errors import UsageError
-from vsr.events import Finished, Note, Once, Sink, Started, silent
+from vsr.events import Finished, Note, Once, Sink, Started, Warning, silent
 from vsr.jobs.folder import WorkFolder, made
 from vsr.jobs.intake import Taken, intake, local
 from vsr.jobs.level import settled
@@ -112,6 +112,8 @@ def _carry_out(work: Work, taken: Taken, runner: Runner, once: Once) -> int:
     resumable = taken.lasting and job.output != STDOUT and not _is_single(job)
     for note in _notes(job, work.options):
         once(Note(text=f"{info.path.name}: {note}"))
+    for loss in _losses(job, work.options):
+        once(Warning(text=f"{info.path.name}: {loss}"))
     once(
         Started(
             source=taken.path,
@@ -195,19 +197,24 @@ def _check(info: SourceInfo, sink: Sink) -> None:
 
 def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     """What the user should know before the work begins."""
-    video, layout = job.source.video, job.encoder.layout
+    video = job.source.video
     yield from video.guesses
-    if video.hdr is not None and encoder_parameters(video.hdr, job.encoder.encoder.name) is None:
-        yield f"{job.codec} cannot carry its HDR10 metadata"
     if job.scan is Scan.INTERLACED:
         yield "is interlaced; deinterlaced with bwdif"
     if job.scan is Scan.TELECINED:
         yield "is telecined; the film's own frames are restored"
+    if options.temporal.deflicker and not levels(video.colour):
+        yield "is HDR, whose light --deflicker leaves as it is"
+
+
+def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
+    """What of the picture the result cannot have."""
+    video, layout = job.source.video, job.encoder.layout
+    if video.hdr is not None and encoder_parameters(video.hdr, job.encoder.encoder.name) is None:
+        yield f"{job.codec} cannot carry its HDR10 metadata"
     if layout.bits < video.layout.bits and options.encode.bits is None:
         fewer = f"{video.layout.bits} bit become {layout.bits}"
         yield f"{fewer}, the most that {job.codec} holds here"
-    if options.temporal.deflicker and not levels(video.colour):
-        yield "is HDR, whose light --deflicker leaves as it is"
     if video.hidden_alpha:
         yield f"the transparency of {video.codec} cannot be read; it is lost"
     if video.transparent and not layout.alpha:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,28 +20,99 @@ import ffmpeg
 
 from vsr.errors import FfmpegError
 
+_OLDEST = 7  # the tests pass with it
+# What is asked of it, what the answer must name, and what that is.
+_NEEDED = {
+    "-muxers": (("matroska", "mp4", "mov", "webm", "mpegts", "nut", "image2"), "the muxer"),
+    "-encoders": (
+        ("aac", "libopus", "flac", "alac", "pcm_s24le", "mov_text", "subrip", "webvtt"),
+        "the encoder",
+    ),
+    "-filters": (("aformat", "aresample"), "the filter"),
+    "-bsfs": (("aac_adtstoasc",), "the bitstream filter"),
+    "-h demuxer=hls": (("-seg_max_retry",), "for HLS the option"),
+    "-h muxer=mov": (("-movie_timescale",), "for MOV the option"),
+    "-h muxer=matroska": (("-default_mode",), "for Matroska the option"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """An ffmpeg, and what it lacks of what vsr asks of it."""
+
+    path: str
+    version: str  # as it says it; "" where it says none
+    named: bool  # by VSR_FFMPEG
+    lacks: tuple[str, ...]  # in words; none: all is there
+
 
 def find_ffmpeg() -> str:
-    """The program of the PATH, else the one that imageio-ffmpeg brings. Raises FfmpegError.
+    """Return the program that imageio-ffmpeg brings, or the one that VSR_FFMPEG names.
 
-    VSR_FFMPEG names another one.
+    What else is installed does not matter: its version would decide what is kept of a film.
+    Raises FfmpegError where there is none, or the one that is named falls short.
     """
-    named = os.environ.get("VSR_FFMPEG")
-    if named:
-        if (found := shutil.which(named)) is None:
-            raise FfmpegError(f"VSR_FFMPEG={named}: there is no such program")
-        return found
-    if (found := shutil.which("ffmpeg")) is not None:
-        return found
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError) as error:
+    if not os.environ.get("VSR_FFMPEG"):
+        return brought_ffmpeg()
+    program = describe_ffmpeg()
+    if program.lacks:
         raise FfmpegError(
-            "ffmpeg: not on the PATH and not brought by imageio-ffmpeg; "
-            "install it, or run `pip install imageio-ffmpeg`"
-        ) from error
+            f"VSR_FFMPEG={program.path}: lacks {', '.join(program.lacks)}; name another one, or "
+            f"unset VSR_FFMPEG and take the one that comes with vsr"
+        )
+    return program.path
+
+
+def brought_ffmpeg() -> str:
+    """Return the program in imageio-ffmpeg's wheel. Raises FfmpegError."""
+    package = importlib.util.find_spec("imageio_ffmpeg")
+    for folder in package.submodule_search_locations or () if package is not None else ():
+        for program in sorted(Path(folder, "binaries").glob("ffmpeg-*")):
+            if os.access(program, os.X_OK):
+                return str(program)
+    raise FfmpegError(
+        "ffmpeg: imageio-ffmpeg brings none for this machine; run `pip install imageio-ffmpeg`, "
+        "or name one with VSR_FFMPEG"
+    )
+
+
+def describe_ffmpeg() -> Program:
+    """Say which ffmpeg is used, and what it lacks. Raises FfmpegError where there is none."""
+    named = os.environ.get("VSR_FFMPEG")
+    if not named:
+        return _described(brought_ffmpeg(), named=False)
+    if (found := shutil.which(named)) is None:
+        raise FfmpegError(f"VSR_FFMPEG={named}: there is no such program")
+    return _described(str(Path(found).absolute()), named=True)
+
+
+@cache
+def _described(program: str, *, named: bool) -> Program:
+    said = _asked(program, "-version")
+    version = said.split()[2] if said.startswith("ffmpeg version ") else ""
+    if not version:
+        return Program(path=program, version="", named=named, lacks=("all: it is no ffmpeg",))
+    number = re.match(r"n?(\d+)\.", version)  # a build between two releases has a hash
+    is_old = number is not None and int(number[1]) < _OLDEST
+    lacks = [f"version {_OLDEST} or later (it is {version})"] if is_old else []
+    for question, (names, what) in _NEEDED.items():
+        words = set(_asked(program, *question.split()).split())
+        lacks += [f"{what} {name}" for name in names if name not in words]
+    return Program(path=program, version=version, named=named, lacks=tuple(lacks))
+
+
+def has_filter(program: str, name: str) -> bool:
+    """Whether `program` was built with the filter `name`. Raises FfmpegError."""
+    return any(name in line.split()[1:2] for line in _asked(program, "-filters").splitlines())
+
+
+def _asked(program: str, *question: str) -> str:
+    command = [program, "-hide_banner", *question]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError as error:
+        raise FfmpegError(f"{program}: cannot be run ({error.strerror})") from error
+    return done.stdout.decode("utf-8", "replace")
 
 
 def file_argument(path: Path) -> str:
@@ -118,35 +193,6 @@ def fed(program: str, arguments: Sequence[str], folder: Path) -> Iterator[IO[byt
             raise
         if code:
             raise _failed(log, code)
-
-
-def find_with_filter(name: str) -> str:
-    """An ffmpeg that has the filter `name`: `find_ffmpeg`'s, else imageio-ffmpeg's.
-
-    Raises FfmpegError where neither has it.
-    """
-    first = find_ffmpeg()
-    if _has_filter(first, name):
-        return first
-    with suppress(ImportError, RuntimeError):
-        import imageio_ffmpeg
-
-        brought = str(imageio_ffmpeg.get_ffmpeg_exe())
-        if not os.environ.get("VSR_FFMPEG") and _has_filter(brought, name):
-            return brought
-    raise FfmpegError(
-        f"{first}: was built without {name}; run `pip install imageio-ffmpeg`, whose ffmpeg has "
-        f"it, or name another one with VSR_FFMPEG"
-    )
-
-
-def _has_filter(program: str, name: str) -> bool:
-    command = [program, "-hide_banner", "-filters"]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    except OSError as error:
-        raise FfmpegError(f"{program}: cannot be run ({error.strerror})") from error
-    return any(name in line.split()[1:2] for line in done.stdout.decode("utf-8").splitlines())
 
 
 def _failed(log: IO[bytes], code: int) -> FfmpegError:

@@ -13,7 +13,7 @@ import av
 from av.filter import Graph
 
 from vsr.errors import InputError
-from vsr.events import Note, Sink
+from vsr.events import Note, Sink, Warning
 from vsr.frame import Frame
 from vsr.media.animation import webp_pictures
 from vsr.media.decode import decoded
@@ -219,14 +219,14 @@ class Damage:
         if self.packets + self.pictures == 0:
             seconds = pts * self._source.video.time_base if pts is not None else None
             when = "at the end" if seconds is None else f"at {clock(float(seconds))}"
-            self._sink(Note(text=f"{self._source.path.name}: damaged {when}"))
+            self._sink(Warning(text=f"{self._source.path.name}: damaged {when}"))
         return True
 
     def tell(self) -> None:
         """Say how much it was."""
         if self.packets + self.pictures:
             text = f"{self.packets} damaged packets were passed over, {self.pictures} pictures"
-            self._sink(Note(text=f"{self._source.path.name}: {text} mended by guessing"))
+            self._sink(Warning(text=f"{self._source.path.name}: {text} mended by guessing"))
 
 
 def check_whole(source: SourceInfo, sink: Sink) -> None:

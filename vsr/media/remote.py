@@ -20,7 +20,7 @@ from urllib.error import HTTPError
 import ffmpeg
 
 from vsr.errors import FfmpegError, InputError, UsageError, VsrError
-from vsr.events import Downloading, Note, Sink
+from vsr.events import Downloading, Note, Sink, Warning
 from vsr.fetch import fetch, open_address, quoted, without_login
 from vsr.media.ffmpeg import run
 from vsr.media.trust import PLAYLISTS
@@ -170,6 +170,6 @@ def _record(
     except FfmpegError as error:
         if not (path.exists() and path.stat().st_size > 0):
             raise InputError(without_login(f"{url}: cannot be read ({error})")) from error
-        sink(Note(text=f"{name_of_address(url)}: the stream broke off; what came is used"))
+        sink(Warning(text=f"{name_of_address(url)}: the stream broke off; what came is used"))
     if not (path.exists() and path.stat().st_size > 0):
         raise InputError(f"{without_login(url)}: nothing came for {patience:g} s")

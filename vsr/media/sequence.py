@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 
 from vsr.errors import InputError
-from vsr.events import Note, Sink
+from vsr.events import Sink, Warning
 from vsr.frame import Layout
 from vsr.media.animation import is_webp, webp_pictures
 from vsr.media.decode import decoded
@@ -172,7 +172,7 @@ def read_pictures(source: SourceInfo, start: int, sink: Sink) -> Iterator[av.Vid
         name, picture = listing.pictures[done], ahead.popleft().result()
         done += 1
         if picture is None:
-            sink(Note(text=f"{name}: damaged; the picture before it stays"))
+            sink(Warning(text=f"{name}: damaged; the picture before it stays"))
             return
         size = (picture.width, picture.height)
         if size != (video.width, video.height):

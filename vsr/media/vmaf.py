@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vsr.errors import FfmpegError
 from vsr.machine import cores
-from vsr.media.ffmpeg import fed, find_with_filter
+from vsr.media.ffmpeg import fed, find_ffmpeg, has_filter
 
 _FILTER = "libvmaf"
 _DEPTHS = (8, 10, 12, 16)  # that libvmaf takes
@@ -22,8 +22,14 @@ _LOG = "vmaf.json"  # in ffmpeg's own folder: a path would have to be escaped, t
 
 
 def vmaf_ffmpeg() -> str:
-    """The ffmpeg that has libvmaf. Raises FfmpegError where none has."""
-    return find_with_filter(_FILTER)
+    """Return the ffmpeg that is used. Raises FfmpegError where it has no libvmaf."""
+    program = find_ffmpeg()
+    if not has_filter(program, _FILTER):
+        raise FfmpegError(
+            f"{program}: was built without {_FILTER}; unset VSR_FFMPEG and take the one that "
+            f"comes with vsr, or name another one"
+        )
+    return program
 
 
 class Vmaf:
@@ -36,7 +42,7 @@ class Vmaf:
     """
 
     def __init__(self, *, width: int, height: int, bits: int, model: str) -> None:
-        """Raises FfmpegError where no ffmpeg has libvmaf."""
+        """Raises FfmpegError where the ffmpeg that is used has no libvmaf."""
         self._program = vmaf_ffmpeg()
         self._bits = next(depth for depth in _DEPTHS if depth >= bits)
         self._shift = self._bits - bits

@@ -18,7 +18,7 @@ from typing import Any
 import vsr.errors
 from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.errors import Stopped, VsrError
-from vsr.events import Note, Progress
+from vsr.events import Note, Progress, Warning
 from vsr.jobs.parts import Part
 from vsr.jobs.store import Store
 from vsr.jobs.work import Work
@@ -72,7 +72,8 @@ def _drive(crew: Sequence[_Worker], runs: list[Sequence[Part]], work: Work, done
             worker.frames = answer["frames"]
             work.sink(Progress(frames=done + sum(w.total for w in crew)))
         elif "note" in answer:
-            work.sink(Note(text=answer["note"]))
+            kind_of_note = Warning if answer["lost"] else Note
+            work.sink(kind_of_note(text=answer["note"]))
         elif "error" in answer:
             kind = getattr(vsr.errors, answer["error"], VsrError)
             raise kind(answer["text"])

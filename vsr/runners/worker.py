@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from vsr.engine.engines import Engines
 from vsr.errors import VsrError
-from vsr.events import Event, Note, Progress
+from vsr.events import Event, Note, Progress, Warning
 from vsr.jobs.film import work_for
 from vsr.jobs.intake import Taken
 from vsr.jobs.parts import Part
@@ -40,7 +40,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         if isinstance(event, Progress):
             say(frames=event.frames)
         elif isinstance(event, Note):
-            say(note=event.text)
+            say(note=event.text, lost=isinstance(event, Warning))
 
     if not (line := requests.readline()):
         return  # nobody asks any more
