@@ -15,10 +15,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from vsr import errors, events
 from vsr.version import __version__
 
 if TYPE_CHECKING:
+    from vsr import errors, events
     from vsr.jobs.batch import Batch, Outcome
     from vsr.jobs.film import Result, upscale
     from vsr.jobs.plan import Plan, plan
@@ -71,7 +71,9 @@ __all__ = [
     "upscale",
 ]
 
-# Imported when they are asked for: PyTorch takes a second and more, `vsr --help` has not.
+# Imported when they are asked for: PyTorch takes a second and more, `vsr --help` has not. And
+# `python -m vsr` gets here before it can say in its own words that a signal has ended it.
+_MODULES = {"errors", "events"}
 _HOMES = {
     "Batch": "vsr.jobs.batch",
     "Clip": "vsr.options",
@@ -101,6 +103,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"vsr.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

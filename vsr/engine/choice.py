@@ -29,7 +29,7 @@ def check_engine(asked: EngineName, device: torch.device, precision: str) -> Non
     if asked != "ncnn":
         return
     if not _is_installed():
-        raise UsageError("--engine ncnn: install it, pip install 'vsr-upscale[cpu]'")
+        raise UsageError("--engine ncnn: install it, pip install 'vsr-upscale[ncnn]'")
     if device.type != "cpu" or precision != "fp32":
         raise UsageError(f"--engine ncnn: works on a CPU in fp32, not on {device} in {precision}")
 

@@ -1,7 +1,7 @@
 """The network in the ncnn runtime, for processors without 16-bit matrix instructions.
 
 There its Winograd convolutions in 32 bits are the fastest that can be had. The package is
-an optional extra (`pip install 'vsr-upscale[cpu]'`).
+an optional extra (`pip install 'vsr-upscale[ncnn]'`).
 """
 
 from __future__ import annotations
