@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -71,8 +70,6 @@ class _Ahead:
         while self.has_before(end):
             frame, self._next = self._next, None
             assert frame is not None
-            if end is not None and frame.pts + frame.duration > end:
-                frame = dataclasses.replace(frame, duration=end - frame.pts)
             yield frame
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from vsr.errors import OutputError, OutputExists, UsageError
 from vsr.jobs.store import Store, folder_of, forget
 from vsr.media.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
-from vsr.media.encoders import ENCODERS, EncoderPlan, one_file_each, plan_encoder
+from vsr.media.encoders import ENCODERS, EncoderPlan, kept_in, one_file_each, plan_encoder
 from vsr.media.index import count, frame_times, span_ahead, spans_of
+from vsr.media.join import SAYS_DURATIONS
 from vsr.media.listing import (
     Numbered,
     folders_in,
@@ -84,6 +85,8 @@ def plan(
     if pattern is not None:
         container = dataclasses.replace(container, muxer="image2", pictures=None)
         encoder = one_file_each(encoder)
+    elif container.muxer in SAYS_DURATIONS:
+        encoder = kept_in(encoder, container.muxer)
     target = target_size(
         video.width, video.height, options.size, default_scale=default_scale, layout=encoder.layout
     )

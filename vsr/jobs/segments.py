@@ -32,7 +32,9 @@ def cut_at_keyframes(
         ends = [*borders, span.end]
         for start, stop in zip(starts, ends, strict=True):
             at = span.at if start == span.start else span.moved(start or 0)
-            parts.append(Span(start=start, end=stop, at=at))
+            stands = span.stands and start == span.start
+            stays = span.stays and stop == span.end
+            parts.append(Span(start=start, end=stop, at=at, stands=stands, stays=stays))
     return parts
 
 
@@ -90,9 +92,10 @@ def joined(parts: Sequence[Span]) -> list[Span]:
             before is not None
             and before.end is not None
             and before.end == part.start
+            and not part.stands
             and before.moved(before.end) == part.at
         ):
-            result[-1] = Span(start=before.start, end=part.end, at=before.at)
+            result[-1] = dataclasses.replace(before, end=part.end, stays=part.stays)
         else:
             result.append(part)
     return result

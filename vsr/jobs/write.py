@@ -80,10 +80,13 @@ def into_folder(work: Work, folder: Path) -> tuple[Path, int]:
     `vsr.errors`.
     """
     job = work.job
-    encoded = _target(work, folder)
+    encoded, base = _target(work, folder), job.source.video.time_base
+    # Durations that MP4 and MOV cannot say are in the order that the picture is joined in.
+    joins = job.encoder.encoder.container in ("mp4", "mov")
+    first = encoded.with_stem("encoded") if joins else encoded
 
     def write(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
-        return work.encode(frames, encoded, job.encoder, work.muxer_options())
+        return work.encode(frames, first, job.encoder, work.muxer_options())
 
     with ExitStack() as stack:
         source = kept(job.source, folder, stack)
@@ -91,6 +94,17 @@ def into_folder(work: Work, folder: Path) -> tuple[Path, int]:
         if (pipe := job.source.pipe) is not None:
             pipe.drain(_BEHIND if job.spans else None)
             pipe.stop()
+    if joins and written.frames:
+        join(
+            [first],
+            encoded,
+            container=job.encoder.encoder.container,
+            time_base=base,
+            rate=work.progressive()[0].video.rate,
+            last_duration=round(written.last_duration / base),
+            muxer_options=work.muxer_options(),
+        )
+        first.unlink()
     return _complete(work, encoded, written, source, folder), written.frames
 
 
@@ -149,6 +163,7 @@ def from_store(
             encoded,
             container=plan.encoder.container,
             time_base=base,
+            rate=work.progressive()[0].video.rate,
             last_duration=last.last_duration,
             muxer_options=work.exact(plan),
         )

@@ -30,7 +30,7 @@ class Encoder:
     presets: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)  # always set
     formats: tuple[str, ...] = ()  # pixel formats, the plainest first
-    container: str = "mp4"  # that keeps its exact timestamps
+    container: str = "mp4"  # of the picture alone; keeps its exact timestamps
     hardware: bool = False
     colour: Colour | None = None  # the only one that it can write
     palette: bool = False  # the pictures are reduced to 256 colours first
@@ -216,6 +216,11 @@ def one_file_each(plan: EncoderPlan) -> EncoderPlan:
     name = {"libwebp_anim": "libwebp"}.get(plan.encoder.name, plan.encoder.name)
     encoder = dataclasses.replace(plan.encoder, name=name, container="image2")
     return dataclasses.replace(plan, encoder=encoder)
+
+
+def kept_in(plan: EncoderPlan, muxer: str) -> EncoderPlan:
+    """The same, with the picture in ffmpeg's container `muxer` until it is joined with the rest."""
+    return dataclasses.replace(plan, encoder=dataclasses.replace(plan.encoder, container=muxer))
 
 
 def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> str:

@@ -126,15 +126,15 @@ def spans_of(
     clock = _Clock(times, time_base, begin)
     at = 0
     for clip in clips:
-        first = clock.frame_at(clip.start)
-        last = clock.frame_behind(clip, first)
-        if first >= len(times):
+        first = clock.place_of(clip.start)
+        if first.frame >= len(times):
             raise UsageError("a clip starts behind the film's last frame")
-        if last <= first:
+        last = clock.place_behind(clip, first)
+        if last.frame < first.frame or last.tick <= first.tick:
             raise UsageError("a clip ends before it starts, or holds no frame")
-        start = None if first == 0 and not spans else times[first]
-        end = times[last] if last < len(times) else None
-        spans.append(Span(start=start, end=end, at=at))
+        start = None if first.frame == 0 and not spans else first.tick
+        end = last.tick if last.frame < len(times) else None
+        spans.append(Span(start=start, end=end, at=at, stands=first.held, stays=end is not None))
         # Of a clip that runs to the film's end the last frame's duration is not known here.
         behind = end if end is not None else times[-1] + _usual_step(times)
         at += behind - (start or 0)
@@ -156,50 +156,64 @@ def span_ahead(clips: Sequence[Clip], time_base: Fraction, begin: Fraction) -> S
     ticks = [None if t is None else ceil((t - _TOLERANCE) / time_base) for t in (start, end)]
     if end is not None and end <= (begin if start is None else start):
         raise UsageError("a clip ends before it starts, or holds no frame")
-    return Span(start=ticks[0] or None, end=ticks[1])
+    return Span(start=ticks[0] or None, end=ticks[1], stays=ticks[1] is not None)
 
 
 def count(spans: Sequence[Span], times: Sequence[int]) -> int:
     """How many frames the spans take."""
-    bounds = ((s.start, s.end) for s in spans)
     return sum(
-        (len(times) if end is None else bisect_left(times, end))
-        - (0 if start is None else bisect_left(times, start))
-        for start, end in bounds
+        (len(times) if span.end is None else bisect_left(times, span.end))
+        - (0 if span.start is None else bisect_left(times, span.start))
+        + span.stands
+        for span in spans
     )
 
 
 @dataclass(frozen=True)
+class _Place:
+    """Where a clip begins or ends."""
+
+    frame: int  # the number of the first one there or behind
+    tick: int  # its pts; or, if held, the very moment
+    held: bool = False  # whether the frame before has been standing for long, and goes on
+
+
+@dataclass(frozen=True)
 class _Clock:
-    """Turns what people say of time into numbers of frames."""
+    """Turns what people say of time into places."""
 
     times: Sequence[int]
     time_base: Fraction
     begin: Fraction  # seconds
 
-    def frame_at(self, moment: Moment | None) -> int:
-        """The number of the first frame at or behind `moment`."""
+    def place_of(self, moment: Moment | None) -> _Place:
+        """The first frame at or behind `moment`, or the moment where a frame stands for long."""
         if moment is None:
-            return 0
+            return self._at(0)
         if moment.frame is not None:
-            return moment.frame
+            return self._at(moment.frame)
         assert moment.seconds is not None
-        return self._first_at(self.begin + moment.seconds)
+        return self._behind(self.begin + moment.seconds)
 
-    def frame_behind(self, clip: Clip, first: int) -> int:
-        """The number of the first frame that is no longer in the clip."""
+    def place_behind(self, clip: Clip, first: _Place) -> _Place:
+        """The same for what is no longer in the clip."""
         if clip.duration is None:
-            return len(self.times) if clip.end is None else self.frame_at(clip.end)
+            return self._at(len(self.times)) if clip.end is None else self.place_of(clip.end)
         if clip.duration.frame is not None:
-            return first + clip.duration.frame
+            return self._at(first.frame + clip.duration.frame - first.held)
         assert clip.duration.seconds is not None
-        begin = self.begin
-        if 0 < first < len(self.times):
-            begin = self.times[first] * self.time_base
-        return self._first_at(begin + clip.duration.seconds)
+        begin = self.begin if first.frame == 0 else first.tick * self.time_base
+        return self._behind(begin + clip.duration.seconds)
 
-    def _first_at(self, seconds: Fraction) -> int:
-        return bisect_left(self.times, (seconds - _TOLERANCE) / self.time_base)
+    def _at(self, frame: int) -> _Place:
+        inside = frame < len(self.times)
+        return _Place(frame, self.times[frame] if inside else self.times[-1] + 1)
+
+    def _behind(self, seconds: Fraction) -> _Place:
+        frame = bisect_left(self.times, (seconds - _TOLERANCE) / self.time_base)
+        place, tick = self._at(frame), round(seconds / self.time_base)
+        waits = 0 < frame < len(self.times) and place.tick - tick > _usual_step(self.times)
+        return _Place(frame, tick, held=True) if waits else place
 
 
 def _usual_step(times: Sequence[int]) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import av
 
 from vsr.errors import OutputError, VsrError
 from vsr.media.probe import LENIENT, reason
-from vsr.timing import to_fraction
+from vsr.timing import rescale, to_fraction
+
+_MOST_LEAD = 1  # seconds that decoding runs ahead of showing for the sake of durations alone
 
 
 def join(
@@ -20,21 +22,22 @@ def join(
     *,
     container: str,
     time_base: Fraction,
+    rate: Fraction | None,
     last_duration: int,
     muxer_options: Mapping[str, str],
 ) -> None:
     """Write the pictures of `parts`, which follow each other in time, into `target`.
 
     Every pts is kept, in `time_base`. The order of decoding is worked out anew, because each
-    part's encoder began with a clock of its own. Raises OutputError.
+    part's encoder began with a clock of its own. Durations are those of the parts where
+    `container` can say them (Matroska), elsewhere each frame stands until the next and the
+    last for `last_duration`. `rate`: frames per second, as the source calls it. Raises
+    OutputError.
     """
     order = [packet.pts for packet in _packets(parts, time_base) if packet.pts is not None]
-    stamps = sorted(order)
-    shown = {a: b - a for a, b in pairwise(stamps)} | {stamps[-1]: last_duration}
-    # By how many pictures decoding has to run ahead of showing, so that none comes too late.
-    place = {pts: n for n, pts in enumerate(stamps)}
-    late = max(n - place[pts] for n, pts in enumerate(order))
-    lead = stamps[late] - stamps[0]
+    steps = _steps(order, last_duration)
+    decoding = _decoding(order, steps, time_base)
+    last = max(range(len(order)), key=order.__getitem__)
     try:
         with (
             av.open(str(parts[0].absolute()), **LENIENT) as first,
@@ -45,10 +48,17 @@ def join(
             template = first.streams.video[0]
             stream = output.add_stream_from_template(template, opaque=True)
             stream.time_base = time_base
+            if rate is not None:
+                stream.codec_context.framerate = rate
             for n, packet in enumerate(_packets(parts, time_base)):
-                assert packet.pts is not None
-                packet.dts = stamps[n - late] if n >= late else stamps[n] - lead
-                packet.duration = shown[packet.pts]
+                packet.dts = decoding[n]
+                if container in SAYS_DURATIONS:
+                    packet.duration = steps[n] if n == last else packet.duration or steps[n]
+                elif n + 1 < len(order):
+                    packet.duration = decoding[n + 1] - decoding[n]
+                else:  # whichever picture is decoded last, the film ends where that shown last does
+                    whole = last == n or decoding[last + 1] - decoding[last] == steps[last]
+                    packet.duration = steps[n] if whole else order[last] + steps[last] - order[n]
                 packet.stream = stream
                 output.mux(packet)
     except VsrError:
@@ -57,8 +67,44 @@ def join(
         raise OutputError(f"{target.parent.parent}: writing failed ({reason(error)})") from error
 
 
+SAYS_DURATIONS = frozenset({"matroska", "webm"})
+
+
+def _steps(order: Sequence[int], last_duration: int) -> list[int]:
+    """How long each picture stands until the next is shown."""
+    steps = [max(last_duration, 1)] * len(order)
+    shown = sorted(range(len(order)), key=order.__getitem__)
+    for n, after in pairwise(shown):
+        steps[n] = order[after] - order[n]
+    return steps
+
+
+def _decoding(order: Sequence[int], steps: Sequence[int], time_base: Fraction) -> list[int]:
+    """The dts of each packet: rising, and none behind its pts.
+
+    MP4 says no durations; whoever reads it takes the step from one dts to the next. So that is
+    made each picture's own duration, which works where decoding runs ahead far enough. Before a
+    picture that stands for many seconds it would be too far: there the steps are the next best,
+    and no picture seems to last beyond the end of the film.
+    """
+    begin = min(order)
+    ends = list(accumulate(steps))
+    wished = [begin + end - step for end, step in zip(ends, steps, strict=True)]
+    # By how many pictures decoding has to run ahead, so that none comes too late.
+    place = {n: at for at, n in enumerate(sorted(range(len(order)), key=order.__getitem__))}
+    late = max(n - place[n] for n in range(len(order)))
+    usual = sorted(steps)[len(steps) // 2]
+    most = max(round(_MOST_LEAD / time_base), late * usual)
+    lead = min(most, max(wish - pts for wish, pts in zip(wished, order, strict=True)))
+    result, latest = [0] * len(order), max(order) + 1
+    for n in reversed(range(len(order))):
+        latest = min(latest - 1, order[n])
+        result[n] = min(wished[n] - lead, latest)
+    return result
+
+
 def _packets(parts: Sequence[Path], time_base: Fraction) -> Iterator[av.Packet[av.VideoStream]]:
-    """All packets, in the order of decoding, with pts in `time_base`."""
+    """All packets, in the order of decoding, with pts and duration in `time_base`."""
     extradata: bytes | None = None
     for number, part in enumerate(parts):
         try:
@@ -72,8 +118,9 @@ def _packets(parts: Sequence[Path], time_base: Fraction) -> Iterator[av.Packet[a
                 for packet in container.demux(stream):
                     if not packet.size or packet.pts is None:
                         continue
-                    packet.pts = round(packet.pts * base / time_base)
+                    packet.pts = rescale(packet.pts, base, time_base)
                     packet.dts = packet.pts
+                    packet.duration = rescale(packet.duration or 0, base, time_base)
                     packet.time_base = time_base
                     yield packet
         except (av.FFmpegError, OSError, IndexError) as error:

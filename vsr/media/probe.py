@@ -51,6 +51,7 @@ class VideoInfo:
     rate: Fraction | None  # average frames per second
     time_base: Fraction
     frames: int | None  # estimate
+    end: int | None  # in ticks: where the container says that the picture ends
     display_matrix: tuple[int, ...] | None  # how a player turns and mirrors the picture
     rotation: int  # degrees, counter-clockwise, as a player would have to turn the picture
     interlaced: bool
@@ -176,6 +177,7 @@ def probe(
                 rate=rate,
                 time_base=time_base,
                 frames=stream.frames or estimated,
+                end=(stream.start_time or 0) + stream.duration if stream.duration else None,
                 has_alpha=has_hidden_alpha(stream),
             ),
         )
@@ -229,6 +231,7 @@ def _video_info(
     rate: Fraction | None,
     time_base: Fraction,
     frames: int | None,
+    end: int | None = None,
     has_alpha: bool = False,
     said: tuple[str, ...] = (),
 ) -> VideoInfo:
@@ -259,6 +262,7 @@ def _video_info(
         rate=rate,
         time_base=time_base,
         frames=frames,
+        end=end,
         display_matrix=None if codec in _WITH_EXIF else _display_matrix(frame),
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,

@@ -58,9 +58,11 @@ def read_frames(
         start = span.start - span.lead if seeks and span.start is not None else None
         with closing(timed_pictures(source, filters, start=start, sink=sink)) as pictures:
             fresh = True
-            for (picture, pts, duration), marked in _around(pictures, span, context):
-                shown = duration if span.end is None else min(duration, span.end - pts)
-                frame = _frame(picture, source, colour, span.moved(pts), shown)
+            timed = _around(pictures, span, context)
+            if span.stays and span.end is not None:
+                timed = _staying(timed, span.end)
+            for (picture, pts, duration), marked in timed:
+                frame = _frame(picture, source, colour, span.moved(pts), duration)
                 yield dataclasses.replace(frame, fresh=fresh, context=marked)
                 fresh = False
 
@@ -69,12 +71,21 @@ def _around(pictures: Iterator[_Timed], span: Span, context: int) -> Iterator[tu
     """Those of a span, and the ones next to it, which are marked."""
     early: deque[_Timed] = deque(maxlen=context)
     late = 0
+    standing: av.VideoFrame | None = None
     for timed in pictures:
-        _, pts, _ = timed
+        picture, pts, _ = timed
         if span.start is not None and pts < span.start:
-            if pts >= span.start - span.lead:
+            if span.stands:
+                standing = picture
+            elif pts >= span.start - span.lead:
                 early.append(timed)
-        elif span.end is not None and pts >= span.end:
+            continue
+        if standing is not None and span.start is not None:
+            until = pts if span.end is None else min(pts, span.end)
+            if until > span.start:
+                yield (standing, span.start, until - span.start), False
+            standing = None
+        if span.end is not None and pts >= span.end:
             if late == context or pts >= span.end + span.tail:
                 return
             late += 1
@@ -85,14 +96,53 @@ def _around(pictures: Iterator[_Timed], span: Span, context: int) -> Iterator[tu
             yield timed, False
 
 
+def _staying(pictures: Iterator[tuple[_Timed, bool]], end: int) -> Iterator[tuple[_Timed, bool]]:
+    """The same, the last one that is not marked until `end`."""
+    before: _Timed | None = None  # which waits to be known for the last one
+    for timed, marked in pictures:
+        if before is not None:
+            yield (_until(before, end) if marked else before), False
+        before = None if marked else timed
+        if marked:
+            yield timed, True
+    if before is not None:
+        yield _until(before, end), False
+
+
+def _until(timed: _Timed, end: int) -> _Timed:
+    picture, pts, _ = timed
+    return picture, pts, end - pts
+
+
 def timed_pictures(
     source: SourceInfo, filters: Filters, *, start: int | None, sink: Sink
 ) -> Generator[_Timed, None, None]:
     """The decoder's pictures with pts and duration, from somewhere before the pts `start` on."""
+    timed = _rising(source, _filtered(_pictures(source, start, sink), filters), sink)
+    video, end = source.video, -(1 << 62)
+    # MP4 and MOV have no durations, but steps of the order in which pictures are decoded.
+    says_durations = "mp4" not in source.format
+    before: _Timed | None = None
+    for picture, pts, duration in timed:
+        if before is not None:
+            shown = before[2] if before[2] and says_durations else pts - before[1]
+            yield before[0], before[1], shown
+        before = picture, pts, duration
+        end = max(end, pts + duration)
+    if before is None:
+        return
+    picture, pts, duration = before
+    if video.end is not None and not says_durations:
+        end = min(end, video.end - round(source.start / video.time_base))
+        duration = end - pts if end > pts else duration
+    yield picture, pts, duration or _usual(video.rate, video.time_base)
+
+
+def _rising(source: SourceInfo, pictures: Iterator[av.VideoFrame], sink: Sink) -> Iterator[_Timed]:
+    """The pictures with pts that rise, and the durations that they come with, or 0."""
     video = source.video
     offset = round(source.start / video.time_base)
     last_pts, last_duration, started = -(1 << 62), 0, False
-    pictures = _filtered(_pictures(source, start, sink), filters)
     for picture, stamp in _stamped(pictures, no_pts=source.format == "avi"):
         pts = stamp
         if pts is None:
@@ -107,8 +157,9 @@ def timed_pictures(
             said = "the clock jumps ahead, and the picture stands still for as long"
             sink(Note(text=f"{source.path.name}: {said}; in a file it is mended"))
         started = True
-        last_pts, last_duration = pts, _duration(picture, base, video.time_base, video.rate)
-        yield picture, pts, last_duration
+        own = rescale(picture.duration or 0, base, video.time_base)
+        last_pts, last_duration = pts, own or _usual(video.rate, video.time_base)
+        yield picture, pts, own
 
 
 def _stamped(
@@ -136,11 +187,8 @@ def _stamped(
         yield picture, stamp(picture)
 
 
-def _duration(
-    picture: av.VideoFrame, base: Fraction, time_base: Fraction, rate: Fraction | None
-) -> int:
-    if picture.duration:
-        return rescale(picture.duration, base, time_base)
+def _usual(rate: Fraction | None, time_base: Fraction) -> int:
+    """How long a frame is shown of which nothing is known."""
     return rescale(1, 1 / rate, time_base) if rate else 0
 
 

@@ -20,6 +20,8 @@ class Span:
     # Before `start` and behind `end`: where frames may be read that are only looked at.
     lead: int = 0
     tail: int = 0
+    stands: bool = False  # what is on the screen at `start` already is shown from there
+    stays: bool = False  # the last frame stands until `end`, however long it was meant to
 
     def moved(self, pts: int) -> int:
         """Where a pts of the source lands."""
@@ -37,6 +39,8 @@ class Span:
             at=round(self.at * ratio),
             lead=round(self.lead * ratio),
             tail=round(self.tail * ratio),
+            stands=self.stands,
+            stays=self.stays,
         )
 
     def piece(self, time_base: Fraction) -> Piece:

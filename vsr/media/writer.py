@@ -73,16 +73,17 @@ def write_frames(
         if sound is not None:
             sound.attach(container)
         reduce = Palette() if plan.encoder.palette else None
+        encode = _Encode(stream)
         for frame in frames:
             picture = _picture(frame, plan, colour)
             for ready in reduce(picture) if reduce else (picture,):
-                container.mux(stream.encode(ready))
+                container.mux(encode(ready))
             if sound is not None:
                 container.mux(list(sound.until(frame.pts * frame.time_base)))
             yield frame
         for ready in reduce(None) if reduce else ():
-            container.mux(stream.encode(ready))
-        container.mux(stream.encode(None))
+            container.mux(encode(ready))
+        container.mux(encode(None))
         if sound is not None:
             container.mux(list(sound.until(None)))
         container.close()
@@ -96,6 +97,22 @@ def write_frames(
         # After a failure the trailer cannot be written either; the file is thrown away.
         with suppress(av.FFmpegError, OSError, ValueError):
             container.close()
+
+
+class _Encode:
+    """Encodes, and gives each packet the duration of its frame, which some encoders forget."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._stream = stream
+        self._durations: dict[int | None, int] = {}
+
+    def __call__(self, picture: av.VideoFrame | None) -> list[av.Packet[av.VideoStream]]:
+        if picture is not None:
+            self._durations[picture.pts] = picture.duration
+        packets = self._stream.encode(picture)
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts, None) or packet.duration or 0
+        return packets
 
 
 def _stream(
