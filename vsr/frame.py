@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from fractions import Fraction
@@ -23,7 +24,28 @@ class Matrix(IntEnum):
     BT470BG = 5
     SMPTE170M = 6
     SMPTE240M = 7
+    YCGCO = 8
     BT2020_NCL = 9
+    BT2020_CL = 10  # constant luminance
+    DERIVED_NCL = 12  # weights that follow from the primaries
+    DERIVED_CL = 13
+    ICTCP = 14
+
+
+PQ, HLG = 16, 18  # transfer characteristics (H.273 table 3) of HDR
+CAMERA_CURVES = frozenset({1, 6, 14, 15})  # BT.709, 601 and 2020: one curve under four names
+
+# Primaries (H.273 table 2): x and y of red, green, blue and white.
+CHROMATICITIES: Mapping[int, tuple[float, ...]] = {
+    1: (0.640, 0.330, 0.300, 0.600, 0.150, 0.060, 0.3127, 0.3290),
+    4: (0.670, 0.330, 0.210, 0.710, 0.140, 0.080, 0.310, 0.316),
+    5: (0.640, 0.330, 0.290, 0.600, 0.150, 0.060, 0.3127, 0.3290),
+    6: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070, 0.3127, 0.3290),
+    7: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070, 0.3127, 0.3290),
+    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290),
+    11: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.314, 0.351),
+    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290),
+}
 
 
 class Range(IntEnum):
@@ -58,6 +80,11 @@ class Colour:
     primaries: int = 2  # H.273 table 2; 2 = unknown
     transfer: int = 2  # H.273 table 3; 2 = unknown
     siting: Siting = Siting.LEFT
+
+    @property
+    def hdr(self) -> bool:
+        """Whether its light reaches beyond white, as PQ and HLG say it."""
+        return self.transfer in (PQ, HLG)
 
 
 # --- layout: which planes there are ---

@@ -229,3 +229,12 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
             apart = (a.int() - b.int()).abs()
             assert int(apart.max()) <= 1
             assert float(apart.float().mean()) < 5e-3
+
+
+@pytest.mark.parametrize("matrix", [Matrix.ICTCP, Matrix.YCGCO, Matrix.BT2020_CL])
+def test_codings_that_the_kernels_have_no_numbers_for_go_past_them(matrix: Matrix) -> None:
+    tags = Colour(matrix=matrix, range=Range.LIMITED, primaries=9, transfer=16)
+    frame = random_frames(1, 16, 16, LAYOUT, tags)[0]
+    planes = tuple(plane[None] for plane in frame.planes)
+    got = tried(lambda right: right + 1, []).to_rgb(planes, LAYOUT, tags)
+    assert torch.equal(got, PlainEnds().to_rgb(planes, LAYOUT, tags))

@@ -86,7 +86,7 @@ def _lines(job: Plan, guess: Estimate) -> list[str]:
         lines.append(f"     shown turned by {video.rotation} degrees; kept")
     if job.scan is not Scan.PROGRESSIVE:
         lines.append(f"     {job.scan.value}; undone")
-    lines += [f"     {guessed}" for guessed in video.guesses]
+    lines += [f"     {guessed}" for guessed in (*video.guesses, *video.beside)]
     for stream in source.streams:
         if stream.index != video.index:
             words = [stream.codec, stream.language or "", stream.title or ""]

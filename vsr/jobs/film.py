@@ -210,6 +210,7 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
 def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     """What of the picture the result cannot have."""
     video, layout = job.source.video, job.encoder.layout
+    yield from video.beside
     if video.hdr is not None and encoder_parameters(video.hdr, job.encoder.encoder.name) is None:
         yield f"{job.codec} cannot carry its HDR10 metadata"
     if layout.bits < video.layout.bits and options.encode.bits is None:

@@ -7,7 +7,7 @@ their own notation. SMPTE ST 2086 (mastering display) and CTA-861.3 (content lig
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -15,6 +15,8 @@ from typing import cast
 import av
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
+
+from vsr.frame import HLG, PQ, Colour
 
 Point = tuple[Fraction, Fraction]  # CIE 1931 x, y
 
@@ -46,6 +48,39 @@ def hdr_of(frame: av.VideoFrame) -> Hdr | None:
     mastering = _mastering(display) if display is not None else None
     light: tuple[int, int] | None = struct.unpack_from("=II", level) if level is not None else None
     return Hdr(mastering=mastering, light=light) if mastering or light else None
+
+
+def layers_beside(
+    frame: av.VideoFrame, dolby: tuple[int, int] | None, colour: Colour
+) -> Iterator[str]:
+    """In words, what goes with the picture of HDR that is made for each scene of it anew.
+
+    `dolby`: profile of Dolby Vision, and what its base layer is, if the container names them.
+    It describes the source's own pixels, in forms that no encoder here writes.
+    """
+    base = {PQ: "HDR10", HLG: "HLG"}.get(colour.transfer, "plain")
+    stays = f"left out; the {base} picture beside it stays"
+    if is_dolby_alone(frame, dolby):
+        yield "its Dolby Vision metadata is left out, without which its colours are not right"
+    elif dolby is not None or side_data(frame, SideDataType.DOVI_RPU_BUFFER) is not None:
+        profile = f" (profile {dolby[0]})" if dolby is not None else ""
+        yield f"its Dolby Vision layer{profile} is {stays}"
+    if side_data(frame, SideDataType.DYNAMIC_HDR_PLUS) is not None:
+        yield f"its HDR10+ metadata is {stays}"
+    if side_data(frame, SideDataType.DYNAMIC_HDR_VIVID) is not None:
+        yield f"its HDR Vivid metadata is {stays}"
+
+
+def is_dolby_alone(frame: av.VideoFrame, dolby: tuple[int, int] | None) -> bool:
+    """Whether the colours are Dolby Vision's own, with no base layer that other players read."""
+    if dolby is not None:
+        profile, base = dolby
+        return profile == 5 or (profile in _MAY_BE_ALONE and base == 0)
+    untold = int(frame.colorspace) == int(frame.color_trc) == 2  # as H.273 numbers it
+    return untold and side_data(frame, SideDataType.DOVI_RPU_BUFFER) is not None
+
+
+_MAY_BE_ALONE = (10, 20)  # AV1 and MV-HEVC
 
 
 def side_data(frame: av.VideoFrame, kind: SideDataType) -> bytes | None:

@@ -19,13 +19,14 @@ from vsr.errors import InputError
 from vsr.frame import Colour, Layout
 from vsr.media.animation import MILLISECOND, is_webp, webp_pictures
 from vsr.media.decode import decoded, has_hidden_alpha, most_pixels
-from vsr.media.hdr import Hdr, hdr_of, side_data
+from vsr.media.dump import dumped
+from vsr.media.hdr import Hdr, hdr_of, is_dolby_alone, layers_beside, side_data
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.listing import Listing
 from vsr.media.pipe import Pipe
 from vsr.media.still import told_of_tiff
 from vsr.media.streams import Kind, StreamInfo, main_video, stream_info
-from vsr.media.tags import describe, siting_of, tags_of
+from vsr.media.tags import UnreadColours, describe, tags_of
 from vsr.media.trust import PLAYLISTS, input_options
 from vsr.options import ColourOptions
 from vsr.timing import to_fraction
@@ -57,6 +58,7 @@ class VideoInfo:
     interlaced: bool
     hdr: Hdr | None  # static metadata of the first frame
     transparent: bool  # whether anything is seen through, as far as the first frame tells
+    beside: tuple[str, ...] = ()  # in words, what goes with the picture and is lost
     hidden_alpha: bool  # VP8 and VP9 carry it beside the picture; no decoder here reads it
 
 
@@ -148,6 +150,10 @@ def probe(
         time_base = to_fraction(stream.time_base) or Fraction(1, 1000)
         duration = _duration(container, stream, time_base)
         codec = stream.codec_context.codec.canonical_name
+        told = dumped(container, stream.index)
+        if is_dolby_alone(frame, told.dolby) and options.matrix == "auto":
+            profile = f" (profile {told.dolby[0]})" if told.dolby else ""
+            raise InputError(f"{path}: is Dolby Vision{profile} {_DOLBY_ALONE}")
         any_start = bool(set(container.format.name.split(",")) & _ANY_START)
         first = Fraction(container.start_time or 0, 1_000_000)
         # A picture before zero is moved, too: hardly any container can say it.
@@ -171,7 +177,8 @@ def probe(
                 index=stream.index,
                 codec=codec,
                 said=told_of_tiff(path) if codec == "tiff" else (),
-                siting=siting_of(container, stream.index),
+                siting=told.siting,
+                dolby=told.dolby,
                 sample_aspect_ratio=to_fraction(stream.sample_aspect_ratio)
                 or to_fraction(stream.codec_context.sample_aspect_ratio),
                 rate=rate,
@@ -181,6 +188,12 @@ def probe(
                 has_alpha=has_hidden_alpha(stream),
             ),
         )
+
+
+_DOLBY_ALONE = (
+    "without a picture that other players read; convert it with a program that knows Dolby Vision, "
+    "or name what its colours are to be read as with --matrix"
+)
 
 
 def _probe_webp(path: Path, options: ColourOptions) -> SourceInfo:
@@ -233,6 +246,7 @@ def _video_info(
     frames: int | None,
     end: int | None = None,
     has_alpha: bool = False,
+    dolby: tuple[int, int] | None = None,
     said: tuple[str, ...] = (),
 ) -> VideoInfo:
     """What the first frame shows, beside what the container says."""
@@ -240,14 +254,17 @@ def _video_info(
         working, layout = working_format(frame.format.name)
     except ValueError as error:
         raise InputError(f"{path}: pixel format {frame.format.name} cannot be read") from error
-    look, guesses = describe(
-        tags_of(frame, siting),
-        layout,
-        width=frame.width,
-        height=frame.height,
-        pix_fmt=frame.format.name,
-        options=options,
-    )
+    try:
+        look, guesses = describe(
+            tags_of(frame, siting),
+            layout,
+            width=frame.width,
+            height=frame.height,
+            pix_fmt=frame.format.name,
+            options=options,
+        )
+    except UnreadColours as error:
+        raise InputError(f"{path}: {error}") from error
     return VideoInfo(
         index=index,
         codec=codec,
@@ -267,6 +284,7 @@ def _video_info(
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
         hdr=None if codec in _WITH_EXIF else hdr_of(frame),
+        beside=() if codec in _WITH_EXIF else tuple(layers_beside(frame, dolby, look)),
         hidden_alpha=has_alpha and not layout.alpha,
         # Whoever gives a film alpha means it, whatever the first frame shows.
         transparent=layout.alpha and (has_alpha or _shows_through(frame, working, layout)),

@@ -22,7 +22,7 @@ from vsr.media.probe import SourceInfo, open_source, reason
 from vsr.media.scan import Filters, graph_of, pulled
 from vsr.media.sequence import read_pictures
 from vsr.media.spans import WHOLE, Span
-from vsr.media.tags import describe, tags_of
+from vsr.media.tags import UnreadColours, describe, tags_of
 from vsr.options import ColourOptions
 from vsr.timing import clock, rescale, to_fraction
 
@@ -325,14 +325,17 @@ def _frame(
         working, layout = working_format(pix_fmt)
     except ValueError as error:
         raise InputError(f"{source.path}: pixel format {pix_fmt} cannot be read") from error
-    look, _ = describe(
-        tags_of(picture, source.video.siting),
-        layout,
-        width=picture.width,
-        height=picture.height,
-        pix_fmt=pix_fmt,
-        options=colour,
-    )
+    try:
+        look, _ = describe(
+            tags_of(picture, source.video.siting),
+            layout,
+            width=picture.width,
+            height=picture.height,
+            pix_fmt=pix_fmt,
+            options=colour,
+        )
+    except UnreadColours as error:
+        raise InputError(f"{source.path}: {error}") from error
     if working != pix_fmt:
         picture = picture.reformat(format=working)
     return Frame(

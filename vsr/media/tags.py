@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import av
-import av.logging
 
-from vsr.frame import Colour, Layout, Matrix, Range, Siting
+from vsr.frame import (
+    CAMERA_CURVES,
+    CHROMATICITIES,
+    Colour,
+    Layout,
+    Matrix,
+    Range,
+    Siting,
+)
+from vsr.media.dump import SITINGS
 from vsr.options import ColourOptions
 
 _CHOSEN = {"bt601": Matrix.SMPTE170M, "bt709": Matrix.BT709, "bt2020": Matrix.BT2020_NCL}
@@ -23,10 +29,11 @@ _USUAL = {
     Matrix.SMPTE170M: (6, 6),
     Matrix.SMPTE240M: (7, 7),
     Matrix.BT2020_NCL: (9, 14),
+    Matrix.BT2020_CL: (9, 14),
+    Matrix.YCGCO: (1, 1),
+    Matrix.ICTCP: (9, _UNKNOWN),
 }
 _SRGB = (1, 13)
-
-_SITINGS = {siting.name.lower(): siting for siting in Siting}  # by ffmpeg's names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +66,8 @@ def describe(
     columns or above 576 lines on, BT.601 below; limited range; chroma to the left.
     Primaries and transfer that are not tagged are written as those of that system: a
     player would otherwise guess anew from the larger size and shift the colours, and MP4
-    can only tell all three or none.
+    can only tell all three or none. Raises UnreadColours for tags that nothing here reads, unless
+    `options` name a matrix.
     """
     guesses: list[str] = []
     if layout.family == "rgb":
@@ -75,13 +83,16 @@ def describe(
         matrix = _CHOSEN[options.matrix]
     elif tags.matrix in _KNOWN:
         matrix = Matrix(tags.matrix)
+    elif tags.matrix not in _UNTOLD and layout.family != "gray":
+        name = _UNREAD.get(tags.matrix, f"matrix {tags.matrix} of H.273")
+        raise UnreadColours(f"its colours are coded as {name}, which vsr cannot read; {_WAY_OUT}")
     else:
         matrix = Matrix.BT709 if large else Matrix.SMPTE170M
         if height == 576 and not large:
             matrix = Matrix.BT470BG
-        told = "" if tags.matrix == Matrix.UNKNOWN else f" (matrix {tags.matrix} is not supported)"
-        if layout.family != "gray":
-            guesses.append(f"no colour matrix is tagged: read as {name_of(matrix)}{told}")
+        rgb = tags.matrix == Matrix.RGB
+        wrong = "is tagged as RGB and is not" if rgb else "no colour matrix is tagged"
+        guesses.append(f"{wrong}: read as {name_of(matrix)}")
     if options.range != "auto":
         range_ = Range.FULL if options.range == "full" else Range.LIMITED
     elif tags.range in (Range.LIMITED, Range.FULL):
@@ -92,7 +103,7 @@ def describe(
     usual = _USUAL.get(matrix, (_UNKNOWN, _UNKNOWN))
     primaries = usual[0] if tags.primaries == _UNKNOWN else tags.primaries
     transfer = usual[1] if tags.transfer == _UNKNOWN else tags.transfer
-    siting = _SITINGS.get(tags.siting or "")
+    siting = SITINGS.get(tags.siting or "")
     if siting is None:
         # JPEG and MPEG-1, the full-range formats, centre their chroma; BT.2020 does not.
         jpeg = pix_fmt.startswith("yuvj")
@@ -100,10 +111,48 @@ def describe(
     colour = Colour(
         matrix=matrix, range=range_, primaries=primaries, transfer=transfer, siting=siting
     )
+    if layout.family == "gray":
+        return written(colour), ()
+    _check(colour)
+    if (plain := written(colour)) != colour:
+        told = f"its colours are coded as {name_of(matrix)}"
+        guesses.append(f"{told}; they are written as {name_of(plain.matrix)}, which players read")
     return colour, tuple(guesses)
 
 
 _KNOWN = {m.value for m in Matrix} - {Matrix.RGB, Matrix.UNKNOWN}
+_UNTOLD = (0, 2, 3)  # RGB, of what is none; unspecified; reserved, which players take as that
+_DERIVED = (Matrix.DERIVED_NCL, Matrix.DERIVED_CL)
+_CONSTANT = (Matrix.BT2020_CL, Matrix.DERIVED_CL)
+_ODD = (Matrix.YCGCO, Matrix.ICTCP, *_DERIVED, *_CONSTANT)  # hardly any player reads them
+_UNREAD = {11: "Y'D'zD'x", 15: "IPT-C2, as Dolby Vision has it", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
+_WAY_OUT = "convert it, or name what it is to be read as with --matrix"
+
+
+class UnreadColours(ValueError):
+    """Colours that nothing here can read; the message says which, and what to do."""
+
+
+def _check(colour: Colour) -> None:
+    """Raise UnreadColours unless there is what the matrix' formula asks for."""
+    wants = ""
+    if colour.matrix is Matrix.ICTCP and not colour.hdr:
+        wants = "a transfer of PQ or HLG"
+    elif colour.matrix in _CONSTANT and colour.transfer not in CAMERA_CURVES:
+        wants = "the transfer of BT.709 or BT.2020"
+    elif colour.matrix in _DERIVED and colour.primaries not in CHROMATICITIES:
+        wants = "primaries that are known"
+    if wants:
+        name = name_of(colour.matrix)
+        raise UnreadColours(f"is tagged as {name}, but not with {wants}; {_WAY_OUT}")
+
+
+def written(colour: Colour) -> Colour:
+    """`colour`, with a matrix that players read and we write: that of the same primaries."""
+    if colour.matrix not in _ODD:
+        return colour
+    usual = {5: Matrix.BT470BG, 6: Matrix.SMPTE170M, 7: Matrix.SMPTE170M, 9: Matrix.BT2020_NCL}
+    return dataclasses.replace(colour, matrix=usual.get(colour.primaries, Matrix.BT709))
 
 
 def for_output(
@@ -116,13 +165,14 @@ def for_output(
 ) -> Colour:
     """The colour that the output is written in: the source's, as far as it can be said.
 
-    RGB becomes BT.709 limited range. Chroma moves to the left, and full range becomes
-    limited, where the codec could not tell a player otherwise.
+    RGB becomes BT.709 limited range, and a matrix that few players read a usual one. Chroma
+    moves to the left, and full range becomes limited, where the codec could not tell a player
+    otherwise.
     """
     if (source_layout.family == "rgb") == (layout.family == "rgb"):
         siting = source.siting if source.siting in sitings else Siting.LEFT
         range_ = source.range if full_range or layout.family == "rgb" else Range.LIMITED
-        return dataclasses.replace(source, siting=siting, range=range_)
+        return written(dataclasses.replace(source, siting=siting, range=range_))
     matrix, range_ = (Matrix.RGB, Range.FULL)
     if layout.family != "rgb":
         matrix, range_ = (Matrix.BT709, Range.LIMITED)
@@ -145,40 +195,14 @@ _NAMES: Mapping[Matrix, str] = {
     Matrix.BT470BG: "BT.601",
     Matrix.SMPTE170M: "BT.601",
     Matrix.SMPTE240M: "SMPTE 240M",
+    Matrix.YCGCO: "YCgCo",
     Matrix.BT2020_NCL: "BT.2020",
+    Matrix.BT2020_CL: "BT.2020 with constant luminance",
+    Matrix.DERIVED_NCL: "luma derived from the primaries",
+    Matrix.DERIVED_CL: "constant luminance derived from the primaries",
+    Matrix.ICTCP: "ICtCp",
 }
 
 
 def name_of(matrix: Matrix) -> str:
     return _NAMES.get(matrix, "unknown")
-
-
-# --- chroma siting, which PyAV does not expose ---
-
-_LOG = threading.Lock()
-_PIX_FMT = re.compile(r"\b(?:yuv|nv|p0|p2|y2)\w+\(([^()]*)\)")  # "yuv420p(tv, bt709, topleft)"
-_STREAM = re.compile(r"^\s*Stream #0:(\d+)\b.*?: Video: (.*)$", re.MULTILINE)
-
-
-def siting_of(container: av.container.InputContainer, index: int) -> str | None:
-    """The tagged chroma siting of stream `index`: "left", "topleft", ... or None.
-
-    PyAV has no property for it; libavformat's description of the file names it
-    when its log is verbose. The log levels are the process's, so they are put
-    back at once.
-    """
-    with _LOG:
-        level = av.logging.get_level()
-        try:
-            av.logging.set_level(av.logging.VERBOSE)
-            av.logging.set_libav_level(av.logging.VERBOSE)
-            text: str = getattr(container, "dumps_format")()  # noqa: B009 (18's stubs lack it)
-        finally:
-            av.logging.set_level(level)
-            av.logging.set_libav_level(av.logging.INFO)  # libav's own default
-    for match in _STREAM.finditer(text):
-        if int(match[1]) == index:
-            inside = _PIX_FMT.search(match[2])
-            names = set(inside[1].split(", ")) if inside else set()
-            return next((name for name in _SITINGS if name in names), None)
-    return None

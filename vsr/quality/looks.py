@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from vsr.frame import Colour, Frame, Layout, Matrix
+from vsr.media.tags import written
 from vsr.options import Kernel
-from vsr.stages.colour import luma_codes, luma_of, luma_weights, to_rgb
+from vsr.stages.colour import is_weighted, luma_codes, luma_of, luma_weights, to_rgb
 from vsr.stages.resize import resize
 
 
@@ -31,7 +32,8 @@ class Terms:
 
 def terms_of(frame: Frame) -> Terms:
     """The terms that `frame` sets."""
-    return Terms(width=frame.width, height=frame.height, layout=frame.layout, colour=frame.colour)
+    colour = written(frame.colour)
+    return Terms(width=frame.width, height=frame.height, layout=frame.layout, colour=colour)
 
 
 class Look:
@@ -64,7 +66,7 @@ class Look:
     def _has_its_luma(self) -> bool:
         """Whether the first plane is luma with the weights of `terms`; grey has no others."""
         kinds = (self._frame.layout.family, self._terms.layout.family)
-        if kinds[0] == "rgb":
+        if kinds[0] == "rgb" or not is_weighted(self._frame.layout, self._frame.colour):
             return False
         weights = luma_weights(self._frame.colour.matrix) if kinds[0] == "yuv" else None
         return "gray" in kinds or weights == luma_weights(_matrix(self._terms))

@@ -2,7 +2,8 @@
 
 Y'CbCr as in ITU-T H.273 section 8.3: Y' = Kr R' + Kg G' + Kb B',
 Cb = (B' - Y') / (2 - 2 Kb), Cr = (R' - Y') / (2 - 2 Kr); limited range puts Y'
-on 16..235 and chroma on 16..240 (at 8 bits), full range on all codes.
+on 16..235 and chroma on 16..240 (at 8 bits), full range on all codes. The other ways to code
+colours that H.273 has are read (`matrices.py`), and never written.
 
 Nothing is clipped but the code values at the end: blacker-than-black and
 out-of-gamut colours go in and come out. All arithmetic is float32 and
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.stages.chroma import downsample, upsample
+from vsr.stages.matrices import rgb_of
 
 _KR_KB = {
     Matrix.BT709: (0.2126, 0.0722),
@@ -33,7 +35,9 @@ def codes(layout: Layout, colour: Colour) -> tuple[float, float, float, float]:
     top = float((1 << layout.bits) - 1)
     if colour.range is Range.FULL:
         return 0.0, top, 128 * one, top
-    return 16 * one, 219 * one, 128 * one, 224 * one
+    # H.273 brings R, G and B to limited range before it makes YCgCo of them.
+    chroma = 219 if colour.matrix is Matrix.YCGCO else 224
+    return 16 * one, 219 * one, 128 * one, chroma * one
 
 
 def to_rgb(planes: tuple[Tensor, ...], layout: Layout, colour: Colour) -> Tensor:
@@ -58,6 +62,8 @@ def to_rgb(planes: tuple[Tensor, ...], layout: Layout, colour: Colour) -> Tensor
         )
         for plane in planes[1:3]
     )
+    if not is_weighted(layout, colour):
+        return rgb_of(luma, cb, cr, colour)
     red_of_cr, green_of_cb, green_of_cr, blue_of_cb = shares(colour.matrix)
     rgb = torch.empty(luma.shape[0], 3, height, width, device=luma.device)
     torch.add(luma, cr, alpha=red_of_cr, out=rgb[:, 0])
@@ -99,6 +105,11 @@ def from_rgb(rgb: Tensor, layout: Layout, colour: Colour) -> tuple[Tensor, ...]:
 def luma_matrix(layout: Layout, colour: Colour) -> Matrix:
     """The matrix that luma is made with; of grey, and where there is no luma, BT.709's."""
     return colour.matrix if layout.family == "yuv" else Matrix.BT709
+
+
+def is_weighted(layout: Layout, colour: Colour) -> bool:
+    """Whether luma is a weighted sum of R', G' and B', and chroma what blue and red are more."""
+    return layout.family != "yuv" or colour.matrix in _KR_KB
 
 
 def shares(matrix: Matrix) -> tuple[float, float, float, float]:

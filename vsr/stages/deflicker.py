@@ -27,7 +27,6 @@ _LIT = 0.06  # of white, from which on a ratio means something
 _FEW = 32  # lit pieces of a picture, without which nothing is known of its light
 _LARGEST = math.log(1.4)  # between two frames; more is a flash
 _MOST = math.log(1.25)  # that is corrected
-_HDR = (16, 18)  # transfer of PQ and HLG (H.273 table 3), whose codes are no shares of light
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class _Seen:
 
 def levels(colour: Colour) -> bool:
     """Whether the light of such a film can be levelled by a gain."""
-    return colour.transfer not in _HDR
+    return not colour.hdr
 
 
 def deflicker(frames: Iterable[Frame]) -> Iterator[Frame]:

@@ -17,6 +17,7 @@ from vsr.engine.trials import remember, remembered
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Layout
 from vsr.stages.anchor import CELL, Drift, side_of
+from vsr.stages.colour import is_weighted
 from vsr.stages.ends import Ends, PlainEnds
 from vsr.stages.ends_cuda import KernelEnds, fits
 
@@ -57,6 +58,8 @@ class TriedEnds:
         def case(ends: Ends) -> tuple[Tensor, ...]:
             return (ends.to_rgb(self._planes(layout), layout, tags),)
 
+        if not is_weighted(layout, tags):
+            return self._plain.to_rgb(planes, layout, tags)
         return self._ends(f"to {_kind(layout, tags)}", case, 0).to_rgb(planes, layout, tags)
 
     def find_drift(self, drawn: Tensor, shown: Tensor) -> Drift:
