@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,6 +17,11 @@ from vsr.frame import Colour, Frame, Layout
 from vsr.nets.srvgg import SRVGGNetCompact
 
 SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+# A suite that a script runs behind `&` ignores SIGINT, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "vsr"
 # Room -> layer. A room may import itself and what lies lower; rooms beside it only where named.
 LAYERS = {
     "errors": 0, "timing": 0, "frame": 0, "options": 0, "events": 0, "fetch": 0, "version": 0,
-    "machine": 0,
+    "machine": 0, "children": 0,
     "flow": 1, "media": 1, "nets": 1, "engine": 1,
     "stages": 2,
     "pipeline": 3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,38 @@ def test_stopped_at_any_moment(
         assert told(output) == expected
         assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
         output.unlink()
+
+
+@pytest.mark.parametrize("swallowed", [False, True], ids=["raised", "swallowed"])
+@pytest.mark.parametrize("kind", ["film", "jobs"])
+def test_a_signal_at_each_line_of_the_command(
+    films: dict[str, tuple[Path, str]], run: Run, tmp_path: Path, kind: str, swallowed: bool
+) -> None:
+    """Also where its end is being said, and where a library swallows the interrupt."""
+    source, _ = films["cfr"]
+    numbers = itertools.cycle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    arguments = {} if kind == "film" else {"arguments": ["jobs", "list", str(tmp_path)]}
+    every = 1 if "VSR_KILLS" in os.environ else {"film": 24, "jobs": 1 + swallowed}[kind]
+    for line in range(1, 1000, every):
+        output = tmp_path / f"out{line}.mp4"
+        answer = run(
+            source, output, signals=[], line=line, number=next(numbers), swallowed=swallowed,
+            **arguments,
+        )  # fmt: skip
+        ended = (line, answer)
+        assert answer["code"] in (0, 6, 130), ended
+        assert "Traceback" not in answer["err"], ended
+        assert "ignored" not in answer["err"], ended  # as Python says of what was swallowed
+        kept = finished_parts(output)
+        if answer["code"]:
+            assert len([text for text in answer["err"].splitlines() if "vsr: " in text]) >= 1, ended
+            assert (answer["code"] == 6) <= bool(kept), ended
+        assert output.exists() or kept or not folder_of(output).exists(), ended
+        if line > 20 and "interrupted" not in answer["err"] and "stop" not in answer["err"]:
+            break  # it was done before so many lines
+    else:
+        raise AssertionError("the command has more lines than the test tries")
+    assert [p for p in tmp_path.iterdir() if p.name.startswith(".vsr-")] == []
 
 
 def cli(*arguments: str | Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -149,35 +183,108 @@ def _films(folder: Path, *names: str) -> list[Path]:
 _QUICK = ("--model", "bicubic", "-s", "2", "--part", "0.25", "--preset", "ultrafast")
 
 
-def test_nohup_is_honoured(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ignored", "number"),
+    [("nohup", signal.SIGHUP), ("trap '' INT", signal.SIGINT), ("trap '' TERM", signal.SIGTERM)],
+)
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(
+    tmp_path: Path, ignored: str, number: signal.Signals
+) -> None:
+    """So the shell asks for it: `nohup`, a `trap`, or a job of a script behind `&`."""
     (source,) = _films(tmp_path, "film.mp4")
     output = tmp_path / "out.mp4"
+    how = "exec nohup" if ignored == "nohup" else f"{ignored}; exec"
+    command = [sys.executable, ROOT / "vsr_cli.py", "upscale", source, "-o", output, *_QUICK]
     process = subprocess.Popen(
-        ["nohup", sys.executable, str(ROOT / "vsr_cli.py"), "upscale", source, "-o", output,
-         *_QUICK],
+        ["sh", "-c", f'{how} "$@"', "sh", *map(str, command)],
         stderr=subprocess.PIPE, text=True, env=_environment(tmp_path),
     )  # fmt: skip
     _until(folder_of(output) / "000001.json", process)
-    process.send_signal(signal.SIGHUP)
+    process.send_signal(number)
     _, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
+    assert "stopping" not in err
     assert output.exists()
 
 
-def test_a_signal_while_it_is_being_loaded_ends_it_in_a_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("at", ["vsr_cli", "vsr.errors"])
+def test_a_signal_while_it_is_being_loaded_ends_it_in_a_line(
+    tmp_path: Path, number: signal.Signals, at: str
+) -> None:
+    told = (
+        "import os, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *more):\n"
+        f"        if name == {('vsr' if at == 'vsr_cli' else at)!r}:\n"
+        f"            os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "import vsr_cli\n"
+        f"sys.argv = ['vsr', 'upscale', {str(tmp_path / 'none.mkv')!r}]\n"
+        "vsr_cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "vsr: interrupted; nothing was begun\n")
+
+
+def test_what_ends_all_processes_of_a_service_lets_it_stop_as_alone(tmp_path: Path) -> None:
+    """Workers and ffmpeg hear the same signal, and must not look like some that failed."""
+    source = judge.talkie(tmp_path / "film.mkv", 8)
+    output = tmp_path / "out.mkv"
     process = subprocess.Popen(
-        [sys.executable, "-v", str(ROOT / "vsr_cli.py"), "upscale", tmp_path / "none.mkv"],
-        stderr=subprocess.PIPE, text=True,
+        [sys.executable, str(ROOT / "vsr_cli.py"), "upscale", str(source), "-o", str(output),
+         *_QUICK, "--workers", "2"],
+        stderr=subprocess.PIPE, text=True, env=_environment(tmp_path),
     )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("import 'vsr.errors'"):
-            break
-    process.send_signal(signal.SIGINT)
+    _until(folder_of(output) / "000001.json", process)
+    for number in sorted(_family(process.pid), reverse=True):  # the children first
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGTERM)
     _, err = process.communicate(timeout=100)
-    assert process.returncode == 130
-    assert "vsr: interrupted; nothing was begun" in err
-    assert "Traceback" not in err
+    assert process.returncode == 6, err
+    assert f"vsr jobs resume {output}" in err
+    assert "error" not in err
+    assert "unexpectedly" not in err
+
+
+def _family(parent: int) -> list[int]:
+    """A process and all that it has started."""
+    found = [parent]
+    for number in found:
+        for children in Path(f"/proc/{number}/task").glob("*/children"):
+            found += map(int, children.read_text().split())
+    return found
+
+
+def test_ffmpeg_is_ended_with_the_run_that_started_it(tmp_path: Path) -> None:
+    """By a second Ctrl-C, which leaves at once, too."""
+    source, mark = judge.talkie(tmp_path / "film.mkv", 1), tmp_path / "begun"
+    program = tmp_path / "ffmpeg"
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *joined*) echo $$ >"{mark}"; exec sleep 60;; esac\n'
+        f'exec "{judge.PROGRAM}" "$@"\n'
+    )
+    program.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "vsr_cli.py"), "upscale", str(source), "-o",
+         str(tmp_path / "out.mkv"), *_QUICK],
+        stderr=subprocess.PIPE, text=True,
+        env=_environment(tmp_path) | {"VSR_FFMPEG": str(program)},
+    )  # fmt: skip
+    _until(mark, process)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    _, err = process.communicate(timeout=50)
+    assert process.returncode == 130, err
+    assert "vsr jobs resume" in err
+    child = Path(f"/proc/{mark.read_text().strip()}/stat")
+    deadline = time.monotonic() + 20
+    while child.exists() and " Z " not in child.read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not child.exists() or " Z " in child.read_text()
 
 
 def test_a_folder_of_films_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -14,16 +14,20 @@ import sys
 import time
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import vsr
+import vsr.cli
 import vsr.cli.upscale  # and all that is imported with it, before anything is forked
+import vsr_cli
 from vsr.cli import main
 from vsr.errors import VsrError
 from vsr.events import Event, Note
 from vsr.jobs import disk
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDS = ("vsr_cli.py", "main.py", "interrupts.py", "stopping.py")  # that decide how it ends
 # What of the `os` module the store's disk room calls.
 _CALLS = ("open", "close", "write", "fsync", "replace", "mkdir", "unlink")
 
@@ -88,20 +92,64 @@ def _child(request: dict[str, Any], report: Path) -> None:
     report.write_text(json.dumps(told), encoding="utf-8")
 
 
+class AtALine:
+    """Sends this process a signal at line number `at` of those that it runs in the command's files.
+
+    `swallowed`: from where no exception can be raised, as in a callback of a library.
+    """
+
+    def __init__(self, at: int, number: int, *, swallowed: bool) -> None:
+        self._left, self._number, self._swallowed = at, number, swallowed
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if Path(frame.f_code.co_filename).name not in _ENDS:
+            return None
+        if event == "line":
+            self._left -= 1
+            if self._left == 0:
+                self._send()
+        return self
+
+    def _send(self) -> None:
+        number = self._number
+        if not self._swallowed:
+            os.kill(os.getpid(), number)
+            return
+
+        class Deaf:
+            def __del__(self) -> None:
+                os.kill(os.getpid(), number)
+
+        Deaf()
+
+
 def _command(request: dict[str, Any], report: Path) -> int:
     """The command line, whose words go into `report`."""
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
-    return main(
-        ["upscale", request["source"], "-o", request["output"], "--model", "bicubic", "-s", "1",
-         "--part", str(request["part"]), "--threads", "1"]
-    )  # fmt: skip
+    upscale = [
+        "upscale", request["source"], "-o", request["output"], "--model", "bicubic",
+        "-s", "1", "--part", str(request["part"]), "--threads", "1",
+    ]  # fmt: skip
+    sys.argv = ["vsr", *request.get("arguments", upscale)]
+
+    def begun() -> int:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        if "line" in request:
+            how = AtALine(request["line"], request["number"], swallowed=request["swallowed"])
+            sys.settrace(how)
+        return main()
+
+    setattr(vsr.cli, "main", begun)  # noqa: B010 (the module is typed)
+    return vsr_cli.main()
 
 
 def _signalled(request: dict[str, Any]) -> dict[str, Any]:
     """Send `signals`, each after its seconds, to the command; tells how it ended."""
     report = Path(request["report"])
+    # This process is no command yet: what comes before it is one waits until it is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -109,6 +157,7 @@ def _signalled(request: dict[str, Any]) -> dict[str, Any]:
             code = _command(request, report)
         finally:
             os._exit(code)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for number, seconds in request["signals"]:
         time.sleep(seconds)
         os.kill(pid, number)  # at worst it is a zombie, until it is waited for

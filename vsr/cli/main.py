@@ -6,20 +6,18 @@ import importlib
 import io
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType, ModuleType
+from contextlib import suppress
+from types import ModuleType
 
 import click
 
+from vsr.cli.interrupts import INTERRUPTED, Interrupts, is_interrupt
 from vsr.cli.progress import in_a_line
-from vsr.cli.stopping import hang_up
 from vsr.errors import Interrupted, VsrError
 from vsr.version import __version__
-
-_INTERRUPTED = "interrupted; nothing half-made is left, and what earlier runs finished is kept"
 
 # Each in the file of its name, and what it does in a line: as its own help begins.
 _COMMANDS = {
@@ -82,10 +80,6 @@ def cli() -> None:
     """
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _load(arguments: Sequence[str]) -> None:
     """Import the command before signals become exceptions, which a library could swallow."""
     for name in set(arguments[:1]) & set(_COMMANDS):
@@ -99,40 +93,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names that are no text, as they are
         sys.stdout.reconfigure(errors="surrogateescape")
     _load(sys.argv[1:] if arguments is None else arguments)
+    interrupts = Interrupts()
     try:
-        # A job that a shell started in the background inherits an ignored SIGINT.
-        for number in (signal.SIGINT, signal.SIGTERM, *hang_up()):
-            signal.signal(number, _terminated)
+        interrupts.start()
+        code, line = _run(arguments)
+        interrupts.end()
+    except BaseException as error:
+        interrupts.end()
+        # It is raised once: where another end was being put in words it came in between.
+        if not (interrupts.raised or is_interrupt(error)):
+            raise
+        code, line = Interrupted.exit_code, INTERRUPTED
+    if code and interrupts.raised:  # whatever failed then failed by it
+        code, line = Interrupted.exit_code, INTERRUPTED
+    if line is not None:
+        with suppress(OSError):  # the terminal may be gone
+            click.echo(f"vsr: {line}", err=True)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> tuple[int, str | None]:
+    """Run the command line; returns its exit code, and what is to be said."""
+    try:
         # With standalone_mode off, click returns the code of `context.exit`.
         code = cli(arguments, prog_name="vsr", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return error.exit_code, None
     except VsrError as error:
-        return _ended(in_a_line(error), error.exit_code)
+        return error.exit_code, in_a_line(error)
     except (KeyboardInterrupt, click.Abort):
-        return _ended(_INTERRUPTED, Interrupted.exit_code)
+        return Interrupted.exit_code, INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1, None
     except Exception as error:
-        if _by_a_signal(error):
-            return _ended(_INTERRUPTED, Interrupted.exit_code)
+        if is_interrupt(error):
+            return Interrupted.exit_code, INTERRUPTED
         if os.environ.get("VSR_DEBUG"):
             traceback.print_exc()
-        return _ended(
-            f"internal error: {type(error).__name__}: {error}; VSR_DEBUG=1 shows where", 1
-        )
-    return code if isinstance(code, int) else 0
-
-
-def _by_a_signal(error: BaseException | None) -> bool:
-    """Whether an interrupt came where somebody's tidying up then failed."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
-    return error is not None
-
-
-def _ended(message: str, code: int) -> int:
-    click.echo(f"vsr: {' '.join(message.splitlines())}", err=True)
-    return code
+        text = " ".join(str(error).splitlines())
+        return 1, f"internal error: {type(error).__name__}: {text}; VSR_DEBUG=1 shows where"
+    return code if isinstance(code, int) else 0, None

@@ -9,23 +9,15 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import sys
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from vsr.children import end_children
+from vsr.cli.interrupts import GRACE, say, signals
 from vsr.errors import Interrupted, Stopped
 from vsr.events import Event, Finished, Sink, Started
 from vsr.jobs.store import Store, forget
-
-_GRACE = 5.0  # seconds in which the running part may come to its end
-
-
-def hang_up() -> tuple[int, ...]:
-    """The signal of a terminal that is closed, unless it is to be ignored, as nohup asks for."""
-    number = getattr(signal, "SIGHUP", None)
-    return () if number is None or signal.getsignal(number) == signal.SIG_IGN else (number,)
 
 
 class Stopping:
@@ -55,27 +47,33 @@ class Stopping:
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         if not self._asked and (self._started is None or self._started.store is None):
-            raise KeyboardInterrupt
+            before = self._before.get(number)
+            if callable(before):  # that of the command: an exception
+                before(number, frame)
+            return
         if self._asked:
             self._leave(Interrupted.exit_code)
+            return
         self._asked = True
-        _say("stopping when this part is done, or in 5 seconds; once more: now")
+        say("stopping when this part is done, or in 5 seconds; once more: now")
         signal.signal(signal.SIGALRM, lambda number, frame: self._leave(Stopped.exit_code))
-        signal.setitimer(signal.ITIMER_REAL, _GRACE)
+        signal.setitimer(signal.ITIMER_REAL, GRACE)
 
     def _leave(self, code: int) -> None:
         started = self._started
         if started is not None and _is_named(started):
             return  # only tidying up is left
+        end_children()
         if started is not None and not _is_over(started) and forget(started.store):
-            _say("interrupted; nothing was finished yet, and nothing is left behind")
+            say("interrupted; nothing was finished yet, and nothing is left behind")
             os._exit(Interrupted.exit_code)
-        _say(f"stopped; {stopped_line(started)}")
+        say(f"stopped; {stopped_line(started)}")
         os._exit(code)
 
     def __enter__(self) -> Self:
-        numbers = (signal.SIGINT, signal.SIGTERM, *hang_up())
-        self._before = {number: signal.signal(number, self._signalled) for number in numbers}
+        for number in signals():
+            self._before[number] = signal.getsignal(number)
+            signal.signal(number, self._signalled)
         return self
 
     def __exit__(
@@ -84,11 +82,12 @@ class Stopping:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
         if isinstance(error, Stopped):
             error.add_note(stopped_line(self._started))
+        if self._asked:
+            return  # what is said now is said, or cut short, as it was begun
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def _is_named(started: Started) -> bool:
@@ -121,9 +120,3 @@ def for_shell(path: Path) -> str:
         chr(b) if 32 <= b < 127 and b not in special else f"\\{b:03o}" for b in os.fsencode(name)
     )
     return f"$'{''.join(typed)}'"
-
-
-def _say(text: str) -> None:
-    with suppress(OSError):  # the terminal may be gone
-        sys.stderr.write(f"\nvsr: {text}\n")
-        sys.stderr.flush()

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from vsr.engine.engines import Engines
-from vsr.errors import ModelError, OutputError, Stopped, UsageError, VsrError
+from vsr.errors import Interrupted, ModelError, OutputError, Stopped, UsageError, VsrError
 from vsr.events import Note, Pictures, Sink, silent
 from vsr.jobs.done import Done
 from vsr.jobs.film import Result, upscale_one
@@ -87,9 +87,9 @@ class Batch:
     ) -> Iterator[Outcome]:
         """Do one after the other, pictures first; one that fails does not stop the others.
 
-        `stop`, `runner`: as for `upscale`. Raises Stopped, and ModelError, which would be the
-        same for all. Results for a folder that cannot be written to, or is full, end there. No two
-        results of a run have one name: the later one is refused.
+        `stop`, `runner`: as for `upscale`. Raises Stopped, Interrupted, and ModelError, which would
+        be the same for all. Results for a folder that cannot be written to, or is full, end there.
+        No two results of a run have one name: the later one is refused.
         """
         engines, names, done, failed = Engines(), Names(self._files), 0, False
         ended: set[int] = set()  # folders that no more is written to
@@ -171,7 +171,7 @@ class Batch:
                 stop=stop,
                 runner=runner,
             )
-        except (ModelError, Stopped):
+        except (Interrupted, ModelError, Stopped):
             raise
         except VsrError as error:
             return Outcome(source=task.source, error=error, among=task.among)

@@ -65,7 +65,8 @@ def upscale(
     progress and notes, from several threads. Raises the errors of `vsr.errors`.
 
     What is finished of a film is kept beside the output until all of it is; the same call
-    goes on with it. `stop`: asked after each part, whether to stop there (raises Stopped).
+    goes on with it. `stop`: asked after each part, whether to stop there (raises Stopped, or
+    Interrupted where no part is finished yet).
     `runner`: who works on the parts of a film, see `vsr.runners`.
     """
     into = local(output) if output is not None else None

@@ -59,6 +59,18 @@ class WorkFolder:
         os.close(self._number)
 
 
+def held_here() -> list[Path]:
+    """Return the work folders of this process, for an end at which nothing is unwound."""
+    found = []
+    with suppress(OSError):
+        for number in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                path = number.readlink()
+                if path.name.startswith(_PREFIX) and path.is_dir():
+                    found.append(path)
+    return found
+
+
 def sweep(parent: Path) -> None:
     """Remove the work folders in there whose processes were killed."""
     for folder in parent.glob(f"{_PREFIX}????????"):  # as `mkdtemp` names them

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vsr.errors import FfmpegError, InputError, OutputError, OutputExists, Stopped, VsrError
+from vsr.errors import InputError, Interrupted, OutputError, OutputExists, Stopped, VsrError
 from vsr.events import Note
 from vsr.jobs import disk
 from vsr.jobs.estimate import room
@@ -39,6 +39,9 @@ def run_job(work: Work, runner: Runner = here) -> int:
             if not store.has_parts():  # nothing to go on with
                 with suppress(OSError):
                     store.remove()
+                if isinstance(error, Stopped):
+                    text = "interrupted; nothing was finished yet, and nothing is left behind"
+                    raise Interrupted(text) from error
             elif isinstance(error, VsrError) and not isinstance(error, Stopped | Changed):
                 error.add_note("what is finished is kept; the same command goes on")
             raise
@@ -87,12 +90,7 @@ def _run(work: Work, store: Store, runner: Runner) -> int:
         done.append((part, record))
     if _stamp(job.source.path) != before:
         raise InputError(f"{job.source.path}: was changed while it was read")
-    try:
-        complete, frames = from_store(work, store, done, scratch)
-    except FfmpegError as error:
-        if work.stop():  # Ctrl-C in a terminal is for ffmpeg too
-            raise Stopped("stopped") from error
-        raise
+    complete, frames = from_store(work, store, done, scratch)
     deliver(work, complete, frames, scratch, store)
     return frames
 

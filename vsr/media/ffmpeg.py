@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -18,6 +19,7 @@ from typing import IO, Any
 
 import ffmpeg
 
+from vsr.children import shielded
 from vsr.errors import FfmpegError
 
 _OLDEST = 7  # the tests pass with it
@@ -146,7 +148,10 @@ def run(
     with tempfile.TemporaryFile() as log:
         try:
             # stdin is not the terminal, else ffmpeg eats the keys that the user types.
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            with shielded(but=() if patience is None else (signal.SIGTERM,)):
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
         except OSError as error:
             raise FfmpegError(f"{command[0]}: cannot be run ({error.strerror})") from error
         try:
@@ -170,9 +175,10 @@ def fed(program: str, arguments: Sequence[str], folder: Path) -> Iterator[IO[byt
     command = [program, "-hide_banner", "-loglevel", "error", *arguments]
     with tempfile.TemporaryFile() as log:
         try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder
-            )
+            with shielded():
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder
+                )
         except OSError as error:
             raise FfmpegError(f"{command[0]}: cannot be run ({error.strerror})") from error
         assert process.stdin is not None

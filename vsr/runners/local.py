@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import vsr.errors
+from vsr.children import shielded
 from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.errors import Stopped, VsrError
 from vsr.events import Note, Progress, Warning
@@ -122,11 +123,12 @@ class _Worker:
     _thread: threading.Thread | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        # A group of its own: Ctrl-C is for the process that drives it.
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, *sys.path],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
-        )  # fmt: skip
+        # A group of its own, so that its own children are ended with it.
+        with shielded():
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _START, *sys.path],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
+            )  # fmt: skip
         self._send(self.job)
 
     @property
