@@ -197,5 +197,5 @@ def test_16_bits_stay_with_pytorch(memory: Path) -> None:
 def test_without_the_package_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert build().name == "torch"
-    with pytest.raises(UsageError, match=r"pip install 'vsr-upscale\[cpu\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'vsr-upscale\[ncnn\]'"):
         build("ncnn")
