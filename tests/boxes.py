@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 # How many bytes of a box's own come before the boxes in it (ISO/IEC 14496-12 and -14).
 _INSIDE = {b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"stsd": 8}
-_ENTRIES = {b"hvc1", b"hev1", b"avc1", b"av01", b"ap4h", b"ap4x", b"FFV1"}
+_ENTRIES = {b"hvc1", b"hev1", b"avc1", b"av01", b"apch", b"ap4h", b"ap4x", b"FFV1"}
 _VISUAL = 78
 
 

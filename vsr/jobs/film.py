@@ -22,15 +22,16 @@ from vsr.jobs.store import folder_of
 from vsr.jobs.work import Work, never, unheard
 from vsr.jobs.write import Runner, deliver, here, into_folder, into_pipe
 from vsr.media.containers import STDOUT
+from vsr.media.encoders import Encoder
 from vsr.media.ffmpeg import find_ffmpeg
-from vsr.media.hdr import encoder_parameters
+from vsr.media.hdr import TELLS_LIGHT, encoder_parameters
 from vsr.media.listing import is_many
-from vsr.media.probe import SourceInfo, probe
+from vsr.media.probe import SourceInfo, VideoInfo, probe
 from vsr.media.reader import check_whole
 from vsr.media.scan import Scan
 from vsr.media.sequence import probe_pictures
 from vsr.media.tags import name_of
-from vsr.options import UpscaleOptions
+from vsr.options import Codec, UpscaleOptions
 from vsr.stages.deflicker import levels
 
 
@@ -212,8 +213,9 @@ def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     """What of the picture the result cannot have."""
     video, layout = job.source.video, job.encoder.layout
     yield from video.beside
-    if video.hdr is not None and encoder_parameters(video.hdr, job.encoder.encoder.name) is None:
-        yield f"{job.codec} cannot carry its HDR10 metadata"
+    encoder, muxer = job.encoder.encoder, job.container.muxer
+    if video.colour.hdr:
+        yield from _losses_of_hdr(video, job.codec, encoder, muxer)
     if layout.bits < video.layout.bits and options.encode.bits is None:
         fewer = f"{video.layout.bits} bit become {layout.bits}"
         yield f"{fewer}, the most that {job.codec} holds here"
@@ -221,6 +223,19 @@ def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
         yield f"the transparency of {video.codec} cannot be read; it is lost"
     if video.transparent and not layout.alpha:
         yield f"its transparency does not fit {job.codec}"
+
+
+def _losses_of_hdr(video: VideoInfo, codec: Codec, encoder: Encoder, muxer: str) -> Iterator[str]:
+    if encoder.untagged or encoder.codec in _TELLS_NO_TRANSFER:
+        yield f"is HDR, which {codec} cannot say: the result will look pale"
+    elif encoder.codec == "h264":
+        yield "is HDR, and hardly any device plays that from H.264; --codec h265 or av1 would do"
+    written = encoder_parameters(video.hdr, encoder.name) if video.hdr is not None else ("", "")
+    if written is None and muxer not in TELLS_LIGHT:
+        yield f"neither {codec} nor {muxer} can carry its HDR10 metadata"
+
+
+_TELLS_NO_TRANSFER = frozenset({"gif", "webp", "mjpeg"})
 
 
 def _describe(job: Plan, model: str, engine: Engine) -> str:

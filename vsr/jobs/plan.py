@@ -79,6 +79,8 @@ def plan(
         given = (("lossless", "1"), *encode.encoder_options)
         encode = dataclasses.replace(encode, encoder_options=given)
     layout = video.layout
+    if options.encode.codec is None and codec == "h265":
+        layout = layout.replace(bits=max(layout.bits, 10))  # as all that plays HDR expects
     if codec == "vp9" and container.muxer == "mp4":
         layout = layout.replace(alpha=False)  # no place for it there
     encoder = plan_encoder(encode, layout, hdr=video.hdr, planar=container.planar)
@@ -157,8 +159,11 @@ def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...]
 
 
 def _usual(container: Container, info: SourceInfo) -> Codec:
-    """What is usual in the container; in WebM, what can be seen through is VP9."""
-    return "vp9" if container.muxer == "webm" and info.video.transparent else container.usual
+    """What is usual in the container; in WebM, what can be seen through is VP9; HDR is H.265."""
+    if container.muxer == "webm" and info.video.transparent:
+        return "vp9"
+    hdr = info.video.colour.hdr and container.usual == "h264"
+    return "h265" if hdr else container.usual
 
 
 def _scan(info: SourceInfo, options: UpscaleOptions) -> Scan:

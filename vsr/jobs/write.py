@@ -20,7 +20,7 @@ from vsr.jobs.store import Record, Store
 from vsr.jobs.work import Work, part_suffix
 from vsr.media.animation import ANIMATIONS, set_last_duration
 from vsr.media.index import keyframes
-from vsr.media.join import join
+from vsr.media.join import SAYS_DURATIONS, join
 from vsr.media.mux import left_out, mux
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.reader import read_frames
@@ -81,8 +81,10 @@ def into_folder(work: Work, folder: Path) -> tuple[Path, int]:
     """
     job = work.job
     encoded, base = _target(work, folder), job.source.video.time_base
-    # Durations that MP4 and MOV cannot say are in the order that the picture is joined in.
-    joins = job.encoder.encoder.container in ("mp4", "mov")
+    # Durations that MP4 and MOV cannot say are in the order that the picture is joined in, and
+    # the joining alone tells containers of HDR.
+    kind, hdr = job.encoder.encoder.container, job.source.video.hdr
+    joins = kind in ("mp4", "mov") or (kind in SAYS_DURATIONS and hdr is not None)
     first = encoded.with_stem("encoded") if joins else encoded
 
     def write(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
@@ -98,10 +100,11 @@ def into_folder(work: Work, folder: Path) -> tuple[Path, int]:
         join(
             [first],
             encoded,
-            container=job.encoder.encoder.container,
+            container=kind,
             time_base=base,
             rate=work.progressive()[0].video.rate,
             last_duration=round(written.last_duration / base),
+            hdr=hdr,
             muxer_options=work.muxer_options(),
         )
         first.unlink()
@@ -165,6 +168,7 @@ def from_store(
             time_base=base,
             rate=work.progressive()[0].video.rate,
             last_duration=last.last_duration,
+            hdr=job.source.video.hdr,
             muxer_options=work.exact(plan),
         )
     else:

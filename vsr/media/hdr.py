@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import cast
 
 import av
@@ -128,3 +129,45 @@ def encoder_parameters(hdr: Hdr, encoder: str) -> tuple[str, str] | None:
 def _points(m: Mastering, number: Callable[[Fraction], str]) -> str:
     named = (("G", m.green), ("B", m.blue), ("R", m.red), ("WP", m.white))
     return "".join(f"{name}({number(x)},{number(y)})" for name, (x, y) in named)
+
+
+# --- MP4: the same numbers beside the stream, for players that do not look into it ---
+
+_WAY = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+TELLS_LIGHT = frozenset({"mp4", "mov", "matroska", "webm"})  # muxers that write the numbers
+_VISUAL = 78  # bytes of a picture's sample entry that come before the boxes in it
+
+
+def put_light(path: Path, hdr: Hdr) -> None:
+    """Write `hdr` into the small MP4 or MOV `path`, whose index comes last, as `mdcv` and `clli`.
+
+    ISO/IEC 14496-12, 12.1.5 and 12.1.6. PyAV can hand a muxer no such thing, but it copies them
+    from the stream of another file, and each muxer writes them in its own terms.
+    """
+    data, boxes = path.read_bytes(), _light_boxes(hdr)
+    grown, at, end = bytearray(data), 0, len(data)
+    for name in _WAY:
+        while data[at + 4 : at + 8] != name:
+            at += max(int.from_bytes(data[at : at + 4], "big"), 8)
+            if at >= end:
+                return
+        end = at + int.from_bytes(data[at : at + 4], "big")
+        grown[at : at + 4] = (end - at + len(boxes)).to_bytes(4, "big")
+        at += 8
+    at += 8  # of `stsd`: its version, and how many entries there are
+    length = int.from_bytes(data[at : at + 4], "big")
+    grown[at : at + 4] = (length + len(boxes)).to_bytes(4, "big")
+    inside = at + 8 + _VISUAL
+    path.write_bytes(bytes(grown[:inside]) + boxes + bytes(grown[inside:]))
+
+
+def _light_boxes(hdr: Hdr) -> bytes:
+    boxes, m = b"", hdr.mastering
+    if m is not None:
+        points = [round(v * 50000) for p in (m.green, m.blue, m.red, m.white) for v in p]
+        boxes += struct.pack(
+            ">I4s8H2I", 32, b"mdcv", *points, round(m.high * 10000), round(m.low * 10000)
+        )
+    if hdr.light is not None:
+        boxes += struct.pack(">I4s2H", 12, b"clli", *(min(v, 65535) for v in hdr.light))
+    return boxes

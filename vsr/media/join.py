@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import av
 
 from vsr.errors import OutputError, VsrError
+from vsr.media.hdr import Hdr, put_light
 from vsr.media.probe import LENIENT, reason
 from vsr.timing import rescale, to_fraction
 
@@ -24,6 +26,7 @@ def join(
     time_base: Fraction,
     rate: Fraction | None,
     last_duration: int,
+    hdr: Hdr | None = None,
     muxer_options: Mapping[str, str],
 ) -> None:
     """Write the pictures of `parts`, which follow each other in time, into `target`.
@@ -31,8 +34,8 @@ def join(
     Every pts is kept, in `time_base`. The order of decoding is worked out anew, because each
     part's encoder began with a clock of its own. Durations are those of the parts where
     `container` can say them (Matroska), elsewhere each frame stands until the next and the
-    last for `last_duration`. `rate`: frames per second, as the source calls it. Raises
-    OutputError.
+    last for `last_duration`. `rate`: frames per second, as the source calls it. `hdr`: what the
+    container is told of the light. Raises OutputError.
     """
     order = [packet.pts for packet in _packets(parts, time_base) if packet.pts is not None]
     steps = _steps(order, last_duration)
@@ -40,12 +43,11 @@ def join(
     last = max(range(len(order)), key=order.__getitem__)
     try:
         with (
-            av.open(str(parts[0].absolute()), **LENIENT) as first,
+            _template(parts[0], target, hdr) as template,
             av.open(
                 str(target.absolute()), "w", format=container, options=dict(muxer_options)
             ) as output,
         ):
-            template = first.streams.video[0]
             stream = output.add_stream_from_template(template, opaque=True)
             stream.time_base = time_base
             if rate is not None:
@@ -67,6 +69,26 @@ def join(
         raise OutputError(f"{target.parent.parent}: writing failed ({reason(error)})") from error
 
 
+@contextmanager
+def _template(part: Path, target: Path, hdr: Hdr | None) -> Iterator[av.VideoStream]:
+    """The stream of `part`; with `hdr` beside it, in a file of one packet that is removed again."""
+    with ExitStack() as stack:
+        stream = stack.enter_context(av.open(str(part.absolute()), **LENIENT)).streams.video[0]
+        kind = _IN_MP4.get(stream.codec_context.codec.canonical_name)
+        if hdr is not None and kind is not None:
+            told = target.with_name("light.mp4")
+            stack.callback(told.unlink, missing_ok=True)
+            with av.open(str(told.absolute()), "w", format=kind) as output:
+                copy = output.add_stream_from_template(stream, opaque=True)
+                packet = next(stream.container.demux(stream))
+                packet.stream = copy
+                output.mux(packet)
+            put_light(told, hdr)
+            stream = stack.enter_context(av.open(str(told.absolute()))).streams.video[0]
+        yield stream
+
+
+_IN_MP4 = {"h264": "mp4", "hevc": "mp4", "av1": "mp4", "vp9": "mp4", "ffv1": "mp4", "prores": "mov"}
 SAYS_DURATIONS = frozenset({"matroska", "webm"})
 
 

@@ -171,6 +171,8 @@ def _picture(frame: Frame, plan: EncoderPlan, colour: Colour) -> av.VideoFrame:
     fill(picture, frame.planes, plan.layout)
     picture.colorspace = int(colour.matrix)
     picture.color_range = int(colour.range)
+    if colour.hdr:  # which PNG says by its frames; of others a profile says more
+        picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
     if native != plan.pix_fmt:  # p010le for the hardware encoders: the same samples, interleaved
         picture = picture.reformat(format=plan.pix_fmt)
     picture.pts = frame.pts
