@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vsr.engine.base import Engine
-from vsr.events import Note, Sink, silent
+from vsr.events import Sink, Warning, silent
 from vsr.frame import Colour, Frame
 from vsr.jobs.plan import Plan, spans
 from vsr.media.animation import ANIMATIONS, loops_of, muxer_options
@@ -18,7 +18,7 @@ from vsr.media.containers import STDOUT
 from vsr.media.encoders import EncoderPlan, plan_encoder
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.reader import read_frames
-from vsr.media.repair import clock_jumps, mended
+from vsr.media.repair import clocks_of, mended
 from vsr.media.scan import Filters, Scan, undo
 from vsr.media.sound import Sound
 from vsr.media.spans import WHOLE, Piece, Span
@@ -63,10 +63,14 @@ class Work:
     def mended(self, folder: Path) -> Work:
         """The same work, on a copy in `folder` where the source's clock jumps."""
         source = self.job.source
-        if not clock_jumps(source):
+        clocks = clocks_of(source)
+        if (jumps := len(clocks.eras) - 1) < 1:
             return self
-        self.sink(Note(text=f"{source.path.name}: its clock jumps; mended in a copy of it"))
-        return self.on(probe(mended(source, folder), self.options.colour, 0))
+        places = f"{jumps} places" if jumps > 1 else "1 place"
+        text = f"its clock jumps in {places}; mended in a copy of it"
+        self.sink(Warning(text=f"{source.path.name}: {text}"))
+        path, index = mended(source, clocks, folder, sink=self.sink)
+        return self.on(probe(path, self.options.colour, index))
 
     def part_encoder(self) -> EncoderPlan:
         """The encoder of parts: the job's own, or a lossless one where those cannot be joined."""

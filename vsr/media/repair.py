@@ -1,59 +1,258 @@
-"""Sources whose clock jumps: recordings joined end to end, receivers that lost the signal.
+"""Sources whose clock starts anew: recordings joined end to end, receivers that lost the signal.
 
-MPEG-TS and its kin may start their clock anew at any moment. The demuxer hands the jumps
-through, so pictures would be squeezed to nothing or stand still for hours. ffmpeg's own
-copy mends them, in all streams by the same amount; so a source that jumps is copied once,
-to NUT, which holds any codec and keeps the time base.
+Demuxers hand the timestamps through as they are, so what comes behind such a place would be
+squeezed to nothing, or stand still for hours. A source of that kind is copied once, packet by
+packet, with a clock that goes on. `Clocks` decides which packet belongs to which clock.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
-import ffmpeg
+from av.container import InputContainer, OutputContainer
+from av.stream import Stream
 
-from vsr.errors import FfmpegError, InputError
-from vsr.media.ffmpeg import file_argument, run
-from vsr.media.probe import SourceInfo, open_source
-from vsr.media.trust import input_options
+from vsr.errors import InputError
+from vsr.events import Sink, Warning
+from vsr.media.probe import LENIENT, SourceInfo, open_source, reason
+from vsr.media.streams import kind_of
+from vsr.timing import to_fraction
 
-_BACK = -0.1  # seconds from one dts of a stream to its next
-_AHEAD = 10.0  # ffmpeg's own threshold
-
-
-def clock_jumps(source: SourceInfo) -> bool:
-    """Whether the source's clock jumps; reads all of it, without decoding."""
-    if not source.any_start or source.pipe is not None:
-        return False
-    last: dict[int, float] = {}
-    with open_source(source.path) as container:
-        try:
-            for packet in container.demux():
-                if packet.dts is None or packet.time_base is None:
-                    continue
-                now = float(packet.dts * packet.time_base)
-                step = now - last.get(packet.stream_index, now)
-                if not _BACK <= step <= _AHEAD:
-                    return True
-                last[packet.stream_index] = now
-        except (av.FFmpegError, OSError):
-            return False  # damage is the reader's to tell
-    return False
+_BACK = Fraction(1, 10)  # seconds that a stream may step back, as careless muxers let it
+_AHEAD = 10  # seconds without any packet, from which a broadcast has jumped; ffmpeg's threshold
+_LONGEST = 10  # seconds; the last packet of a chained Ogg says that it lasts for a day
+# Their time is counted from an index, or along the file.
+_STEADY = frozenset({"avi", "gif", "apng", "webp", "image2"})
+_THEORA_HEADER = 0x80  # in a packet's first byte (Theora specification, 6.1)
 
 
-def mended(source: SourceInfo, folder: Path) -> Path:
-    """A copy of the source's streams, the picture first, in `folder`, whose clock runs on.
+@dataclass
+class _Era:
+    """The packets of one clock, in seconds as the file says them."""
+
+    at: Fraction  # of the latest packet
+    begins: Fraction
+    ends: dict[int, Fraction] = field(default_factory=dict)  # by stream
+
+
+@dataclass
+class _Pace:
+    """How far one stream has come in its era."""
+
+    era: int = 0
+    last: Fraction | None = None  # decoding time
+    shown: Fraction | None = None  # the latest pts
+
+
+class Clocks:
+    """Tells packets of one clock from those of the next, in the order of the file.
+
+    A packet that lies before what its stream has had starts a new era, or joins the one that
+    another stream has started. Others join it, too, once their times are nearer to its own. Where
+    `may_skip`, as broadcasts do, seconds in which no stream has a packet start one as well.
+    """
+
+    def __init__(self, *, may_skip: bool) -> None:
+        self._may_skip = may_skip
+        self._paces: dict[int, _Pace] = {}
+        self.eras: list[_Era] = []
+
+    def era_of(self, packet: av.Packet[Any]) -> int | None:
+        """The number of the packet's era; None where it has no time."""
+        base = to_fraction(packet.time_base)
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None or base is None:
+            return None
+        at = stamp * base
+        pace = self._paces.setdefault(packet.stream_index, _Pace())
+        timed = packet.stream.type in ("audio", "video")
+        if not self.eras:
+            self.eras.append(_Era(at, at))
+        newest = len(self.eras) - 1
+        if pace.era < newest and self._is_nearer(at, pace.era, newest):
+            self._join(pace, newest)
+        elif timed and (self._is_back(packet, pace, base) or self._is_ahead(at, pace)):
+            if pace.era == newest:
+                self.eras.append(_Era(at, at))
+            self._join(pace, len(self.eras) - 1)
+        era = self.eras[pace.era]
+        if timed:
+            era.at, era.begins = at, min(era.begins, at)
+            length = min((packet.duration or 0) * base, Fraction(_LONGEST))
+            index = packet.stream_index
+            era.ends[index] = max(era.ends.get(index, at), at + length)
+        pace.last = packet.dts * base if packet.dts is not None else pace.last
+        pace.shown = at if pace.shown is None else max(pace.shown, at)
+        return pace.era
+
+    def _is_nearer(self, at: Fraction, old: int, new: int) -> bool:
+        return abs(at - self.eras[new].at) < abs(at - self.eras[old].at)
+
+    def _join(self, pace: _Pace, era: int) -> None:
+        pace.era, pace.last, pace.shown = era, None, None
+
+    def _is_back(self, packet: av.Packet[Any], pace: _Pace, base: Fraction) -> bool:
+        # In the order of decoding nothing before a keyframe is shown behind it.
+        if packet.is_keyframe and packet.pts is not None and pace.shown is not None:
+            return packet.pts * base < pace.shown - _BACK
+        # Matroska has no dts, and what ffmpeg makes up for it is out of order.
+        if "matroska" in packet.stream.container.format.name or packet.dts is None:
+            return False
+        return pace.last is not None and packet.dts * base < pace.last - _BACK
+
+    def _is_ahead(self, at: Fraction, pace: _Pace) -> bool:
+        return self._may_skip and pace.last is not None and at - self.eras[pace.era].at > _AHEAD
+
+    def shifts(self, start: Fraction) -> list[Fraction]:
+        """Seconds that are added to the times of each era, so that each follows the one before.
+
+        It begins where all streams have ended that go on in it. `start`: the film's own zero.
+        """
+        shifts = [-start]
+        for before, era in itertools.pairwise(self.eras):
+            ends = [end for index, end in before.ends.items() if index in era.ends]
+            ends = ends or list(before.ends.values()) or [before.at]
+            shifts.append(max(ends) + shifts[-1] - era.begins)
+        return shifts
+
+
+def clocks_of(source: SourceInfo) -> Clocks:
+    """Read all of the source, without decoding, and tell its clocks apart."""
+    clocks = Clocks(may_skip=source.any_start)
+    if source.pictures is not None or source.pipe is not None or source.format in _STEADY:
+        return clocks
+    with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
+        for packet in _packets(container):  # damage is the reader's to tell
+            clocks.era_of(packet)
+    return clocks
+
+
+def mended(source: SourceInfo, clocks: Clocks, folder: Path, *, sink: Sink) -> tuple[Path, int]:
+    """A copy of the source, in `folder`, whose clock goes on, and its picture's index there.
 
     Raises InputError where the source is too damaged for that.
     """
-    path = folder / "mended.nut"
-    whole = ffmpeg.input(file_argument(source.path), **input_options(source.path))
-    streams = [whole[str(source.video.index)]]
-    others = source.of_kind("video", "audio", "subtitle")
-    streams += [whole[str(s.index)] for s in others if s.index != source.video.index]
+    # What says the most of such streams; NUT takes any codec and keeps the time base.
+    name = "matroska" if "matroska" in source.format else "nut"
+    name = "mp4" if "mp4" in source.format else name
+    path = folder / f"mended.{name}"
+    failure: Exception | None = None
+    for muxer in dict.fromkeys((name, "nut")):
+        try:
+            held = _copy(source, clocks, path, muxer)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            failure = error
+            continue
+        for stream in source.streams:
+            if stream.index not in held:
+                text = (
+                    f"stream {stream.index}: {stream.kind} cannot be mended with the rest: left out"
+                )
+                sink(Warning(text=text))
+        return path, held.index(source.video.index)
+    assert failure is not None
+    why = f"its clock jumps, and cannot be mended ({reason(failure)})"
+    raise InputError(f"{source.path}: {why}") from failure
+
+
+def _copy(source: SourceInfo, clocks: Clocks, path: Path, muxer: str) -> list[int]:
+    """Write the copy; returns the source's index of each of its streams."""
+    begins = clocks.eras[0].begins
+    shifts = clocks.shifts(begins if source.any_start else min(begins, Fraction(0)))
+    again = Clocks(may_skip=source.any_start)
+    with (
+        open_source(source.path) as container,
+        av.open(str(path.absolute()), "w", format=muxer, **LENIENT) as output,
+    ):
+        output.metadata.update(container.metadata)
+        output.set_chapters(container.chapters())
+        copies = _streams(container, output)
+        packets = _packets(container)
+        while (packet := _next(packets)) is not None:
+            era, copy = again.era_of(packet), copies.get(packet.stream_index)
+            if era is not None and copy is not None and copy.place(packet, shifts[era]):
+                output.mux(packet)
+    return list(copies)
+
+
+def _next(packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
+    """The next packet; None at the end, or where damage is one."""
     try:
-        run(streams, path, {"codec": "copy", "f": "nut"})
-    except FfmpegError as error:
-        raise InputError(f"{source.path}: its clock jumps, and cannot be mended") from error
-    return path
+        return next(packets, None)
+    except (av.FFmpegError, OSError):
+        return None
+
+
+def _packets(container: InputContainer) -> Iterator[av.Packet[Any]]:
+    for packet in container.demux():
+        if not packet.size:
+            continue
+        context = packet.stream.codec_context if packet.stream.type == "video" else None
+        if (
+            context is not None
+            and context.name == "theora"
+            and memoryview(packet)[0] & _THEORA_HEADER
+        ):
+            continue  # the next film's in a chained Ogg; the first one's is no packet
+        yield packet
+
+
+@dataclass
+class _Copy:
+    """One stream of the copy, whose packets have to be in the order of decoding."""
+
+    stream: Stream
+    guesses: bool  # the dts: of Matroska's video
+    last: int | None = None
+    keys: tuple[int, int] | None = None  # pts of the last two keyframes
+
+    def place(self, packet: av.Packet[Any], shift: Fraction) -> bool:
+        """Move the packet by `shift` seconds; False where there is no place for it any more."""
+        base = to_fraction(packet.time_base) or Fraction(1, 1000)
+        by = round(shift / base)
+        pts = (packet.pts if packet.pts is not None else packet.dts or 0) + by
+        dts = packet.dts + by if packet.dts is not None else pts
+        if self.guesses:  # nothing is shown before the last keyframe but one
+            if packet.is_keyframe or self.keys is None:
+                self.keys = (self.keys or (pts, pts))[1], pts
+            dts = self.keys[0]
+        least = dts if self.last is None else self.last + (not self.guesses)
+        dts = min(max(dts, least), max(pts, least))
+        if pts < dts:
+            if packet.stream.type != "video":
+                return False  # it is all in the past
+            pts = dts
+        packet.pts, packet.dts, self.last = pts, dts, dts
+        packet.stream = self.stream
+        return True
+
+
+def _streams(container: InputContainer, output: OutputContainer) -> dict[int, _Copy]:
+    """A stream of the copy for each one of the source that it can hold."""
+    copies = {}
+    matroska = output.format.name == "matroska"
+    for stream in container.streams:
+        kind = kind_of(stream)
+        if kind in ("cover", "data") or (kind == "attachment" and not matroska):
+            continue
+        try:
+            copy = output.add_stream_from_template(stream, opaque=True)
+        except ValueError:  # a codec that does not fit
+            if stream.type == "video":
+                raise
+            continue
+        copy.time_base = stream.time_base
+        copy.metadata.update(stream.metadata)
+        copy.disposition = stream.disposition
+        rate = to_fraction(stream.average_rate) if isinstance(stream, av.VideoStream) else None
+        if isinstance(copy, av.VideoStream) and rate is not None:
+            copy.codec_context.framerate = rate
+        copies[stream.index] = _Copy(copy, matroska and kind == "video")
+    return copies

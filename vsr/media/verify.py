@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 
 from vsr.errors import InputError, OutputError
 from vsr.media.probe import LENIENT, SourceInfo, open_source, reason
@@ -50,7 +52,7 @@ def verify(
         with av.open(str(path.absolute()), **LENIENT) as container:
             video = container.streams.video[0]
             base = to_fraction(video.time_base) or Fraction(1)
-            stamps = [p.pts * base for p in container.demux(video) if p.size and p.pts is not None]
+            stamps = _stamps(container, video)
             cover = av.stream.Disposition.attached_pic
             found = Counter(
                 "cover" if s.type == "video" and s.disposition & cover else s.type
@@ -64,16 +66,41 @@ def verify(
             f"the disk may be full"
         )
     tick = max(base, Fraction(1, 1000))  # no container here is coarser than a millisecond
-    shift = min(stamps) - picture.first
-    if (not -tick <= shift <= early + tick and not moved) or abs(
-        max(stamps) - picture.last - shift
-    ) > 2 * tick:
+    shift = stamps[0] * base - picture.first
+    if (not -tick <= shift <= early + tick and not moved) or not _same_times(
+        stamps, base, picture, shift, 2 * tick
+    ):
         raise OutputError("the result's timestamps are not the source's")
     for kind, count in wanted.items():
         if found[kind] < count:
             raise OutputError(f"the result holds {found[kind]} {kind} streams instead of {count}")
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _stamps(container: InputContainer, video: av.VideoStream) -> array[int]:
+    """The pts of all pictures, sorted: 8 bytes for each."""
+    packets = container.demux(video)
+    return array("q", sorted(p.pts for p in packets if p.size and p.pts is not None))
+
+
+def _same_times(
+    stamps: Sequence[int], base: Fraction, picture: Picture, shift: Fraction, most: Fraction
+) -> bool:
+    """Whether each picture is where it was before it was joined, moved by `shift` seconds.
+
+    `picture` itself has to begin and end where its frames did.
+    """
+    with av.open(str(picture.path.absolute()), **LENIENT) as container:
+        video = container.streams.video[0]
+        own = to_fraction(video.time_base) or Fraction(1)
+        before = _stamps(container, video)
+    ends = ((before[0], picture.first), (before[-1], picture.last))
+    if len(before) != len(stamps):
+        return False
+    return all(abs(stamp * own - seconds) <= most for stamp, seconds in ends) and all(
+        abs(b * base - a * own - shift) <= most for a, b in zip(before, stamps, strict=True)
+    )
 
 
 def earliness(source: SourceInfo, indices: Collection[int]) -> Fraction:
