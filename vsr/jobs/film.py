@@ -22,12 +22,13 @@ from vsr.jobs.store import folder_of
 from vsr.jobs.work import Work, never, unheard
 from vsr.jobs.write import Runner, deliver, here, into_folder, into_pipe
 from vsr.media.containers import STDOUT
+from vsr.media.damage import check_whole
 from vsr.media.encoders import Encoder
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import TELLS_LIGHT, encoder_parameters
+from vsr.media.integrity import flaws
 from vsr.media.listing import is_many
 from vsr.media.probe import SourceInfo, VideoInfo, probe
-from vsr.media.reader import check_whole
 from vsr.media.scan import Scan
 from vsr.media.sequence import probe_pictures
 from vsr.media.tags import name_of
@@ -212,6 +213,8 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
 def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     """What of the picture the result cannot have."""
     video, layout = job.source.video, job.encoder.layout
+    if job.source.pictures is None and job.source.pipe is None:
+        yield from flaws(job.source.path, job.source.format)
     yield from video.beside
     encoder, muxer = job.encoder.encoder, job.container.muxer
     if video.colour.hdr:

@@ -49,9 +49,11 @@ def decoder_of(stream: av.VideoStream) -> av.VideoCodecContext:
 def decoded(
     container: InputContainer,
     stream: av.VideoStream,
-    damaged: Callable[[av.Packet[av.VideoStream], av.FFmpegError], None],
+    heard: Callable[[av.Packet[av.VideoStream], av.FFmpegError | None], None],
 ) -> Iterator[av.VideoFrame]:
-    """All pictures of `stream`; `damaged` hears of each packet that cannot be decoded.
+    """All pictures of `stream`; `heard` is told of each packet before it is decoded.
+
+    And with the error, of each that the decoder refuses.
 
     Raises av.FFmpegError or OSError when the file itself cannot be read on.
     """
@@ -63,9 +65,10 @@ def decoded(
         if not packet.size and packet.pts is not None:
             continue
         try:
+            heard(packet, None)
             yield from decoder.decode(packet)
         except av.FFmpegError as error:
-            damaged(packet, error)
+            heard(packet, error)
             if not packet.size:
                 yield from _drained(decoder)
 

@@ -297,7 +297,9 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     if width * height > most:
         raise InputError(f"{path}: {width}x{height} pixels are more than memory holds here")
     try:
-        pictures = decoded(container, stream, lambda packet, error: errors.append(error))
+        pictures = decoded(
+            container, stream, lambda packet, error: errors.append(error) if error else None
+        )
         if (first := next(pictures, None)) is not None:
             return first
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -306,6 +308,8 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     why = f" ({reason(damaged)})" if damaged else ""
     if not width:  # the decoder knows it alone, and may have refused it
         why += f", or has more than the {most // 1_000_000} million pixels that memory holds here"
+    if container.format.name == "avi" and not errors:
+        why += "; its index may be broken: `ffmpeg -fflags +ignidx -i IN -c copy OUT.mkv` mends it"
     raise InputError(f"{path}: not one frame of its video can be decoded{why}") from damaged
 
 

@@ -13,9 +13,10 @@ import av
 from av.filter import Graph
 
 from vsr.errors import InputError
-from vsr.events import Note, Sink, Warning
+from vsr.events import Note, Sink
 from vsr.frame import Frame
 from vsr.media.animation import webp_pictures
+from vsr.media.damage import Damage
 from vsr.media.decode import decoded
 from vsr.media.layouts import planes_of, working_format
 from vsr.media.probe import SourceInfo, open_source, reason
@@ -24,7 +25,7 @@ from vsr.media.sequence import read_pictures
 from vsr.media.spans import WHOLE, Span
 from vsr.media.tags import UnreadColours, describe, tags_of
 from vsr.options import ColourOptions
-from vsr.timing import clock, rescale, to_fraction
+from vsr.timing import rescale, to_fraction
 
 _BEFORE = (2, 30)  # seconds that are decoded before a span's start, and if that is too late
 # AVI counts its pts from the start; a picture of GIF or APNG is painted over those before it.
@@ -228,7 +229,7 @@ def _decoded(
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
 
-        damage = Damage(source, sink, since=start)
+        damage = Damage(source, stream, sink, since=start)
         try:
             if seek is not None:
                 try:
@@ -238,62 +239,11 @@ def _decoded(
             for picture in decoded(container, stream, damage.in_packet):
                 damage.in_picture(picture)
                 yield picture
+            damage.at_the_end()
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
+        finally:
             damage.tell()
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
-
-
-class Damage:
-    """Counts what is damaged, and says so: the first place at once, the rest at the end."""
-
-    def __init__(self, source: SourceInfo, sink: Sink, *, since: int | None = None) -> None:
-        self._source, self._since = source, since
-        self._sink = sink
-        self.packets = self.pictures = 0
-
-    def in_packet(self, packet: av.Packet[av.VideoStream], error: av.FFmpegError) -> None:
-        """A packet that the decoder refuses."""
-        if self._counts(packet.pts):
-            self.packets += 1
-
-    def in_picture(self, picture: av.VideoFrame) -> None:
-        """A picture, whose decoder may know that it is not what it should be."""
-        if picture.is_corrupt and self._counts(picture.pts):
-            self.pictures += 1
-
-    def _counts(self, pts: int | None) -> bool:
-        if self._since is not None and pts is not None and pts < self._since:
-            return False
-        if self.packets + self.pictures == 0:
-            seconds = pts * self._source.video.time_base if pts is not None else None
-            when = "at the end" if seconds is None else f"at {clock(float(seconds))}"
-            self._sink(Warning(text=f"{self._source.path.name}: damaged {when}"))
-        return True
-
-    def tell(self) -> None:
-        """Say how much it was."""
-        if self.packets + self.pictures:
-            text = f"{self.packets} damaged packets were passed over, {self.pictures} pictures"
-            self._sink(Warning(text=f"{self._source.path.name}: {text} mended by guessing"))
-
-
-def check_whole(source: SourceInfo, sink: Sink) -> None:
-    """Decode all of the source's video. Raises InputError unless it is whole."""
-    with open_source(source.path) as container:
-        stream = container.streams[source.video.index]
-        assert isinstance(stream, av.VideoStream)
-        stream.thread_type = "AUTO"
-        damage = Damage(source, sink)
-        try:
-            for picture in decoded(container, stream, damage.in_packet):
-                damage.in_picture(picture)
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
-    if damage.packets + damage.pictures:
-        raise InputError(
-            f"{source.path}: {damage.packets} packets and {damage.pictures} pictures are damaged; "
-            f"without --strict they are passed over and mended"
-        )
 
 
 def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[av.VideoFrame]:
