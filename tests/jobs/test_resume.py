@@ -381,7 +381,7 @@ def test_a_second_process_is_told_who_is_at_work(film: Path, tmp_path: Path) -> 
 
 
 def test_a_name_as_long_as_names_can_be(film: Path, tmp_path: Path) -> None:
-    output = tmp_path / f"{'ü' * 120}.mkv"
+    output = tmp_path / f"{os.fsdecode('ü'.encode()) * 120}.mkv"
     begun(film, output)
     assert "3 of 7" in told(upscale(film, output))
 

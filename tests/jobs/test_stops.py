@@ -342,8 +342,8 @@ def _failing_for(name: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain.mkv", "-dash.mkv", "two words.mkv", "it's.mkv", "new\nline.mkv", "ä.mkv",
-             os.fsdecode(b"no \xff text\\.mkv")],
+    "name", ["plain.mkv", "-dash.mkv", "two words.mkv", "it's.mkv", "new\nline.mkv",
+             os.fsdecode("ä.mkv".encode()), os.fsdecode(b"no \xff text\\.mkv")],
 )  # fmt: skip
 def test_the_line_that_resumes_can_be_typed(name: str) -> None:
     typed = subprocess.run(
