@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import logging
 import os
 import sys
@@ -16,6 +15,7 @@ import click
 
 from vsr.cli.interrupts import INTERRUPTED, Interrupts, is_interrupt
 from vsr.cli.progress import in_a_line
+from vsr.cli.standard import failure, in_a_folder, prepare, printable
 from vsr.errors import Interrupted, VsrError
 from vsr.version import __version__
 
@@ -82,16 +82,16 @@ def cli() -> None:
 
 def _load(arguments: Sequence[str]) -> None:
     """Import the command before signals become exceptions, which a library could swallow."""
-    for name in set(arguments[:1]) & set(_COMMANDS):
-        _room(name)
+    with in_a_folder():
+        for name in set(arguments[:1]) & set(_COMMANDS):
+            _room(name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     # Pillow logs what is odd about a damaged picture; our own line says it.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names that are no text, as they are
-        sys.stdout.reconfigure(errors="surrogateescape")
+    prepare()
     _load(sys.argv[1:] if arguments is None else arguments)
     interrupts = Interrupts()
     try:
@@ -106,9 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, line = Interrupted.exit_code, INTERRUPTED
     if code and interrupts.raised:  # whatever failed then failed by it
         code, line = Interrupted.exit_code, INTERRUPTED
+    if not code and (failed := failure()) is not None:
+        code, line = 1, failed or None
     if line is not None:
         with suppress(OSError):  # the terminal may be gone
-            click.echo(f"vsr: {line}", err=True)
+            click.echo(f"vsr: {printable(line)}", err=True)
     return code
 
 
@@ -125,7 +127,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str | None]:
     except (KeyboardInterrupt, click.Abort):
         return Interrupted.exit_code, INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1, None
     except Exception as error:
         if is_interrupt(error):

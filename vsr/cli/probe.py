@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from vsr.events import Event, Note
 from vsr.frame import Range
 from vsr.jobs.estimate import Estimate, estimate
 from vsr.jobs.film import read_source
-from vsr.jobs.intake import intake, local
+from vsr.jobs.intake import intake
 from vsr.jobs.plan import Plan, default_scale, plan
 from vsr.media.listing import is_many, list_files
+from vsr.media.local import local_output, local_source, names_folder
 from vsr.media.remote import is_address
 from vsr.media.scan import Scan
 from vsr.media.tags import name_of
@@ -36,11 +38,16 @@ def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None
     picture to say how long the whole would take.
     """
     options = options_from({**values, "overwrite": True})
-    into = local(output) if output is not None else None
+    into = local_output(output) if output is not None else None
     _check_one(source, into)
+    new = into if names_folder(output) and into is not None and not into.is_dir() else None
+    if new is not None:  # `vsr upscale` makes it
+        into = None
     with intake(source, into, options, probing=True, sink=_live) as taken:
         info = read_source(taken, options)  # a bad source before a bad model
         job = plan(info, taken.output, options, default_scale=default_scale(options))
+        if new is not None:
+            job = dataclasses.replace(job, output=new / job.output.name)
         guess = estimate(job, options)
     if as_json:
         click.echo(json.dumps(_as_dict(job, guess), indent=2))
@@ -50,9 +57,9 @@ def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None
 
 def _check_one(source: str, output: Path | None) -> None:
     """Raises UsageError for what stands for many files and not for one film."""
-    if is_address(source) or not is_many(local(source)):
+    if is_address(source) or not is_many(local_source(source)):
         return
-    listing = list_files(local(source))
+    listing = list_files(local_source(source))
     if not listing.pictures:
         raise UsageError(f"{source}: stands for films ({len(listing.films)}); probe one of them")
     if output is None:

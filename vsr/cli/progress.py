@@ -9,6 +9,7 @@ from typing import Never, Self
 
 from tqdm import tqdm
 
+from vsr.cli.standard import printable
 from vsr.errors import VsrError
 from vsr.events import Downloading, Event, Finished, Note, Pictures, Progress, Started, Warning
 
@@ -64,12 +65,14 @@ class Terminal:
     def error(self, text: str) -> None:
         """A line on stderr, however quiet."""
         with self._lock:
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(printable(text), file=sys.stderr)
 
     def result(self, text: str, *, err: bool = False) -> None:
         """A line on stdout (or stderr), without breaking the bar."""
+        file = sys.stderr if err else sys.stdout
+        if file is None:  # closed by somebody who does not want it
+            return
         with self._lock:
-            file = sys.stderr if err else sys.stdout
             tqdm.write(text, file=file)
             file.flush()  # a signal may end the process before it would be
 
@@ -96,7 +99,7 @@ class Terminal:
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(printable(text), file=sys.stderr)
 
     def _open(self, total: int | None, unit: str, *, scaled: bool) -> None:
         # None: tqdm draws only where stderr is a terminal.

@@ -14,7 +14,7 @@ from vsr.errors import Interrupted, ModelError, OutputError, Stopped, UsageError
 from vsr.events import Note, Pictures, Sink, silent
 from vsr.jobs.done import Done
 from vsr.jobs.film import Result, upscale_one
-from vsr.jobs.intake import STDIN, local
+from vsr.jobs.folder import made
 from vsr.jobs.names import Names, check_apart
 from vsr.jobs.plan import picture_pattern
 from vsr.jobs.tasks import FolderTasks, Task
@@ -22,6 +22,7 @@ from vsr.jobs.work import never, unheard
 from vsr.jobs.write import Runner, here
 from vsr.media.containers import STDOUT, container_of
 from vsr.media.listing import is_many, is_picture
+from vsr.media.local import STDIN, comes_once, local_output, local_source, names_folder
 from vsr.media.remote import is_address
 from vsr.options import UpscaleOptions
 
@@ -43,7 +44,7 @@ class Batch:
     A source is what `upscale` takes, a folder or a pattern such as `shots/%05d.png`.
     `output` for one source: as for `upscale`; for a folder or pattern also None (a folder
     beside it), a folder, which is made if need be, or a pattern. For several sources: None
-    or a folder that is there. Files out of a folder keep their names in another; those of a
+    or a folder, made if need be. Files out of a folder keep their names in another; those of a
     pattern keep their numbers. `apart`: a result for each clip of a film. Raises the errors
     of `vsr.errors` for what cannot be begun.
     """
@@ -57,23 +58,29 @@ class Batch:
         apart: bool = False,
     ) -> None:
         options = options or UpscaleOptions()
-        into = local(output) if output is not None else None
-        if len(sources) > 1 and into is not None and not into.is_dir():
-            raise UsageError(f"{into}: several films need a folder that is there")
+        into = local_output(output) if output is not None else None
+        several = len(sources) > 1
+        self._into = into if _is_folder(into, output, several=several) else None
+        if several and into is not None and self._into is None:
+            raise UsageError(f"{into}: several films need a folder; name one with -o")
         self._folders: list[FolderTasks] = []
         self._files: list[Task] = []
         self._done = Done()
         for source in sources:
-            if apart and _is_stdin(source):
-                raise UsageError("--apart: standard input comes only once; give one --clip of it")
-            path = None if _comes_from_elsewhere(source) else local(source)
-            if path is None or not is_many(path) or _is_film(into):
-                for name, chosen in _parts(into, options, apart):
+            address = isinstance(source, str) and is_address(source)
+            path = None if address else local_source(source)
+            if path is not None and (path == STDIN or comes_once(path)):
+                if apart:
+                    shown = "standard input" if path == STDIN else path
+                    raise UsageError(f"--apart: {shown} comes only once; give one --clip of it")
+                path = None
+            if path is None or not is_many(path) or _is_film(into, self._into):
+                for name, chosen in _parts(into, options, apart=apart, folder=self._into):
                     self._files.append(Task(source=source, output=name, options=chosen))
                 continue
             if apart:
                 raise UsageError(f"--apart: {path} holds many files; name each film by itself")
-            folder = FolderTasks(path, into, options, alone=len(sources) == 1)
+            folder = FolderTasks(path, into, options, alone=not several, new=self._into)
             folder.check(lambda task: self._done.find(task) is not None)
             self._folders.append(folder)
         check_apart(self._folders)
@@ -91,6 +98,10 @@ class Batch:
         be the same for all. Results for a folder that cannot be written to, or is full, end there.
         No two results of a run have one name: the later one is refused.
         """
+        with made(self._into or Path(), wanted=self._into is not None):
+            yield from self._each(sink, stop=stop, runner=runner)
+
+    def _each(self, sink: Sink, *, stop: Callable[[], bool], runner: Runner) -> Iterator[Outcome]:
         engines, names, done, failed = Engines(), Names(self._files), 0, False
         ended: set[int] = set()  # folders that no more is written to
         try:
@@ -178,16 +189,16 @@ class Batch:
         return Outcome(source=task.source, result=result, among=task.among)
 
 
-def _comes_from_elsewhere(source: Path | str) -> bool:
-    return _is_stdin(source) or (isinstance(source, str) and is_address(source))
-
-
-def _is_stdin(source: Path | str) -> bool:
-    return not (isinstance(source, str) and is_address(source)) and local(source) == STDIN
+def _is_folder(into: Path | None, output: Path | str | None, *, several: bool) -> bool:
+    """Whether results go into the folder `into`, named as `output`; it may have to be made."""
+    if into is None or into == STDOUT:
+        return False
+    named_so = names_folder(output) or (several and not into.suffix)
+    return into.is_dir() or (named_so and not into.exists())
 
 
 def _parts(
-    output: Path | None, options: UpscaleOptions, apart: bool
+    output: Path | None, options: UpscaleOptions, *, apart: bool, folder: Path | None
 ) -> Iterator[tuple[Path | None, UpscaleOptions]]:
     """What is made of each film: its name and options."""
     if not apart:
@@ -197,7 +208,7 @@ def _parts(
         raise UsageError("--apart: needs at least one --clip")
     if output == STDOUT:
         raise UsageError("--apart: standard output takes one film; name files with -o")
-    if output is None or output.is_dir():  # each result is named after its part
+    if output is None or folder is not None:  # each result is named after its part
         labels = Counter(map(str, options.source.clips))
         label, count = labels.most_common(1)[0]
         if count > 1:
@@ -205,15 +216,15 @@ def _parts(
     for number, clip in enumerate(options.source.clips, start=1):
         source = dataclasses.replace(options.source, clips=(clip,))
         name = output
-        if output is not None and not output.is_dir():
+        if output is not None and folder is None:
             name = output.with_stem(f"{output.stem}_{number}")
         yield name, dataclasses.replace(options, source=source)
 
 
-def _is_film(output: Path | None) -> bool:
+def _is_film(output: Path | None, folder: Path | None) -> bool:
     """Whether an output is one film, of all that a folder or a pattern holds."""
     if output == STDOUT:
         return True
-    if output is None or output.is_dir() or not output.suffix:
+    if output is None or folder is not None or not output.suffix:
         return False
     return container_of(output).pictures is None and picture_pattern(output) is None

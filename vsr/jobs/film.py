@@ -14,7 +14,7 @@ from vsr.engine.engines import Engines
 from vsr.errors import UsageError
 from vsr.events import Finished, Note, Once, Sink, Started, Warning, silent
 from vsr.jobs.folder import WorkFolder, made
-from vsr.jobs.intake import Taken, intake, local
+from vsr.jobs.intake import Taken, intake
 from vsr.jobs.level import settled
 from vsr.jobs.plan import Plan, plan
 from vsr.jobs.resume import run_job
@@ -28,6 +28,7 @@ from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.hdr import TELLS_LIGHT, encoder_parameters
 from vsr.media.integrity import flaws
 from vsr.media.listing import is_many
+from vsr.media.local import local_output, names_folder
 from vsr.media.probe import SourceInfo, VideoInfo, probe
 from vsr.media.scan import Scan
 from vsr.media.sequence import probe_pictures
@@ -61,8 +62,8 @@ def upscale(
 
     `source` may be an address (as `str`), "-" for standard input, or a folder or pattern of
     pictures that `output` is to be the film of; for each on its own there is `Batch`.
-    `output` None: beside the source, a folder: in there; see the result's `output`; "-":
-    standard output; a pattern such as `frames/%05d.png`: each frame as a picture.
+    `output` None: beside the source, a folder: in there (`done/` is made); see the result's
+    `output`; "-": standard output; a pattern such as `frames/%05d.png`: each frame as a picture.
     The name appears only when the file is complete and verified. `sink` hears of
     progress and notes, from several threads. Raises the errors of `vsr.errors`.
 
@@ -71,10 +72,10 @@ def upscale(
     Interrupted where no part is finished yet).
     `runner`: who works on the parts of a film, see `vsr.runners`.
     """
-    into = local(output) if output is not None else None
-    return upscale_one(
-        source, into, options or UpscaleOptions(), Engines(), sink=sink, stop=stop, runner=runner
-    )
+    into = local_output(output) if output is not None else None
+    options = options or UpscaleOptions()
+    with made(into or Path(), wanted=names_folder(output)):
+        return upscale_one(source, into, options, Engines(), sink=sink, stop=stop, runner=runner)
 
 
 def upscale_one(

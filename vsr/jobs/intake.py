@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,16 +15,15 @@ from vsr.events import Note, Sink
 from vsr.jobs.folder import WorkFolder
 from vsr.jobs.plan import check_named
 from vsr.media.containers import STDOUT
-from vsr.media.listing import is_too_long
+from vsr.media.local import STDIN, comes_once, local_source, opened
 from vsr.media.pipe import Pipe, growing, incoming
 from vsr.media.probe import SourceInfo
 from vsr.media.remote import Wanted, is_address, record
 from vsr.options import Clip, UpscaleOptions
 
-STDIN = Path("-")
 # Raw pictures, too large to be kept, with nothing beside them.
 _PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo"})
-_NAME = Path("stdin")
+_NAMES = {True: Path("stdin"), False: Path("pipe")}  # no suffix, which could mean something
 _HEAD = 16  # bytes that tell the kind of file
 _GLANCE = Fraction(5)  # seconds of a live source, to look at
 # Kinds of file whose beginning does not tell all, by their first bytes: MP4, WebP, pictures.
@@ -41,19 +39,6 @@ class Taken:
     pipe: Pipe | None = None  # where its bytes come from, if not from the file
     output: Path | None  # where the result goes, if that was not said
     lasting: bool = True  # whether it will be there for another run
-
-
-def local(name: Path | str) -> Path:
-    """A file's name. `-` as it stands is a standard stream; `./-` is a file like any other.
-
-    Raises UsageError for a name that no file can have.
-    """
-    path = Path(name)
-    if any(map(is_too_long, path.parts)):
-        raise UsageError(f"{path}: the name is too long")
-    if isinstance(name, str) and name != str(STDIN) and path == STDIN:
-        return path.absolute()
-    return path
 
 
 @contextmanager
@@ -78,24 +63,16 @@ def intake(
             path = record(source, folder, wanted, patience=options.source.patience, sink=sink)
             yield Taken(path=path, output=output, lasting=False)
         return
-    path = local(source)
-    if path == STDIN:
+    path = local_source(source)
+    if path == STDIN or comes_once(path):
+        shown = "standard input" if path == STDIN else str(path)
         if probing:
-            raise UsageError("standard input: comes only once; save it to a file and probe that")
+            raise UsageError(f"{shown}: comes only once; save it to a file and probe that")
         if output is None or output.is_dir():
-            raise UsageError("standard input: name the result with -o")
+            raise UsageError(f"{shown}: name the result with -o")
         check_named(output, options)
-        pipe = Pipe(incoming(sys.stdin.buffer))
-        head = pipe.head(_HEAD)
-        if not head:
-            raise InputError("standard input: nothing came")
-        if _seeks(head):
-            with _folder_for(output) as folder:
-                path = folder / _NAME
-                _save(pipe, path)
-                yield Taken(path=path, output=output, lasting=False)
-        else:
-            yield Taken(path=_NAME, pipe=pipe, output=output, lasting=False)
+        with opened(path) as file:
+            yield from _through(Pipe(incoming(file)), _NAMES[path == STDIN], shown, output)
     elif options.source.follow is not None:
         try:
             pipe = Pipe(growing(path, options.source.follow), file=path)
@@ -110,6 +87,20 @@ def intake(
             yield Taken(path=path, pipe=pipe, output=output, lasting=False)
     else:
         yield Taken(path=path, output=output)
+
+
+def _through(pipe: Pipe, name: Path, shown: str, output: Path) -> Iterator[Taken]:
+    """What comes through `pipe`, once it is known what it is. `shown`: as people call it."""
+    head = pipe.head(_HEAD)
+    if not head:
+        raise InputError(f"{shown}: nothing came")
+    if _seeks(head):
+        with _folder_for(output) as folder:
+            path = folder / name
+            _save(pipe, path)
+            yield Taken(path=path, output=output, lasting=False)
+    else:
+        yield Taken(path=name, pipe=pipe, output=output, lasting=False)
 
 
 def _seeks(head: bytes) -> bool:

@@ -38,12 +38,22 @@ class FolderTasks:
     """The files of a folder or a pattern, and where their results go."""
 
     def __init__(
-        self, source: Path, output: Path | None, options: UpscaleOptions, *, alone: bool
+        self,
+        source: Path,
+        output: Path | None,
+        options: UpscaleOptions,
+        *,
+        alone: bool,
+        new: Path | None = None,
     ) -> None:
-        """`output`: the results' folder or pattern; unless `alone`, the folder of theirs."""
+        """`output`: the results' folder or pattern; unless `alone`, the folder of theirs.
+
+        `new`: a folder that is not there yet, and will be.
+        """
         self.listing = list_files(source)
         self._options = options
-        self._target = target = _target(source, output, options, alone=alone)
+        self._new = new
+        self._target = target = _target(source, output, options, alone=alone, new=new)
         # For people, the pattern as they wrote it.
         self._path = target if isinstance(target, Path) else output
         self.folder = target if isinstance(target, Path) else target.folder
@@ -75,7 +85,7 @@ class FolderTasks:
         if numbers and listing.films:
             raise UsageError(f"{self._path}: numbers pictures; {listing.path} holds films too")
         if not folder.is_dir():
-            if not folder.absolute().parent.is_dir():
+            if not folder.absolute().parent.is_dir() and folder.parent != self._new:
                 raise OutputError(f"{folder.parent}: there is no such folder")
             return
         results = {_likely_name(task) for task in self.tasks(listing.names)}
@@ -135,11 +145,11 @@ class FolderTasks:
 
 
 def _target(
-    source: Path, output: Path | None, options: UpscaleOptions, *, alone: bool
+    source: Path, output: Path | None, options: UpscaleOptions, *, alone: bool, new: Path | None
 ) -> Path | Numbered:
     """Where the results of a folder or a pattern go."""
     if alone and output is not None:
-        if output.is_dir() or not (output.exists() or output.suffix):
+        if output.is_dir() or output == new or not (output.exists() or output.suffix):
             return output
         if output.suffix and (pattern := picture_pattern(output)) is not None:
             return pattern

@@ -11,7 +11,8 @@ from vsr.errors import FfmpegError, UsageError
 from vsr.events import Finished, Note, Once, Progress, Sink, Started, silent
 from vsr.flow import Scope
 from vsr.frame import Range
-from vsr.media.listing import is_many, is_too_long
+from vsr.media.listing import is_many
+from vsr.media.local import STDIN, comes_once, local_source
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.reader import read_frames
 from vsr.media.remote import is_address
@@ -133,11 +134,10 @@ def _opened(
 def _local(name: Path | str) -> Path:
     if isinstance(name, str) and is_address(name):
         raise UsageError(f"{name}: metrics are taken of files; fetch it first")
-    path = Path(name)
-    if path == Path("-"):
-        raise UsageError("standard input: metrics are taken of files; save it to one")
-    if any(map(is_too_long, path.parts)):
-        raise UsageError(f"{path}: the name is too long")
+    path = local_source(name)
+    if path == STDIN or comes_once(path):
+        shown = "standard input" if path == STDIN else path
+        raise UsageError(f"{shown}: metrics are taken of files; save it to one")
     return path
 
 
