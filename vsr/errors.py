@@ -2,7 +2,8 @@
 
     VsrError                     1  the run failed
     ├── OutputError              1  the result could not be written
-    │   └── OutputExists         2  ... because something is there already
+    │   ├── OutputExists         2  ... because something is there already
+    │   └── SoundLost            1  ... with any of the source's sound
     ├── FfmpegError              1  the ffmpeg program is missing or refused
     ├── UsageError               2  options that do not go together, or name nothing
     ├── InputError               3  the source is missing, unreadable or holds no picture
@@ -38,6 +39,10 @@ class OutputExists(OutputError, FileExistsError):
     """The output's name is taken and overwriting was not asked for."""
 
     exit_code = 2
+
+
+class SoundLost(OutputError):
+    """Nothing of the source's sound could be kept; the film without it is complete."""
 
 
 class FfmpegError(VsrError, RuntimeError):

@@ -224,6 +224,7 @@ class EncodeOptions:
     bits: int | None = None  # 8 or 10; None: as the source
     encoder_options: tuple[tuple[str, str], ...] = ()  # handed to the encoder as they are
     pipe_format: PipeFormat = "nut"  # of what goes to standard output
+    audio: bool = True  # False: the source's sound is not wanted
     overwrite: bool = False
 
     def __post_init__(self) -> None:

@@ -267,6 +267,7 @@ def pixel_options(function: F) -> F:
             "--pipe-format", type=click.Choice(PIPE_FORMATS), default="nut",
             help="Of standard output (-o -): nut has timestamps and sound, y4m neither.",
         ),
+        _option("--no-audio", is_flag=True, help="Leave the sound out."),
         _option(
             "--crf", type=float, help="Quality; lower is better.  [default: by codec, high]"
         ),
@@ -334,6 +335,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             bits=int(bits) if bits else None,
             encoder_options=tuple(values["encoder_options"]),
             pipe_format=values["pipe_format"],
+            audio=not values["no_audio"],
             overwrite=values.get("overwrite", False),
         ),
         jobs=JobOptions(part=values["part"], restart=values.get("restart", False)),

@@ -25,7 +25,7 @@ _FREE = {
     "model": ("folder", "mirror", "offline"),
     "device": ("device", "batch", "threads", "workers"),
     "source": ("follow", "patience", "strict"),
-    "encode": ("overwrite", "pipe_format"),
+    "encode": ("overwrite", "pipe_format", "audio"),
 }
 
 

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vsr.errors import InputError, Interrupted, OutputError, OutputExists, Stopped, VsrError
+from vsr.errors import (
+    InputError,
+    Interrupted,
+    OutputError,
+    OutputExists,
+    SoundLost,
+    Stopped,
+    VsrError,
+)
 from vsr.events import Note
 from vsr.jobs import disk
 from vsr.jobs.estimate import room
@@ -36,7 +44,8 @@ def run_job(work: Work, runner: Runner = here) -> int:
                 frames = _run(work, store, runner)
                 store.remove()
         except BaseException as error:
-            if not store.has_parts():  # nothing to go on with
+            # Nothing to go on with; or it is complete, but for what cannot be had.
+            if not store.has_parts() or isinstance(error, SoundLost):
                 with suppress(OSError):
                     store.remove()
                 if isinstance(error, Stopped):

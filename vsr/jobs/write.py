@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from vsr.errors import InputError, OutputError, Stopped
+from vsr.errors import InputError, OutputError, SoundLost, Stopped
 from vsr.events import silent
 from vsr.frame import Frame
 from vsr.jobs import disk
@@ -19,9 +20,10 @@ from vsr.jobs.segments import joined, with_context
 from vsr.jobs.store import Record, Store
 from vsr.jobs.work import Work, part_suffix
 from vsr.media.animation import ANIMATIONS, set_last_duration
+from vsr.media.carried import left_out
 from vsr.media.index import keyframes
 from vsr.media.join import SAYS_DURATIONS, join
-from vsr.media.mux import left_out, mux
+from vsr.media.mux import mux
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.reader import read_frames
 from vsr.media.scan import Scan
@@ -52,7 +54,8 @@ def into_pipe(work: Work) -> Written:
     job, source = work.job, work.job.source
     left_out(source, job.container, sink=work.sink)
     sound = None
-    if job.container.audio is None and source.pictures is None:
+    wanted = job.container.sound and work.options.encode.audio
+    if wanted and source.pictures is None:
         sound = Sound(source, work.pieces(), sink=work.sink)
     if source.pipe is not None:
         source.pipe.start(1 if sound is None else 2)
@@ -239,8 +242,30 @@ def _complete(
         first=written.first,
         last=written.last,
     )
-    mux(picture, source, complete, job.container, pieces=work.pieces(), sink=work.sink)
+    try:
+        mux(
+            picture,
+            source,
+            complete,
+            job.container,
+            pieces=work.pieces(),
+            audio=work.options.encode.audio,
+            sink=work.sink,
+        )
+    except SoundLost as error:
+        beside = _free(job.output)
+        disk.rename(complete, beside)
+        raise SoundLost(f"{error}; the film without it is {beside}") from error
     return complete
+
+
+def _free(output: Path) -> Path:
+    """A name beside the output's that nothing has yet."""
+    for number in itertools.count(1):
+        beside = output.with_stem(f"{output.stem}_no-audio{number if number > 1 else ''}")
+        if not beside.exists():
+            return beside
+    raise AssertionError
 
 
 def _context(work: Work) -> int:

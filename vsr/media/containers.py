@@ -10,7 +10,6 @@ from vsr.errors import UsageError
 from vsr.options import Codec, PipeFormat
 
 _TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
-_LOSSLESS = frozenset({"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +19,8 @@ class Container:
     muxer: str
     usual: Codec  # when nobody asks for another
     video: frozenset[str] | None
-    audio: frozenset[str] | None
-    lossless_audio: str = ""  # what lossless audio becomes that cannot be copied
-    lossy_audio: str = ""
+    sound: bool = True  # whether it holds any; which codecs, its muxer is asked
+    lossless: tuple[str, ...] = ()  # encoders of sound that packs without loss, the usual first
     copied_video: frozenset[str] = frozenset()  # beside what `video` names, by copy alone
     subtitles: frozenset[str] = frozenset()
     text: str | None = None  # what a text subtitle becomes that cannot be copied
@@ -35,15 +33,12 @@ class Container:
     planar: bool = False  # holds YUV and grey only, without transparency
 
 
-_MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts"})
 _MP4 = Container(
     muxer="mp4",
     usual="h264",
     video=frozenset({"h264", "hevc", "av1", "vp9", "ffv1"}),
     copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video", "mjpeg"}),
-    audio=_MP4_AUDIO,
-    lossless_audio="alac",
-    lossy_audio="aac",
+    lossless=("alac", "flac"),
     subtitles=frozenset({"mov_text"}),
     text="mov_text",
     covers=True,
@@ -54,9 +49,7 @@ _MKV = Container(
     muxer="matroska",
     usual="h264",
     video=None,
-    audio=None,
-    lossless_audio="flac",
-    lossy_audio="aac",
+    lossless=("flac",),
     subtitles=frozenset(
         {"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"}
     ),
@@ -65,17 +58,13 @@ _MKV = Container(
     attachments=True,
 )
 
-_NO_AUDIO: frozenset[str] = frozenset()
-
 
 def _animation(kind: Codec) -> Container:
-    return Container(muxer=kind, usual=kind, video=frozenset({kind}), audio=_NO_AUDIO)
+    return Container(muxer=kind, usual=kind, video=frozenset({kind}), sound=False)
 
 
 def _still(usual: Codec, codec: str) -> Container:
-    return Container(
-        muxer="image2", usual=usual, video=frozenset({codec}), audio=_NO_AUDIO, pictures=1
-    )
+    return Container(muxer="image2", usual=usual, video=frozenset({codec}), sound=False, pictures=1)
 
 
 CONTAINERS: Mapping[str, Container] = {
@@ -93,9 +82,7 @@ CONTAINERS: Mapping[str, Container] = {
         usual="h264",
         video=frozenset({"h264", "hevc", "prores"}),
         copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "ffv1", "dnxhd"}),
-        audio=frozenset({"aac", "mp3", "ac3", "eac3", "alac"}),
-        lossless_audio="alac",
-        lossy_audio="aac",
+        lossless=("alac",),
         subtitles=frozenset({"mov_text"}),
         text="mov_text",
         data=frozenset({"gpmd"}),
@@ -105,9 +92,6 @@ CONTAINERS: Mapping[str, Container] = {
         muxer="webm",
         usual="av1",
         video=frozenset({"av1", "vp9", "vp8"}),
-        audio=frozenset({"opus", "vorbis"}),
-        lossless_audio="libopus",
-        lossy_audio="libopus",
         subtitles=frozenset({"webvtt"}),
         text="webvtt",
     ),
@@ -116,9 +100,7 @@ CONTAINERS: Mapping[str, Container] = {
         usual="h264",
         video=frozenset({"h264", "hevc"}),
         copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video"}),
-        audio=frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}),
-        lossless_audio="aac",
-        lossy_audio="aac",
+        lossless=("s302m",),
         subtitles=frozenset({"dvb_subtitle"}),
         data=frozenset({"bin_data", "klv", "timed_id3", "gpmd"}),
         options={"muxdelay": "0", "muxpreload": "0"},
@@ -128,12 +110,12 @@ CONTAINERS: Mapping[str, Container] = {
 
 # What goes through a pipe: y4m is what every program reads, NUT has timestamps and sound.
 PIPES: Mapping[PipeFormat, Container] = {
-    "nut": Container(muxer="nut", usual="raw", video=None, audio=None),
+    "nut": Container(muxer="nut", usual="raw", video=None),
     "y4m": Container(
         muxer="yuv4mpegpipe",
         usual="raw",
         video=frozenset({"rawvideo"}),
-        audio=_NO_AUDIO,
+        sound=False,
         options={"strict": "-1"},  # more than 8 bits
         planar=True,
         untimed=True,
@@ -157,6 +139,10 @@ class Fate:
 
     codec: str | None
     note: str | None = None
+    lost: bool = False  # whether the note tells of a loss
+    whole: bool = True  # False: without the packets that the muxer refuses
+    options: Mapping[str, str] = field(default_factory=dict)  # ffmpeg's, for this stream
+    channels: int = 0  # that sound has before it is encoded again
 
 
 def video_fate(container: Container, codec: str) -> Fate:
@@ -164,22 +150,7 @@ def video_fate(container: Container, codec: str) -> Fate:
     if container.video is None or codec in container.video | container.copied_video:
         return Fate(codec="copy", note="another video stream is copied as it is")
     what = f"another video stream ({codec or 'unknown'})"
-    return Fate(codec=None, note=f"{what} does not fit {container.muxer}: left out")
-
-
-def audio_fate(container: Container, codec: str) -> Fate:
-    if container.audio is None or codec in container.audio:
-        return Fate(codec="copy")
-    if container.muxer == "mov" and codec.startswith("pcm_"):
-        return Fate(codec="copy")
-    if not container.audio:
-        return Fate(codec=None, note=f"sound does not fit {container.muxer}: left out")
-    lossless = codec.startswith("pcm_") or codec in _LOSSLESS
-    new = container.lossless_audio if lossless else container.lossy_audio
-    how = " (lossless)" if lossless and new in ("flac", "alac") else ""
-    return Fate(
-        codec=new, note=f"{codec} audio does not fit {container.muxer}: re-encoded to {new}{how}"
-    )
+    return Fate(codec=None, note=f"{what} does not fit {container.muxer}: left out", lost=True)
 
 
 def subtitle_fate(container: Container, codec: str) -> Fate:
@@ -191,9 +162,11 @@ def subtitle_fate(container: Container, codec: str) -> Fate:
             codec=container.text,
             note=f"{codec} subtitles do not fit {container.muxer}: "
             f"converted to {container.text}{lost}",
+            lost=bool(lost),
         )
     return Fate(
         codec=None,
         note=f"{codec or 'unknown'} subtitles do not fit {container.muxer}: left out; "
         f"an .mkv would keep them",
+        lost=True,
     )

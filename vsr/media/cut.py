@@ -1,4 +1,4 @@
-"""Sound and subtitles of a part of a film, by copy.
+"""Sound and subtitles of a part of a film, or without what is torn in them, by copy.
 
 ffmpeg cuts whole files at keyframes. Here each stream is cut by itself, into a small file of
 its own that the muxer reads in the source's place, so that every packet keeps its distance
@@ -23,10 +23,12 @@ from vsr.errors import InputError, OutputError
 from vsr.media.packets import COARSE, Rising, fine_base, packets_of
 from vsr.media.probe import LENIENT, SourceInfo, open_source, reason
 from vsr.media.spans import Piece
+from vsr.media.trial import Sieve
 from vsr.timing import to_fraction
 
 # What is written may start before zero, which NUT and Matroska cannot say.
-_LATER = 100  # seconds that are added to all timestamps of the cut files
+LATER = 100  # seconds that are added to all timestamps of the cut files
+NOTHING = "holds nothing in this part"
 # The first that takes the codec: NUT keeps any time base, MOV that of sound, Matroska holds all.
 _CONTAINERS = ("nut", "mov", "matroska")
 # NUT says AC-3 of E-AC-3, and forgets the size of the blocks that some codecs come in.
@@ -39,10 +41,10 @@ _FOR_BLOCKS = ("asf", "mov", "matroska", "nut")
 class Cuts:
     """What takes the place of the source's streams and chapters."""
 
-    files: Mapping[int, Path]  # by the stream's index; each holds one stream
+    files: Mapping[int, Path]  # by the stream's index; one stream, LATER seconds late
     chapters: Path  # as ffmpeg's metadata file
     missing: Mapping[int, str]  # why there is no file of a stream
-    later: int = _LATER  # seconds that all timestamps in `files` are late
+    torn: Mapping[int, int]  # packets of a stream that the target's muxer refuses
 
 
 def cut(
@@ -51,17 +53,15 @@ def cut(
     pieces: Sequence[Piece],
     folder: Path,
     *,
-    hides: bool,
-) -> Cuts | None:
+    muxer: str,
+) -> Cuts:
     """What the source's sound and subtitle streams `indices` hold of `pieces`, in `folder`.
 
-    None if there are no pieces: the whole is wanted. `hides`: whether the target can leave
-    the first part of a packet unplayed. Trouble with a stream costs that stream alone. Raises
-    OutputError where nothing can be written.
+    `muxer`: the target's, which some packets may be too torn for. Trouble with a stream costs
+    that stream alone. Raises OutputError where nothing can be written.
     """
-    if not pieces:
-        return None
-    files = {index: _File(folder / f"stream{index}.cut") for index in indices}
+    hides = muxer in ("mp4", "mov")  # the first part of a packet need not be played
+    files = {index: _File(folder / f"stream{index}.cut", muxer) for index in indices}
     text, trouble = ";FFMETADATA1\n", None
     try:
         if source.pictures is None:  # which hold nothing else
@@ -78,13 +78,12 @@ def cut(
     except OSError as error:
         raise OutputError(f"{folder.parent}: writing failed ({reason(error)})") from error
     missing = {i: trouble or file.trouble or "" for i, file in files.items()}
-    missing |= {
-        i: "holds nothing in this part" for i, f in files.items() if f.empty and not missing[i]
-    }
+    missing |= {i: NOTHING for i, f in files.items() if f.empty and not missing[i]}
     return Cuts(
         files={i: file.path for i, file in files.items() if not missing[i]},
         chapters=chapters,
         missing={i: why for i, why in missing.items() if why},
+        torn={i: f.torn for i, f in files.items() if f.torn},
     )
 
 
@@ -126,7 +125,7 @@ def _cut_streams(
                 container,
                 source,
                 [s for s in streams if files[s.index].trouble is None],
-                dataclasses.replace(piece, at=piece.at + _LATER),
+                dataclasses.replace(piece, at=piece.at + LATER),
                 hides=hides,
                 first=number == 0,
                 last=number == len(pieces) - 1,
@@ -138,10 +137,13 @@ def _cut_streams(
 class _File:
     """The cut of one stream. What goes wrong with it is in `trouble`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, muxer: str) -> None:
         self.path = path
         self.trouble: str | None = None
         self.empty = True
+        self.torn = 0
+        self._muxer = muxer
+        self._sieve: Sieve | None = None
         self._container: OutputContainer | None = None
 
     def open(self, stream: Stream, *, hides: bool) -> None:
@@ -164,12 +166,17 @@ class _File:
                 self.close()
                 continue
             self._rising = Rising(to_fraction(self._output.time_base) or COARSE)
+            if stream.type == "audio":
+                self._sieve = Sieve.of(stream, self._muxer)
             return
         self.trouble = "cannot be cut"
 
     def write(self, packet: av.Packet[Any]) -> None:
         container = self._container
         if container is None or self.trouble is not None or not self._rising.mend(packet):
+            return
+        if self._sieve is not None and not self._sieve.takes(packet):
+            self.torn += 1
             return
         try:
             packet.stream = self._output
@@ -181,6 +188,9 @@ class _File:
     def close(self) -> None:
         """Complete the file; again is harmless."""
         container, self._container = self._container, None
+        sieve, self._sieve = self._sieve, None
+        if sieve is not None:
+            sieve.close()
         try:
             if container is not None:
                 container.close()

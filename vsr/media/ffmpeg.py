@@ -108,18 +108,39 @@ def has_filter(program: str, name: str) -> bool:
     return any(name in line.split()[1:2] for line in _asked(program, "-filters").splitlines())
 
 
+def said_of(path: Path, options: Mapping[str, str]) -> str:
+    """Return what ffmpeg prints of the streams of a file, which it opens with `options`."""
+    words = [word for name, value in options.items() for word in (f"-{name}", value)]
+    return _run(find_ffmpeg(), *words, "-i", file_argument(path)).stderr.decode("utf-8", "replace")
+
+
 def _asked(program: str, *question: str) -> str:
-    command = [program, "-hide_banner", *question]
+    return _run(program, *question).stdout.decode("utf-8", "replace")
+
+
+def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [program, "-hide_banner", *arguments]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except OSError as error:
         raise FfmpegError(f"{program}: cannot be run ({error.strerror})") from error
-    return done.stdout.decode("utf-8", "replace")
 
 
 def file_argument(path: Path) -> str:
     """A name that ffmpeg takes for a file whatever it looks like: `-x`, `a:b`, `a\\nb`."""
     return f"file:{path.absolute()}"
+
+
+def plain_name(path: Path, folder: Path) -> Path:
+    """A name that ffmpeg-python can hold: a link, where the file's own is no text at all."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        link = folder / f"source{os.fsdecode(path.suffix.encode(errors='ignore'))}"
+        if not link.is_symlink():
+            link.symlink_to(path.absolute())
+        return link
+    return path
 
 
 def run(

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
-from vsr.errors import FfmpegError, OutputError
-from vsr.events import Note, Sink
-from vsr.media.containers import Container, Fate, audio_fate, subtitle_fate, video_fate
-from vsr.media.cut import Cuts, cut
-from vsr.media.ffmpeg import file_argument, run
+from vsr.errors import FfmpegError, OutputError, SoundLost
+from vsr.events import Sink
+from vsr.media.carried import Carried, Stream, can_be_cut, streams_of
+from vsr.media.containers import Container, Fate
+from vsr.media.cut import LATER, NOTHING, Cuts, cut
+from vsr.media.ffmpeg import file_argument, plain_name, run
 from vsr.media.probe import SourceInfo
 from vsr.media.spans import Piece
-from vsr.media.streams import StreamInfo
+from vsr.media.streams import StreamInfo, family
 from vsr.media.trust import input_options
-from vsr.media.verify import Picture, earliness, reads, verify
-
-Carried = tuple[StreamInfo, Fate]
+from vsr.media.verify import Arrived, Picture, Promised, earliness, packets_in, verify
 
 # What other programs wrote about the source's video, and is no longer true of ours.
 _STALE = (
@@ -33,7 +30,8 @@ _STALE = (
     "_STATISTICS_TAGS-eng", "_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_APP-eng",
     "_STATISTICS_WRITING_DATE_UTC", "_STATISTICS_WRITING_DATE_UTC-eng", "alpha_mode", "encoder",
 )  # fmt: skip
-_OPUS_LAYOUTS = "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
+_ENCODERS = {"libopus": "opus"}  # whose name is not their codec's
+_WHOLE = Piece(start=None, end=None, at=Fraction(0))
 
 
 def mux(
@@ -43,62 +41,48 @@ def mux(
     container: Container,
     *,
     pieces: Sequence[Piece] = (),
+    audio: bool = True,
     sink: Sink,
 ) -> None:
     """Write `target`: the picture, then the source's other streams in their order.
 
-    `pieces`: the parts of the source that the picture shows; none: all of it.
+    `pieces`: the parts of the source that the picture shows; none: all of it. `audio`: whether
+    its sound is wanted.
 
-    Audio, subtitles, chapters, attachments, tags and dispositions are copied; what does not
-    fit the container is converted or left out with a note. Uses `target`'s folder for files
-    of its own. Raises FfmpegError, or OutputError if the written file is not complete.
+    Audio, subtitles, chapters, attachments, tags and dispositions are copied. Sound that cannot
+    be copied is copied without its torn packets, or encoded again; what does not fit at all is
+    left out with a warning. Uses `target`'s folder for files of its own. Raises FfmpegError, or
+    OutputError if the written file is not complete; SoundLost where it is, but for all sound.
     """
-    carried = _carried(source, container, sink)
+    work = _Work(picture=picture, source=source, target=target, container=container, pieces=pieces)
+    streams = streams_of(source, container, target.parent, audio=audio, sink=sink)
     if pieces:
-        carried = [one for one in carried if _can_be_cut(one, sink)]
-    cuts = cut(
-        source,
-        [s.index for s, _ in carried if s.kind in ("audio", "subtitle")],
-        pieces,
-        target.parent,
-        hides=container.muxer in ("mp4", "mov"),
-    )
-    if cuts is not None:
-        carried = [one for one in carried if _was_cut(one, cuts, target, picture, sink)]
-    work = _Work(picture=picture, source=source, target=target, container=container, cuts=cuts)
+        streams = [one for one in streams if can_be_cut(one, source, sink)]
+        work.cut(streams)
+    arrived = _settle(work, streams)
+    heard = iter(arrived)
+    for one in streams:
+        one.tell(next(heard) if one.stream.kind == "audio" and one.fate else None, source, sink)
+    lost = [one for one in streams if one.is_lost_sound(source)]
+    if lost and not any(one.stream.kind == "audio" and one.fate for one in streams):
+        why = f"none of its sound could be kept ({lost[0].why})"
+        raise SoundLost(f"{source.path}: {why}; --no-audio asks for none")
+
+
+def _settle(work: _Work, streams: Sequence[Stream]) -> list[Arrived]:
+    """Join all; where that fails, try something else with the streams that it fails for.
+
+    Damage in the source's other streams must not cost the work on the picture.
+    """
     try:
-        _join(work, carried)
+        return _join(work, [c for one in streams for c in one.carried])
     except (FfmpegError, OutputError) as error:
-        # Damage in the source's other streams must not cost the work on the picture.
-        if not carried or _disk_is_full(error, target, picture):
+        if not any(one.fate for one in streams) or _disk_is_full(error, work.target, work.picture):
             raise
-        sound = []
-        for one in carried:
-            if (trouble := _trouble_with(work, one)) is None:
-                sound.append(one)
-            else:
-                stream, _ = one
-                why = trouble if reads(source, stream.index) else "is damaged"
-                sink(Note(text=f"stream {stream.index}: {stream.kind} {why}: left out"))
-        _join(work, sound)
-
-
-def _can_be_cut(one: Carried, sink: Sink) -> bool:
-    stream, _ = one
-    if stream.kind in ("video", "data"):
-        sink(Note(text=f"stream {stream.index}: {stream.kind} cannot be cut: left out"))
-        return False
-    return True
-
-
-def _was_cut(one: Carried, cuts: Cuts, target: Path, picture: Picture, sink: Sink) -> bool:
-    stream, _ = one
-    if (why := cuts.missing.get(stream.index)) is None:
-        return True
-    if why.startswith("writing") and _disk_is_full(why, target, picture):
-        raise OutputError(f"{target.parent.parent}: {why}")
-    sink(Note(text=f"stream {stream.index}: {stream.kind} {why}: left out"))
-    return False
+    for one in streams:
+        while one.carried and (trouble := _trouble_with(work, one)) is not None:
+            one.try_next(trouble, work.without_torn)
+    return _join(work, [c for one in streams for c in one.carried])
 
 
 def _disk_is_full(error: Exception | str, target: Path, picture: Picture) -> bool:
@@ -106,7 +90,7 @@ def _disk_is_full(error: Exception | str, target: Path, picture: Picture) -> boo
     return "No space left" in str(error) or free < picture.path.stat().st_size // 2
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Work:
     """What is joined with what, and where to."""
 
@@ -114,19 +98,52 @@ class _Work:
     source: SourceInfo
     target: Path
     container: Container
-    cuts: Cuts | None  # None: the source's streams are wanted whole
+    pieces: Sequence[Piece]  # none: the source's streams are wanted whole
+    files: dict[int, Path] = field(default_factory=dict)  # read in place of the source's streams
+    chapters: Path | None = None  # None: the source's
+
+    def cut(self, streams: Sequence[Stream]) -> None:
+        """Cut the sound and subtitles; what cannot be is left out."""
+        wanted = [one for one in streams if one.stream.kind in ("audio", "subtitle") and one.fate]
+        cuts = self._cuts(wanted, self.pieces)
+        self.files, self.chapters = dict(cuts.files), cuts.chapters
+        for one in wanted:
+            if (why := cuts.missing.get(one.stream.index)) is not None:
+                if why.startswith("writing") and _disk_is_full(why, self.target, self.picture):
+                    raise OutputError(f"{self.target.parent.parent}: {why}")
+                one.fate, one.why, one.empty = None, why, why == NOTHING
+
+    def without_torn(self, one: Stream) -> bool:
+        """Read the stream from a copy without what the muxer refuses; False if that is nothing."""
+        if self.pieces:
+            return False  # it was cut so
+        cuts = self._cuts([one], [_WHOLE])
+        self.files |= cuts.files
+        return one.torn > 0 and one.stream.index in cuts.files
+
+    def _cuts(self, streams: Sequence[Stream], pieces: Sequence[Piece]) -> Cuts:
+        indices = [one.stream.index for one in streams]
+        folder, muxer = self.target.parent, self.container.muxer
+        cuts = cut(self.source, indices, pieces, folder, muxer=muxer)
+        for one in streams:
+            one.torn = cuts.torn.get(one.stream.index, 0)
+        return cuts
 
 
-def _trouble_with(work: _Work, one: Carried) -> str | None:
+def _trouble_with(work: _Work, one: Stream) -> str | None:
+    """Why the stream cannot be joined alone; None: it can."""
     try:
-        _join(work, [one])
+        _join(work, one.carried)
     except (FfmpegError, OutputError) as error:
-        return f"cannot be joined ({error})"
+        if one.stream.kind == "audio" and not one.stream.codec:
+            return "of an unknown codec"
+        is_read = packets_in(work.source.path, one.stream.index) is not None
+        return f"cannot be joined ({error})" if is_read else "is damaged"
     return None
 
 
-def _join(work: _Work, carried: list[Carried]) -> None:
-    picture, source, target, cuts = work.picture, work.source, work.target, work.cuts
+def _join(work: _Work, carried: list[Carried]) -> list[Arrived]:
+    picture, source, target, files = work.picture, work.source, work.target, work.files
     container = work.container
     target.unlink(missing_ok=True)  # or an earlier try's file would be taken for this one's
     pictures = ffmpeg.input(file_argument(picture.path))
@@ -135,7 +152,7 @@ def _join(work: _Work, carried: list[Carried]) -> None:
     # ffmpeg cannot open WebP, nor pictures, nor what came through a pipe; they hold nothing else.
     if source.format != "webp" and source.pipe is None and source.pictures is None:
         others = ffmpeg.input(
-            file_argument(_plain_name(source.path, target.parent)),
+            file_argument(plain_name(source.path, target.parent)),
             **input_options(source.path),
             **_shift(source.start),
         )
@@ -145,12 +162,12 @@ def _join(work: _Work, carried: list[Carried]) -> None:
         # wanted all the same. "?" lets a mapping find nothing.
         nothing = f"{len(source.streams)}?"
         streams.append(others[nothing])
-        streams += [_read_from(others, stream, cuts) for stream, _ in carried]
+        streams += [_read_from(others, stream, files) for stream, _ in carried]
         options |= _copied(source, carried) | _dispositions(source, container, carried)
-        if cuts is not None:
-            streams.append(ffmpeg.input(file_argument(cuts.chapters), f="ffmetadata")[nothing])
-            options["map_chapters"] = 2 + len({s.index for s, _ in carried} & set(cuts.files))
-        extra += _forgotten(carried, cuts) + _attached(source, covers, carried, target.parent)
+        if work.chapters is not None:
+            streams.append(ffmpeg.input(file_argument(work.chapters), f="ffmetadata")[nothing])
+            options["map_chapters"] = 2 + len({s.index for s, _ in carried} & set(files))
+        extra += _forgotten(carried, files) + _attached(source, covers, carried, target.parent)
     if picture.hidden_alpha:
         extra += ["-metadata:s:0", "alpha_mode=1"]
     options |= _details(picture, container)
@@ -162,92 +179,53 @@ def _join(work: _Work, carried: list[Carried]) -> None:
         if not target.exists():
             raise
         failure = error  # damage that it passed over, perhaps: what it wrote will tell
-    wanted = Counter({"video": 1})
-    wanted.update(s.kind for s, _ in carried if s.kind != "attachment")
+    promised = [Promised(kind="video"), *(_promised(*one) for one in carried)]
     try:
-        verify(
+        arrived = verify(
             target,
             picture,
-            wanted,
+            [one for one in promised if one.kind != "attachment"],
             moved=container.muxer == "mpegts",
             early=earliness(source, {s.index for s, _ in carried}),
         )
+        _check_sound(work, carried, arrived, whole=failure is not None)
     except OutputError as error:
         raise (failure or error) from error
+    return arrived
 
 
-def _read_from(others: Any, stream: StreamInfo, cuts: Cuts | None) -> Any:
+def _promised(stream: StreamInfo, fate: Fate) -> Promised:
+    if stream.kind not in ("audio", "subtitle"):
+        return Promised(kind=stream.kind)
+    codec = stream.codec if fate.codec == "copy" else _ENCODERS.get(fate.codec or "", fate.codec)
+    return Promised(kind=stream.kind, codec=family(codec or ""))
+
+
+def _check_sound(
+    work: _Work, carried: Sequence[Carried], arrived: Sequence[Arrived], *, whole: bool
+) -> None:
+    """Raise OutputError if sound arrived empty; `whole`: or less of it than is to be copied."""
+    sound = [one for one in carried if one[0].kind == "audio"]
+    for (stream, fate), there in zip(sound, arrived, strict=True):
+        copied = whole and fate.codec == "copy"
+        if there.packets and not copied:
+            continue
+        cut_out = work.files.get(stream.index)
+        path, index = (work.source.path, stream.index) if cut_out is None else (cut_out, 0)
+        packets = packets_in(path, index) or 0
+        if there.packets < (packets if copied else min(packets, 1)):
+            raise OutputError(f"{there.packets} of its {packets} packets arrived")
+
+
+def _read_from(others: Any, stream: StreamInfo, files: Mapping[int, Path]) -> Any:
     """The stream in the source, or in the file that holds the cut of it."""
-    if cuts is None or stream.index not in cuts.files:
+    if stream.index not in files:
         return others[str(stream.index)]
-    path = file_argument(cuts.files[stream.index])
-    return ffmpeg.input(path, itsoffset=str(-cuts.later))["0"]
-
-
-def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
-    """Say which streams a container of pictures alone leaves out."""
-    _carried(source, container, sink)
-
-
-def _plain_name(path: Path, folder: Path) -> Path:
-    """A name that ffmpeg-python can hold: a link, where the file's own is no text at all."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        link = folder / f"source{os.fsdecode(path.suffix.encode(errors='ignore'))}"
-        if not link.is_symlink():
-            link.symlink_to(path.absolute())
-        return link
-    return path
+    return ffmpeg.input(file_argument(files[stream.index]), itsoffset=str(-LATER))["0"]
 
 
 def _shift(start: Fraction) -> dict[str, str]:
     return {"itsoffset": f"{float(-start):.6f}"} if start else {}
-
-
-def _carried(source: SourceInfo, container: Container, sink: Sink) -> list[Carried]:
-    carried = []
-    for stream in source.streams:
-        if stream.index == source.video.index:
-            continue
-        fate = _fate(stream, source, container)
-        if fate.note is not None:
-            sink(Note(text=f"stream {stream.index}: {fate.note}"))
-        if fate.codec is not None:
-            carried.append((stream, fate))
-    return carried
-
-
-def _fate(  # noqa: PLR0911 (a table of kinds)
-    stream: StreamInfo, source: SourceInfo, container: Container
-) -> Fate:
-    gone = f"does not fit {container.muxer}: left out"
-    if stream.kind in ("audio", "subtitle") and not stream.codec:
-        return Fate(codec=None, note=f"{stream.kind} of an unknown codec is left out")
-    if stream.kind == "audio":
-        return audio_fate(container, stream.codec)
-    # From elsewhere they come without durations, and MP4 would lose the last one.
-    if stream.codec == "dvd_subtitle" and "mp4" in source.format and container.muxer == "mp4":
-        return Fate(codec="copy")
-    if stream.kind == "subtitle":
-        return subtitle_fate(container, stream.codec)
-    if stream.kind == "cover":
-        if container.covers:
-            return Fate(codec="copy")
-        return Fate(codec=None, note=f"cover art {gone}")
-    if stream.kind == "attachment":
-        if container.attachments:
-            return Fate(codec="copy")
-        return Fate(codec=None, note=f"an attachment (a font?) {gone}; an .mkv would keep it")
-    if stream.kind == "video":
-        return video_fate(container, stream.codec)
-    if stream.codec == "tmcd" and container.muxer in ("mp4", "mov", "matroska", "webm"):
-        return Fate(codec=None)  # it is a tag of the video, too, and written anew from that
-    if "mp4" in source.format and source.chapters and stream.codec == "bin_data":
-        return Fate(codec=None)  # the text track of the chapters, which are carried as chapters
-    if stream.codec in container.data:
-        return Fate(codec="copy")
-    return Fate(codec=None, note=f"data ({stream.codec or 'unknown'}) {gone}")
 
 
 def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
@@ -260,11 +238,9 @@ def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
     for n, (stream, fate) in enumerate(carried, start=1):
         options[f"map_metadata:s:{n}"] = f"1:s:{stream.index}"
         options[f"codec:{n}"] = fate.codec
-        if fate.codec == "aac":
-            options[f"b:{n}"] = "320k"
-        if fate.codec == "libopus":
-            options[f"b:{n}"] = "192k"
-            options[f"filter:{n}"] = _OPUS_LAYOUTS
+        options |= {f"{name}:{n}": value for name, value in fate.options.items()}
+        if stream.kind == "audio" and fate.codec != "copy":
+            options["max_error_rate"] = "1"  # what can be decoded is kept, however little
     return options
 
 
@@ -289,12 +265,11 @@ def _dispositions(
     return options
 
 
-def _forgotten(carried: list[Carried], cuts: Cuts | None) -> list[str]:
+def _forgotten(carried: list[Carried], files: Mapping[int, Path]) -> list[str]:
     """Arguments that drop the stale tags of every stream that is not a whole copy."""
-    changed = set(cuts.files if cuts is not None else ())
     ours = [0]
     for n, (stream, fate) in enumerate(carried, start=1):
-        if fate.codec != "copy" or stream.index in changed:
+        if fate.codec != "copy" or stream.index in files:
             ours.append(n)
     return [word for n in ours for name in _STALE for word in (f"-metadata:s:{n}", f"{name}=")]
 
@@ -311,7 +286,7 @@ def _attached(
     for n, stream in enumerate(covers):
         suffix, mime = ("png", "png") if stream.codec == "png" else ("jpg", "jpeg")
         file = folder / f"cover{n}.{suffix}"
-        path = file_argument(_plain_name(source.path, folder))
+        path = file_argument(plain_name(source.path, folder))
         whole = ffmpeg.input(path, **input_options(source.path))
         single = {"codec": "copy", "f": "image2", "frames": 1, "update": 1}
         run([whole[str(stream.index)]], file, single)

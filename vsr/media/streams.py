@@ -58,6 +58,11 @@ def kind_of(stream: av.stream.Stream) -> Kind:
     return "data"
 
 
+def family(codec: str) -> str:
+    """The codec as all containers can tell it: MP4 and MPEG-TS have one name for MPEG's layers."""
+    return "mp3" if codec in ("mp1", "mp2") else codec
+
+
 def stream_info(stream: av.stream.Stream) -> StreamInfo:
     """The stream as the container lists it."""
     context = getattr(stream, "codec_context", None)

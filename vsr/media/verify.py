@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,10 +13,12 @@ from itertools import islice
 from pathlib import Path
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from vsr.errors import InputError, OutputError
 from vsr.media.probe import LENIENT, SourceInfo, open_source, reason
+from vsr.media.streams import family, stream_info
 from vsr.timing import to_fraction
 
 _LOOK = 500  # packets in which every stream should have begun
@@ -34,30 +36,46 @@ class Picture:
     last: Fraction  # seconds, the last frame's pts
 
 
+@dataclass(frozen=True, kw_only=True)
+class Promised:
+    """A stream that the result is to have beside the picture."""
+
+    kind: str
+    codec: str = ""  # its family; "": whatever it is
+
+
+@dataclass(kw_only=True)
+class Arrived:
+    """A stream of sound in the result."""
+
+    packets: int
+    channels: int
+
+
 def verify(
     path: Path,
     picture: Picture,
-    wanted: Counter[str],
+    promised: Sequence[Promised],
     *,
     moved: bool,
     early: Fraction = Fraction(0),
-) -> None:
+) -> list[Arrived]:
     """Read `path` back, without decoding; raises OutputError unless all of it is there.
 
-    `moved`: the container may shift all timestamps by the same amount, as MPEG-TS does.
-    `early`: seconds that a stream beside the picture begins before zero. Matroska cannot say
-    that, and there all streams are moved by as much.
+    Returns its sound, in the order of the streams. `moved`: the container may shift all
+    timestamps by the same amount, as MPEG-TS does. `early`: seconds that a stream beside the
+    picture begins before zero. Matroska cannot say that, and there all streams are moved by as
+    much.
     """
     try:
         with av.open(str(path.absolute()), **LENIENT) as container:
             video = container.streams.video[0]
             base = to_fraction(video.time_base) or Fraction(1)
-            stamps = _stamps(container, video)
-            cover = av.stream.Disposition.attached_pic
-            found = Counter(
-                "cover" if s.type == "video" and s.disposition & cover else s.type
-                for s in container.streams
-            )
+            sound = {
+                s.index: Arrived(packets=0, channels=_channels(s)) for s in container.streams.audio
+            }
+            stamps = _stamps(container, video, sound)
+            found = _found(container)
     except (av.FFmpegError, OSError, IndexError) as error:
         raise OutputError(f"the result cannot be read back ({reason(error)})") from error
     if len(stamps) != picture.frames:
@@ -71,17 +89,42 @@ def verify(
         stamps, base, picture, shift, 2 * tick
     ):
         raise OutputError("the result's timestamps are not the source's")
-    for kind, count in wanted.items():
-        if found[kind] < count:
-            raise OutputError(f"the result holds {found[kind]} {kind} streams instead of {count}")
+    for one, count in Counter(promised).items():
+        if found[one] < count:
+            what = f"{one.codec} {one.kind}".strip()
+            raise OutputError(f"the result holds {found[one]} {what} streams instead of {count}")
     with path.open("rb") as file:
         os.fsync(file.fileno())
+    return list(sound.values())
 
 
-def _stamps(container: InputContainer, video: av.VideoStream) -> array[int]:
-    """The pts of all pictures, sorted: 8 bytes for each."""
-    packets = container.demux(video)
-    return array("q", sorted(p.pts for p in packets if p.size and p.pts is not None))
+def _found(container: InputContainer) -> Counter[Promised]:
+    """The streams by what they are, and again by their kind alone."""
+    found: Counter[Promised] = Counter()
+    for stream in container.streams:
+        info = stream_info(stream)
+        found[Promised(kind=info.kind)] += 1
+        if info.codec:
+            found[Promised(kind=info.kind, codec=family(info.codec))] += 1
+    return found
+
+
+def _channels(stream: AudioStream) -> int:
+    context = stream.codec_context
+    return context.layout.nb_channels if context is not None else 0
+
+
+def _stamps(
+    container: InputContainer, video: av.VideoStream, sound: Mapping[int, Arrived] | None = None
+) -> array[int]:
+    """The pts of all pictures, sorted: 8 bytes for each; counts the packets of `sound`, too."""
+    heard, found = sound or {}, array("q")
+    for packet in container.demux(video, *(container.streams[index] for index in heard)):
+        if packet.size and packet.stream_index in heard:
+            heard[packet.stream_index].packets += 1
+        elif packet.size and packet.pts is not None:
+            found.append(packet.pts)
+    return array("q", sorted(found))
 
 
 def _same_times(
@@ -115,19 +158,21 @@ def earliness(source: SourceInfo, indices: Collection[int]) -> Fraction:
         streams = [s for s in container.streams if s.type == "audio" and s.index in indices]
         for packet in islice(container.demux(*streams) if streams else (), _LOOK):
             base = to_fraction(packet.time_base)
-            if packet.pts is not None and base is not None and not packet.is_discard:
+            stream = packet.stream
+            # Matroska can say of other codecs' first packets that they are not played.
+            counts = not packet.is_discard or stream.codec_context.name == "vorbis"
+            if packet.pts is not None and base is not None and counts:
                 starts.setdefault(packet.stream_index, packet.pts * base - source.start)
             if len(starts) == len(streams):
                 break
     return max(-min(starts.values(), default=Fraction(0)), Fraction(0))
 
 
-def reads(source: SourceInfo, index: int) -> bool:
-    """Whether the source's stream `index` can be read to its end."""
+def packets_in(path: Path, index: int) -> int | None:
+    """How many packets stream `index` of a file has; None where it cannot be read to its end."""
     try:
-        with open_source(source.path) as container:
-            for _ in container.demux(container.streams[index]):
-                pass
+        with open_source(path) as container:
+            packets = container.demux(container.streams[index])
+            return sum(bool(p.size) and not p.is_discard for p in packets)
     except (av.FFmpegError, OSError, InputError):
-        return False
-    return True
+        return None
