@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vsr.engine.base import Engine
-from vsr.events import Sink, Warning, silent
+from vsr.events import Note, Sink, Warning, silent
 from vsr.frame import Colour, Frame
 from vsr.jobs.plan import Plan, spans
 from vsr.media.animation import ANIMATIONS, loops_of, muxer_options
@@ -64,11 +64,15 @@ class Work:
         """The same work, on a copy in `folder` where the source's clock jumps."""
         source = self.job.source
         clocks = clocks_of(source)
-        if (jumps := len(clocks.eras) - 1) < 1:
+        jumps, name = len(clocks.eras) - 1, source.path.name
+        if jumps < 1 and not clocks.follows:
             return self
-        places = f"{jumps} places" if jumps > 1 else "1 place"
-        text = f"its clock jumps in {places}; mended in a copy of it"
-        self.sink(Warning(text=f"{source.path.name}: {text}"))
+        if jumps > 0:
+            places = f"{jumps} places" if jumps > 1 else "1 place"
+            text = f"its clock jumps in {places}; mended in a copy of it"
+            self.sink(Warning(text=f"{name}: {text}"))
+        if clocks.follows:
+            self.sink(Note(text=f"{name}: goes on as other streams; these are one in a copy of it"))
         path, index = mended(source, clocks, folder, sink=self.sink)
         return self.on(probe(path, self.options.colour, index))
 

@@ -2,13 +2,15 @@
 
 Demuxers hand the timestamps through as they are, so what comes behind such a place would be
 squeezed to nothing, or stand still for hours. A source of that kind is copied once, packet by
-packet, with a clock that goes on. `Clocks` decides which packet belongs to which clock.
+packet, with a clock that goes on. `Clocks` decides which packet belongs to which clock. In the
+copy a programme of MPEG-TS that goes on under new PIDs, as other streams, is one again.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -30,6 +32,8 @@ _AHEAD = 10  # seconds without any packet, from which a broadcast has jumped; ff
 _LONGEST = 10  # seconds; the last packet of a chained Ogg says that it lasts for a day
 # Their time is counted from an index, or along the file.
 _STEADY = frozenset({"avi", "gif", "apng", "webp", "image2"})
+_SEVERAL = 2
+_LATE = 3  # packets that a demuxer may hand out long after the others of their stream
 _THEORA_HEADER = 0x80  # in a packet's first byte (Theora specification, 6.1)
 
 
@@ -47,6 +51,7 @@ class _Pace:
     """How far one stream has come in its era."""
 
     era: int = 0
+    index: int | None = None  # the stream that it is now
     last: Fraction | None = None  # decoding time
     shown: Fraction | None = None  # the latest pts
 
@@ -59,7 +64,8 @@ class Clocks:
     `may_skip`, as broadcasts do, seconds in which no stream has a packet start one as well.
     """
 
-    def __init__(self, *, may_skip: bool) -> None:
+    def __init__(self, follows: Mapping[int, int], *, may_skip: bool) -> None:
+        self.follows = follows  # what goes on with which stream
         self._may_skip = may_skip
         self._paces: dict[int, _Pace] = {}
         self.eras: list[_Era] = []
@@ -71,14 +77,21 @@ class Clocks:
         if stamp is None or base is None:
             return None
         at = stamp * base
-        pace = self._paces.setdefault(packet.stream_index, _Pace())
+        index = self.follows.get(packet.stream_index, packet.stream_index)
+        pace = self._paces.setdefault(index, _Pace())
         timed = packet.stream.type in ("audio", "video")
         if not self.eras:
             self.eras.append(_Era(at, at))
         newest = len(self.eras) - 1
+        anew = pace.index not in (None, packet.stream_index)
+        pace.index = packet.stream_index
         if pace.era < newest and self._is_nearer(at, pace.era, newest):
             self._join(pace, newest)
-        elif timed and (self._is_back(packet, pace, base) or self._is_ahead(at, pace)):
+        elif timed and (
+            self._is_back(packet, pace, base)
+            or self._is_ahead(at, pace)
+            or (anew and at < self.eras[pace.era].ends.get(index, at))
+        ):
             if pace.era == newest:
                 self.eras.append(_Era(at, at))
             self._join(pace, len(self.eras) - 1)
@@ -86,7 +99,6 @@ class Clocks:
         if timed:
             era.at, era.begins = at, min(era.begins, at)
             length = min((packet.duration or 0) * base, Fraction(_LONGEST))
-            index = packet.stream_index
             era.ends[index] = max(era.ends.get(index, at), at + length)
         pace.last = packet.dts * base if packet.dts is not None else pace.last
         pace.shown = at if pace.shown is None else max(pace.shown, at)
@@ -125,13 +137,39 @@ class Clocks:
 
 def clocks_of(source: SourceInfo) -> Clocks:
     """Read all of the source, without decoding, and tell its clocks apart."""
-    clocks = Clocks(may_skip=source.any_start)
     if source.pictures is not None or source.pipe is not None or source.format in _STEADY:
-        return clocks
-    with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
-        for packet in _packets(container):  # damage is the reader's to tell
-            clocks.era_of(packet)
+        return Clocks({}, may_skip=False)
+    clocks = Clocks(_followers(source), may_skip=source.any_start)
+    for packet in _packets(source, clocks.follows):
+        clocks.era_of(packet)
     return clocks
+
+
+def _followers(source: SourceInfo) -> dict[int, int]:
+    """Streams of MPEG-TS that begin where others of their kind have ended, and which these are."""
+    videos = source.of_kind("video")
+    if source.format != "mpegts" or len(videos) < _SEVERAL:
+        return {}
+    first: dict[int, int] = {}
+    latest: dict[int, deque[int]] = {}
+    with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
+        for n, packet in enumerate(container.demux()):
+            if packet.size:
+                first.setdefault(packet.stream_index, n)
+                latest.setdefault(packet.stream_index, deque(maxlen=_LATE)).append(n)
+    follows: dict[int, int] = {}
+    ends: dict[int, int] = {}  # of what may be gone on with
+    known = {s.index: (s.kind, s.codec) for s in source.of_kind("video", "audio", "subtitle")}
+    for index in sorted(first.keys() & known, key=first.__getitem__):
+        if len(latest[index]) < _LATE:
+            continue  # a picture or two are no programme
+        before = [i for i in ends if known[i] == known[index] and ends[i] <= first[index]]
+        head = max(before, key=ends.__getitem__, default=index)
+        if head != index:
+            follows[index] = head
+        ends[head] = latest[index][0]
+    film = follows.get(source.video.index, source.video.index)
+    return follows if film in {follows.get(v.index) for v in videos} else {}
 
 
 def mended(source: SourceInfo, clocks: Clocks, folder: Path, *, sink: Sink) -> tuple[Path, int]:
@@ -146,52 +184,68 @@ def mended(source: SourceInfo, clocks: Clocks, folder: Path, *, sink: Sink) -> t
     failure: Exception | None = None
     for muxer in dict.fromkeys((name, "nut")):
         try:
-            held = _copy(source, clocks, path, muxer)
+            held, lost = _copy(source, clocks, path, muxer)
         except (av.FFmpegError, OSError, ValueError) as error:
             failure = error
             continue
         for stream in source.streams:
-            if stream.index not in held:
+            if stream.index not in held and stream.index not in clocks.follows:
                 text = (
                     f"stream {stream.index}: {stream.kind} cannot be mended with the rest: left out"
                 )
                 sink(Warning(text=text))
-        return path, held.index(source.video.index)
+        if lost:
+            said = f"{lost} packets lie before what is heard already: left out"
+            sink(Warning(text=f"{source.path.name}: {said}"))
+        return path, held.index(clocks.follows.get(source.video.index, source.video.index))
     assert failure is not None
     why = f"its clock jumps, and cannot be mended ({reason(failure)})"
     raise InputError(f"{source.path}: {why}") from failure
 
 
-def _copy(source: SourceInfo, clocks: Clocks, path: Path, muxer: str) -> list[int]:
-    """Write the copy; returns the source's index of each of its streams."""
+def _copy(source: SourceInfo, clocks: Clocks, path: Path, muxer: str) -> tuple[list[int], int]:
+    """Write the copy; returns the source's index of each of its streams, and what is not in it."""
+    lost = 0
     begins = clocks.eras[0].begins
     shifts = clocks.shifts(begins if source.any_start else min(begins, Fraction(0)))
-    again = Clocks(may_skip=source.any_start)
+    again = Clocks(clocks.follows, may_skip=source.any_start)
     with (
         open_source(source.path) as container,
         av.open(str(path.absolute()), "w", format=muxer, **LENIENT) as output,
     ):
         output.metadata.update(container.metadata)
         output.set_chapters(container.chapters())
-        copies = _streams(container, output)
-        packets = _packets(container)
-        while (packet := _next(packets)) is not None:
-            era, copy = again.era_of(packet), copies.get(packet.stream_index)
-            if era is not None and copy is not None and copy.place(packet, shifts[era]):
+        copies = _streams(container, output, clocks.follows)
+        for packet in _packets(source, clocks.follows):
+            index = clocks.follows.get(packet.stream_index, packet.stream_index)
+            era, copy = again.era_of(packet), copies.get(index)
+            if copy is None:
+                continue
+            if era is None or not copy.place(packet, shifts[era]):
+                lost += 1
+            else:
                 output.mux(packet)
-    return list(copies)
+    return list(copies), lost
 
 
-def _next(packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
-    """The next packet; None at the end, or where damage is one."""
-    try:
-        return next(packets, None)
-    except (av.FFmpegError, OSError):
-        return None
+def _packets(source: SourceInfo, follows: Mapping[int, int]) -> Iterator[av.Packet[Any]]:
+    """All packets in the order of the file, up to where it cannot be read any more.
+
+    The last packets of a stream that has ended come at the very end of a file, so what goes on
+    with others is read after them.
+    """
+    first = [s.index for s in source.streams if s.index not in follows]
+    for group in (first, list(follows)):
+        if not group:
+            continue
+        with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
+            yield from _without_headers(container, [container.streams[i] for i in group])
 
 
-def _packets(container: InputContainer) -> Iterator[av.Packet[Any]]:
-    for packet in container.demux():
+def _without_headers(
+    container: InputContainer, streams: Sequence[Stream]
+) -> Iterator[av.Packet[Any]]:
+    for packet in container.demux(*streams):
         if not packet.size:
             continue
         context = packet.stream.codec_context if packet.stream.type == "video" else None
@@ -234,13 +288,19 @@ class _Copy:
         return True
 
 
-def _streams(container: InputContainer, output: OutputContainer) -> dict[int, _Copy]:
+def _streams(
+    container: InputContainer, output: OutputContainer, follows: Mapping[int, int]
+) -> dict[int, _Copy]:
     """A stream of the copy for each one of the source that it can hold."""
     copies = {}
     matroska = output.format.name == "matroska"
     for stream in container.streams:
         kind = kind_of(stream)
-        if kind in ("cover", "data") or (kind == "attachment" and not matroska):
+        if (
+            stream.index in follows
+            or kind in ("cover", "data")
+            or (kind == "attachment" and not matroska)
+        ):
             continue
         try:
             copy = output.add_stream_from_template(stream, opaque=True)

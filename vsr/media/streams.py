@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vsr.errors import InputError, UsageError
+from vsr.timing import to_fraction
 
 Kind = Literal["video", "cover", "audio", "subtitle", "attachment", "data"]
 
@@ -30,9 +33,10 @@ class StreamInfo:
 
 
 def main_video(container: InputContainer, path: Path, index: int | None = None) -> VideoStream:
-    """The stream to upscale: `index`, or the default one, else the largest; never cover art.
+    """The stream to upscale: `index`, or of those that last the largest; never cover art.
 
-    Raises UsageError where `index` is no video.
+    A preview of a moment does not last, whatever its flags say. Raises UsageError where
+    `index` is no video.
     """
     videos = [
         s for s in container.streams.video if kind_of(s) == "video" and s.codec_context is not None
@@ -44,9 +48,24 @@ def main_video(container: InputContainer, path: Path, index: int | None = None) 
             listed = ", ".join(f"#{s.index}" for s in videos)
             raise UsageError(f"--stream {index}: is no video; {path.name} has {listed}")
         return found
+    lengths = {s.index: length_of(s) for s in videos}
+    longest = max((length for length in lengths.values() if length is not None), default=0)
+    lasting = [s for s in videos if (lengths[s.index] or longest) * 2 >= longest]
     return max(
-        videos, key=lambda s: (bool(s.disposition & _Flag.default), s.width * s.height, -s.index)
+        lasting, key=lambda s: (s.width * s.height, bool(s.disposition & _Flag.default), -s.index)
     )
+
+
+def length_of(stream: VideoStream) -> Fraction | None:
+    """Seconds, as the header says; None where it does not, as in MPEG-TS."""
+    # Of Matroska without such a tag each stream is said to be as long as the whole.
+    if match := re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = (Fraction(part) for part in match.groups())
+        return hours * 3600 + minutes * 60 + seconds
+    if stream.duration and (base := to_fraction(stream.time_base)) is not None:
+        return stream.duration * base
+    rate = to_fraction(stream.average_rate)
+    return stream.frames / rate if stream.frames and rate else None
 
 
 def kind_of(stream: av.stream.Stream) -> Kind:
