@@ -12,7 +12,8 @@ import pytest
 
 import vsr
 from tests import judge
-from vsr.errors import OutputError, VsrError
+from tests.jobs.conftest import After
+from vsr.errors import OutputError, Stopped, VsrError
 from vsr.events import Event, Note, Progress
 from vsr.jobs.store import folder_of
 from vsr.runners.local import runner_for
@@ -62,13 +63,12 @@ def test_workers_run_nothing_that_lies_where_the_user_is(
 
 def test_what_the_disk_refuses_a_worker_is_told_in_a_line(film: Path, tmp_path: Path) -> None:
     output, shared = tmp_path / "out.mkv", options(2)
-
-    def sink(event: Event) -> None:
-        if isinstance(event, Progress):
-            (folder_of(output) / "000004.mp4").mkdir(exist_ok=True)  # in the way of a part
-
+    with pytest.raises(Stopped):
+        vsr.upscale(film, output, options(1), stop=After(1))
+    (made,) = folder_of(output).glob("000000.m*")
+    made.with_stem("000007").mkdir()  # in the way of a part
     with pytest.raises(OutputError, match="cannot be written to"):
-        vsr.upscale(film, output, shared, sink=sink, runner=runner_for(shared.device))
+        vsr.upscale(film, output, shared, runner=runner_for(shared.device))
 
 
 def test_a_worker_that_dies_costs_only_its_part(film: Path, tmp_path: Path) -> None:

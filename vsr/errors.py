@@ -22,7 +22,22 @@ to do. Each class also inherits the builtin that a caller might expect.
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
+
+# What the system says of a disk in its own words, and what that means.
+_MEANS = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the user's share of the disk is used up; make room",
+    errno.EFBIG: "the file system or `ulimit -f` allows no file of that size; write elsewhere",
+}
+
+
+def cause(error: OSError) -> str:
+    """Return what the system says went wrong, and of a disk what that means."""
+    said = error.strerror or str(error) or type(error).__name__
+    means = _MEANS.get(error.errno) if error.errno is not None else None
+    return said if means is None else f"{said}: {means}"
 
 
 class VsrError(Exception):

@@ -85,7 +85,9 @@ class SizeOptions:
             raise UsageError(f"--scale {float(self.scale):g}: must lie between 1/16 and 64")
         for side in (*(self.fit or ()), *(() if self.height is None else (self.height,))):
             if not 2 <= side <= 32768:
-                raise UsageError(f"a side of {side} pixels: must lie between 2 and 32768")
+                raise UsageError(
+                    f"--size, --height: a side of {side} pixels must lie between 2 and 32768"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +176,7 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.end is not None and self.duration is not None:
-            raise UsageError("a clip: give its end or its duration, not both")
+            raise UsageError("--end and --duration: give only one of them for a clip")
 
     @classmethod
     def parse(cls, text: str) -> Clip:

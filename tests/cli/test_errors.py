@@ -154,6 +154,41 @@ def test_no_ffmpeg_at_all(tmp_path: Path, bunny: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
+def test_a_clip_that_is_not_there_names_film_and_clip(refused: Refused, bunny: Path) -> None:
+    common = ("upscale", bunny, "-o", "o.mp4", "-m", "nearest")
+    for said, how in (
+        ("the clip 300-end starts behind the film's last frame", ("--start", "5:00")),
+        ("the clip 3-2 ends before it starts", ("--clip", "3-2")),
+    ):
+        refused(2, f"{bunny}: {said}", *common, *how)
+    refused(2, "--end and --duration", *common, "--end", "2", "--duration", "1")
+
+
+def test_a_limit_of_file_sizes_is_called_one(tmp_path: Path, bunny: Path) -> None:
+    command = [*VSR, "upscale", bunny, "-o", "o.mp4", "-m", "nearest", "--preset", "ultrafast"]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -f 20; exec "$@"', "sh", *map(str, command)],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    is_one_line(done.returncode, done.stdout, done.stderr, 1, "allows no file of that size")
+    assert str(tmp_path) in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_ffmpeg_program_fails_at_is_named(tmp_path: Path, bunny: Path) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *joined*) kill -XFSZ $$;; esac\nexec "{judge.PROGRAM}" "$@"\n'
+    )
+    program.chmod(0o755)
+    done = run(
+        "upscale", bunny, "-o", "o.mp4", "-m", "nearest", "-s", "1", "--preset", "ultrafast",
+        "--part", "60", env={"VSR_FFMPEG": str(program)}, cwd=tmp_path,
+    )  # fmt: skip
+    is_one_line(done.returncode, done.stdout, done.stderr, 1, "o.mp4: ffmpeg failed")
+    assert "ulimit -f" in done.stderr
+
+
 def _mounted(folder: Path) -> bool:
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)],
@@ -166,7 +201,7 @@ def test_a_really_full_folder(refused: Refused, tmp_path: Path, bunny: Path) -> 
     if not _mounted(tmp_path):
         pytest.skip("a small file system cannot be mounted here; the injected one stands for it")
     try:
-        refused(1, "space", "upscale", bunny, "-o", tmp_path / "o.mp4", "-m", "nearest")
+        refused(1, "the disk is full", "upscale", bunny, "-o", tmp_path / "o.mp4", "-m", "nearest")
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 

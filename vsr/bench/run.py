@@ -98,7 +98,7 @@ def bench(
     falls on all of them. Raises the errors of `vsr.errors`.
     """
     if frames < 3 or rounds < 1:
-        raise UsageError("a benchmark needs 3 frames and 1 round at least")
+        raise UsageError("--frames, --rounds: a benchmark needs 3 frames and 1 round at least")
     options = _for_frames(options, frames)
     engines = Engines()
     with tempfile.TemporaryDirectory(prefix="vsr-bench-") as name:

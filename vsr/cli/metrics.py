@@ -15,7 +15,7 @@ import click
 
 from vsr.cli.progress import Terminal
 from vsr.cli.shared import Scale
-from vsr.errors import OutputError, UsageError
+from vsr.errors import OutputError, UsageError, cause
 from vsr.media.listing import is_too_long
 from vsr.options import (
     KERNELS,
@@ -165,7 +165,7 @@ def _write(report: Report, path: Path) -> None:
                 lines.writerow([f"{float(time):.6f}", *numbers])
         os.replace(beside, path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+        raise OutputError(f"{path}: cannot be written ({cause(error)})") from error
     finally:
         beside.unlink(missing_ok=True)
 

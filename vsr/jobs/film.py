@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.engine.base import Engine
 from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.engine.engines import Engines
-from vsr.errors import UsageError
+from vsr.errors import Interrupted, ModelError, Stopped, UsageError, VsrError
 from vsr.events import Finished, Note, Once, Sink, Started, Warning, silent
 from vsr.jobs.folder import WorkFolder, made
 from vsr.jobs.intake import Taken, intake
@@ -105,9 +106,28 @@ def upscale_one(
         work = work_for(taken, options, engines, stem=stem, stop=stop, sink=once)
         if claim is not None:
             claim(work.job.output)
-        work = dataclasses.replace(settled(work), ready=ready)
-        frames = _carry_out(work, taken, runner, once)
+        with _named(work.job, work.model.name):
+            work = dataclasses.replace(settled(work), ready=ready)
+            frames = _carry_out(work, taken, runner, once)
         return _result(work.job, frames, began, once)
+
+
+@contextmanager
+def _named(job: Plan, model: str) -> Iterator[None]:
+    """See to it that a failure of the work names what it is about.
+
+    An encoder, a network or the ffmpeg program that fails does not know which film it works on.
+    """
+    try:
+        yield
+    except (Stopped, Interrupted):
+        raise  # both say how to go on
+    except VsrError as error:
+        about = model if isinstance(error, ModelError) else job.output.name
+        known = (about, job.source.path.name, str(job.output.absolute().parent), "--")
+        if not any(name in str(error) for name in known):
+            error.args = (f"{about}: {error}",)
+        raise
 
 
 def _carry_out(work: Work, taken: Taken, runner: Runner, once: Once) -> int:

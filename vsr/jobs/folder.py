@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vsr.errors import OutputError
+from vsr.errors import OutputError, cause
 
 _PREFIX = ".vsr-"
 _NEW = 5.0  # seconds
@@ -25,7 +25,7 @@ def made(folder: Path, wanted: bool = True) -> Iterator[None]:
         if new:
             folder.mkdir()
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+        raise OutputError(f"{folder}: cannot be made ({cause(error)})") from error
     try:
         yield
     finally:
@@ -48,7 +48,7 @@ class WorkFolder:
             self._path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
             self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
-            raise OutputError(f"{self._parent}: cannot be written to ({error.strerror})") from error
+            raise OutputError(f"{self._parent}: cannot be written to ({cause(error)})") from error
         with suppress(OSError):  # some network file systems know no locks
             fcntl.flock(self._number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return self._path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vsr.errors import OutputError
+from vsr.errors import OutputError, cause
 from vsr.events import Note, Sink
 from vsr.jobs.plan import Plan
 from vsr.media.listing import Numbered, folders_in, names_in
@@ -39,7 +39,7 @@ def finish(job: Plan, pattern: Numbered, folder: Path, frames: int, *, sink: Sin
         try:
             os.replace(file, pattern.path(n))
         except OSError as error:
-            text = f"{pattern.path(n)}: cannot be given its name ({error.strerror})"
+            text = f"{pattern.path(n)}: cannot be given its name ({cause(error)})"
             raise OutputError(f"{text}; those before it have theirs") from error
     if older := sum((pattern.number(name) or 0) > frames for name in names_in(pattern.folder)):
         sink(Note(text=f"{older} pictures of higher numbers were there before, and stay"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vsr.errors import InputError, OutputError, UsageError
+from vsr.errors import InputError, OutputError, UsageError, cause
 from vsr.events import Note, Sink
 from vsr.jobs.folder import WorkFolder
 from vsr.jobs.plan import check_named
@@ -128,7 +128,7 @@ def _save(pipe: Pipe, path: Path) -> None:
             pipe.start(0, file)
             pipe.drain()
     except OSError as error:
-        raise OutputError(f"{path.parent.parent}: writing failed ({error.strerror})") from error
+        raise OutputError(f"{path.parent.parent}: writing failed ({cause(error)})") from error
 
 
 def _wanted(clips: tuple[Clip, ...], *, probing: bool) -> Wanted:

@@ -154,7 +154,10 @@ def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...]
     if info.pipe is not None:
         return (span_ahead(options.source.clips, info.video.time_base, info.begin),), None
     times = frame_times(info)
-    found = spans_of(options.source.clips, times, info.video.time_base, info.begin)
+    try:
+        found = spans_of(options.source.clips, times, info.video.time_base, info.begin)
+    except UsageError as error:
+        raise UsageError(f"{info.path}: {error}") from error
     return found, count(found, times)
 
 

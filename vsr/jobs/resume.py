@@ -17,6 +17,7 @@ from vsr.errors import (
     SoundLost,
     Stopped,
     VsrError,
+    cause,
 )
 from vsr.events import Note
 from vsr.jobs import disk
@@ -67,7 +68,7 @@ def _on_disk(folder: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise OutputError(f"{folder}: what was written there is gone ({error.filename})") from error
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written to ({error.strerror})") from error
+        raise OutputError(f"{folder}: cannot be written to ({cause(error)})") from error
 
 
 def _run(work: Work, store: Store, runner: Runner) -> int:

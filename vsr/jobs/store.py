@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vsr.errors import OutputError, UsageError
+from vsr.errors import OutputError, UsageError, cause
 from vsr.jobs import disk
 from vsr.nets.download import sha256
 
@@ -87,7 +87,7 @@ class Store:
             if isinstance(error, OutputError):
                 raise
             raise OutputError(
-                f"{self.folder.parent}: cannot be written to ({error.strerror})"
+                f"{self.folder.parent}: cannot be written to ({cause(error)})"
             ) from error
         process = holder(self.folder) or "another"
         raise Locked(f"{self.folder}: process {process} is at work on it already")

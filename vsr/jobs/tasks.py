@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsr.errors import OutputError, OutputExists, UsageError, VsrError
+from vsr.errors import OutputError, OutputExists, UsageError, VsrError, cause
 from vsr.events import Note, Sink
 from vsr.jobs.folder import sweep
 from vsr.jobs.plan import folder_label, picture_pattern
@@ -109,7 +109,7 @@ class FolderTasks:
             try:
                 self.folder.mkdir()
             except OSError as error:
-                text = f"{self.folder}: cannot be made ({error.strerror})"
+                text = f"{self.folder}: cannot be made ({cause(error)})"
                 raise OutputError(text) from error
             self._made = True
         sweep(self.folder)

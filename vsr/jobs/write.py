@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from vsr.errors import InputError, OutputError, SoundLost, Stopped
+from vsr.errors import InputError, OutputError, SoundLost, Stopped, cause
 from vsr.events import silent
 from vsr.frame import Frame
 from vsr.jobs import disk
@@ -199,7 +199,7 @@ def deliver(
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        text = f"{job.output}: cannot be given its name ({error.strerror})"
+        text = f"{job.output}: cannot be given its name ({cause(error)})"
         raise OutputError(text) from error
 
 
@@ -209,7 +209,8 @@ def _go_on(work: Work, store: Store) -> None:
         raise Stopped("stopped")
     free = shutil.disk_usage(store.folder).free
     if free < _SPARE:
-        raise Stopped(f"{store.folder.parent}: only {free >> 20} MB are free; make room")
+        full = f"the disk is full, only {free >> 20} MB are free; make room"
+        raise Stopped(f"{store.folder.parent}: {full}")
 
 
 def _target(work: Work, folder: Path) -> Path:

@@ -226,8 +226,14 @@ def _failed(log: IO[bytes], code: int) -> FfmpegError:
     log.seek(0)
     lines = log.read().decode("utf-8", "replace").strip().splitlines()
     # The first line names the cause mostly, the last one what it led to.
-    words = dict.fromkeys([*lines[:1], *lines[-1:]]) or {f"exit code {code}": 0}
+    words = dict.fromkeys([*lines[:1], *lines[-1:]]) or {_ended(code): 0}
     return FfmpegError(f"ffmpeg failed: {'; '.join(words)[:400]}")
+
+
+def _ended(code: int) -> str:
+    if code == -signal.SIGXFSZ:
+        return "a file grew beyond the limit of `ulimit -f`; write elsewhere, or raise it"
+    return f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
 
 
 def _watch(process: subprocess.Popen[bytes], target: Path, patience: float) -> int:

@@ -128,10 +128,10 @@ def spans_of(
     for clip in clips:
         first = clock.place_of(clip.start)
         if first.frame >= len(times):
-            raise UsageError("a clip starts behind the film's last frame")
+            raise UsageError(f"the clip {clip} starts behind the film's last frame")
         last = clock.place_behind(clip, first)
         if last.frame < first.frame or last.tick <= first.tick:
-            raise UsageError("a clip ends before it starts, or holds no frame")
+            raise UsageError(f"the clip {clip} ends before it starts, or holds no frame")
         start = None if first.frame == 0 and not spans else first.tick
         end = last.tick if last.frame < len(times) else None
         spans.append(Span(start=start, end=end, at=at, stands=first.held, stays=end is not None))
@@ -155,7 +155,8 @@ def span_ahead(clips: Sequence[Clip], time_base: Fraction, begin: Fraction) -> S
         end = (begin if start is None else start) + (clip.duration.seconds or 0)
     ticks = [None if t is None else ceil((t - _TOLERANCE) / time_base) for t in (start, end)]
     if end is not None and end <= (begin if start is None else start):
-        raise UsageError("a clip ends before it starts, or holds no frame")
+        said = f"the clip {clip} ends before it starts, or holds no frame"
+        raise UsageError(f"standard input: {said}")
     return Span(start=ticks[0] or None, end=ticks[1], stays=ticks[1] is not None)
 
 

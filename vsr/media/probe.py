@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
 
-from vsr.errors import InputError
+from vsr.errors import InputError, cause
 from vsr.frame import Colour, Layout
 from vsr.media.animation import MILLISECOND, is_webp, webp_pictures
 from vsr.media.decode import decoded, has_hidden_alpha, most_pixels
@@ -119,7 +119,8 @@ def open_source(path: Path, pipe: Pipe | None = None) -> Iterator[InputContainer
 
 def reason(error: BaseException) -> str:
     """The core of an ffmpeg or system error, without numbers and file names."""
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+    said = cause(error) if isinstance(error, OSError) else getattr(error, "strerror", None)
+    return (said or str(error) or type(error).__name__).splitlines()[0]
 
 
 # Tags in an old 8-bit encoding are no reason to refuse a film; PyAV 19 is lenient by itself.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from vsr.engine.engines import Engines
-from vsr.errors import VsrError
+from vsr.errors import VsrError, cause
 from vsr.events import Event, Note, Progress, Warning
 from vsr.jobs.film import work_for
 from vsr.jobs.intake import Taken
@@ -55,7 +55,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     except VsrError as error:
         say(error=type(error).__name__, text=str(error))
     except OSError as error:  # of the store; what a source does is a VsrError
-        text = f"{store.folder.parent}: cannot be written to ({error.strerror})"
+        text = f"{store.folder.parent}: cannot be written to ({cause(error)})"
         say(error="OutputError", text=text)
 
 
