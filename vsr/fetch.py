@@ -41,7 +41,12 @@ def quoted(url: str) -> str:
     if not host.isascii():
         host = host.encode("idna").decode()
     path, query = (
-        urllib.parse.quote(re.sub("%(?![0-9A-Fa-f]{2})", "%25", part), safe=_SAFE)
+        urllib.parse.quote(
+            re.sub("%(?![0-9A-Fa-f]{2})", "%25", part),
+            safe=_SAFE,
+            # bytes that the locale has no letters for, as they were typed
+            errors="surrogateescape",
+        )
         for part in (parts.path, parts.query)
     )
     return urllib.parse.urlunsplit((parts.scheme, f"{login}{at}{host}", path, query, ""))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import http.server
+import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -22,6 +24,8 @@ from tests import judge
 from vsr.cli import cli
 from vsr.errors import InputError, OutputExists, UsageError
 from vsr.jobs.folder import WorkFolder
+
+ROOT = Path(__file__).parents[2]
 
 
 def upscale(url: str, output: Path | None, *clips: str, patience: float = 5) -> vsr.Result:
@@ -73,7 +77,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             type(self).once.remove(self.path)
         elif type(self).once is not Handler.once:
             self.path = "/second"
-        path = self.folder / urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)[1:]
+        name = urllib.parse.unquote_to_bytes(urllib.parse.urlsplit(self.path).path)[1:]
+        path = self.folder / os.fsdecode(name)
         if not path.is_file():
             self.send_error(404)
             return
@@ -336,7 +341,7 @@ def test_spaces_a_login_and_a_long_name(
     web: tuple[str, type[Handler], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, handler, folder = web
-    film(folder / "mein größter 100% film.mkv")
+    film(folder / os.fsdecode("mein größter 100% film.mkv".encode()))
     film(folder / "hls.ts", "-c:a", "mp2")
     judge.ffmpeg("-i", str(folder / "hls.ts"), "-c", "copy", "-hls_list_size", "0",
                  str(folder / "list.m3u8"))  # fmt: skip
@@ -358,6 +363,26 @@ def test_spaces_a_login_and_a_long_name(
     handler.leads_to = {f"/{'x' * 300}.mkv": "/hls"}
     result = upscale(f"{address}/{'x' * 300}.mkv", None)
     assert result.output.name == f"{'x' * 120}_1x.mkv"
+
+
+@pytest.mark.parametrize("typed", ["größer.mkv", "gr%C3%B6%C3%9Fer.mkv"])
+def test_letters_that_the_locale_has_not_are_fetched(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, typed: str
+) -> None:
+    address, _, folder = web
+    name = os.fsdecode("größer.mkv".encode())
+    film(folder / name, seconds=1)
+    result = tmp_path / "result"
+    result.mkdir()
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "vsr", "upscale", f"{address}/{typed}".encode(), "-m", "nearest",
+         "-s", "1"],
+        capture_output=True, check=False, cwd=result,
+        env=os.environ | ascii_only | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [os.fsencode(path.name) for path in result.iterdir()] == ["größer_1x.mkv".encode()]
 
 
 def test_a_login_is_for_its_own_server(

@@ -9,6 +9,7 @@ program, which may use the network's protocols and no others.
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import urllib.error
 import urllib.parse
@@ -57,12 +58,15 @@ def name_of_address(url: str) -> str:
     """A file's name for what is at `url`; never that of a playlist, which may name files here."""
     parts = urllib.parse.urlsplit(url)
     last = urllib.parse.unquote(parts.path.rstrip("/").rpartition("/")[2])
+    # Letters that were typed where names are not UTF-8 came as bytes.
+    last = last.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     name = re.sub(r"[^\w. -]", "_", last).strip(". ") or parts.hostname or "stream"
     while Path(name).suffix.lower() in PLAYLISTS:
         name = Path(name).stem
     suffix = Path(name).suffix if len(Path(name).suffix) <= _SUFFIX else ""
     stem = name.removesuffix(suffix).encode("utf-8", "replace")[:_NAME_BYTES]
-    return stem.decode("utf-8", "ignore").strip(". ") + suffix
+    name = stem.decode("utf-8", "ignore").strip(". ") + suffix
+    return os.fsdecode(name.encode())  # these bytes, also where names are not UTF-8
 
 
 @dataclass(frozen=True, kw_only=True)
