@@ -79,3 +79,35 @@ def test_off_means_off(tmp_path: Path, bunny: Path) -> None:
     result = vsr.upscale(source, tmp_path / "o.mp4", options)
     assert result.notes == () or not any("interlaced" in n for n in result.notes)
     assert combed(tmp_path / "o.mp4") > 40
+
+
+def test_a_rate_is_judged_not_believed(tmp_path: Path) -> None:
+    """ffmpeg calls the ticks of a raw DV file's clock its rate: 60000 frames a second."""
+    source, output = tmp_path / "tape.dv", tmp_path / "o.mkv"
+    judge.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=720x480:r=30000/1001:d=0.2", "-f", "lavfi", "-i",
+        "sine=r=48000:d=0.2", "-ac", "2", "-c:v", "dvvideo", "-pix_fmt", "yuv411p", str(source),
+    )  # fmt: skip
+    assert probe(source).video.frames == len(judge.frames(source))
+    vsr.upscale(source, output, vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=vsr.SizeOptions(scale=Fraction(1)),
+        encode=vsr.EncodeOptions(preset="ultrafast"),
+        source=vsr.SourceOptions(deinterlace="off"),
+    ))  # fmt: skip
+    assert "29.97 fps" in judge.video_line(output)
+    assert len(judge.frames(output)) == len(judge.frames(source))
+
+
+@pytest.mark.parametrize("codec", [("-c:v", "mjpeg"), ("-c:v", "mpeg4", "-bf", "2")])
+def test_a_deinterlaced_avi_keeps_its_times(tmp_path: Path, codec: tuple[str, ...]) -> None:
+    source, output = tmp_path / "s.avi", tmp_path / "o.mkv"
+    judge.make(source, "testsrc2=s=64x48:r=25:d=0.6", *codec, "-q:v", "4")
+    result = vsr.upscale(source, output, vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=vsr.SizeOptions(scale=Fraction(1)),
+        encode=vsr.EncodeOptions(preset="ultrafast"),
+        source=vsr.SourceOptions(deinterlace="bwdif"),
+    ))  # fmt: skip
+    assert not any("backwards" in note for note in result.notes)
+    got = judge.packets(output, "v:0")
+    assert len(got) == 15
+    assert all(b.pts - a.pts == Fraction(1, 25) for a, b in itertools.pairwise(got))

@@ -35,6 +35,9 @@ from vsr.timing import to_fraction
 _ANY_START = frozenset({"mpegts", "mpeg", "hls", "rtp", "rtsp", "flv", "live_flv"})
 
 
+_MOST_RATE = 2000  # frames per second: more than cameras of slow motion play back at
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
     """The stream that is upscaled, as its first frame shows it."""
@@ -147,7 +150,7 @@ def probe(
     with open_source(path, pipe) as container:
         stream = main_video(container, path, stream_index)
         frame = _first_frame(container, stream, path)
-        rate = to_fraction(stream.average_rate) or to_fraction(stream.guessed_rate)
+        rate = _rate(stream)
         time_base = to_fraction(stream.time_base) or Fraction(1, 1000)
         duration = _duration(container, stream, time_base)
         codec = stream.codec_context.codec.canonical_name
@@ -328,6 +331,13 @@ def _shows_through(frame: av.VideoFrame, working: str, layout: Layout) -> bool:
     if working != frame.format.name:
         frame = frame.reformat(format=working)
     return bool(planes_of(frame, layout)[-1].int().min() < (1 << layout.bits) - 1)
+
+
+def _rate(stream: VideoStream) -> Fraction | None:
+    """Frames per second: the average, unless it is a clock's ticks, as of raw DV."""
+    average, guessed = (to_fraction(r) for r in (stream.average_rate, stream.guessed_rate))
+    believable = [rate for rate in (average, guessed) if rate is not None and rate <= _MOST_RATE]
+    return believable[0] if believable else None
 
 
 def _duration(container: InputContainer, stream: VideoStream, time_base: Fraction) -> float | None:

@@ -144,12 +144,12 @@ def _rising(source: SourceInfo, pictures: Iterator[av.VideoFrame], sink: Sink) -
     video = source.video
     offset = round(source.start / video.time_base)
     last_pts, last_duration, started = -(1 << 62), 0, False
-    for picture, stamp in _stamped(pictures, no_pts=source.format == "avi"):
-        pts = stamp
-        if pts is None:
-            pts = last_pts + max(last_duration, 1) if last_duration else offset
+    for picture, stamp in _stamped(pictures):
         base = to_fraction(picture.time_base) or video.time_base
-        pts = rescale(pts, base, video.time_base) - offset
+        if stamp is not None:
+            pts = rescale(stamp, base, video.time_base) - offset
+        else:
+            pts = last_pts + max(last_duration, 1) if last_duration else 0
         if pts <= last_pts:
             said = "timestamps run backwards; each such frame follows at once"
             sink(Note(text=f"{source.path.name}: {said}"))
@@ -164,7 +164,7 @@ def _rising(source: SourceInfo, pictures: Iterator[av.VideoFrame], sink: Sink) -
 
 
 def _stamped(
-    pictures: Iterator[av.VideoFrame], *, no_pts: bool
+    pictures: Iterator[av.VideoFrame],
 ) -> Iterator[tuple[av.VideoFrame, int | None]]:
     """Each picture with its pts; before the first known one they are counted back from it.
 
@@ -172,8 +172,7 @@ def _stamped(
     """
 
     def stamp(picture: av.VideoFrame) -> int | None:
-        # AVI has no pts, and what ffmpeg makes up for it is out of order.
-        return picture.pts if picture.pts is not None and not no_pts else picture.dts
+        return picture.pts if picture.pts is not None else picture.dts
 
     early = list(itertools.islice(pictures, 1))
     while early and stamp(early[-1]) is None and len(early) < _EARLY:
@@ -238,6 +237,8 @@ def _decoded(
                     return  # it cannot: the caller begins at the beginning
             for picture in decoded(container, stream, damage.in_packet):
                 damage.in_picture(picture)
+                if source.format == "avi":  # has no pts, and ffmpeg's own are out of order
+                    picture.pts = picture.dts
                 yield picture
             damage.at_the_end()
         except (av.FFmpegError, OSError) as error:
