@@ -64,7 +64,7 @@ def test_the_one_that_is_named_is_used(tmp_path: Path, monkeypatch: pytest.Monke
         ("the encoder libopus", "s/libopus//g"),
         ("the filter aresample", "s/ aresample / /"),
         ("for HLS the option -seg_max_retry", "s/-seg_max_retry//"),
-        ("version 7 or later", "s/^ffmpeg version [^ ]*/ffmpeg version 5.1.9-0+deb12u1/"),
+        ("version 9 or later", "s/^ffmpeg version [^ ]*/ffmpeg version 5.1.9-0+deb12u1/"),
         ("it is no ffmpeg", "s/^ffmpeg version/tool/"),
     ],
 )

@@ -22,7 +22,7 @@ import ffmpeg
 from vsr.children import shielded
 from vsr.errors import FfmpegError
 
-_OLDEST = 7  # the tests pass with it
+_OLDEST = 9  # with 7.0, times in Matroska are a tick off; 8 was not tried
 # What is asked of it, what the answer must name, and what that is.
 _NEEDED = {
     "-muxers": (("matroska", "mp4", "mov", "webm", "mpegts", "nut", "image2"), "the muxer"),
