@@ -155,7 +155,8 @@ def probe(
         duration = _duration(container, stream, time_base)
         codec = stream.codec_context.codec.canonical_name
         told = dumped(container, stream.index)
-        if is_dolby_alone(frame, told.dolby) and options.matrix == "auto":
+        reads = codec not in _WITH_EXIF and options.matrix == "auto"
+        if reads and is_dolby_alone(frame, told.dolby):
             profile = f" (profile {told.dolby[0]})" if told.dolby else ""
             raise InputError(f"{path}: is Dolby Vision{profile} {_DOLBY_ALONE}")
         any_start = bool(set(container.format.name.split(",")) & _ANY_START)
