@@ -25,6 +25,7 @@ from vsr.media.reader import read_frames
 from vsr.media.scan import Filters
 from vsr.media.spans import WHOLE, Span
 from vsr.options import UpscaleOptions
+from vsr.stages.alpha import watched
 from vsr.stages.deflicker import deflicker, levels
 from vsr.stages.upscale import Picture, Upscaler
 
@@ -81,6 +82,8 @@ def run(
             context=context,
             sink=sink,
         )
+        if source.video.layout.alpha and not (picture.layout.alpha or source.video.transparent):
+            frames = watched(frames, source.path.name, sink)
         if options.temporal.deflicker and levels(source.video.colour):
             frames = deflicker(frames)
         video, target = source.video, picture.target

@@ -246,7 +246,8 @@ def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     if video.hidden_alpha:
         yield f"the transparency of {video.codec} cannot be read; it is lost"
     if video.transparent and not layout.alpha:
-        yield f"its transparency does not fit {job.codec}"
+        holds = "a .mov, .mkv or .webm would keep it" if not job.container.alpha else "see --codec"
+        yield f"its transparency does not fit {job.codec}; {holds}"
 
 
 def _losses_of_hdr(video: VideoInfo, codec: Codec, encoder: Encoder, muxer: str) -> Iterator[str]:

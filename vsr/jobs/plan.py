@@ -162,9 +162,11 @@ def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...]
 
 
 def _usual(container: Container, info: SourceInfo) -> Codec:
-    """What is usual in the container; in WebM, what can be seen through is VP9; HDR is H.265."""
-    if container.muxer == "webm" and info.video.transparent:
-        return "vp9"
+    """What is usual in the container for what can be seen through, for HDR, or for others."""
+    if info.video.transparent and container.alpha is not None:
+        # What was made smaller by VP9 need not become a file without loss.
+        again = container.muxer == "matroska" and info.video.codec in ("vp8", "vp9")
+        return "vp9" if again else container.alpha
     hdr = info.video.colour.hdr and container.usual == "h264"
     return "h265" if hdr else container.usual
 
@@ -183,6 +185,8 @@ def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
     if info.of_kind("attachment") or any(s.codec in _STYLED for s in info.of_kind("subtitle")):
         return ".mkv"
     fitting = CONTAINERS.get(own)
+    if info.video.transparent and asked is None and fitting is not None and fitting.usual == "h264":
+        return own if fitting.alpha is not None else ".mov"
     if fitting is not None:
         codec = ENCODERS[asked or fitting.usual].codec
         if fitting.video is None or codec in fitting.video:

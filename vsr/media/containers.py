@@ -30,6 +30,7 @@ class Container:
     options: Mapping[str, str] = field(default_factory=dict)
     pictures: int | None = None  # the most that it can hold
     untimed: bool = False  # frames follow each other at a constant rate
+    alpha: Codec | None = None  # what is usual there for what can be seen through
     planar: bool = False  # holds YUV and grey only, without transparency
 
 
@@ -48,6 +49,7 @@ _MP4 = Container(
 _MKV = Container(
     muxer="matroska",
     usual="h264",
+    alpha="ffv1",
     video=None,
     lossless=("flac",),
     subtitles=frozenset(
@@ -80,6 +82,7 @@ CONTAINERS: Mapping[str, Container] = {
     ".mov": Container(
         muxer="mov",
         usual="h264",
+        alpha="prores",
         video=frozenset({"h264", "hevc", "prores"}),
         copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "ffv1", "dnxhd"}),
         lossless=("alac",),
@@ -91,6 +94,7 @@ CONTAINERS: Mapping[str, Container] = {
     ".webm": Container(
         muxer="webm",
         usual="av1",
+        alpha="vp9",
         video=frozenset({"av1", "vp9", "vp8"}),
         subtitles=frozenset({"webvtt"}),
         text="webvtt",

@@ -50,6 +50,8 @@ def join(
         ):
             stream = output.add_stream_from_template(template, opaque=True)
             stream.time_base = time_base
+            if template.codec_context.name == "prores":  # whose tag alone tells its kinds apart
+                stream.codec_context.codec_tag = template.codec_context.codec_tag
             if rate is not None:
                 stream.codec_context.framerate = rate
             for n, packet in enumerate(_packets(parts, time_base)):

@@ -191,6 +191,7 @@ def probe(
                 frames=stream.frames or estimated,
                 end=(stream.start_time or 0) + stream.duration if stream.duration else None,
                 has_alpha=has_hidden_alpha(stream),
+                film=not container.format.name.endswith(_PICTURES),
             ),
         )
 
@@ -251,6 +252,7 @@ def _video_info(
     frames: int | None,
     end: int | None = None,
     has_alpha: bool = False,
+    film: bool = False,
     dolby: tuple[int, int] | None = None,
     said: tuple[str, ...] = (),
 ) -> VideoInfo:
@@ -259,6 +261,9 @@ def _video_info(
         working, layout = working_format(frame.format.name)
     except ValueError as error:
         raise InputError(f"{path}: pixel format {frame.format.name} cannot be read") from error
+    meant = has_alpha or (film and codec != "rawvideo")
+    if layout.alpha and codec == "rawvideo" and _is_unused(frame, working, layout):
+        layout, said = layout.replace(alpha=False), (*said, "what would be its alpha is unused")
     try:
         look, guesses = describe(
             tags_of(frame, siting),
@@ -292,7 +297,7 @@ def _video_info(
         beside=() if codec in _WITH_EXIF else tuple(layers_beside(frame, dolby, look)),
         hidden_alpha=has_alpha and not layout.alpha,
         # Whoever gives a film alpha means it, whatever the first frame shows.
-        transparent=layout.alpha and (has_alpha or _shows_through(frame, working, layout)),
+        transparent=layout.alpha and (meant or _shows_through(frame, working, layout)),
     )
 
 
@@ -327,8 +332,18 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     return struct.unpack_from("=9i", data) if data is not None else None
 
 
+def _is_unused(frame: av.VideoFrame, working: str, layout: Layout) -> bool:
+    """Raw pictures of 32 bits often leave the fourth byte at zero, and mean no alpha with it."""
+    if working != frame.format.name:
+        frame = frame.reformat(format=working)
+    return not bool(planes_of(frame, layout)[-1].int().any())
+
+
+_PICTURES = ("_pipe", "image2", "gif", "apng")  # carry an alpha channel that is mostly solid
+
+
 def _shows_through(frame: av.VideoFrame, working: str, layout: Layout) -> bool:
-    """GIFs and PNGs carry an alpha channel that is mostly solid."""
+    """Whether anything is seen through."""
     if working != frame.format.name:
         frame = frame.reformat(format=working)
     return bool(planes_of(frame, layout)[-1].int().min() < (1 << layout.bits) - 1)

@@ -289,8 +289,11 @@ def _frame(
         raise InputError(f"{source.path}: {error}") from error
     if working != pix_fmt:
         picture = picture.reformat(format=working)
+    planes = planes_of(picture, layout)
+    if layout.alpha and not source.video.layout.alpha and source.video.codec == "rawvideo":
+        planes, layout = planes[:-1], layout.replace(alpha=False)  # it is unused
     return Frame(
-        planes=planes_of(picture, layout),
+        planes=planes,
         layout=layout,
         colour=look,
         pts=pts,

@@ -17,6 +17,7 @@ grain synthesis for AV1 video codec*, DCC 2018, with a spectrum in place of auto
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,6 +25,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vsr.frame import Frame
+from vsr.stages.colour import alpha_to_float
 from vsr.stages.motion import LUMA, luma
 from vsr.stages.resize import resize
 
@@ -50,6 +53,17 @@ class Grain:
     strength: Tensor  # (knots,) standard deviation of luma, as seen at the source's size
     spectrum: Tensor  # (16, 16) power, of mean 1
     colour: Tensor  # (3, 3): turns independent noise into RGB, for a luma of variance 1
+
+
+def regrained(frames: Sequence[Frame], drawn: Tensor, source: Tensor, share: float) -> Tensor:
+    """As `put_back`, of (N, 3, H, W) RGB drawn from (N, 3, h, w), which are those of `frames`."""
+    grained = []
+    for n, frame in enumerate(frames):
+        alpha = frame.planes[-1][None].to(source.device) if frame.layout.alpha else None
+        seen = None if alpha is None else alpha_to_float(alpha, frame.layout.bits)
+        one = slice(n, n + 1)
+        grained.append(put_back(drawn[one], source[one], share=share, seed=frame.pts, alpha=seen))
+    return torch.cat(grained) if len(grained) > 1 else grained[0]
 
 
 def put_back(

@@ -20,11 +20,12 @@ from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
 from vsr.options import DeviceOptions, TemporalOptions
-from vsr.stages.anchor import Drift, take_out
+from vsr.stages.alpha import enlarged
+from vsr.stages.anchor import Drift, anchor, take_out
 from vsr.stages.bleed import bleed
 from vsr.stages.colour import alpha_from_float, alpha_to_float
 from vsr.stages.ends_trial import ends_for
-from vsr.stages.grain import put_back
+from vsr.stages.grain import regrained
 from vsr.stages.portion import SMALLEST_TILE, Portion, Room
 from vsr.stages.resize import resize
 from vsr.stages.reuse import Reuser
@@ -231,7 +232,7 @@ class Upscaler:
             if drift is not None and not self._is_last(enlarged, first):
                 enlarged, drift = take_out(enlarged, drift), None
             sized = self._sized(enlarged, first)
-            alpha = self._alpha(planes, first) if picture.layout.alpha else None
+            alpha = self._alpha(planes, first, tile) if picture.layout.alpha else None
             if self._stabiliser is None:
                 return self._deliver(frames, sized, shown, alpha, finite, drift=drift)
             if not finite:  # before it spoils the frames beside it
@@ -304,22 +305,12 @@ class Upscaler:
         """Planes, on their way to the host. `drift`: is still in `sized`, and is taken out."""
         with self._lanes.computing():
             if self._grain and source is not None:
-                sized = self._grained(frames, sized, source)
+                sized = regrained(frames, sized, source, self._grain)
             out = self._ends.from_rgb(sized, self._picture.layout, self._picture.colour, drift)
             if alpha is not None:
                 out = (*out, alpha)
         (*here, finite), done = self._lanes.download((*out, finite))
         return _Flight(frames, tuple(here), finite, done)
-
-    def _grained(self, frames: list[Frame], sized: Tensor, source: Tensor) -> Tensor:
-        grained = []
-        for n, frame in enumerate(frames):
-            one = slice(n, n + 1)
-            alpha = frame.planes[-1][None].to(source.device) if frame.layout.alpha else None
-            seen = None if alpha is None else alpha_to_float(alpha, frame.layout.bits)
-            drawn, shown, share = sized[one], source[one], self._grain
-            grained.append(put_back(drawn, shown, share=share, seed=frame.pts, alpha=seen))
-        return _joined(grained)
 
     def _draw(self, rgb: Tensor, frames: list[Frame], tile: int) -> tuple[Tensor, Tensor]:
         """The pictures through the network, and the source that they show; both to be kept."""
@@ -357,12 +348,20 @@ class Upscaler:
         same = drawn.shape[2:] == (target.height, target.width)
         return same and self._step(drawn, source) == (1.0, 1.0)
 
-    def _alpha(self, planes: tuple[Tensor, ...], source: Frame) -> Tensor:
+    def _alpha(self, planes: tuple[Tensor, ...], source: Frame, tile: int) -> Tensor:
         if source.layout.alpha:
             alpha = alpha_to_float(planes[-1], source.layout.bits)
         else:
             alpha = torch.ones_like(planes[0][:, None], dtype=torch.float32)
-        return alpha_from_float(self._sized(alpha, source), self._picture.layout)
+
+        def draw(grey: Tensor) -> Tensor:
+            given = grey.to(self._engine.dtype)
+            drawn = infer(self._engine, given, tile=tile, overlap=self._overlap).float()
+            return anchor(drawn, grey) if self._picture.anchored else drawn
+
+        network = draw if self._engine.radius else None
+        alpha = enlarged(alpha, network, lambda drawn: self._sized(drawn, source))
+        return alpha_from_float(alpha, self._picture.layout)
 
     def _land(self, flight: _Flight) -> Iterator[Frame]:
         if flight.done is not None:
