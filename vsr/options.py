@@ -27,6 +27,7 @@ Codec = Literal[
     "gif", "apng", "webp", "png", "jpeg", "raw",
 ]  # fmt: skip
 PipeFormat = Literal["nut", "y4m"]
+Chroma = Literal["auto", "420"]
 MatrixChoice = Literal["auto", "bt601", "bt709", "bt2020"]
 RangeChoice = Literal["auto", "limited", "full"]
 
@@ -43,6 +44,7 @@ REUSES: tuple[Reuse, ...] = typing.get_args(Reuse)
 STABILISE: tuple[Stabilise, ...] = typing.get_args(Stabilise)
 CODECS: tuple[Codec, ...] = typing.get_args(Codec)
 MATRICES: tuple[MatrixChoice, ...] = typing.get_args(MatrixChoice)
+CHROMAS: tuple[Chroma, ...] = typing.get_args(Chroma)
 PIPE_FORMATS: tuple[PipeFormat, ...] = typing.get_args(PipeFormat)
 DEINTERLACERS: tuple[Deinterlace, ...] = typing.get_args(Deinterlace)
 RANGES: tuple[RangeChoice, ...] = typing.get_args(RangeChoice)
@@ -224,6 +226,7 @@ class EncodeOptions:
     crf: float | None = None  # the encoder's own scale; None: the codec's default here
     preset: str | None = None
     bits: int | None = None  # 8 or 10; None: as the source
+    chroma: Chroma = "auto"  # auto: as the source, as far as the codec can
     encoder_options: tuple[tuple[str, str], ...] = ()  # handed to the encoder as they are
     pipe_format: PipeFormat = "nut"  # of what goes to standard output
     audio: bool = True  # False: the source's sound is not wanted

@@ -12,6 +12,7 @@ import click
 from vsr.errors import UsageError
 from vsr.nets.catalogue import catalogue
 from vsr.options import (
+    CHROMAS,
     CODECS,
     DEFAULT_MODEL,
     DEINTERLACERS,
@@ -279,6 +280,10 @@ def pixel_options(function: F) -> F:
         ),
         _option("--bits", type=click.Choice(["8", "10"]), help="[default: as the source]"),
         _option(
+            "--chroma", type=click.Choice(CHROMAS), default="auto",
+            help="420: what every player plays, also of tapes in 4:2:2.  [default: as the source]",
+        ),
+        _option(
             "--part", type=float, default=10.0, metavar="SECONDS",
             help="Of film that are finished together: what a kill can cost at most.",
         ),
@@ -333,6 +338,7 @@ def options_from(values: dict[str, Any]) -> UpscaleOptions:
             crf=values["crf"],
             preset=values["preset"],
             bits=int(bits) if bits else None,
+            chroma=values["chroma"],
             encoder_options=tuple(values["encoder_options"]),
             pipe_format=values["pipe_format"],
             audio=not values["no_audio"],

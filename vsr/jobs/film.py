@@ -37,6 +37,9 @@ from vsr.media.tags import name_of
 from vsr.options import Codec, UpscaleOptions
 from vsr.stages.deflicker import levels
 
+# Codecs that devices play in hardware, mostly in 4:2:0 alone.
+_IN_HARDWARE = frozenset({"h264", "hevc", "av1", "vp9"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -223,6 +226,9 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     """What the user should know before the work begins."""
     video = job.source.video
     yield from video.guesses
+    layout = job.encoder.layout
+    if layout.family == "yuv" and not layout.sub_y and job.encoder.encoder.codec in _IN_HARDWARE:
+        yield f"stays {layout.name}, which few players decode in hardware; they do --chroma 420"
     if job.scan is Scan.INTERLACED:
         yield "is interlaced; deinterlaced with bwdif"
     if job.scan is Scan.TELECINED:

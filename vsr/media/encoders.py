@@ -231,6 +231,8 @@ def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> 
     sub = (source.sub_x, source.sub_y)
     if source.family != "yuv" and not keeps_rgb and encoder.codec != "prores":
         sub = (1, 1)  # pictures, GIFs and grey film become the video that every player shows
+    if options.chroma == "420":
+        sub = (1, 1)
 
     def cost(name: str) -> tuple[bool, bool, bool, bool, int, int, bool]:
         layout = layout_of(name)
@@ -249,6 +251,8 @@ def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> 
 
     best = min(encoder.formats, key=cost)
     chosen = layout_of(best)
+    if options.chroma == "420" and chosen is not None and (chosen.sub_x, chosen.sub_y) != sub:
+        raise UsageError(f"--chroma 420: {options.codec} cannot write that here")
     if options.bits is not None and chosen is not None and chosen.bits != options.bits:
         raise UsageError(f"--bits {options.bits}: {options.codec} cannot write that here")
     return best
