@@ -100,6 +100,9 @@ class OutOfMemory(VsrError, MemoryError):
     exit_code = 5
 
 
+NO_MEMORY = "out of memory: close other programs, or raise the limit (ulimit -v, a container's)"
+
+
 class Stopped(VsrError):
     """The job was stopped, or had to stop; what is finished is kept and is gone on from."""
 

@@ -7,6 +7,7 @@ its control groups: version 2, where all is in one tree, or version 1, with one 
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 _ROOT = Path("/")
+_LITTLE = 1 << 26  # bytes
 _MOST_THREADS = 16  # that libav finds sensible
 
 
@@ -45,6 +47,18 @@ def free_host_memory(root: Path = _ROOT) -> int:
     except (OSError, LookupError, ValueError):
         free = memory(root) // 2
     return max(min([free, *(limit - used for limit, used in _limits(root))]), 0)
+
+
+def is_short_of_memory() -> bool:
+    """Whether not even a little can be had, as where a limit such as `ulimit -v` is reached.
+
+    A damaged file may ask for far too much, and fail alike.
+    """
+    try:
+        mmap.mmap(-1, _LITTLE).close()
+    except (OSError, MemoryError):
+        return True
+    return False
 
 
 def _shares(root: Path) -> Iterator[float]:

@@ -100,15 +100,23 @@ def test_a_full_disk_does_not_keep_from_locking(
         assert holder(folder) == 0
 
 
-def test_a_file_system_without_locks_is_told_in_a_line(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
+def test_a_file_system_without_locks_keeps_others_out_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def none(*arguments: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", none)
-    with pytest.raises(OutputError, match="No locks available"), Store(folder):
-        pass
+    for _ in range(2):
+        assert holder(folder) is None
+        with Store(folder) as store:
+            assert not store.is_safe
+            assert holder(folder) == os.getpid()
+            with pytest.raises(Locked, match=f"process {os.getpid()}"), Store(folder):
+                pass
+            store.remove()
+        assert not folder.exists()
 
 
 def test_a_store_of_another_version_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import click
 
 from vsr.cli.interrupts import INTERRUPTED, Interrupts, is_interrupt
 from vsr.cli.progress import in_a_line
-from vsr.cli.standard import failure, in_a_folder, prepare, printable
-from vsr.errors import Interrupted, VsrError
+from vsr.cli.standard import failure, in_a_folder, lacks_memory, prepare, printable
+from vsr.errors import NO_MEMORY, Interrupted, OutOfMemory, VsrError
 from vsr.version import __version__
 
 # Each in the file of its name, and what it does in a line: as its own help begins.
@@ -81,10 +81,18 @@ def cli() -> None:
 
 
 def _load(arguments: Sequence[str]) -> None:
-    """Import the command before signals become exceptions, which a library could swallow."""
-    with in_a_folder():
-        for name in set(arguments[:1]) & set(_COMMANDS):
-            _room(name)
+    """Import the command before signals become exceptions, which a library could swallow.
+
+    Raises OutOfMemory where there is not even memory for that.
+    """
+    try:
+        with in_a_folder():
+            for name in set(arguments[:1]) & set(_COMMANDS):
+                _room(name)
+    except Exception as error:
+        if lacks_memory(error):
+            raise OutOfMemory(NO_MEMORY) from None
+        raise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Pillow logs what is odd about a damaged picture; our own line says it.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     prepare()
-    _load(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _load(sys.argv[1:] if arguments is None else arguments)
+    except OutOfMemory as error:
+        click.echo(f"vsr: {error}", err=True)
+        return error.exit_code
     interrupts = Interrupts()
     try:
         interrupts.start()
@@ -132,6 +144,8 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str | None]:
     except Exception as error:
         if is_interrupt(error):
             return Interrupted.exit_code, INTERRUPTED
+        if lacks_memory(error):
+            return OutOfMemory.exit_code, NO_MEMORY
         if os.environ.get("VSR_DEBUG"):
             traceback.print_exc()
         text = " ".join(str(error).splitlines())

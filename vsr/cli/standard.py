@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _NAMES = "vsr-names"  # how what an encoding does not have is written
+# Of PyTorch's allocator, of the loader, of Python's threads, and of the system.
+_NO_MEMORY = (
+    "t allocate memory", "failed to map segment", "start new thread", "bad_alloc", "Cannot allocate"
+)  # fmt: skip
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -61,6 +65,11 @@ def in_a_folder() -> Iterator[None]:
             os.close(here)
     else:
         yield
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether a library says, in whatever words, that there is no memory for it."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def printable(text: str) -> str:

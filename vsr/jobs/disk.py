@@ -14,7 +14,10 @@ from pathlib import Path
 
 def sync(path: Path) -> None:
     """Wait until a file, or a folder's names, are on the disk."""
-    number = os.open(path, os.O_RDONLY)
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return  # a folder that may be written to and not read
     try:
         os.fsync(number)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass
 
@@ -81,6 +82,14 @@ def _per_pixel(engine: Engine) -> float:
 def room(plan: Plan, options: UpscaleOptions) -> int | None:
     """Bytes that a job takes on the disk at most, while it is joined: parts, picture, result."""
     return 3 * _bytes(plan, options, plan.frames) if plan.frames is not None else None
+
+
+def told_of_room(plan: Plan, options: UpscaleOptions, *, least: int = 0) -> str:
+    """Say how much is free where a job is at work, and how much it needs, or `least` bytes."""
+    free = shutil.disk_usage(plan.output.absolute().parent).free
+    needed = (room(plan, options) or 0) + least
+    about = f", about {max(needed >> 20, 1)} MB are needed" if needed else ""
+    return f"{free >> 20} MB are free{about}"
 
 
 def _bytes(plan: Plan, options: UpscaleOptions, frames: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.errors import OutputError, OutputExists, UsageError
+from vsr.jobs.place import check_replaceable
 from vsr.jobs.store import Store, folder_of, forget
 from vsr.media.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
 from vsr.media.encoders import ENCODERS, EncoderPlan, kept_in, one_file_each, plan_encoder
@@ -270,6 +271,7 @@ def _check_output(source: Path | None, output: Path, options: UpscaleOptions) ->
             if not (store / "job.json").exists():
                 forget(store)  # what a run left that was killed at its very end
             raise OutputExists(f"{output}: is there already; use --overwrite, or another -o")
+        check_replaceable(output)
     if not output.absolute().parent.is_dir():
         raise OutputError(f"{output.parent}: there is no such folder")
 

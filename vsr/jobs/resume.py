@@ -21,9 +21,10 @@ from vsr.errors import (
 )
 from vsr.events import Note
 from vsr.jobs import disk
-from vsr.jobs.estimate import room
+from vsr.jobs.estimate import room, told_of_room
 from vsr.jobs.fingerprint import differences, fingerprint
 from vsr.jobs.parts import Part
+from vsr.jobs.place import is_full, is_lasting
 from vsr.jobs.registry import register
 from vsr.jobs.segments import cut_at_keyframes
 from vsr.jobs.store import Changed, Record, Store, folder_of
@@ -40,8 +41,11 @@ def run_job(work: Work, runner: Runner = here) -> int:
     Raises the errors of `vsr.errors`; Stopped where the same call goes on with it later.
     """
     with Store(folder_of(work.job.output)) as store:
+        if not store.is_safe:
+            text = "its file system knows no locks; let no other machine work on it meanwhile"
+            work.sink(Note(text=f"{work.job.output.name}: {text}"))
         try:
-            with _on_disk(store.folder.parent):
+            with _on_disk(work):
                 frames = _run(work, store, runner)
                 store.remove()
         except BaseException as error:
@@ -53,22 +57,33 @@ def run_job(work: Work, runner: Runner = here) -> int:
                     text = "interrupted; nothing was finished yet, and nothing is left behind"
                     raise Interrupted(text) from error
             elif isinstance(error, VsrError) and not isinstance(error, Stopped | Changed):
-                error.add_note("what is finished is kept; the same command goes on")
+                when = " when that is changed" if is_lasting(error) else ""
+                error.add_note(f"what is finished is kept; the same command goes on{when}")
             raise
     return frames
 
 
 @contextmanager
-def _on_disk(folder: Path) -> Iterator[None]:
+def _on_disk(work: Work) -> Iterator[None]:
     """What the disk refuses, as one line."""
+    folder = work.job.output.absolute().parent
     try:
-        yield
-    except VsrError:
+        try:
+            yield
+        except FileNotFoundError as error:
+            if isinstance(error, VsrError):
+                raise
+            text = f"{folder}: what was written there is gone ({error.filename})"
+            raise OutputError(text) from error
+        except OSError as error:
+            if isinstance(error, VsrError):
+                raise
+            raise OutputError(f"{folder}: cannot be written to ({cause(error)})") from error
+    except VsrError as error:
+        if is_full(error):
+            with suppress(OSError):
+                error.add_note(told_of_room(work.job, work.options))
         raise
-    except FileNotFoundError as error:
-        raise OutputError(f"{folder}: what was written there is gone ({error.filename})") from error
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written to ({cause(error)})") from error
 
 
 def _run(work: Work, store: Store, runner: Runner) -> int:

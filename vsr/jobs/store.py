@@ -13,10 +13,10 @@ its record does not describe, is done again; nothing else is kept anywhere about
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
+import pwd
 import shutil
 import time
 from collections.abc import Collection, Mapping
@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vsr.errors import OutputError, UsageError, cause
-from vsr.jobs import disk
+from vsr.jobs import disk, lock
 from vsr.nets.download import sha256
 
 FORMAT = 1
@@ -75,6 +75,12 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock: int | None = None
+        self._held: lock.Held | None = None
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether other machines are kept out, too."""
+        return self._held is not None and self._held.everywhere
 
     def __enter__(self) -> Self:
         try:
@@ -86,11 +92,23 @@ class Store:
             self._close()
             if isinstance(error, OutputError):
                 raise
-            raise OutputError(
-                f"{self.folder.parent}: cannot be written to ({cause(error)})"
-            ) from error
+            if (owner := self._owner()) is not None and isinstance(error, PermissionError):
+                text = f"{self.folder}: belongs to {owner}; name the result otherwise, or remove it"
+                raise OutputError(text) from error
+            text = f"{self.folder.parent}: cannot be written to ({cause(error)})"
+            raise OutputError(text) from error
         process = holder(self.folder) or "another"
         raise Locked(f"{self.folder}: process {process} is at work on it already")
+
+    def _owner(self) -> str | None:
+        """Who the folder belongs to, if that is somebody else."""
+        try:
+            user = self.folder.stat().st_uid
+            return pwd.getpwuid(user).pw_name if user != os.geteuid() else None
+        except OSError:
+            return None
+        except KeyError:
+            return f"user {user}"
 
     def _take(self) -> bool:
         """Whether the lock is ours now. Raises OSError."""
@@ -105,10 +123,8 @@ class Store:
             if not self.folder.parent.is_dir():
                 raise
             return False  # another process has just made it, or removed it
-        try:
-            # The kernel lets go of it when the process ends, however it ends.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        self._held = lock.take(self._lock)
+        if self._held is None:
             self._close()
             return False
         # Who held it may have removed it: then it keeps nobody out any more.
@@ -133,6 +149,9 @@ class Store:
         self._close()
 
     def _close(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -259,10 +278,11 @@ def holder(folder: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        told = os.read(number, 32).strip()
-        return int(told) if told.isdigit() else 0
+        held = lock.take(number, shared=True)
+        if held is None:
+            told = os.read(number, 32).strip()
+            return int(told) if told.isdigit() else 0
+        held.close()
     except OSError:
         return None
     finally:

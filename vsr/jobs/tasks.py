@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from vsr.errors import OutputError, OutputExists, UsageError, VsrError, cause
 from vsr.events import Note, Sink
 from vsr.jobs.folder import sweep
+from vsr.jobs.place import refusal
 from vsr.jobs.plan import folder_label, picture_pattern
 from vsr.media.containers import CONTAINERS
 from vsr.media.listing import Numbered, is_picture, list_files, names_in
@@ -118,12 +118,7 @@ class FolderTasks:
         """Whether `error` tells that nothing more can be written into the results' folder."""
         if not isinstance(error, OutputError) or isinstance(error, OutputExists):
             return False
-        cause: BaseException | None = error
-        while cause is not None:
-            if getattr(cause, "errno", None) in _LOST:
-                return True
-            cause = cause.__cause__
-        if os.strerror(errno.ENOSPC) in str(error):  # as the ffmpeg program says it
+        if refusal(error) in _LOST:
             return True
         try:
             with tempfile.TemporaryFile(prefix=".vsr-", dir=self.folder) as file:

@@ -13,6 +13,7 @@ from vsr.errors import InputError, OutputError, SoundLost, Stopped, cause
 from vsr.events import silent
 from vsr.frame import Frame
 from vsr.jobs import disk
+from vsr.jobs.estimate import told_of_room
 from vsr.jobs.frames import finish, work_names
 from vsr.jobs.intake import kept
 from vsr.jobs.parts import Part, write_parts
@@ -209,8 +210,8 @@ def _go_on(work: Work, store: Store) -> None:
         raise Stopped("stopped")
     free = shutil.disk_usage(store.folder).free
     if free < _SPARE:
-        full = f"the disk is full, only {free >> 20} MB are free; make room"
-        raise Stopped(f"{store.folder.parent}: {full}")
+        text = f"{store.folder.parent}: the disk is full; make room"
+        raise Stopped(f"{text}: {told_of_room(work.job, work.options, least=_SPARE)}")
 
 
 def _target(work: Work, folder: Path) -> Path:

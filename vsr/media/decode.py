@@ -8,7 +8,8 @@ import av
 from av.codec.context import CodecContext
 from av.container import InputContainer
 
-from vsr.machine import codec_threads, memory
+from vsr.errors import NO_MEMORY, OutOfMemory
+from vsr.machine import codec_threads, is_short_of_memory, memory
 
 # VP8 and VP9 carry alpha as a second picture beside each packet. ffmpeg's own decoders
 # pass it over; those of libvpx read it.
@@ -68,6 +69,8 @@ def decoded(
             heard(packet, None)
             yield from decoder.decode(packet)
         except av.FFmpegError as error:
+            if is_short_of_memory():  # it is not the packet that is damaged
+                raise OutOfMemory(NO_MEMORY) from error
             heard(packet, error)
             if not packet.size:
                 yield from _drained(decoder)

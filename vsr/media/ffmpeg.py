@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import re
@@ -20,7 +21,7 @@ from typing import IO, Any
 import ffmpeg
 
 from vsr.children import shielded
-from vsr.errors import FfmpegError
+from vsr.errors import NO_MEMORY, FfmpegError, OutOfMemory, VsrError
 
 _OLDEST = 9  # with 7.0, times in Matroska are a tick off; 8 was not tried
 # What is asked of it, what the answer must name, and what that is.
@@ -222,12 +223,13 @@ def fed(program: str, arguments: Sequence[str], folder: Path) -> Iterator[IO[byt
             raise _failed(log, code)
 
 
-def _failed(log: IO[bytes], code: int) -> FfmpegError:
+def _failed(log: IO[bytes], code: int) -> VsrError:
     log.seek(0)
     lines = log.read().decode("utf-8", "replace").strip().splitlines()
     # The first line names the cause mostly, the last one what it led to.
     words = dict.fromkeys([*lines[:1], *lines[-1:]]) or {_ended(code): 0}
-    return FfmpegError(f"ffmpeg failed: {'; '.join(words)[:400]}")
+    text = f"ffmpeg failed: {'; '.join(words)[:400]}"
+    return OutOfMemory(NO_MEMORY) if os.strerror(errno.ENOMEM) in text else FfmpegError(text)
 
 
 def _ended(code: int) -> str:

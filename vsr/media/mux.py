@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,7 +89,8 @@ def _settle(work: _Work, streams: Sequence[Stream]) -> list[Arrived]:
 
 def _disk_is_full(error: Exception | str, target: Path, picture: Picture) -> bool:
     free = shutil.disk_usage(target.parent).free
-    return "No space left" in str(error) or free < picture.path.stat().st_size // 2
+    limits = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "ulimit -f")
+    return any(words in str(error) for words in limits) or free < picture.path.stat().st_size // 2
 
 
 @dataclass(kw_only=True)

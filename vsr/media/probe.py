@@ -15,8 +15,9 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
 
-from vsr.errors import InputError, cause
+from vsr.errors import NO_MEMORY, InputError, OutOfMemory, cause
 from vsr.frame import Colour, Layout
+from vsr.machine import is_short_of_memory
 from vsr.media.animation import MILLISECOND, is_webp, webp_pictures
 from vsr.media.decode import decoded, has_hidden_alpha, most_pixels
 from vsr.media.dump import dumped
@@ -121,7 +122,12 @@ def open_source(path: Path, pipe: Pipe | None = None) -> Iterator[InputContainer
 
 
 def reason(error: BaseException) -> str:
-    """The core of an ffmpeg or system error, without numbers and file names."""
+    """The core of an ffmpeg or system error, without numbers and file names.
+
+    Raises OutOfMemory for one that says nothing of the file.
+    """
+    if isinstance(error, MemoryError | BlockingIOError) and is_short_of_memory():
+        raise OutOfMemory(NO_MEMORY) from error
     said = cause(error) if isinstance(error, OSError) else getattr(error, "strerror", None)
     return (said or str(error) or type(error).__name__).splitlines()[0]
 
