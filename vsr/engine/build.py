@@ -25,7 +25,7 @@ def build_engine(
     precision or engine that is not there.
     """
     device = choose_device(options.device.split(",")[0])
-    precision, dtype = choose_precision(options.precision, device)
+    precision, dtype = choose_precision(options.precision, device, options.engine)
     check_engine(options.engine, device, precision)
     if device.type == "cpu":
         prepare_cpu(options)

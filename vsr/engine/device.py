@@ -10,7 +10,7 @@ import torch
 
 from vsr.errors import UsageError
 from vsr.machine import cores, free_host_memory
-from vsr.options import DeviceOptions, Precision
+from vsr.options import DeviceOptions, EngineName, Precision
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -35,23 +35,39 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda", device.index or 0)
 
 
-def choose_precision(asked: Precision, device: torch.device) -> tuple[str, torch.dtype]:
-    """The fastest precision that is right on `device`, or the one asked for.
+def choose_precision(
+    asked: Precision, device: torch.device, engine: EngineName = "auto"
+) -> tuple[str, torch.dtype]:
+    """The fastest precision that is right on `device` and that `engine` has, or the one asked for.
 
     CUDA: fp16 (75 dB from fp32 on animevideov3). CPU: bf16 where the processor
     multiplies it in hardware (60 dB), else fp32. Raises UsageError for fp16 on a
     CPU, where it is emulated.
     """
     if asked == "auto":
-        asked = "fp16" if device.type == "cuda" else "bf16" if _cpu_has_bf16() else "fp32"
+        asked = "fp32" if engine == "ncnn" else _fastest(device)  # the only one that it has
     if asked == "fp16" and device.type == "cpu":
         raise UsageError("--precision fp16: processors only emulate it; use fp32 or bf16")
     return asked, DTYPES[asked]
 
 
+def _fastest(device: torch.device) -> Precision:
+    if device.type == "cuda":
+        return "fp16"
+    return "bf16" if _cpu_has_bf16() else "fp32"
+
+
 def _cpu_has_bf16() -> bool:
+    """Whether the processor has it, and oneDNN, which multiplies, may use it.
+
+    It emulates it on any processor with AVX-512; ONEDNN_MAX_CPU_ISA can forbid it what is there.
+    """
     features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
+    there = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not there or not mkldnn:
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def processor() -> str:
