@@ -354,6 +354,8 @@ def test_a_machine_with_fewer_cores_goes_on(
     monkeypatch.setattr("vsr.media.writer.codec_threads", lambda: 1)
     assert told(upscale(film, output, encode=encode)) == "resuming: 2 of 7 parts are done"
     assert len(judge.frames(output)) == 75
+    upscale(film, tmp_path / "whole.mkv", encode=encode)
+    assert output.read_bytes() == (tmp_path / "whole.mkv").read_bytes()
 
 
 def test_ctrl_c_that_ends_ffmpeg_too_is_a_stop(

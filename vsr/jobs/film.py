@@ -31,6 +31,7 @@ from vsr.media.integrity import flaws
 from vsr.media.listing import is_many
 from vsr.media.local import local_output, names_folder
 from vsr.media.probe import SourceInfo, VideoInfo, probe
+from vsr.media.repeatable import unrepeatable
 from vsr.media.scan import Scan
 from vsr.media.sequence import probe_pictures
 from vsr.media.tags import name_of
@@ -251,6 +252,8 @@ def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
         yield f"{fewer}, the most that {job.codec} holds here"
     if video.hidden_alpha:
         yield f"the transparency of {video.codec} cannot be read; it is lost"
+    if why := unrepeatable(job.encoder, job.target.width):
+        yield why
     if video.transparent and not layout.alpha:
         holds = "a .mov, .mkv or .webm would keep it" if not job.container.alpha else "see --codec"
         yield f"its transparency does not fit {job.codec}; {holds}"

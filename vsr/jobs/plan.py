@@ -22,6 +22,7 @@ from vsr.media.listing import (
     numbered,
 )
 from vsr.media.probe import SourceInfo
+from vsr.media.repeatable import repeatable
 from vsr.media.scan import Scan, detect_scan
 from vsr.media.spans import Span
 from vsr.media.still import is_lossless
@@ -93,6 +94,7 @@ def plan(
     target = target_size(
         video.width, video.height, options.size, default_scale=default_scale, layout=encoder.layout
     )
+    encoder = repeatable(encoder, target.width, target.height)
     path = named
     if path is None:
         name = f"{stem or f'{info.path.stem}_{_label(target, options)}'}{suffix}"

@@ -9,6 +9,8 @@ from pathlib import Path
 from vsr.errors import UsageError
 from vsr.options import Codec, PipeFormat
 
+# No number is drawn by lot for the file and each track: the same film is the same bytes.
+_SAME_BYTES = {"fflags": "+bitexact"}
 _TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
 
 
@@ -58,6 +60,7 @@ _MKV = Container(
     text="subrip",
     covers=True,
     attachments=True,
+    options=_SAME_BYTES,
 )
 
 
@@ -98,6 +101,7 @@ CONTAINERS: Mapping[str, Container] = {
         video=frozenset({"av1", "vp9", "vp8"}),
         subtitles=frozenset({"webvtt"}),
         text="webvtt",
+        options=_SAME_BYTES,
     ),
     ".ts": Container(
         muxer="mpegts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import av
@@ -43,6 +43,7 @@ _X26X = (
     "ultrafast", "superfast", "veryfast", "faster", "fast",
     "medium", "slow", "slower", "veryslow", "placebo",
 )  # fmt: skip
+_LISTS = ("x264-params", "x265-params", "svtav1-params")
 _LEFT = frozenset({Siting.LEFT})
 _AV1_SITINGS = frozenset({Siting.LEFT, Siting.TOPLEFT})
 _NVENC = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
@@ -54,7 +55,8 @@ _ALL = (
 ENCODERS: Mapping[Codec, Encoder] = {
     "h264": Encoder(
         name="libx264", codec="h264", quality="crf", crf=17, preset="faster", presets=_X26X,
-        formats=_ALL,
+        # Its fastest code reads memory that was never written, and rounds otherwise elsewhere.
+        options={"x264-params": "cpu-independent=1"}, formats=_ALL,
     ),
     "h265": Encoder(
         name="libx265", codec="hevc", quality="crf", crf=19, preset="medium", presets=_X26X,
@@ -67,7 +69,8 @@ ENCODERS: Mapping[Codec, Encoder] = {
     ),
     "vp9": Encoder(
         name="libvpx-vp9", codec="vp9", quality="crf", crf=18, sitings=_LEFT,
-        options={"b": "0", "cpu-used": "2", "row-mt": "1"},
+        # One thread writes other bits than two, but no more than two do.
+        options={"b": "0", "cpu-used": "2", "row-mt": "1", "threads": "8"},
         formats=("yuv420p", "yuv422p", "yuv444p", "yuva420p"),
     ),
     "ffv1": Encoder(
@@ -104,7 +107,9 @@ ENCODERS: Mapping[Codec, Encoder] = {
     ),
     "jpeg": Encoder(
         name="mjpeg", codec="mjpeg", quality=None, container="image2", formats=("yuv444p",),
-        options={"flags": "+qscale", "global_quality": "236", "strict": "unofficial"},  # q 2
+        options={  # q 2; several threads write other bits
+            "flags": "+qscale", "global_quality": "236", "strict": "unofficial", "threads": "1",
+        },
         colour=Colour(
             matrix=Matrix.BT470BG, range=Range.FULL, primaries=1, transfer=13,
             siting=Siting.CENTER,
@@ -190,13 +195,11 @@ def plan_encoder(
         else:
             settings["preset"] = preset
         words.append(preset)
-    given = _checked(encoder, options.encoder_options)
+    _check_names(encoder, options.encoder_options)
     if hdr is not None and (told := encoder_parameters(hdr, encoder.name)) is not None:
         words.append("HDR10")
-        # Lists of the encoder's own parameters add up; later ones win.
-        parts = (settings.get(told[0]), told[1], given.get(told[0]))
-        given[told[0]] = ":".join(part for part in parts if part)
-    settings |= given
+        _add(settings, (told,))
+    _add(settings, options.encoder_options)
     if codec == "webp":
         lossy = settings.get("lossless", "0") == "0"
         words.append(f"quality {settings['quality']}" if lossy else "lossless")
@@ -209,6 +212,13 @@ def plan_encoder(
         settings=settings,
         description=" ".join(words),
     )
+
+
+def _add(settings: dict[str, str], given: Iterable[tuple[str, str]]) -> None:
+    """Set what is given; lists of the encoder's own parameters add up, and later ones win."""
+    for name, value in given:
+        lists = name in _LISTS and name in settings
+        settings[name] = f"{settings[name]}:{value}" if lists else value
 
 
 def one_file_each(plan: EncoderPlan) -> EncoderPlan:
@@ -274,14 +284,13 @@ def _options(encoder: Encoder) -> list[av.codec.context.CodecOption]:
     return [*known.private, *known.generic]
 
 
-def _checked(encoder: Encoder, given: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _check_names(encoder: Encoder, given: tuple[tuple[str, str], ...]) -> None:
     """ffmpeg ignores an option that it does not know; the user would never learn of the typo."""
     if not given:
-        return {}
+        return
     known = {option.name for option in _options(encoder)}
     for name, _ in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UsageError(f"--encoder-option {name}: {encoder.name} has no such option{hint}")
-    return dict(given)

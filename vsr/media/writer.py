@@ -141,7 +141,8 @@ def _stream(
     context.color_range = int(colour.range)
     context.color_primaries = colour.primaries
     context.color_trc = colour.transfer
-    context.thread_count = codec_threads()
+    if "threads" not in settings:
+        context.thread_count = codec_threads()
     if sample_aspect_ratio is not None:
         context.sample_aspect_ratio = sample_aspect_ratio
     if display_matrix is not None:
