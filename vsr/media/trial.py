@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import islice
@@ -16,9 +16,11 @@ from av.container import InputContainer, OutputContainer
 
 from vsr.media.probe import LENIENT
 from vsr.media.streams import family
+from vsr.timing import to_fraction
 
 TRIED = 12  # packets that are written and read back
 _LOOK = 5000  # packets of all streams among which those are looked for
+_NEAR = Fraction(1, 20)  # seconds by which their length may differ, read back
 _LATE = 4096  # samples that may be missing at an end: what decoders leave out there
 
 
@@ -56,8 +58,11 @@ def comes_back(written: Any, context: AudioCodecContext, packets: Iterable[av.Pa
         other = found.codec_context
         if not isinstance(found, AudioStream) or not _are_alike(context, other):
             return False
+        packets, there = list(packets), list(back.demux(found))
+        if abs(_length(packets) - _length(there)) > _NEAR:
+            return False
         expected = _samples(context, packets)
-        return expected - _samples(other, back.demux(found)) <= min(_LATE, expected // 2)
+        return expected - _samples(other, there) <= min(_LATE, expected // 2)
 
 
 def keeps_silence(encoder: str, muxer: str, rate: int, layout: str, form: str) -> bool:
@@ -163,6 +168,14 @@ def _are_alike(one: AudioCodecContext, other: AudioCodecContext | None) -> bool:
         and one.sample_rate == other.sample_rate
         and one.layout.nb_channels == other.layout.nb_channels
     )
+
+
+def _length(packets: Sequence[av.Packet[Any]]) -> Fraction:
+    """Seconds from the beginning of the first packet to that of the last; 0 if nobody knows."""
+    times = [
+        p.pts * (to_fraction(p.time_base) or Fraction(0)) for p in packets if p.pts is not None
+    ]
+    return max(times, default=Fraction(0)) - min(times, default=Fraction(0))
 
 
 def _samples(context: AudioCodecContext, packets: Iterable[av.Packet[Any]]) -> int:
