@@ -13,6 +13,7 @@ from PIL import Image
 
 import vsr
 from tests import judge
+from vsr.errors import InputError, UsageError
 
 DELAYS = [100, 50, 400, 70, 1000]  # milliseconds
 SUFFIXES = (".gif", ".apng", ".webp")
@@ -145,3 +146,44 @@ def test_transparency_in_video(tmp_path: Path, codec: Any, suffix: str) -> None:
     picture = np.frombuffer(raw, np.uint8).reshape(96, 128, 4)
     assert picture[:8, :8, 3].max() <= 1
     assert picture[40:56, 40:56, 3].min() >= 254
+
+
+def test_an_apng_that_is_called_png_is_whole_or_refused(tmp_path: Path) -> None:
+    source = make(tmp_path / "s.apng", loop=0, holes=False).rename(tmp_path / "s.png")
+    result = vsr.upscale(source, options=vsr.UpscaleOptions(model=vsr.ModelOptions(name="nearest")))
+    assert result.output.suffix == ".apng"
+    assert read(result.output)[0] == DELAYS
+    with pytest.raises(UsageError, match=r"o\.png: is one picture; s\.png has 5; name an \.apng"):
+        run(source, tmp_path / "o.png")
+
+
+def avif(path: Path, alpha: int) -> Path:
+    images = []
+    for n in range(5):
+        pixels = np.full((48, 64, 4), (30, 60, 90, alpha), np.uint8)
+        pixels[12:36, 8 * n : 8 * n + 16] = (240, 200, 160, 255)
+        images.append(Image.fromarray(pixels if alpha < 255 else pixels[..., :3]))
+    images[0].save(path, save_all=True, append_images=images[1:], duration=DELAYS, quality=90)
+    return path
+
+
+def test_an_animated_avif_stays_an_animation(tmp_path: Path) -> None:
+    source = avif(tmp_path / "s.avif", 255)
+    tree = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="bicubic"), size=vsr.SizeOptions(scale=Fraction(2))
+    )
+    result = vsr.upscale(source, options=tree)
+    assert result.output.name == "s_2x.webp"
+    delays, loop, frames = read(result.output)
+    assert (delays, loop) == (DELAYS, 0)
+    for n, frame in enumerate(frames[..., :3].astype(int)):
+        assert np.abs(frame[40:56, 16 * n + 8 : 16 * n + 24] - (240, 200, 160)).max() < 16
+        assert np.abs(frame[80:] - (30, 60, 90)).max() < 16
+
+
+def test_transparency_of_avif_is_not_lost_in_silence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"s\.avif: .*transparency.*convert it to WebP or APNG"):
+        run(avif(tmp_path / "s.avif", 100), tmp_path / "o.webp")
+    still = tmp_path / "t.avif"
+    Image.fromarray(np.full((48, 64, 4), 100, np.uint8)).save(still)
+    assert any("its transparency lies in" in note for note in run(still, tmp_path / "o.png").notes)

@@ -33,6 +33,7 @@ from vsr.stages.size import Target, target_size
 
 _STYLED = frozenset({"ass", "ssa"})
 _ANIMATIONS = {"gif": ".gif", "apng": ".apng", "webp": ".webp"}  # by the demuxer's name
+_NOT_WRITTEN = {".avif": ".webp"}  # an animation stays one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +109,8 @@ def plan(
     elif path != STDOUT:
         _check_output(info.path, path, options)
     wanted, frames = _wanted(info, options)
-    if container.pictures is not None and (frames or 1) > container.pictures:
-        raise UsageError(f"{path.name}: is one picture; {info.path.name} has {frames}")
+    if container.pictures is not None:
+        _check_is_one(info, path, frames)
     return Plan(
         source=info,
         output=path,
@@ -123,6 +124,17 @@ def plan(
         frames=frames if pattern is None or options.source.fps is None else None,
         pattern=pattern,
     )
+
+
+def _check_is_one(info: SourceInfo, path: Path, frames: int | None) -> None:
+    """Refuse to put an animation or a film into one picture, of which the last would stay."""
+    if frames is None and info.pipe is None and info.format == "apng":
+        frames = len(frame_times(info))  # its header is not asked
+    if (frames or 1) > 1:
+        raise UsageError(
+            f"{path.name}: is one picture; {info.path.name} has {frames}; name an .apng, .webp or "
+            f".gif, or pictures such as {path.stem}_%03d{path.suffix}"
+        )
 
 
 def picture_pattern(output: Path) -> Numbered | None:
@@ -185,6 +197,8 @@ def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
     """The source's own kind of file, where it can hold the result; else Matroska."""
     own = _ANIMATIONS.get(info.format.split(",")[0].removesuffix("_pipe"), info.path.suffix.lower())
     asked = options.encode.codec
+    if not _a_still(info):
+        own = _NOT_WRITTEN.get(own, own)
     if info.of_kind("attachment") or any(s.codec in _STYLED for s in info.of_kind("subtitle")):
         return ".mkv"
     fitting = CONTAINERS.get(own)

@@ -36,7 +36,7 @@ def loops_of(path: Path) -> int:
     except UNREADABLE:
         return 1
     if loop is None:
-        return 1
+        return 0 if image.format == "AVIF" else 1  # browsers repeat AVIF, which cannot say it
     # A GIF says how often to repeat, the others how often to play.
     return int(loop) + 1 if image.format == "GIF" and loop else int(loop)
 

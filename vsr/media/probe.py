@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -165,6 +166,7 @@ def probe(
         if reads and is_dolby_alone(frame, told.dolby):
             profile = f" (profile {told.dolby[0]})" if told.dolby else ""
             raise InputError(f"{path}: is Dolby Vision{profile} {_DOLBY_ALONE}")
+        streams, beside = _streams(container, stream)
         any_start = bool(set(container.format.name.split(",")) & _ANY_START)
         first = Fraction(container.start_time or 0, 1_000_000)
         # A picture before zero is moved, too: hardly any container can say it.
@@ -179,7 +181,7 @@ def probe(
             any_start=any_start,
             start=first if moved else Fraction(0),
             begin=Fraction(0) if moved else max(first, Fraction(0)),
-            streams=tuple(stream_info(s) for s in container.streams),
+            streams=streams,
             chapters=len(container.chapters()),
             video=_video_info(
                 path,
@@ -190,6 +192,7 @@ def probe(
                 said=told_of_tiff(path) if codec == "tiff" else (),
                 siting=told.siting,
                 dolby=told.dolby,
+                beside=beside,
                 sample_aspect_ratio=to_fraction(stream.sample_aspect_ratio)
                 or to_fraction(stream.codec_context.sample_aspect_ratio),
                 rate=rate,
@@ -200,6 +203,22 @@ def probe(
                 film=not container.format.name.endswith(_PICTURES),
             ),
         )
+
+
+def _streams(
+    container: InputContainer, main: VideoStream
+) -> tuple[tuple[StreamInfo, ...], tuple[str, ...]]:
+    """All streams, and in words what one of them would add to the picture of `main`."""
+    streams = tuple(stream_info(s) for s in container.streams)
+    if container.metadata.get("major_brand") not in _AVIF:
+        return streams, ()
+    # A picture beside the animation, or the alpha of a picture: no films of their own.
+    streams = tuple(
+        s if s.index == main.index else dataclasses.replace(s, kind="data") for s in streams
+    )
+    if len(streams) == 1 or main.frames != 1:
+        return streams, ()
+    return streams, ("its transparency lies in a picture of its own, which is not read",)
 
 
 _DOLBY_ALONE = (
@@ -261,6 +280,7 @@ def _video_info(
     film: bool = False,
     dolby: tuple[int, int] | None = None,
     said: tuple[str, ...] = (),
+    beside: tuple[str, ...] = (),
 ) -> VideoInfo:
     """What the first frame shows, beside what the container says."""
     try:
@@ -300,7 +320,7 @@ def _video_info(
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
         hdr=None if codec in _WITH_EXIF else hdr_of(frame),
-        beside=() if codec in _WITH_EXIF else tuple(layers_beside(frame, dolby, look)),
+        beside=beside if codec in _WITH_EXIF else (*beside, *layers_beside(frame, dolby, look)),
         hidden_alpha=has_alpha and not layout.alpha,
         # Whoever gives a film alpha means it, whatever the first frame shows.
         transparent=layout.alpha and (meant or _shows_through(frame, working, layout)),
@@ -345,6 +365,7 @@ def _is_unused(frame: av.VideoFrame, working: str, layout: Layout) -> bool:
     return not bool(planes_of(frame, layout)[-1].int().any())
 
 
+_AVIF = ("avif", "avis")  # brands: of a picture, of an animation
 _PICTURES = ("_pipe", "image2", "gif", "apng")  # carry an alpha channel that is mostly solid
 
 

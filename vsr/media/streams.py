@@ -48,12 +48,25 @@ def main_video(container: InputContainer, path: Path, index: int | None = None) 
             listed = ", ".join(f"#{s.index}" for s in videos)
             raise UsageError(f"--stream {index}: is no video; {path.name} has {listed}")
         return found
+    if container.metadata.get("major_brand") == "avis":
+        return _track_of_avif(videos, path)
     lengths = {s.index: length_of(s) for s in videos}
     longest = max((length for length in lengths.values() if length is not None), default=0)
     lasting = [s for s in videos if (lengths[s.index] or longest) * 2 >= longest]
     return max(
         lasting, key=lambda s: (s.width * s.height, bool(s.disposition & _Flag.default), -s.index)
     )
+
+
+def _track_of_avif(videos: list[VideoStream], path: Path) -> VideoStream:
+    """The animation in an AVIF, beside which lies a picture for those who show but one."""
+    tracks = [s for s in videos if s.frames > 1] or videos
+    if len({(s.width, s.height) for s in tracks}) == 1 < len(tracks):
+        raise InputError(
+            f"{path}: is an animation with transparency, which lies in a track of its own that is "
+            f"not read; convert it to WebP or APNG"
+        )
+    return tracks[0]
 
 
 def length_of(stream: VideoStream) -> Fraction | None:
