@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import vsr
 from tests import judge
+from vsr.errors import OutputError
 
 H264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "20", "-bf", "2")
 MILLISECOND = Fraction(1, 1000)
@@ -293,3 +295,26 @@ def test_24000_by_1001_is_exact(tmp_path: Path, suffix: str) -> None:
     exact = [got[0].pts + n * Fraction(1001, 24000) for n in range(96)]
     assert all(abs(a.pts - b) <= tick for a, b in zip(got, exact, strict=True))
     assert "23.98 fps" in judge.video_line(output)
+
+
+def test_a_result_whose_times_are_stretched_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a hundredth, as if the program that joins picture and sound had got a rate wrong."""
+    source = judge.talkie(tmp_path / "s.mkv", 2)
+    program = tmp_path / "ffmpeg"
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\n"
+        "told = sys.argv[1:]\n"
+        "if 'joined' in told[-1]:\n"
+        "    told[-1:-1] = ['-bsf:v', 'setts=ts=TS*101/100']\n"
+        f"os.execv({judge.PROGRAM!r}, ['ffmpeg', *told])\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("VSR_FFMPEG", str(program))
+    options = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=vsr.SizeOptions(scale=Fraction(1))
+    )
+    with pytest.raises(OutputError, match="timestamps are not the source's"):
+        vsr.upscale(source, tmp_path / "o.mkv", options)
+    assert not (tmp_path / "o.mkv").exists()

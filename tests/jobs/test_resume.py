@@ -18,7 +18,7 @@ import vsr
 from tests import judge
 from tests.conftest import tiny_weights
 from tests.jobs.conftest import After
-from vsr.errors import FfmpegError, InputError, OutputError, OutputExists, Stopped, UsageError
+from vsr.errors import InputError, OutputError, OutputExists, Stopped, UsageError
 from vsr.events import Event, Progress, Started
 from vsr.jobs import overview
 from vsr.jobs.store import Store, folder_of
@@ -356,22 +356,6 @@ def test_a_machine_with_fewer_cores_goes_on(
     assert len(judge.frames(output)) == 75
     upscale(film, tmp_path / "whole.mkv", encode=encode)
     assert output.read_bytes() == (tmp_path / "whole.mkv").read_bytes()
-
-
-def test_ctrl_c_that_ends_ffmpeg_too_is_a_stop(
-    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def ended(*arguments: object, **options: object) -> None:
-        asked.append(True)
-        raise FfmpegError("ffmpeg failed: Exiting normally, received signal 2.")
-
-    asked: list[bool] = []
-    output = tmp_path / "out.mkv"
-    with monkeypatch.context() as patched:
-        patched.setattr("vsr.jobs.write.mux", ended)
-        with pytest.raises(Stopped):
-            upscale(film, output, stop=lambda: bool(asked))
-    assert "7 of 7" in told(upscale(film, output))
 
 
 def test_a_second_process_is_told_who_is_at_work(film: Path, tmp_path: Path) -> None:

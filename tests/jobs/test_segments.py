@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from vsr.jobs.segments import cut_at_keyframes, joined
+from vsr.jobs.segments import cut_at_keyframes, joined, with_context
 from vsr.media.index import Keyframes
 from vsr.media.spans import Span
 
@@ -59,6 +59,28 @@ def test_what_is_one_again_is_read_in_one_go() -> None:
     parts = cut_at_keyframes((), index(list(range(0, 60_000, 1000)), 60_000), MS, 10.0)
     assert joined(parts) == [Span()]
     assert joined(parts[1:3]) == [Span(start=10_000, end=30_000, at=10_000)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("first", range(5))
+def test_around_a_part_there_is_room_for_frames_that_are_left_of_a_telecine(
+    count: int, first: int
+) -> None:
+    """Whose filter hands out four of five, and where its pattern breaks not evenly."""
+    frames = range(0, 60_000, 40)
+    start, end = 20_000, 30_000
+    (around,) = with_context([Span(start=start, end=end, at=start)], (), frames, count)
+    left = [pts for n, pts in enumerate(frames, first) if n % 10 not in (4, 5)]
+    assert len([pts for pts in left if start - around.lead <= pts < start]) >= count
+    assert len([pts for pts in left if end <= pts < end + around.tail]) >= count
+
+
+def test_the_room_around_a_part_ends_with_its_clip() -> None:
+    clips = (Span(start=10_000, end=30_000, at=0),)
+    parts = cut_at_keyframes(clips, index(list(range(0, 60_000, 5000)), 60_000), MS, 5.0)
+    for around in with_context(parts, clips, range(0, 60_000, 40), 3):
+        assert (around.start or 0) - around.lead >= 10_000
+        assert (around.end or 0) + around.tail <= 30_000
 
 
 def test_a_gap_is_no_work() -> None:

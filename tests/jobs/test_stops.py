@@ -258,6 +258,29 @@ def _family(parent: int) -> list[int]:
     return found
 
 
+def test_ctrl_c_in_a_terminal_lets_ffmpeg_finish(tmp_path: Path) -> None:
+    """It goes to each process of the terminal, and the join is soon done."""
+    source, mark = judge.talkie(tmp_path / "film.mkv", 1), tmp_path / "begun"
+    program = tmp_path / "ffmpeg"
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *joined*) touch "{mark}"; sleep 0.5;; esac\n'
+        f'exec "{judge.PROGRAM}" "$@"\n'
+    )
+    program.chmod(0o755)
+    output = tmp_path / "out.mkv"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "vsr_cli.py"), "upscale", str(source), "-o", str(output),
+         *_QUICK],
+        stderr=subprocess.PIPE, text=True, process_group=0,
+        env=_environment(tmp_path) | {"VSR_FFMPEG": str(program)},
+    )  # fmt: skip
+    _until(mark, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=50)
+    assert (process.returncode, output.exists()) in ((0, True), (6, False)), err
+    assert "failed" not in err
+
+
 def test_ffmpeg_is_ended_with_the_run_that_started_it(tmp_path: Path) -> None:
     """By a second Ctrl-C, which leaves at once, too."""
     source, mark = judge.talkie(tmp_path / "film.mkv", 1), tmp_path / "begun"

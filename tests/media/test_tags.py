@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+import vsr
 from tests import judge
 from vsr.frame import Layout, Matrix, Range, Siting
 from vsr.media.probe import probe
@@ -37,6 +39,31 @@ def test_guesses_follow_the_players(
     assert (colour.matrix, colour.primaries) == (matrix, primaries)
     assert (colour.range, colour.siting) == (Range.LIMITED, Siting.LEFT)
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("matrix", "written"),
+    [
+        ("bt709", "bt709"),
+        ("smpte170m", "smpte170m"),
+        ("bt470bg", "bt470bg/bt470bg/smpte170m"),  # whose curve is that of BT.601 today
+        ("bt2020nc", "bt2020nc/bt2020/bt2020-10"),
+    ],
+)
+def test_a_film_with_a_matrix_alone_gets_what_belongs_to_it(
+    tmp_path: Path, matrix: str, written: str
+) -> None:
+    """Primaries and transfer, as H.273 lists them, and as another reader says them."""
+    source, output = tmp_path / "s.mkv", tmp_path / "o.mkv"
+    judge.make(
+        source, "testsrc2=s=64x64:d=0.2:r=10", "-pix_fmt", "yuv420p", "-c:v", "libx264",
+        "-vf", f"setparams=colorspace={matrix}:range=tv",
+    )  # fmt: skip
+    options = vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name="nearest"), size=vsr.SizeOptions(scale=Fraction(1))
+    )
+    vsr.upscale(source, output, options)
+    assert f"(tv, {written}" in judge.video_line(output)
 
 
 def test_the_user_knows_better_than_the_tags() -> None:

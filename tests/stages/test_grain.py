@@ -91,6 +91,17 @@ def test_it_is_as_strong_for_each_brightness() -> None:
     assert lit * 255 == pytest.approx(float(light(made_noise(3)).std()) * 255, rel=0.2)
 
 
+def test_a_few_cells_do_not_decide_for_their_brightness() -> None:
+    """A small bright sign without noise: what is measured of the rest counts there, too."""
+    clean = torch.linspace(0.1, 0.5, WIDTH).expand(1, 3, HEIGHT, WIDTH).clone()
+    clean[:, :, 48:80, 64:96] = 0.85
+    noise = made_noise(6)
+    noise[:, :, 48:80, 64:96] = 0
+    drawn = enlarged(clean, 2)
+    back = light(as_source(put_back(drawn, rounded(clean + noise), share=1, seed=1) - drawn))
+    assert float(back[52:76, 68:92].std() / back[:40].std()) == pytest.approx(1, abs=0.25)
+
+
 def test_a_share_is_that_share() -> None:
     drawn, source = enlarged(picture(), 2), rounded(picture() + made_noise(6))
     whole = put_back(drawn, source, share=1, seed=1) - drawn
