@@ -62,7 +62,7 @@ def test_what_is_one_again_is_read_in_one_go() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-@pytest.mark.parametrize("first", range(5))
+@pytest.mark.parametrize("first", range(10))
 def test_around_a_part_there_is_room_for_frames_that_are_left_of_a_telecine(
     count: int, first: int
 ) -> None:

@@ -95,11 +95,11 @@ def _child(request: dict[str, Any], report: Path) -> None:
 class AtALine:
     """Sends this process a signal at line number `at` of those that it runs in the command's files.
 
-    `swallowed`: from where no exception can be raised, as in a callback of a library.
+    `how`: "raised"; "swallowed": from where no exception can be raised, as in a library's callback.
     """
 
-    def __init__(self, at: int, number: int, *, swallowed: bool) -> None:
-        self._left, self._number, self._swallowed = at, number, swallowed
+    def __init__(self, at: int, number: int, how: str) -> None:
+        self._left, self._number, self._how = at, number, how
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         if Path(frame.f_code.co_filename).name not in _ENDS:
@@ -112,7 +112,7 @@ class AtALine:
 
     def _send(self) -> None:
         number = self._number
-        if not self._swallowed:
+        if self._how != "swallowed":
             os.kill(os.getpid(), number)
             return
 
@@ -137,8 +137,7 @@ def _command(request: dict[str, Any], report: Path) -> int:
     def begun() -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         if "line" in request:
-            how = AtALine(request["line"], request["number"], swallowed=request["swallowed"])
-            sys.settrace(how)
+            sys.settrace(AtALine(request["line"], request["number"], request["how"]))
         return main()
 
     setattr(vsr.cli, "main", begun)  # noqa: B010 (the module is typed)
