@@ -48,7 +48,9 @@ def _is_mounted(path: Path) -> bool:
 def refusal(error: BaseException | None) -> int | None:
     """The errno that a disk refused with, also where only the words of a program tell it."""
     known = _FULL | _LASTING | {errno.EIO}
-    while error is not None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # one may be its own cause
+        seen.append(error)
         if (number := getattr(error, "errno", None)) in known:
             assert isinstance(number, int)
             return number
