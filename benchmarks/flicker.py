@@ -10,7 +10,7 @@ drawn by the network (kept under --cache for the next run), filtered, and compar
     still    mean |this frame - the last| where the truth stands still, in code values
     warp     mean |this frame - the last one, moved as the truth moved|
     psnr     dB, of all frames together; ssim likewise, on luma in windows of 8 x 8
-    taken    what light changes in a picture, with one on either side: `--stabilise auto` goes by it
+    taken    what light changes in a picture, with one on either side: auto goes by it
     uncov    mean squared error where the truth was just uncovered, or will just be covered
 
 Beside still: what the plain mean of as many frames does where nothing moves. --limit asks instead

@@ -1,6 +1,6 @@
 """What it costs to finish a film in parts: throughput with them against one go.
 
-    python benchmarks/parts.py [--model nearest] [--rounds 5] [--part 10]
+    python benchmarks/parts.py [--model nearest] [--rounds 5] [--segment 10]
 
 Both ways run in turn, in one process, on samples/bunny.mp4 made longer; the
 median of the rounds' ratios is what counts. 1.00 means that parts cost nothing. With
@@ -68,7 +68,7 @@ def _used() -> float:
 @click.option("--model", default="bicubic", show_default=True)
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--times", default=8, show_default=True, help="How often the sample is repeated.")
-@click.option("--part", default=10.0, show_default=True, help="Seconds.")
+@click.option("--segment", default=10.0, show_default=True, help="Seconds.")
 def main(model: str, rounds: int, times: int, part: float) -> None:
     """Time both ways."""
     with tempfile.TemporaryDirectory() as name:

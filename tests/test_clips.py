@@ -313,7 +313,7 @@ def test_the_commands_options(bunny: Path, tmp_path: Path) -> None:
 
 
 def test_clips_apart_are_files_of_their_own(bunny: Path, tmp_path: Path) -> None:
-    fast = ("-s", "1/2", "--preset", "ultrafast", "--apart", "--clip", "0-0.5", "--clip", "1-2")
+    fast = ("-s", "1/2", "--preset", "ultrafast", "--separate", "--clip", "0-0.5", "--clip", "1-2")
     code, _ = cli(str(bunny), "-o", str(tmp_path / "out.mp4"), *fast)
     assert code == 0
     counts = {p.name: len(judge.frames(p)) for p in tmp_path.iterdir()}

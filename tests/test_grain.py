@@ -63,5 +63,5 @@ def test_it_has_the_sources_grain_again_and_parts_cannot_be_seen(
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
 def test_a_share_lies_between_0_and_1(share: float) -> None:
-    with pytest.raises(UsageError, match="--grain"):
+    with pytest.raises(UsageError, match="grain"):
         vsr.TemporalOptions(grain=share)

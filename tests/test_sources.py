@@ -318,7 +318,7 @@ def test_strict_refuses_a_damaged_film_before_any_work(
     strict = vsr.UpscaleOptions(
         model=vsr.ModelOptions(name="nearest"), source=vsr.SourceOptions(strict=True)
     )
-    with pytest.raises(InputError, match=r"is damaged \(.*without --strict"):
+    with pytest.raises(InputError, match=r"is damaged \(.*without strict"):
         vsr.upscale(broken, tmp_path / "out.mkv", strict)
     assert not (tmp_path / "out.mkv").exists()
     assert vsr.upscale(bunny, tmp_path / "whole.mkv", strict).frames == 120

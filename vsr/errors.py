@@ -17,12 +17,16 @@
 
 The number is the exit code of the command line. A message is one line that
 names the thing, says what is wrong with it and, where there is a way out, what
-to do. Each class also inherits the builtin that a caller might expect.
+to do. An option is named by its place in the options tree, `<size.scale>`: each
+front end shows the name that its users know (`worded`), and `str(error)` the
+field's own. Each class also inherits the builtin that a caller might expect.
 """
 
 from __future__ import annotations
 
 import errno
+import re
+from collections.abc import Mapping
 from typing import ClassVar
 
 # What the system says of a disk in its own words, and what that means.
@@ -40,10 +44,35 @@ def cause(error: OSError) -> str:
     return said if means is None else f"{said}: {means}"
 
 
+# The groups of the options trees, so that a file's name in angle brackets stays what it is.
+_OPTION = re.compile(
+    r"<((?:(?:model|size|device|temporal|source|colour|encode|jobs|metrics)\.\w+)|output|separate)>"
+)
+
+
+def worded(text: str, names: Mapping[str, str] | None = None) -> str:
+    """Show the options that a message names by `names`, or by their fields' own names."""
+    names = names or {}
+    return _OPTION.sub(lambda found: names.get(found[1], found[1].rpartition(".")[2]), text)
+
+
 class VsrError(Exception):
     """Base of all errors that vsr raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+
+    @property
+    def text(self) -> str:
+        """The message as it was raised, with the places of the options that it names."""
+        return super().__str__()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that the message names, by their places: `size.scale`."""
+        return tuple(_OPTION.findall(self.text))
+
+    def __str__(self) -> str:
+        return worded(self.text)
 
 
 class OutputError(VsrError, OSError):

@@ -29,7 +29,10 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """Something the user should know: a guess, a fallback, what was converted without loss."""
+    """Something the user should know: a guess, a fallback, what was converted without loss.
+
+    The text may name options as `<size.scale>`; `vsr.errors.worded` shows their names.
+    """
 
     text: str
 

@@ -233,7 +233,7 @@ def test_what_is_lost_is_said_however_quiet(tmp_path: Path, bunny: Path) -> None
     source = tmp_path / "s.mp4"
     source.write_bytes(data)
     done = run("upscale", source, "-o", "o.mkv", "-m", "nearest", "--height", "36", "-q",
-               "--part", "2", "--workers", "2", cwd=tmp_path)  # fmt: skip
+               "--segment", "2", "--workers", "2", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()
     assert any("mended by guessing" in line for line in said)

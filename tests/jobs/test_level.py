@@ -1,4 +1,4 @@
-"""`--stabilise auto`: the level that the film asks for, the same in every run of a job."""
+"""`--temporal-filter auto`: the level that the film asks for, the same in every run of a job."""
 
 from __future__ import annotations
 

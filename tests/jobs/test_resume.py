@@ -178,7 +178,7 @@ def test_other_options_are_refused_and_named(film: Path, tmp_path: Path) -> None
     output = tmp_path / "out.mkv"
     store = begun(film, output)
     other = vsr.EncodeOptions(codec="h264", crf=30, preset="ultrafast")
-    with pytest.raises(UsageError, match=r"encode.crf: None -> 30.*--restart") as error:
+    with pytest.raises(UsageError, match=r"encode.crf: None -> 30.*restart") as error:
         upscale(film, output, encode=other)
     assert "encode.codec: ffv1 -> h264" in str(error.value)
     with pytest.raises(UsageError, match="the weights"):
@@ -195,7 +195,7 @@ def test_another_runtime_of_the_network_is_refused(film: Path, tmp_path: Path) -
     tiny = vsr.ModelOptions(name=str(tiny_weights(tmp_path, upscale=1)))
     with pytest.raises(Stopped):
         upscale(film, output, model=tiny, device=vsr.DeviceOptions(engine="torch"), stop=After(2))
-    with pytest.raises(UsageError, match=r"engine: .*torch.* -> .*ncnn.*--restart"):
+    with pytest.raises(UsageError, match=r"engine: .*torch.* -> .*ncnn.*restart"):
         upscale(film, output, model=tiny, device=vsr.DeviceOptions(engine="ncnn"))
     assert "2 of 7" in told(
         upscale(film, output, model=tiny, device=vsr.DeviceOptions(engine="torch"))

@@ -135,7 +135,7 @@ def test_a_signal_stops_and_the_command_goes_on(tmp_path: Path, number: signal.S
         output,
         "-s",
         "2",
-        "--part",
+        "--segment",
         "0.25",
         "--preset",
         "ultrafast",
@@ -198,7 +198,7 @@ def _films(folder: Path, *names: str) -> list[Path]:
     ]  # fmt: skip
 
 
-_QUICK = ("--model", "bicubic", "-s", "2", "--part", "0.25", "--preset", "ultrafast")
+_QUICK = ("--model", "bicubic", "-s", "2", "--segment", "0.25", "--preset", "ultrafast")
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def _command(request: dict[str, Any], report: Path) -> int:
     os.dup2(os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
     upscale = [
         "upscale", request["source"], "-o", request["output"], "--model", "bicubic",
-        "-s", "1", "--part", str(request["part"]), "--threads", "1",
+        "-s", "1", "--segment", str(request["part"]), "--threads", "1",
     ]  # fmt: skip
     sys.argv = ["vsr", *request.get("arguments", upscale)]
 

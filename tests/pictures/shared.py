@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests import judge
 from vsr.cli import cli
+from vsr.cli.options import for_people
 from vsr.errors import VsrError
 
 NEAREST = ("-m", "nearest", "-s", "1")
@@ -41,7 +42,7 @@ def same_pictures(a: Path, b: Path) -> bool:
 def refused(error: type[VsrError], word: str, *arguments: str | Path) -> None:
     done = upscale(*arguments)
     assert isinstance(done.exception, error), done.output
-    assert word in str(done.exception)
+    assert word in for_people(done.exception.text)
 
 
 @contextmanager

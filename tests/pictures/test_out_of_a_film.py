@@ -175,7 +175,9 @@ def test_a_part_of_a_film_becomes_pictures(tmp_path: Path) -> None:
     last = judge.rgb(tmp_path / "5.png", size=(320, 180))
     assert np.abs(film[49] - last[0]).mean() < 2
     refused(UsageError, "--clip", tmp_path, "-o", tmp_path / "out", "--clip", "1-2")
-    refused(UsageError, "--apart", tmp_path, "-o", tmp_path / "out", "--clip", "1-2", "--apart")
+    refused(
+        UsageError, "--separate", tmp_path, "-o", tmp_path / "out", "--clip", "1-2", "--separate"
+    )
 
 
 def test_pictures_go_into_a_pipe_as_a_film(tmp_path: Path) -> None:

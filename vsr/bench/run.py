@@ -136,7 +136,7 @@ def _for_frames(options: UpscaleOptions, frames: int) -> UpscaleOptions:
     """The same, of so many frames only, in one part, replacing what is there."""
     clips = options.source.clips
     if len(clips) > 1:
-        raise UsageError("--clip: a benchmark takes one part of a film")
+        raise UsageError("<source.clips>: a benchmark takes one part of a film")
     start = clips[0].start if clips else None
     clip = Clip(start=start, duration=Moment(frame=frames))
     return dataclasses.replace(

@@ -12,13 +12,13 @@ import click
 
 from vsr.bench.run import Report, Timing
 from vsr.bench.run import bench as measure
+from vsr.cli.options import upscale_options, upscale_tree
 from vsr.cli.progress import Terminal
-from vsr.cli.shared import options_from, pixel_options
 
 
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@pixel_options
+@upscale_options
 @click.option("--frames", default=24, help="Of the film that are worked on.")
 @click.option("--rounds", default=5, help="How often each figure is measured.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
@@ -30,7 +30,7 @@ def bench(*, source: Path, frames: int, rounds: int, as_json: bool, **values: An
     which it copies memory, both measured. Nothing is written but to a temporary folder.
     """
     with Terminal(quiet=as_json) as terminal:
-        report = measure(source, options_from(values), frames=frames, rounds=rounds, sink=terminal)
+        report = measure(source, upscale_tree(values), frames=frames, rounds=rounds, sink=terminal)
     if as_json:
         figures = dataclasses.asdict(report)
         figures |= {"slowest": report.slowest.name, "overlap": report.overlap}

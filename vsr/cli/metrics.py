@@ -7,27 +7,16 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
 
+from vsr.cli.options import for_people, tree_of, tree_options
 from vsr.cli.progress import Terminal
-from vsr.cli.shared import Scale
 from vsr.errors import OutputError, UsageError, cause
 from vsr.media.listing import is_too_long
-from vsr.options import (
-    KERNELS,
-    MATRICES,
-    METRICS,
-    RANGES,
-    VMAF_MODELS,
-    ColourOptions,
-    Metric,
-    MetricsOptions,
-    from_dict,
-)
+from vsr.options import MetricsOptions
 from vsr.quality.metrics import metrics as compare
 from vsr.quality.report import KINDS, Report, Score
 
@@ -35,45 +24,7 @@ from vsr.quality.report import KINDS, Report, Score
 @click.command()
 @click.argument("ref", metavar="REF", type=click.Path())
 @click.argument("out", metavar="OUT", type=click.Path())
-@click.option(
-    "--metric",
-    "names",
-    metavar="NAME,...",
-    help=f"Of {', '.join(METRICS)}.  [default: psnr,ssim,vmaf]",
-)
-@click.option(
-    "--resize", type=click.Choice(KERNELS), help="Bring OUT to the size of REF, by this kernel."
-)
-@click.option(
-    "--crop",
-    is_flag=True,
-    help="Cut OUT to the size of REF: what was added at the right and bottom to make sides even.",
-)
-@click.option(
-    "--align", is_flag=True, help="The first frames belong together, whatever their times."
-)
-@click.option(
-    "--vmaf-model",
-    type=click.Choice(VMAF_MODELS),
-    default=VMAF_MODELS[0],
-    help="neg does not reward sharpening; 4k is for REFs of 2160 lines.",
-)
-@click.option(
-    "--matrix",
-    type=click.Choice(MATRICES),
-    default="auto",
-    help="Read both with this colour matrix, whatever their tags say.",
-)
-@click.option(
-    "--range",
-    "range_",
-    type=click.Choice(RANGES),
-    default="auto",
-    help="Read both with this range, whatever their tags say.",
-)
-@click.option(
-    "--fps", type=Scale(), help="Of pictures.  [default: that of the film beside them, or 25]"
-)
+@tree_options(MetricsOptions)
 @click.option(
     "--per-frame",
     metavar="FILE.csv",
@@ -87,8 +38,6 @@ def metrics(
     *,
     ref: str,
     out: str,
-    names: str | None,
-    fps: Fraction | None,
     per_frame: Path | None,
     overwrite: bool,
     quiet: bool,
@@ -101,15 +50,7 @@ def metrics(
     left out. Both may also be folders or numbered pictures. Luma is compared as it is coded,
     in the depth, range and matrix of REF. docs/metrics.md tells what each number means.
     """  # fmt: skip
-    options = MetricsOptions(
-        metrics=_chosen(names),
-        resize=values["resize"],
-        crop=values["crop"],
-        align=values["align"],
-        vmaf_model=values["vmaf_model"],
-        colour=ColourOptions(matrix=values["matrix"], range=values["range_"]),
-        fps=fps,
-    )
+    options = tree_of(MetricsOptions, values)
     if per_frame is not None:
         _check_free(per_frame, overwrite, (ref, out))
     with Terminal(quiet=quiet) as terminal:
@@ -120,16 +61,6 @@ def metrics(
         click.echo(json.dumps(_as_dict(report), indent=1))
     else:
         click.echo("\n".join(_lines(report)))
-
-
-def _chosen(names: str | None) -> tuple[Metric, ...] | None:
-    if names is None:
-        return None
-    listed = [name.strip() for name in names.split(",") if name.strip()]
-    for name in listed:
-        if name not in METRICS:
-            raise UsageError(f"--metric {name}: must be one of {', '.join(METRICS)}")
-    return from_dict(MetricsOptions, {"metrics": listed}).metrics
 
 
 def _check_free(path: Path, overwrite: bool, measured: Iterable[Path | str]) -> None:
@@ -220,7 +151,7 @@ def _as_dict(report: Report) -> dict[str, Any]:
             for score in report.scores
         },
         "skipped": report.skipped,
-        "notes": report.notes,
+        "notes": [for_people(note) for note in report.notes],
     }
 
 

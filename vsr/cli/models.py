@@ -6,15 +6,13 @@ from typing import Any
 
 import click
 
+from vsr.cli.options import tree_of, tree_options
 from vsr.cli.progress import Terminal
-from vsr.cli.shared import model_source_options
 from vsr.nets import store
 from vsr.nets.catalogue import Model, catalogue, find
 from vsr.options import ModelOptions
 
-
-def _options(values: dict[str, Any]) -> ModelOptions:
-    return ModelOptions(folder=values["folder"], mirror=values["mirror"], offline=values["offline"])
+_where = tree_options(ModelOptions, without=("name", "denoise", "activation", "keep_colours"))
 
 
 def _chosen(names: tuple[str, ...]) -> list[Model]:
@@ -31,10 +29,10 @@ def models(context: click.Context) -> None:
 
 
 @models.command("list")
-@model_source_options
+@_where
 def list_models(**values: Any) -> None:
     """Show every model: name, scale, where its weights are, what it is for."""
-    options = _options({"folder": None, "mirror": None, "offline": False} | values)
+    options = tree_of(ModelOptions, values)
     for model in catalogue():
         if model.is_resizer:
             state = "built in"
@@ -52,14 +50,14 @@ def list_models(**values: Any) -> None:
 
 @models.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@model_source_options
+@_where
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def fetch(names: tuple[str, ...], quiet: bool, **values: Any) -> None:
     """Download the weights of the named models, or of all; check them by sha256.
 
     A download that broke off goes on where it stopped.
     """
-    options = _options(values)
+    options = tree_of(ModelOptions, values)
     with Terminal(quiet=quiet) as terminal:
         for model in _chosen(names):
             click.echo(f"{model.name}: {store.fetch(model, options, terminal)}")
@@ -67,10 +65,10 @@ def fetch(names: tuple[str, ...], quiet: bool, **values: Any) -> None:
 
 @models.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@model_source_options
+@_where
 def verify(names: tuple[str, ...], **values: Any) -> None:
     """Check the weights that are here by sha256. Downloads nothing."""
-    options = _options(values)
+    options = tree_of(ModelOptions, values)
     for model in _chosen(names):
         path = store.verify(model, options)
         click.echo(f"{model.name}: {f'right, {path}' if path else 'not here'}")

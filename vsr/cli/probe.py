@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from vsr.cli.options import upscale_options, upscale_tree
 from vsr.cli.progress import size
-from vsr.cli.shared import options_from, pixel_options
 from vsr.errors import UsageError
 from vsr.events import Event, Note
 from vsr.frame import Range
@@ -29,7 +29,7 @@ from vsr.timing import clock
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="As for upscale.")
-@pixel_options
+@upscale_options
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None:
     """Show what is in the file IN and what `vsr upscale` would do with it.
@@ -37,7 +37,7 @@ def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None
     Takes the options of upscale, writes nothing, and times the network on a small
     picture to say how long the whole would take.
     """
-    options = options_from({**values, "overwrite": True})
+    options = upscale_tree({**values, "encode__overwrite": True})
     into = local_output(output) if output is not None else None
     _check_one(source, into)
     new = into if names_folder(output) and into is not None and not into.is_dir() else None

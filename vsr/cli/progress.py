@@ -9,6 +9,7 @@ from typing import Never, Self
 
 from tqdm import tqdm
 
+from vsr.cli.options import for_people
 from vsr.cli.standard import printable
 from vsr.errors import VsrError
 from vsr.events import Downloading, Event, Finished, Note, Pictures, Progress, Started, Warning
@@ -93,9 +94,9 @@ class Terminal:
 
     def _tell(self, note: Note, more: str = "") -> None:
         if isinstance(note, Warning):
-            tqdm.write(f"warning: {note.text}{more}", file=sys.stderr)
+            tqdm.write(f"warning: {for_people(note.text)}{more}", file=sys.stderr)
         else:
-            self._say(f"note: {note.text}{more}")
+            self._say(f"note: {for_people(note.text)}{more}")
 
     def _say(self, text: str) -> None:
         if not self._quiet:
@@ -132,7 +133,7 @@ class Terminal:
 
 def in_a_line(error: VsrError) -> str:
     """What went wrong, and what was added to it."""
-    text = "; ".join((str(error), *getattr(error, "__notes__", ())))
+    text = for_people("; ".join((error.text, *getattr(error, "__notes__", ()))))
     return " ".join(text.splitlines())
 
 

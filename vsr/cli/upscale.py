@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
+from vsr.cli.options import for_people, tree_options, upscale_options, upscale_tree
 from vsr.cli.progress import Terminal, in_a_line
-from vsr.cli.shared import options_from, pixel_options
 from vsr.cli.stopping import Stopping
 from vsr.errors import VsrError
 from vsr.fetch import without_login
 from vsr.jobs.batch import Batch
 from vsr.jobs.film import Result
 from vsr.media.containers import STDOUT
+from vsr.options import UpscaleOptions
 from vsr.runners.local import runner_for
 
 _NAMED = 8  # files that are named one by one
@@ -32,10 +33,13 @@ _NAMED = 8  # files that are named one by one
     help="The result; its suffix chooses the container. A folder, if there are several; or "
     "numbered pictures, out/%05d.png.  [default: beside the source]",
 )
-@pixel_options
-@click.option("--apart", is_flag=True, help="A result for each --clip: out_1.mp4, out_2.mp4, ...")
-@click.option("--overwrite", is_flag=True, help="Replace the output if it is there already.")
-@click.option("--restart", is_flag=True, help="Throw away what an earlier run has finished.")
+@upscale_options
+@click.option(
+    "--separate", is_flag=True, help="A result for each --clip: out_1.mp4, out_2.mp4, ..."
+)
+@click.option("--apart", is_flag=True, hidden=True, help="The former name of --separate.")
+@tree_options(UpscaleOptions, only="encode.overwrite")
+@tree_options(UpscaleOptions, only="jobs.restart")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print each result as a line of JSON.")
 @click.pass_context
@@ -45,6 +49,7 @@ def upscale(
     *,
     sources: tuple[str, ...],
     output: str | None,
+    separate: bool,
     apart: bool,
     quiet: bool,
     as_json: bool,
@@ -61,8 +66,10 @@ def upscale(
     own, into a folder or to numbered names again, or all pictures become the film OUTPUT at
     --fps. A film whose OUTPUT is numbered becomes a picture for each frame.
     """
-    options = options_from(values)
-    batch = Batch(sources, output, options, apart=apart)
+    options = upscale_tree(values)
+    if apart:
+        click.echo("vsr: --apart is called --separate now", err=True)
+    batch = Batch(sources, output, options, apart=separate or apart)
     runner = runner_for(options.device)
     done, failed = 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once
@@ -109,6 +116,6 @@ def _json(source: Path | str, result: Result) -> str:
             "width": result.width,
             "height": result.height,
             "seconds": round(result.seconds, 3),
-            "notes": result.notes,
+            "notes": [for_people(note) for note in result.notes],
         }
     )

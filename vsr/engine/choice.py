@@ -25,13 +25,17 @@ _MARGIN = 1.1  # times PyTorch's time: it should be faster, and caches are share
 def check_engine(asked: EngineName, device: torch.device, precision: str) -> None:
     """Raises UsageError where the engine that was asked for cannot work."""
     if asked == "cuda" and (device.type != "cuda" or precision != "fp16"):
-        raise UsageError(f"--engine cuda: works on CUDA in fp16, not on {device} in {precision}")
+        raise UsageError(
+            f"<device.engine> cuda: works on CUDA in fp16, not on {device} in {precision}"
+        )
     if asked != "ncnn":
         return
     if not _is_installed():
-        raise UsageError("--engine ncnn: install it, pip install 'vsr-upscale[ncnn]'")
+        raise UsageError("<device.engine> ncnn: install it, pip install 'vsr-upscale[ncnn]'")
     if device.type != "cpu" or precision != "fp32":
-        raise UsageError(f"--engine ncnn: works on a CPU in fp32, not on {device} in {precision}")
+        raise UsageError(
+            f"<device.engine> ncnn: works on a CPU in fp32, not on {device} in {precision}"
+        )
 
 
 def wants_ncnn(asked: EngineName, network: Network, plain: Engine) -> NcnnEngine | None:

@@ -26,11 +26,11 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cpu":
         return torch.device("cpu")
     if device.type != "cuda":
-        raise UsageError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
+        raise UsageError(f"<device.device> {name}: must be auto, cpu, cuda or cuda:N")
     count = torch.cuda.device_count()
     if not torch.cuda.is_available() or (device.index or 0) >= count:
         raise UsageError(
-            f"--device {name}: PyTorch sees {count} CUDA device{'s' * (count != 1)} here"
+            f"<device.device> {name}: PyTorch sees {count} CUDA device{'s' * (count != 1)} here"
         )
     return torch.device("cuda", device.index or 0)
 
@@ -47,7 +47,7 @@ def choose_precision(
     if asked == "auto":
         asked = "fp32" if engine == "ncnn" else _fastest(device)  # the only one that it has
     if asked == "fp16" and device.type == "cpu":
-        raise UsageError("--precision fp16: processors only emulate it; use fp32 or bf16")
+        raise UsageError("<device.precision> fp16: processors only emulate it; use fp32 or bf16")
     return asked, DTYPES[asked]
 
 

@@ -72,14 +72,14 @@ class Batch:
             if path is not None and (path == STDIN or comes_once(path)):
                 if apart:
                     shown = "standard input" if path == STDIN else path
-                    raise UsageError(f"--apart: {shown} comes only once; give one --clip of it")
+                    raise UsageError(f"<separate>: {shown} comes only once; give one <source.clips> of it")
                 path = None
             if path is None or not is_many(path) or _is_film(into, self._into):
                 for name, chosen in _parts(into, options, apart=apart, folder=self._into):
                     self._files.append(Task(source=source, output=name, options=chosen))
                 continue
             if apart:
-                raise UsageError(f"--apart: {path} holds many files; name each film by itself")
+                raise UsageError(f"<separate>: {path} holds many files; name each film by itself")
             folder = FolderTasks(path, into, options, alone=not several, new=self._into)
             folder.check(lambda task: self._done.find(task) is not None)
             self._folders.append(folder)
@@ -153,7 +153,7 @@ class Batch:
         tasks = (task for _, task in self._tasks() if is_picture(str(task.source)))
         if there := sum(self._done.find(task) is not None for task in tasks):
             text = f"{there} of {self.pictures} pictures are done already"
-            sink(Note(text=f"{text}; --restart --overwrite does them again"))
+            sink(Note(text=f"{text}; <jobs.restart> <encode.overwrite> does them again"))
 
     def _one(
         self,
@@ -205,14 +205,17 @@ def _parts(
         yield output, options
         return
     if not options.source.clips:
-        raise UsageError("--apart: needs at least one --clip")
+        raise UsageError("<separate>: needs at least one <source.clips>")
     if output == STDOUT:
-        raise UsageError("--apart: standard output takes one film; name files with -o")
+        raise UsageError("<separate>: standard output takes one film; name files with -o")
     if output is None or folder is not None:  # each result is named after its part
         labels = Counter(map(str, options.source.clips))
         label, count = labels.most_common(1)[0]
         if count > 1:
-            raise UsageError(f"--apart: --clip {label} is given {count} times; name them with -o")
+            raise UsageError(
+                f"<separate>: <source.clips> {label} is given {count} times; "
+                f"name them with <output>"
+            )
     for number, clip in enumerate(options.source.clips, start=1):
         source = dataclasses.replace(options.source, clips=(clip,))
         name = output

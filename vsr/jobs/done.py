@@ -164,9 +164,8 @@ def _line(key: str, told: dict[str, Any]) -> str:
 
 
 def _text(task: Task, output: Path) -> str:
-    return (
-        f"{Path(task.source).name}: is done already ({output}); --restart --overwrite does it again"
-    )
+    done = f"{Path(task.source).name}: is done already ({output})"
+    return f"{done}; <jobs.restart> <encode.overwrite> does it again"
 
 
 def _is_picture(task: Task) -> bool:

@@ -128,9 +128,9 @@ def _named(job: Plan, model: str) -> Iterator[None]:
         raise  # both say how to go on
     except VsrError as error:
         about = model if isinstance(error, ModelError) else job.output.name
-        known = (about, job.source.path.name, str(job.output.absolute().parent), "--")
-        if not any(name in str(error) for name in known):
-            error.args = (f"{about}: {error}",)
+        known = (about, job.source.path.name, str(job.output.absolute().parent))
+        if not error.options and not any(name in error.text for name in known):
+            error.args = (f"{about}: {error.text}",)
         raise
 
 
@@ -218,7 +218,7 @@ def read_source(taken: Taken, options: UpscaleOptions) -> SourceInfo:
 
 def _check(info: SourceInfo, sink: Sink) -> None:
     if info.pipe is not None:
-        raise UsageError("--strict: needs a file, which can be read twice")
+        raise UsageError("<source.strict>: needs a file, which can be read twice")
     if info.pictures is None and info.format != "webp":  # those are looked at before, or whole
         check_whole(info, sink)
 
@@ -229,13 +229,13 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     yield from video.guesses
     layout = job.encoder.layout
     if layout.family == "yuv" and not layout.sub_y and job.encoder.encoder.codec in _IN_HARDWARE:
-        yield f"stays {layout.name}, which few players decode in hardware; they do --chroma 420"
+        yield f"stays {layout.name}, which few players decode in hardware; they do <encode.chroma> 420"
     if job.scan is Scan.INTERLACED:
         yield "is interlaced; deinterlaced with bwdif"
     if job.scan is Scan.TELECINED:
         yield "is telecined; the film's own frames are restored"
     if options.temporal.deflicker and not levels(video.colour):
-        yield "is HDR, whose light --deflicker leaves as it is"
+        yield "is HDR, whose light <temporal.deflicker> leaves as it is"
 
 
 def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
@@ -255,7 +255,7 @@ def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     if why := unrepeatable(job.encoder, job.target.width):
         yield why
     if video.transparent and not layout.alpha:
-        holds = "a .mov, .mkv or .webm would keep it" if not job.container.alpha else "see --codec"
+        holds = "a .mov, .mkv or .webm would keep it" if not job.container.alpha else "see <encode.codec>"
         yield f"its transparency does not fit {job.codec}; {holds}"
 
 
@@ -263,7 +263,7 @@ def _losses_of_hdr(video: VideoInfo, codec: Codec, encoder: Encoder, muxer: str)
     if encoder.untagged or encoder.codec in _TELLS_NO_TRANSFER:
         yield f"is HDR, which {codec} cannot say: the result will look pale"
     elif encoder.codec == "h264":
-        yield "is HDR, and hardly any device plays that from H.264; --codec h265 or av1 would do"
+        yield "is HDR, and hardly any device plays that from H.264; <encode.codec> h265 or av1 would do"
     written = encoder_parameters(video.hdr, encoder.name) if video.hdr is not None else ("", "")
     if written is None and muxer not in TELLS_LIGHT:
         yield f"neither {codec} nor {muxer} can carry its HDR10 metadata"

@@ -15,18 +15,10 @@ from vsr.jobs.store import FORMAT
 from vsr.media.listing import Listing
 from vsr.media.spans import Span
 from vsr.nets.store import Loaded
-from vsr.options import UpscaleOptions, to_dict
+from vsr.options import UpscaleOptions, leaves, to_dict
 from vsr.version import __version__
 
 _PIECE = 1 << 20  # bytes that are hashed at the beginning, in the middle and at the end
-
-# What may change between two runs: it decides where and how fast, not what.
-_FREE = {
-    "model": ("folder", "mirror", "offline"),
-    "device": ("device", "batch", "threads", "workers"),
-    "source": ("follow", "patience", "strict"),
-    "encode": ("overwrite", "pipe_format", "audio"),
-}
 
 
 def fingerprint(
@@ -57,9 +49,9 @@ def fingerprint(
 def chosen(options: UpscaleOptions) -> dict[str, Any]:
     """Those of the options that decide what is made."""
     told = to_dict(options)
-    del told["jobs"]
-    for group, names in _FREE.items():
-        for name in names:
+    for leaf in leaves(UpscaleOptions):
+        if not leaf.option.changes_result:
+            group, name = leaf.path.split(".")
             del told[group][name]
     return told
 

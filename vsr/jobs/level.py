@@ -1,4 +1,4 @@
-"""`--stabilise auto`: how strong a flicker filter a film asks for, found out before it is begun.
+"""`--temporal-filter auto`: find out before the work how strong a filter a film asks for.
 
 At a few places of the film three frames that follow each other are drawn, and the filter shows how
 much it would take out of the middle one: nothing in a still film without noise, nor in what it

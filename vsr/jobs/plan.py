@@ -70,7 +70,7 @@ def plan(
     named = None if output is None or output.is_dir() else output
     pattern = _pattern(info, named)
     if options.source.fps is not None and info.pictures is None and pattern is None:
-        raise UsageError(f"--fps: is for pictures; {info.path.name} keeps its own rate")
+        raise UsageError(f"<source.fps>: is for pictures; {info.path.name} keeps its own rate")
     if named == STDOUT:
         suffix, container = "", PIPES[options.encode.pipe_format]
     else:
@@ -172,7 +172,7 @@ def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...]
     try:
         found = spans_of(options.source.clips, times, info.video.time_base, info.begin)
     except UsageError as error:
-        raise UsageError(f"{info.path}: {error}") from error
+        raise UsageError(f"{info.path}: {error.text}") from error
     return found, count(found, times)
 
 
@@ -268,7 +268,7 @@ def _check_numbers(
     if there := sum(pattern.number(name) is not None for name in names_in(folder)):
         raise OutputExists(
             f"{path}: {there} pictures of such names are there already; "
-            f"use --overwrite, or another -o"
+            f"use <encode.overwrite>, or another <output>"
         )
 
 
@@ -286,7 +286,9 @@ def _check_output(source: Path | None, output: Path, options: UpscaleOptions) ->
         if not (options.encode.overwrite or is_ours):
             if not (store / "job.json").exists():
                 forget(store)  # what a run left that was killed at its very end
-            raise OutputExists(f"{output}: is there already; use --overwrite, or another -o")
+            raise OutputExists(
+                f"{output}: is there already; use <encode.overwrite>, or another <output>"
+            )
         check_replaceable(output)
     if not output.absolute().parent.is_dir():
         raise OutputError(f"{output.parent}: there is no such folder")

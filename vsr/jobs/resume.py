@@ -134,7 +134,9 @@ def _parts(work: Work, store: Store) -> list[Part]:
     if old is None or work.options.jobs.restart or (changed and not store.has_parts()):
         # Made by another process while this one waited; or by a run with other options.
         if job.output.exists() and not work.options.encode.overwrite:
-            raise OutputExists(f"{job.output}: is there already; use --overwrite, or another -o")
+            raise OutputExists(
+                f"{job.output}: is there already; use <encode.overwrite>, or another <output>"
+            )
         store.clear(keep=["work"])
         # From whatever folder it is gone on with, it is the same file of weights.
         found = dataclasses.replace(work.options, model=from_anywhere(work.options.model))
@@ -148,7 +150,7 @@ def _parts(work: Work, store: Store) -> list[Part]:
     elif changed:
         raise Changed(
             f"{job.output.name}: was begun with something else ({'; '.join(changed)}); "
-            f"use --restart to begin again"
+            f"use <jobs.restart> to begin again"
         )
     register(store.folder)
     return [Part(number=n, span=span) for n, span in enumerate(spans)]

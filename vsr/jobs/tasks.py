@@ -79,9 +79,11 @@ class FolderTasks:
         listing, folder, options = self.listing, self.folder, self._options
         numbers = not isinstance(self._target, Path)
         if options.source.fps is not None:
-            raise UsageError("--fps: is for a film; pictures that become pictures have no rate")
+            raise UsageError(
+                "<source.fps>: is for a film; pictures that become pictures have no rate"
+            )
         if options.source.clips and listing.pictures:
-            raise UsageError(f"--start, --end, --clip: are for films; {listing.path} are pictures")
+            raise UsageError(f"<source.clips>: are for films; {listing.path} are pictures")
         if numbers and listing.films:
             raise UsageError(f"{self._path}: numbers pictures; {listing.path} holds films too")
         if not folder.is_dir():
@@ -97,7 +99,7 @@ class FolderTasks:
         if there := found - done:
             raise OutputExists(
                 f"{self._path}: {len(there)} of {len(results)} results are there already; "
-                f"use --overwrite, or another -o"
+                f"use <encode.overwrite>, or another <output>"
             )
 
     def begin(self, sink: Sink) -> None:

@@ -257,7 +257,7 @@ def _complete(
     except SoundLost as error:
         beside = _free(job.output)
         disk.rename(complete, beside)
-        raise SoundLost(f"{error}; the film without it is {beside}") from error
+        raise SoundLost(f"{error.text}; the film without it is {beside}") from error
     return complete
 
 

@@ -164,7 +164,7 @@ def plan_encoder(
     codec = options.codec or "h264"
     encoder = ENCODERS[codec]
     if encoder.name not in av.codecs_available:
-        raise UsageError(f"--codec {codec}: this build of PyAV has no {encoder.name}")
+        raise UsageError(f"<encode.codec> {codec}: this build of PyAV has no {encoder.name}")
     if planar:
         formats = tuple(f for f in encoder.formats if f.startswith(("yuv4", "gray")))
         encoder = dataclasses.replace(encoder, formats=formats)
@@ -178,7 +178,7 @@ def plan_encoder(
     words: list[str] = [codec]
     crf = options.crf if options.crf is not None else encoder.crf
     if options.crf is not None and encoder.quality is None:
-        raise UsageError(f"--crf: {codec} has no such scale")
+        raise UsageError(f"<encode.crf>: {codec} has no such scale")
     if encoder.quality is not None and crf is not None:
         _check_quality(encoder, crf, codec)
         settings[encoder.quality] = f"{crf:g}"
@@ -186,7 +186,7 @@ def plan_encoder(
     preset = options.preset if options.preset is not None else encoder.preset
     if options.preset is not None and options.preset not in encoder.presets:
         listed = ", ".join(encoder.presets) or "none"
-        raise UsageError(f"--preset {options.preset}: {codec} has {listed}")
+        raise UsageError(f"<encode.preset> {options.preset}: {codec} has {listed}")
     if preset is not None:
         if encoder.codec == "prores":
             if options.preset is None and (layout.sub_x == 0 or layout.alpha):
@@ -262,9 +262,9 @@ def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> 
     best = min(encoder.formats, key=cost)
     chosen = layout_of(best)
     if options.chroma == "420" and chosen is not None and (chosen.sub_x, chosen.sub_y) != sub:
-        raise UsageError(f"--chroma 420: {options.codec} cannot write that here")
+        raise UsageError(f"<encode.chroma> 420: {options.codec} cannot write that here")
     if options.bits is not None and chosen is not None and chosen.bits != options.bits:
-        raise UsageError(f"--bits {options.bits}: {options.codec} cannot write that here")
+        raise UsageError(f"<encode.bits> {options.bits}: {options.codec} cannot write that here")
     return best
 
 
@@ -276,7 +276,7 @@ def _check_quality(encoder: Encoder, crf: float, codec: str) -> None:
     if encoder.codec in ("h264", "hevc"):
         top = min(top, 51.0)
     if not 0 <= crf <= top:
-        raise UsageError(f"--crf {crf:g}: {codec} takes 0 to {top:g}")
+        raise UsageError(f"<encode.crf> {crf:g}: {codec} takes 0 to {top:g}")
 
 
 def _options(encoder: Encoder) -> list[av.codec.context.CodecOption]:
@@ -293,4 +293,6 @@ def _check_names(encoder: Encoder, given: tuple[tuple[str, str], ...]) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"--encoder-option {name}: {encoder.name} has no such option{hint}")
+            raise UsageError(
+                f"<encode.encoder_options> {name}: {encoder.name} has no such option{hint}"
+            )

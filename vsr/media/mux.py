@@ -68,7 +68,7 @@ def mux(
     lost = [one for one in streams if one.is_lost_sound(source)]
     if lost and not any(one.stream.kind == "audio" and one.fate for one in streams):
         why = f"none of its sound could be kept ({lost[0].why})"
-        raise SoundLost(f"{source.path}: {why}; --no-audio asks for none")
+        raise SoundLost(f"{source.path}: {why}; <encode.audio> asks for none")
 
 
 def _settle(work: _Work, streams: Sequence[Stream]) -> list[Arrived]:

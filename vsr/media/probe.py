@@ -223,7 +223,7 @@ def _streams(
 
 _DOLBY_ALONE = (
     "without a picture that other players read; convert it with a program that knows Dolby Vision, "
-    "or name what its colours are to be read as with --matrix"
+    "or name what its colours are to be read as with <colour.matrix>"
 )
 
 

@@ -80,7 +80,7 @@ def probe_pictures(path: Path, fps: Fraction | None, colour: ColourOptions) -> S
 def _told(listing: Listing, fps: Fraction | None) -> Iterator[str]:
     """What is to be said about the files."""
     if fps is None:
-        yield f"no --fps is given: read at {_RATE} pictures a second"
+        yield f"no <source.fps> is given: read at {_RATE} pictures a second"
     if listing.missing:
         yield f"numbers that are missing: {listing.missing}; the pictures leave no gap for them"
     if listing.films:

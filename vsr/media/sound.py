@@ -60,7 +60,7 @@ class Sound:
             return
         self._open.close()  # or a pipe would keep for it what it never reads
         if found:
-            raise SoundLost(f"{path}: none of its sound can be kept; --no-audio asks for none")
+            raise SoundLost(f"{path}: none of its sound can be kept; <encode.audio> asks for none")
 
     def _add(self, stream: AudioStream, output: OutputContainer) -> None:
         index = stream.index

@@ -46,7 +46,7 @@ def main_video(container: InputContainer, path: Path, index: int | None = None) 
     if index is not None:
         if (found := next((s for s in videos if s.index == index), None)) is None:
             listed = ", ".join(f"#{s.index}" for s in videos)
-            raise UsageError(f"--stream {index}: is no video; {path.name} has {listed}")
+            raise UsageError(f"<source.stream> {index}: is no video; {path.name} has {listed}")
         return found
     if container.metadata.get("major_brand") == "avis":
         return _track_of_avif(videos, path)

@@ -126,7 +126,7 @@ _DERIVED = (Matrix.DERIVED_NCL, Matrix.DERIVED_CL)
 _CONSTANT = (Matrix.BT2020_CL, Matrix.DERIVED_CL)
 _ODD = (Matrix.YCGCO, Matrix.ICTCP, *_DERIVED, *_CONSTANT)  # hardly any player reads them
 _UNREAD = {11: "Y'D'zD'x", 15: "IPT-C2, as Dolby Vision has it", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
-_WAY_OUT = "convert it, or name what it is to be read as with --matrix"
+_WAY_OUT = "convert it, or name what it is to be read as with <colour.matrix>"
 
 
 class UnreadColours(ValueError):

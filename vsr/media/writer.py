@@ -67,7 +67,7 @@ def write_frames(
             )
         except (av.FFmpegError, ValueError) as error:
             raise UsageError(
-                f"--encoder-option: {plan.encoder.name} refuses one ({reason(error)})"
+                f"<encode.encoder_options>: {plan.encoder.name} refuses one ({reason(error)})"
             ) from error
         _open(stream, plan, width, height)  # before any frame is worked on
         if sound is not None:
@@ -158,10 +158,10 @@ def _open(stream: av.VideoStream, plan: EncoderPlan, width: int, height: int) ->
     except (av.FFmpegError, OSError, ValueError) as error:
         if plan.encoder.hardware:
             raise UsageError(
-                f"--codec {plan.encoder.name}: no encoder of that kind on this machine"
+                f"<encode.codec> {plan.encoder.name}: no encoder of that kind on this machine"
             ) from error
         raise UsageError(
-            f"--codec: {plan.encoder.name} refuses {width}x{height} "
+            f"<encode.codec>: {plan.encoder.name} refuses {width}x{height} "
             f"{plan.pix_fmt} or one of its options ({reason(error)})"
         ) from error
 

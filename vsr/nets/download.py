@@ -44,5 +44,5 @@ def download(url: str, target: Path, *, size: int, digest: str, sink: Sink) -> N
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
             f"{target.name}: cannot be fetched from {url} ({reason}); "
-            f"put the file into {target.parent} yourself, or name a mirror with --mirror"
+            f"put the file into {target.parent} yourself, or name a mirror with <model.mirror>"
         ) from error

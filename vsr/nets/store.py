@@ -50,11 +50,11 @@ def load(options: ModelOptions, sink: Sink = silent) -> Loaded:
     """
     if (path := _own_file(options)) is not None:
         if options.denoise is not None:
-            raise UsageError("--denoise works with realesr-general-x4v3 only")
+            raise UsageError("<model.denoise> works with realesr-general-x4v3 only")
         return _ready(path.name, load_file_as_network(path, options.activation))
     model = find(options.name)
     if options.denoise is not None and model.denoise_twin is None:
-        raise UsageError("--denoise works with realesr-general-x4v3 only")
+        raise UsageError("<model.denoise> works with realesr-general-x4v3 only")
     if model.is_resizer:
         return Loaded(name=model.name, network=None, scale=model.scale, kernel=model.name)
     state = _state(model, options, sink)
@@ -157,7 +157,7 @@ def fetch(model: Model, options: ModelOptions, sink: Sink = silent) -> Path:
     target = models_folder(options) / model.file
     if options.offline:
         raise ModelError(
-            f"{model.name}: its weights are not here and --offline forbids the download; "
+            f"{model.name}: its weights are not here and <model.offline> forbids the download; "
             f"put {model.file} into {target.parent}"
         )
     url = model.mirrored(options.mirror)

@@ -89,7 +89,7 @@ class Meter:
             raise UsageError(
                 f"{name} changes to {frame.width}x{frame.height} at "
                 f"{float(seconds(frame)):.3f} s, from {size[0]}x{size[1]}; "
-                f"--resize makes them alike"
+                f"<metrics.resize> makes them alike"
             )
         return Look(frame, self.terms, self._options.resize)
 

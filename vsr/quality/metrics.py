@@ -107,7 +107,7 @@ def _measure(
             raise UsageError(
                 f"{sources[1].path}: none of its {pairs.only_out} frames is shown at the time of "
                 f"one of the {pairs.only_ref} of {sources[0].path}; "
-                "--align lets both begin together"
+                "<metrics.align> lets both begin together"
             )
         meter.finish()
     return meter, pairs
@@ -147,8 +147,12 @@ def _check_sizes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> N
         both = f"{out.path}: is {have[0]}x{have[1]}, and {ref.path} is {want[0]}x{want[1]}"
         more = [h - w for h, w in zip(have, want, strict=True)]
         if all(0 <= n <= _EXTRA for n in more):
-            raise UsageError(f"{both}; --crop cuts off what was added to make its sides even")
-        raise UsageError(f"{both}; --resize bicubic, nearest or lanczos brings it to that size")
+            raise UsageError(
+                f"{both}; <metrics.crop> cuts off what was added to make its sides even"
+            )
+        raise UsageError(
+            f"{both}; <metrics.resize> bicubic, nearest or lanczos brings it to that size"
+        )
 
 
 def _wanted(options: MetricsOptions, ref: SourceInfo) -> tuple[list[Metric], list[str]]:

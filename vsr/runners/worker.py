@@ -53,7 +53,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
             into_store(work, store, [_part(told) for told in json.loads(line)], 0)
             say(done=True)
     except VsrError as error:
-        say(error=type(error).__name__, text=str(error))
+        say(error=type(error).__name__, text=getattr(error, "text", str(error)))
     except OSError as error:  # of the store; what a source does is a VsrError
         text = f"{store.folder.parent}: cannot be written to ({cause(error)})"
         say(error="OutputError", text=text)

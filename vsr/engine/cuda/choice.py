@@ -63,7 +63,7 @@ def wants_cuda(
             if asked == "auto":
                 sink(Note(text=f"PyTorch runs the network: our CUDA kernels {reason}"))
     if asked == "cuda":
-        raise UsageError(f"--engine cuda: our CUDA kernels {reason}")
+        raise UsageError(f"<device.engine> cuda: our CUDA kernels {reason}")
     return None
 
 

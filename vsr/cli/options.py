@@ -1,0 +1,179 @@
+"""The options tree as options of click's, and back: both derived from the table of options."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+
+from vsr.errors import UsageError, worded
+from vsr.options import (
+    Clip,
+    Leaf,
+    MetricsOptions,
+    Moment,
+    UpscaleOptions,
+    flags,
+    leaves,
+    variable,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+_FORMER = "former__"
+_FLAGS = {
+    "output": "-o",
+    "separate": "--separate",
+    **flags(UpscaleOptions),
+    **{f"metrics.{path}": flag for path, flag in flags(MetricsOptions).items()},
+}
+
+
+def for_people(text: str) -> str:
+    """Put the command line's flags where a message names options."""
+    return worded(text, _FLAGS)
+
+
+class Parsed(click.ParamType[Any]):
+    """What a function reads from text, or has read already."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except UsageError as error:
+            self.fail(for_people(error.text), param, ctx)
+
+
+def tree_options(
+    kind: type[Any], *, without: Collection[str] = (), only: str = ""
+) -> Callable[[F], F]:
+    """Decorate a command with the options of the tree `kind`, for `tree_of`.
+
+    `without`: paths of options that the command does not have; `only`: how the paths of all
+    that it has begin.
+    """
+
+    def decorate(function: F) -> F:
+        for leaf in reversed(list(leaves(kind))):
+            if leaf.path not in without and leaf.path.startswith(only):
+                for add in reversed(list(_options(leaf))):
+                    function = add(function)
+        return function
+
+    return decorate
+
+
+def upscale_options(function: F) -> F:
+    """Decorate a command with everything that decides what is computed, and how it is written."""
+    time = Parsed("time", Moment.parse)
+    more = (
+        click.option(
+            "--start", type=time, envvar=variable("--start"),
+            help="Begin with the frame shown then: 90.5, 1:30, 1:02:03.5, or 240f for a frame's "
+            "number, from 0.",
+        ),
+        click.option(
+            "--end", type=time, envvar=variable("--end"), help="End before the frame shown then."
+        ),
+        click.option(
+            "--duration", type=time, envvar=variable("--duration"),
+            help="In place of --end; 100f: so many frames.",
+        ),
+    )  # fmt: skip
+    for add in reversed(more):
+        function = add(function)
+    return tree_options(UpscaleOptions, without=("encode.overwrite", "jobs.restart"))(function)
+
+
+def tree_of(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Build the tree from the values that click found for `tree_options`. Raises UsageError."""
+    given = {leaf.path: _value(leaf, values) for leaf in leaves(kind) if _name(leaf) in values}
+    return _built(kind, given, "")
+
+
+def upscale_tree(values: Mapping[str, Any]) -> UpscaleOptions:
+    """As `tree_of`, for `upscale_options`. Raises UsageError."""
+    options = tree_of(UpscaleOptions, values)
+    single = {name: values[name] for name in ("start", "end", "duration")}
+    if not any(single.values()):
+        return options
+    if options.source.clips:
+        raise UsageError("<source.clips>: not together with --start, --end or --duration")
+    source = dataclasses.replace(options.source, clips=(Clip(**single),))
+    return dataclasses.replace(options, source=source)
+
+
+def _options(leaf: Leaf) -> Iterator[Callable[[F], F]]:
+    """The options of click's for one of the tree: its own, and hidden ones of former names."""
+    told, kind = leaf.option, leaf.inner_type
+    several = typing.get_origin(kind) is tuple and told.parse is not None and leaf.default == ()
+    settings: dict[str, Any] = {"help": told.help, "metavar": told.metavar}
+    if kind is bool:
+        settings |= {"default": leaf.default} if "/" in told.flags[0] else {"is_flag": True}
+    else:
+        settings |= {"type": _type(leaf), "multiple": several}
+        settings |= {} if several else {"default": leaf.default}
+        settings |= {"show_default": told.default_text} if told.default_text else {}
+    yield click.option(*told.flags, _name(leaf), envvar=leaf.environment, **settings)
+    for flag in told.former_flags:
+        settings |= {"hidden": True, "default": None, "callback": _renamed(leaf)}
+        yield click.option(
+            flag, _FORMER + _name(leaf), envvar=variable(flag), expose_value=False, **settings
+        )
+
+
+def _renamed(leaf: Leaf) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Take what was given by a former name for what it is called now, and say so."""
+
+    def take(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None:
+            click.echo(f"vsr: {parameter.opts[0]} is called {leaf.flag} now", err=True)
+            context.meta[_FORMER + leaf.path] = value
+
+    return take
+
+
+def _type(leaf: Leaf) -> Any:
+    kind, told = leaf.inner_type, leaf.option
+    if told.parse is not None:
+        return Parsed(told.metavar or leaf.path, told.parse)
+    if typing.get_origin(kind) is Literal:
+        return click.Choice([str(value) for value in typing.get_args(kind)])
+    return click.Path(file_okay=False, path_type=Path) if kind is Path else kind
+
+
+def _name(leaf: Leaf) -> str:
+    """The parameter's name in click: `size__scale`."""
+    return leaf.path.replace(".", "__")
+
+
+def _value(leaf: Leaf, values: Mapping[str, Any]) -> Any:
+    context = click.get_current_context(silent=True)
+    former = context.meta.get(_FORMER + leaf.path) if context is not None else None
+    value = values[_name(leaf)] if former is None else former
+    if typing.get_origin(leaf.inner_type) is Literal and value is not None:  # of numbers, too
+        return {str(known): known for known in typing.get_args(leaf.inner_type)}[str(value)]
+    return value
+
+
+def _built(kind: type[T], given: Mapping[str, Any], path: str) -> T:
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for one in dataclasses.fields(typing.cast("Any", kind)):
+        name = f"{path}{one.name}"
+        if dataclasses.is_dataclass(hints[one.name]):
+            values[one.name] = _built(hints[one.name], given, f"{name}.")
+        elif name in given:
+            values[one.name] = given[name]
+    return kind(**values)

@@ -1,0 +1,90 @@
+"""The options tree as plain JSON types, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from vsr.errors import UsageError
+from vsr.options.table import about
+
+O = TypeVar("O")  # noqa: E741  (an options dataclass)
+
+
+def to_dict(options: object) -> dict[str, Any]:
+    """Plain JSON types: fractions become "3/2", paths become strings, tuples lists."""
+
+    def plain(value: object) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, Fraction | Path):
+            return str(value)
+        if isinstance(value, tuple):
+            return [plain(v) for v in value]
+        return value
+
+    return typing.cast("dict[str, Any]", plain(options))
+
+
+def from_dict(kind: type[O], data: Mapping[str, Any]) -> O:
+    """The inverse of `to_dict`. Raises UsageError for a name or value that does not belong."""
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{kind.__name__}: {data!r} is no table of options")
+    hints = typing.get_type_hints(kind)
+    data = _renamed(kind, data)
+    unknown = sorted(set(data) - set(hints))
+    if unknown:
+        raise UsageError(f"{kind.__name__}: no option is called {', '.join(unknown)}")
+    return kind(**{name: _parse(hints[name], value, name) for name, value in data.items()})
+
+
+def _renamed(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what an older version wrote the names that the fields have now."""
+    told = {one.name: about(one) for one in dataclasses.fields(kind)}
+    now = {option.former_name: name for name, option in told.items() if option is not None}
+    return {now.get(name, name) if name is not None else name: v for name, v in data.items()}
+
+
+# What JSON may hold where an option of that type is wanted.
+_PLAIN: dict[Any, tuple[type, ...]] = {
+    int: (int,),
+    float: (int, float),
+    bool: (bool,),
+    str: (str,),
+    Path: (str, Path),
+    Fraction: (int, str, Fraction),
+}
+
+
+def _parse(hint: Any, value: Any, name: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (inner,) = (a for a in arguments if a is not type(None))
+        return _parse(inner, value, name)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast("type[Any]", hint), value)
+    if origin is Literal:
+        if value not in arguments:
+            raise UsageError(f"{name} {value!r}: must be one of {', '.join(arguments)}")
+        return value
+    wrong = UsageError(f"{name} {value!r}: not a {getattr(hint, '__name__', 'list')}")
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise wrong
+        inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(inner) != len(value):
+            raise wrong
+        return tuple(_parse(h, v, name) for h, v in zip(inner, value, strict=True))
+    if not isinstance(value, _PLAIN[hint]) or (isinstance(value, bool) and hint is not bool):
+        raise wrong
+    try:
+        return hint(value)
+    except (ArithmeticError, ValueError):
+        raise wrong from None

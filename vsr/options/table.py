@@ -1,0 +1,101 @@
+"""What is said of an option once, on its field, for everybody who shows or reads it.
+
+The command line, the environment (`VSR_...`), the fingerprint of a job, the documentation and
+whatever else offers options derive their own form from the fields of the options tree:
+`leaves` walks them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType, UnionType
+from typing import Any
+
+_KEY = "vsr"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """What people are told of a field, and what the field decides."""
+
+    flags: tuple[str, ...]  # "-s", "--scale"; "--keep-x/--leave-x" for a switch that is on
+    help: str
+    changes_result: bool = True  # False: it decides where and how fast, not what is made
+    parse: Callable[[str], Any] | None = None  # reads it from text; None: by the field's type
+    metavar: str | None = None  # of the value, in help
+    default_text: str | None = None  # what stands for the default there
+    former_flags: tuple[str, ...] = ()  # are still understood, for one version
+    former_name: str | None = None  # of the field, in files that an older version wrote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaf:
+    """One option of a tree: where it stands, what it may be, and what is said of it."""
+
+    path: str  # "size.scale"
+    type: Any  # as annotated
+    default: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """The long flag, such as `--scale`."""
+        return next(name for name in self.option.flags if name.startswith("--")).split("/")[0]
+
+    @property
+    def switch(self) -> str | None:
+        """The flag that turns off what is on by default, such as `--no-audio`."""
+        return next((flag.split("/")[1] for flag in self.option.flags if "/" in flag), None)
+
+    @property
+    def environment(self) -> str:
+        """The variable that sets it, such as `VSR_SCALE`."""
+        return variable(self.flag)
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may be None."""
+        return type(None) in typing.get_args(self.type)
+
+    @property
+    def inner_type(self) -> Any:
+        """The type without None."""
+        if typing.get_origin(self.type) in (typing.Union, UnionType):
+            return next(a for a in typing.get_args(self.type) if a is not type(None))
+        return self.type
+
+
+def option(default: Any, *flags: str, help: str, **more: Any) -> Any:
+    """Define a field of an options dataclass, with its `default` and an `Option` of `more`."""
+    about = Option(flags=flags, help=help, **more)
+    return field(default=default, metadata={_KEY: about})
+
+
+def about(one: dataclasses.Field[Any]) -> Option | None:
+    """Return what was said of a dataclass's field; None where nothing was."""
+    found: Option | None = one.metadata.get(_KEY)
+    return found
+
+
+def leaves(kind: type[Any], path: str = "") -> Iterator[Leaf]:
+    """Walk the options of the dataclass `kind` and of those within it, in their order."""
+    hints = typing.get_type_hints(kind)
+    for one in dataclasses.fields(kind):
+        name, told = f"{path}{one.name}", about(one)
+        if dataclasses.is_dataclass(hints[one.name]):
+            yield from leaves(typing.cast("type[Any]", hints[one.name]), f"{name}.")
+        elif told is not None:
+            yield Leaf(path=name, type=hints[one.name], default=one.default, option=told)
+
+
+def flags(kind: type[Any]) -> Mapping[str, str]:
+    """Return the long flag of each option of a tree by its path; of a switch, what turns it off."""
+    return MappingProxyType({leaf.path: leaf.switch or leaf.flag for leaf in leaves(kind)})
+
+
+def variable(flag: str) -> str:
+    """Return the environment's name of a long flag: `--models-dir` is `VSR_MODELS_DIR`."""
+    return "VSR" + flag[1:].replace("-", "_").upper()

@@ -1,0 +1,350 @@
+"""The options of a run, as a tree of frozen dataclasses.
+
+Values are checked when the tree is built, so that a stage never sees a bad one. A message
+names an option as `<size.scale>`; whoever shows it puts the name there that people use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from vsr.errors import UsageError
+from vsr.options.table import option
+from vsr.options.values import (
+    KERNELS,
+    Chroma,
+    Clip,
+    Codec,
+    Deinterlace,
+    EngineName,
+    MatrixChoice,
+    PipeFormat,
+    PlainActivation,
+    Precision,
+    RangeChoice,
+    Reuse,
+    Stabilise,
+    number,
+    pair,
+    share,
+    size,
+)
+
+DEFAULT_MODEL = "realesr-animevideov3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which network, from where."""
+
+    name: str = option(
+        DEFAULT_MODEL,
+        "-m",
+        "--model",
+        help=f"A name of `vsr models`, a weight file, or {', '.join(KERNELS)}.",
+    )
+    denoise: float | None = option(
+        None, "--denoise", help="0 keeps noise, 1 removes it; realesr-general-x4v3 only."
+    )
+    activation: PlainActivation = option(
+        "relu",
+        "--activation",
+        help="Of a compact network file that does not say (most say: PReLU).",
+    )
+    keep_colours: bool = option(
+        True,
+        "--keep-colours/--network-colours",
+        help="Take the network's colour drift out again, or leave it in.",
+    )
+    folder: Path | None = option(
+        None,
+        "--models-dir",
+        changes_result=False,
+        metavar="DIRECTORY",
+        help="Folder of downloaded and of your own weights.  [default: the user's cache]",
+    )
+    mirror: str | None = option(
+        None,
+        "--mirror",
+        changes_result=False,
+        metavar="URL",
+        help="Download weights from here instead.",
+    )
+    offline: bool = option(False, "--offline", changes_result=False, help="Never download.")
+
+    def __post_init__(self) -> None:
+        if self.denoise is not None and not 0 <= self.denoise <= 1:
+            raise UsageError(f"<model.denoise> {self.denoise}: must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeOptions:
+    """How large. At most one of the three; none: the network's own scale."""
+
+    scale: Fraction | None = option(
+        None, "-s", "--scale", parse=number, metavar="NUMBER", help="Any number: 2, 1.5, 4/3."
+    )
+    fit: tuple[int, int] | None = option(
+        None, "--size", parse=size, metavar="WxH", help="The largest of its shape inside WxH."
+    )
+    height: int | None = option(None, "--height", help="Lines of the result; the width follows.")
+
+    def __post_init__(self) -> None:
+        if sum(x is not None for x in (self.scale, self.fit, self.height)) > 1:
+            raise UsageError("<size.scale>, <size.fit> and <size.height>: give only one of them")
+        if self.scale is not None and not Fraction(1, 16) <= self.scale <= 64:
+            raise UsageError(f"<size.scale> {float(self.scale):g}: must lie between 1/16 and 64")
+        for side in (*(self.fit or ()), *(() if self.height is None else (self.height,))):
+            if not 2 <= side <= 32768:
+                raise UsageError(f"a side of {side} pixels: must lie between 2 and 32768")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions:
+    """Where and how the network runs."""
+
+    device: str = option(
+        "auto",
+        "--device",
+        "--devices",
+        changes_result=False,
+        help="auto, cpu, cuda, cuda:1; several share a film: cuda:0,cuda:1.",
+    )
+    workers: int | None = option(
+        None,
+        "--workers",
+        changes_result=False,
+        help="Processes that share a film.  [default: one for each device]",
+    )
+    precision: Precision = option("auto", "--precision", help="Of the network.")
+    engine: EngineName = option(
+        "auto",
+        "--engine",
+        help="What runs the network; auto tries once, and takes the fastest that is right.",
+    )
+    reuse: Reuse = option(
+        "off",
+        "--reuse",
+        help="What stands still is not drawn again: exact to the bit of the source, safe, or fast.",
+    )
+    batch: int | None = option(
+        None, "--batch", changes_result=False, help="Frames at once.  [default: by memory]"
+    )
+    tile: int | None = option(
+        None,
+        "--tile",
+        help="Side of a tile in source pixels, 0: whole frames.  [default: by memory]",
+    )
+    overlap: int | None = option(
+        None,
+        "--tile-overlap",
+        help="Source pixels around a tile.  [default: the network's receptive radius]",
+    )
+    threads: int | None = option(
+        None,
+        "--threads",
+        changes_result=False,
+        help="CPU threads of the network.  [default: all]",
+    )
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"<device.batch> {self.batch}: must be at least 1")
+        if self.tile is not None and self.tile != 0 and self.tile < 16:
+            raise UsageError(f"<device.tile> {self.tile}: must be 0 (off) or at least 16")
+        if self.overlap is not None and self.overlap < 0:
+            raise UsageError(f"<device.overlap> {self.overlap}: must not be negative")
+        if self.workers is not None and not 1 <= self.workers <= 64:
+            raise UsageError(f"<device.workers> {self.workers}: must lie between 1 and 64")
+        if self.threads is not None and not 1 <= self.threads <= 1024:
+            raise UsageError(f"<device.threads> {self.threads}: must lie between 1 and 1024")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalOptions:
+    """What is done about flicker, light that pumps, and grain."""
+
+    stabilise: Stabilise = option(
+        "off",
+        "--temporal-filter",
+        former_flags=("--stabilise",),
+        help="Take out the flicker of texture that the network invents anew for each frame; "
+        "auto looks at a few places of the film first.",
+    )
+    deflicker: bool = option(
+        False, "--deflicker", help="Take the pumping of light out of old film."
+    )
+    grain: float = option(
+        0.0,
+        "--grain",
+        parse=share,
+        metavar="[keep|remove|0..1]",
+        default_text="remove",
+        help="Grain that the network removes: keep puts made grain of the same strength and "
+        "kind back, a number from 0 to 1 some of it.",
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.grain <= 1:
+            raise UsageError(f"<temporal.grain> {self.grain:g}: must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourOptions:
+    """What to believe about the source's colours when its tags are missing or wrong."""
+
+    matrix: MatrixChoice = option(
+        "auto", "--matrix", help="Read with this colour matrix, whatever the tags say."
+    )
+    range: RangeChoice = option(
+        "auto", "--range", help="Read with this range, whatever the tags say."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """What is read of the source."""
+
+    clips: tuple[Clip, ...] = option(
+        (),
+        "--clip",
+        parse=Clip.parse,
+        metavar="START-END",
+        help="A part, as 1:20-1:30 or 80+10; repeatable: joined in the order given.",
+    )
+    follow: float | None = option(
+        None,
+        "--follow",
+        changes_result=False,
+        metavar="SECONDS",
+        help="The file is still being written: read on until it stands still for so long.",
+    )
+    patience: float = option(
+        30.0,
+        "--timeout",
+        changes_result=False,
+        metavar="SECONDS",
+        help="Without a byte from an address, until it counts as broken off.",
+    )
+    strict: bool = option(
+        False,
+        "--strict",
+        changes_result=False,
+        help="Decode all of the video first, and refuse it if anything in it is damaged.",
+    )
+    stream: int | None = option(
+        None,
+        "--stream",
+        help="The video to upscale, as `vsr probe` counts.  [default: the main one]",
+    )
+    deinterlace: Deinterlace = option(
+        "auto", "--deinterlace", help="auto looks at the pictures; ivtc restores telecined film."
+    )
+    fps: Fraction | None = option(
+        None,
+        "--fps",
+        parse=number,
+        metavar="NUMBER",
+        help="Of the film that pictures become, 24 or 24000/1001; of a film that becomes "
+        "pictures, how many a second.  [default: 25; every frame]",
+    )
+
+    def __post_init__(self) -> None:
+        for name, value in (("follow", self.follow), ("patience", self.patience)):
+            if value is not None and not 0 < value <= 86400:
+                raise UsageError(f"<source.{name}> {value:g}: must be a time in seconds")
+        if self.fps is not None and not Fraction(1, 86400) <= self.fps <= 1000:
+            raise UsageError(f"<source.fps> {self.fps}: must lie between one a day and 1000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """How the result is written."""
+
+    codec: Codec | None = option(None, "--codec", help="[default: what is usual in the container]")
+    pipe_format: PipeFormat = option(
+        "nut",
+        "--pipe-format",
+        changes_result=False,
+        help="Of standard output (-o -): nut has timestamps and sound, y4m neither.",
+    )
+    crf: float | None = option(
+        None, "--crf", help="Quality; lower is better.  [default: by codec, high]"
+    )
+    preset: str | None = option(
+        None,
+        "--preset",
+        help="The encoder's own speed setting. At equal quality h264's veryfast is 1.3 times "
+        "as fast as its default and a tenth larger; --codec av1 is nearly as fast as that "
+        "default and half as large, but older devices do not play it.  [default: by codec]",
+    )
+    bits: Literal[8, 10] | None = option(None, "--bits", help="[default: as the source]")
+    chroma: Chroma = option(
+        "auto",
+        "--chroma",
+        help="420: what every player plays, also of tapes in 4:2:2; auto: as the source.",
+    )
+    encoder_options: tuple[tuple[str, str], ...] = option(
+        (),
+        "--encoder-option",
+        parse=pair,
+        metavar="K=V",
+        help="Handed to the encoder after a check that it knows the name; repeatable.",
+    )
+    audio: bool = option(
+        True,
+        "--audio/--no-audio",
+        changes_result=False,  # of the picture
+        help="Keep the sound, or leave it out.",
+    )
+    overwrite: bool = option(
+        False,
+        "--overwrite",
+        changes_result=False,
+        help="Replace the output if it is there already.",
+    )
+
+    def __post_init__(self) -> None:
+        if self.bits not in (None, 8, 10):
+            raise UsageError(f"<encode.bits> {self.bits}: must be 8 or 10")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """How the work is kept safe."""
+
+    part: float = option(
+        10.0,
+        "--segment",
+        metavar="SECONDS",
+        changes_result=False,  # a job remembers its segments themselves
+        former_flags=("--part",),
+        help="Finish the film in segments of this many seconds; a kill loses at most one.",
+    )
+    restart: bool = option(
+        False,
+        "--restart",
+        changes_result=False,
+        help="Throw away what an earlier run has finished.",
+    )
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.part <= 86400:
+            raise UsageError(f"<jobs.part> {self.part:g}: must lie between 0.1 and 86400 seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleOptions:
+    """Everything that a run needs to know besides the names of its files."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    size: SizeOptions = field(default_factory=SizeOptions)
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    temporal: TemporalOptions = field(default_factory=TemporalOptions)
+    source: SourceOptions = field(default_factory=SourceOptions)
+    colour: ColourOptions = field(default_factory=ColourOptions)
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    jobs: JobOptions = field(default_factory=JobOptions)
