@@ -13,18 +13,24 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import vsr
 from vsr.cli.options import for_people, upscale_options, upscale_tree
 from vsr.errors import UsageError, worded
 from vsr.options import (
+    Clip,
     DeviceOptions,
     EncodeOptions,
     MetricsOptions,
     ModelOptions,
+    Moment,
     SizeOptions,
+    SourceOptions,
+    TemporalOptions,
     UpscaleOptions,
     from_dict,
     leaves,
     to_dict,
+    with_keywords,
 )
 
 FULL = UpscaleOptions(
@@ -137,3 +143,45 @@ def test_former_flags_are_understood_and_say_what_they_are_called_now(
     variable = "VSR" + former[1:].replace("-", "_").upper()
     CliRunner().invoke(command, [], env={variable: value})
     assert built[0] == built[1] == built[2] != UpscaleOptions()
+
+
+def test_options_by_name_are_those_of_the_tree() -> None:
+    given = {
+        "model": "x4plus", "size": "1920x1080", "grain": "keep", "fps": 1.1, "bits": 10,
+        "clip": ["1:20-1:30", Clip(start=Moment(frame=3))], "encoder_option": [("a", "b")],
+        "temporal_filter": "light", "models_dir": Path("/w"), "overwrite": True,
+    }  # fmt: skip
+    tree = UpscaleOptions(
+        model=ModelOptions(name="x4plus", folder=Path("/w")),
+        size=SizeOptions(fit=(1920, 1080)),
+        temporal=TemporalOptions(stabilise="light", grain=1.0),
+        source=SourceOptions(
+            clips=(Clip.parse("80-90"), Clip(start=Moment(frame=3))), fps=Fraction(11, 10)
+        ),
+        encode=EncodeOptions(bits=10, encoder_options=(("a", "b"),), overwrite=True),
+    )
+    assert with_keywords(UpscaleOptions(), given) == tree
+    assert with_keywords(tree, {"model": "x2plus"}).size == tree.size
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"heigth": 2}, "heigth: no option is called so; did you mean height?"),
+        ({"height": "big"}, "height 'big': must be a whole number"),
+        ({"height": 1}, "height 1: must lie between 2 and 32768 pixels"),
+        ({"scale": "wide"}, "scale: 'wide' is no number such as 2, 1.5 or 4/3"),
+        ({"model": 3}, "model 3: must be text"),
+        ({"bits": 9}, "bits 9: must be one of 8, 10"),
+        ({"codec": None, "crf": "low"}, "crf 'low': must be a number"),
+    ],
+)
+def test_a_wrong_option_by_name_is_refused_by_its_name(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        vsr.upscale("film.mkv", **given)
+    assert str(caught.value) == said
+
+
+def test_the_package_shows_its_public_names() -> None:
+    assert {"upscale", "UpscaleOptions", "probe", "metrics", "errors"} <= set(dir(vsr))
+    assert all(getattr(vsr, name) is not None for name in dir(vsr))

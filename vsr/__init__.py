@@ -1,11 +1,11 @@
 """vsr: Real-ESRGAN video upscaling that loses nothing.
 
     import vsr
-    result = vsr.upscale("episode.mkv", options=vsr.UpscaleOptions(
-        size=vsr.SizeOptions(height=1080)))
+    result = vsr.upscale("episode.mkv", model="x4plus-anime", height=1080)
     print(result.output)
 
-Everything that the command line can do is a call here, with the same options.
+Everything that the command line can do is a call here, with the same options: by name, or as
+a tree (`vsr.UpscaleOptions`) that goes through JSON.
 Nothing prints and nothing exits: progress and notes go to the `sink` that is
 handed in, and errors are those of `vsr.errors`.
 """
@@ -100,6 +100,10 @@ _HOMES = {
     "probe": "vsr.media.probe",
     "upscale": "vsr.jobs.film",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

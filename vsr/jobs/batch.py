@@ -72,7 +72,9 @@ class Batch:
             if path is not None and (path == STDIN or comes_once(path)):
                 if apart:
                     shown = "standard input" if path == STDIN else path
-                    raise UsageError(f"<separate>: {shown} comes only once; give one <source.clips> of it")
+                    raise UsageError(
+                        f"<separate>: {shown} comes only once; give one <source.clips> of it"
+                    )
                 path = None
             if path is None or not is_many(path) or _is_film(into, self._into):
                 for name, chosen in _parts(into, options, apart=apart, folder=self._into):

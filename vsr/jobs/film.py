@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vsr.engine.base import Engine
 from vsr.engine.cuda.engine import CUDA_NAMES
@@ -35,7 +36,7 @@ from vsr.media.repeatable import unrepeatable
 from vsr.media.scan import Scan
 from vsr.media.sequence import probe_pictures
 from vsr.media.tags import name_of
-from vsr.options import Codec, UpscaleOptions
+from vsr.options import Codec, UpscaleOptions, with_keywords
 from vsr.stages.deflicker import levels
 
 # Codecs that devices play in hardware, mostly in 4:2:0 alone.
@@ -62,8 +63,12 @@ def upscale(
     sink: Sink = silent,
     stop: Callable[[], bool] = never,
     runner: Runner = here,
+    **chosen: Any,
 ) -> Result:
     """Upscale the film or picture `source`, with all its streams, to `output`.
+
+    Options may be given as a tree, or by the names of the command line's, `model="x4plus",
+    height=1080`; those given by name take the place of the tree's.
 
     `source` may be an address (as `str`), "-" for standard input, or a folder or pattern of
     pictures that `output` is to be the film of; for each on its own there is `Batch`.
@@ -78,7 +83,7 @@ def upscale(
     `runner`: who works on the parts of a film, see `vsr.runners`.
     """
     into = local_output(output) if output is not None else None
-    options = options or UpscaleOptions()
+    options = with_keywords(options or UpscaleOptions(), chosen)
     with made(into or Path(), wanted=names_folder(output)):
         return upscale_one(source, into, options, Engines(), sink=sink, stop=stop, runner=runner)
 
@@ -263,7 +268,10 @@ def _losses_of_hdr(video: VideoInfo, codec: Codec, encoder: Encoder, muxer: str)
     if encoder.untagged or encoder.codec in _TELLS_NO_TRANSFER:
         yield f"is HDR, which {codec} cannot say: the result will look pale"
     elif encoder.codec == "h264":
-        yield "is HDR, and hardly any device plays that from H.264; <encode.codec> h265 or av1 would do"
+        yield (
+            "is HDR, and hardly any device plays that from H.264; "
+            "<encode.codec> h265 or av1 would do"
+        )
     written = encoder_parameters(video.hdr, encoder.name) if video.hdr is not None else ("", "")
     if written is None and muxer not in TELLS_LIGHT:
         yield f"neither {codec} nor {muxer} can carry its HDR10 metadata"

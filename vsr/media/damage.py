@@ -117,6 +117,6 @@ def check_whole(source: SourceInfo, sink: Sink = silent) -> None:
             raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
     if found := [*flaws(source.path, source.format), *damage.words()]:
         raise InputError(
-            f"{source.path}: is damaged ({'; '.join(found)}); without <source.strict> that is passed "
-            f"over and mended"
+            f"{source.path}: is damaged ({'; '.join(found)}); without <source.strict> "
+            f"that is passed over and mended"
         )

@@ -1,9 +1,11 @@
 """One tree of frozen options: the command line, the Python API and a file say the same.
 
 `table` says what is known of each option, once; `upscale` and `metrics` are the trees,
-`values` the kinds of value in them, `plain` carries a tree through JSON.
+`values` the kinds of value in them, `plain` carries a tree through JSON, `keywords` reads
+options that are given by name in a call from Python.
 """
 
+from vsr.options.keywords import keyword, with_keywords
 from vsr.options.metrics import MetricsOptions
 from vsr.options.plain import from_dict, to_dict
 from vsr.options.table import Leaf, Option, flags, leaves, variable
@@ -96,7 +98,9 @@ __all__ = [
     "VmafModel",
     "flags",
     "from_dict",
+    "keyword",
     "leaves",
     "to_dict",
     "variable",
+    "with_keywords",
 ]

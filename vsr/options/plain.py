@@ -40,7 +40,7 @@ def from_dict(kind: type[O], data: Mapping[str, Any]) -> O:
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise UsageError(f"{kind.__name__}: no option is called {', '.join(unknown)}")
-    return kind(**{name: _parse(hints[name], value, name) for name, value in data.items()})
+    return kind(**{name: read_value(hints[name], value, name) for name, value in data.items()})
 
 
 def _renamed(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +50,14 @@ def _renamed(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     return {now.get(name, name) if name is not None else name: v for name, v in data.items()}
 
 
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Path: "the name of a file",
+    Fraction: "a number or a fraction such as 4/3",
+}
 # What JSON may hold where an option of that type is wanted.
 _PLAIN: dict[Any, tuple[type, ...]] = {
     int: (int,),
@@ -61,27 +69,28 @@ _PLAIN: dict[Any, tuple[type, ...]] = {
 }
 
 
-def _parse(hint: Any, value: Any, name: str) -> Any:
+def read_value(hint: Any, value: Any, name: str) -> Any:
+    """Read what plain types hold as the type `hint`. Raises UsageError, which says `name`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
         (inner,) = (a for a in arguments if a is not type(None))
-        return _parse(inner, value, name)
+        return read_value(inner, value, name)
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast("type[Any]", hint), value)
     if origin is Literal:
         if value not in arguments:
-            raise UsageError(f"{name} {value!r}: must be one of {', '.join(arguments)}")
+            raise UsageError(f"{name} {value!r}: must be one of {', '.join(map(str, arguments))}")
         return value
-    wrong = UsageError(f"{name} {value!r}: not a {getattr(hint, '__name__', 'list')}")
+    wrong = UsageError(f"{name} {value!r}: must be {_WORDS.get(hint, 'a list')}")
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise wrong
         inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) != len(value):
             raise wrong
-        return tuple(_parse(h, v, name) for h, v in zip(inner, value, strict=True))
+        return tuple(read_value(h, v, name) for h, v in zip(inner, value, strict=True))
     if not isinstance(value, _PLAIN[hint]) or (isinstance(value, bool) and hint is not bool):
         raise wrong
     try:

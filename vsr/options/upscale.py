@@ -97,9 +97,10 @@ class SizeOptions:
             raise UsageError("<size.scale>, <size.fit> and <size.height>: give only one of them")
         if self.scale is not None and not Fraction(1, 16) <= self.scale <= 64:
             raise UsageError(f"<size.scale> {float(self.scale):g}: must lie between 1/16 and 64")
-        for side in (*(self.fit or ()), *(() if self.height is None else (self.height,))):
-            if not 2 <= side <= 32768:
-                raise UsageError(f"a side of {side} pixels: must lie between 2 and 32768")
+        sides = [("fit", side) for side in self.fit or ()] + [("height", self.height)]
+        for name, side in sides:
+            if side is not None and not 2 <= side <= 32768:
+                raise UsageError(f"<size.{name}> {side}: must lie between 2 and 32768 pixels")
 
 
 @dataclass(frozen=True, kw_only=True)

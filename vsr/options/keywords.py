@@ -1,0 +1,66 @@
+"""Options by their short names, for callers from Python: `upscale(film, height=1080)`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import is_dataclass, replace
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from vsr.errors import UsageError
+from vsr.options.plain import read_value, to_dict
+from vsr.options.table import Leaf, leaves
+
+T = TypeVar("T")
+
+
+def keyword(leaf: Leaf) -> str:
+    """Return the name of an option in Python: its long flag's, with underscores."""
+    return leaf.flag[2:].replace("-", "_")
+
+
+def with_keywords(options: T, given: Mapping[str, Any]) -> T:
+    """Return the tree `options` with some of its values replaced.
+
+    `given`: values by the names that `keyword` makes: `height=1080`, `model="x4plus"`,
+    `size=(1920, 1080)`. Text is read as on the command line: `size="1920x1080"`,
+    `clip=["1:20-1:30"]`.
+
+    Raises UsageError for a name that no option has, and for a value of another type.
+    """
+    table = {keyword(leaf): leaf for leaf in leaves(type(options))}
+    for name, value in given.items():
+        if name not in table:
+            near = difflib.get_close_matches(name, table, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"{name}: no option is called so{hint}")
+        options = _replaced(options, table[name], value)
+    return options
+
+
+def _replaced(options: T, leaf: Leaf, value: Any) -> T:
+    *groups, name = leaf.path.split(".")
+    inner: Any = getattr(options, groups[0]) if groups else options
+    checked = read_value(leaf.type, _plain(leaf, value), keyword(leaf))
+    inner = replace(inner, **{name: checked})
+    return replace(options, **{groups[0]: inner}) if groups else inner  # type: ignore[type-var]
+
+
+def _plain(leaf: Leaf, value: Any) -> Any:
+    """Return the value as plain types, as `read_value` takes it."""
+    if leaf.default == ():  # may hold several
+        several = value if isinstance(value, list | tuple) else [value]
+        return [_plain_one(leaf, one) for one in several]
+    return _plain_one(leaf, value)
+
+
+def _plain_one(leaf: Leaf, value: Any) -> Any:
+    if isinstance(value, str) and leaf.option.parse is not None:
+        try:
+            value = leaf.option.parse(value)
+        except UsageError as error:
+            raise UsageError(f"{keyword(leaf)}: {error.text}") from error
+    if isinstance(value, float) and leaf.inner_type is Fraction:
+        return str(value)  # as it is written: 1.1 is 11/10
+    return to_dict(value) if is_dataclass(value) else value
