@@ -22,7 +22,7 @@ LAYERS = {
     "runners": 5, "report": 5, "bench": 5,
     "cli": 6,
 }  # fmt: skip
-BESIDE = {("engine", "nets"), ("errors", "errors"), ("options", "errors")}
+BESIDE = {("engine", "nets"), ("errors", "errors"), ("options", "errors"), ("events", "errors")}
 ONLY_HERE = {
     "av": "media",
     "ffmpeg": "media",

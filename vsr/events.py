@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vsr.errors import worded
+
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
@@ -31,10 +33,13 @@ class Progress:
 class Note:
     """Something the user should know: a guess, a fallback, what was converted without loss.
 
-    The text may name options as `<size.scale>`; `vsr.errors.worded` shows their names.
+    The text may name options as `<size.scale>`; `str(note)` shows their names instead.
     """
 
     text: str
+
+    def __str__(self) -> str:
+        return worded(self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +92,14 @@ class Once:
     """A sink that lets each note through once: what is true of every frame is said once."""
 
     def __init__(self, sink: Sink) -> None:
-        self.notes: list[str] = []
+        self.notes: list[str] = []  # as they are shown
+        self._said: set[str] = set()
         self._sink = sink
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Note):
-            if event.text in self.notes:
+            if event.text in self._said:
                 return
-            self.notes.append(event.text)
+            self._said.add(event.text)
+            self.notes.append(str(event))
         self._sink(event)

@@ -104,7 +104,7 @@ def test_strict_refuses_what_is_cut_short(tmp_path: Path) -> None:
     strict = vsr.UpscaleOptions(
         model=vsr.ModelOptions(name="nearest"), source=vsr.SourceOptions(strict=True)
     )
-    with pytest.raises(InputError, match=r"cut\.mkv: is damaged .*3000 bytes.*--strict"):
+    with pytest.raises(InputError, match=r"cut\.mkv: is damaged .*3000 bytes.*strict"):
         vsr.upscale(source, tmp_path / "out.mkv", strict)
     assert not (tmp_path / "out.mkv").exists()
     assert vsr.upscale(whole, tmp_path / "whole.mkv", strict).frames == 50

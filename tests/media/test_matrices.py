@@ -216,7 +216,7 @@ def test_what_has_no_formula_is_refused_with_the_way_out(
     tmp_path: Path, said: str, name: str
 ) -> None:
     source = film(tmp_path / "s.mkv", GREY, f"range=tv:{said}")
-    with pytest.raises(InputError, match=rf"s\.mkv: .*{name}.*--matrix") as caught:
+    with pytest.raises(InputError, match=rf"s\.mkv: .*{name}.*matrix") as caught:
         run(source, tmp_path / "o.mkv")
     assert caught.value.exit_code == 3
     result = run(source, tmp_path / "o.mkv", matrix="bt709")
@@ -257,7 +257,7 @@ def dolby(path: Path, profile: int, base: int, *x265: str) -> Path:
 def test_dolby_vision_without_a_base_layer_is_refused(tmp_path: Path) -> None:
     source = dolby(tmp_path / "s.mp4", 5, 0, "range=full")
     assert "profile: 5" in judge.describe(source)
-    with pytest.raises(InputError, match=r"s\.mp4: is Dolby Vision .profile 5.*--matrix"):
+    with pytest.raises(InputError, match=r"s\.mp4: is Dolby Vision .profile 5.*matrix"):
         run(source, tmp_path / "o.mkv")
     result = run(source, tmp_path / "o.mkv", matrix="bt2020")
     assert any("colours are not right" in note for note in result.notes)

@@ -40,7 +40,7 @@ def test_named_pipes_are_read_like_standard_input(film: Path, tmp_path: Path, vs
     for command, word in (
         (["upscale", pipe], "name the result with -o"),
         (["upscale", pipe, "-o", "o.xyz"], "must end in"),
-        (["upscale", pipe, "-o", "x.mkv", "--apart", "--clip", "0-1"], "comes only once"),
+        (["upscale", pipe, "-o", "x.mkv", "--separate", "--clip", "0-1"], "comes only once"),
         (["probe", pipe], "save it to a file"),
         (["metrics", film, pipe], "save it to one"),
         (["upscale", film, "-o", pipe], f"-o - > {pipe}"),

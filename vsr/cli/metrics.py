@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from vsr.cli.options import for_people, tree_of, tree_options
+from vsr.cli.options import tree_of, tree_options
 from vsr.cli.progress import Terminal
 from vsr.errors import OutputError, UsageError, cause
 from vsr.media.listing import is_too_long
@@ -151,7 +151,7 @@ def _as_dict(report: Report) -> dict[str, Any]:
             for score in report.scores
         },
         "skipped": report.skipped,
-        "notes": [for_people(note) for note in report.notes],
+        "notes": report.notes,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vsr.cli.options import for_people, tree_options, upscale_options, upscale_tree
+from vsr.cli.options import tree_options, upscale_options, upscale_tree
 from vsr.cli.progress import Terminal, in_a_line
 from vsr.cli.stopping import Stopping
 from vsr.errors import VsrError
@@ -116,6 +116,6 @@ def _json(source: Path | str, result: Result) -> str:
             "width": result.width,
             "height": result.height,
             "seconds": round(result.seconds, 3),
-            "notes": [for_people(note) for note in result.notes],
+            "notes": result.notes,
         }
     )

@@ -62,7 +62,7 @@ class Batch:
         several = len(sources) > 1
         self._into = into if _is_folder(into, output, several=several) else None
         if several and into is not None and self._into is None:
-            raise UsageError(f"{into}: several films need a folder; name one with -o")
+            raise UsageError(f"{into}: several films need a folder; name one with <output>")
         self._folders: list[FolderTasks] = []
         self._files: list[Task] = []
         self._done = Done()
@@ -209,7 +209,7 @@ def _parts(
     if not options.source.clips:
         raise UsageError("<separate>: needs at least one <source.clips>")
     if output == STDOUT:
-        raise UsageError("<separate>: standard output takes one film; name files with -o")
+        raise UsageError("<separate>: standard output takes one film; name files with <output>")
     if output is None or folder is not None:  # each result is named after its part
         labels = Counter(map(str, options.source.clips))
         label, count = labels.most_common(1)[0]

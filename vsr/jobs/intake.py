@@ -69,7 +69,7 @@ def intake(
         if probing:
             raise UsageError(f"{shown}: comes only once; save it to a file and probe that")
         if output is None or output.is_dir():
-            raise UsageError(f"{shown}: name the result with -o")
+            raise UsageError(f"{shown}: name the result with <output>")
         check_named(output, options)
         with opened(path) as file:
             yield from _through(Pipe(incoming(file)), _NAMES[path == STDIN], shown, output)

@@ -55,6 +55,6 @@ def check_apart(folders: Sequence[FolderTasks]) -> None:
         if real in seen:
             raise UsageError(
                 f"{folder.listing.path}: its results would go into {folder.folder}, as those of "
-                f"{seen[real]}; do them one by one, each with its own -o"
+                f"{seen[real]}; do them one by one, each with its own <output>"
             )
         seen[real] = folder.listing.path

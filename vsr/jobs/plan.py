@@ -261,7 +261,7 @@ def _check_numbers(
             raise UsageError(f"{path}: the pictures may not take the place of {file.name}")
     for name in sorted(folders_in(folder)):
         if pattern.number(name) is not None:
-            raise UsageError(f"{folder / name}: is a folder; name other pictures with -o")
+            raise UsageError(f"{folder / name}: is a folder; name other pictures with <output>")
     # A job that was killed while its pictures got their names goes on with that.
     if options.encode.overwrite or Store(folder_of(path)).delivers_pictures():
         return
@@ -274,7 +274,7 @@ def _check_numbers(
 
 def _check_output(source: Path | None, output: Path, options: UpscaleOptions) -> None:
     if is_too_long(output.name):
-        raise UsageError(f"{output}: the name is too long; choose a shorter one with -o")
+        raise UsageError(f"{output}: the name is too long; choose a shorter one with <output>")
     if output.exists():
         if source is not None and source.exists() and output.samefile(source):
             raise UsageError(f"{output}: the result may not take the place of its source")
