@@ -86,7 +86,7 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.end is not None and self.duration is not None:
-            raise UsageError("a clip: give its end or its duration, not both")
+            raise UsageError("end and duration: give only one of them for a clip")
 
     @classmethod
     def parse(cls, text: str) -> Clip:
