@@ -109,7 +109,7 @@ def test_the_video_that_is_asked_for(tmp_path: Path) -> None:
     assert ", 96x64" in lines[2]
     assert "(default)" not in lines[2]
     for wrong in (1, 3, -1):
-        with pytest.raises(UsageError, match=f"--stream {wrong}: is no video; s.mkv has #0, #2"):
+        with pytest.raises(UsageError, match=f"stream {wrong}: is no video; s.mkv has #0, #2"):
             run(source, tmp_path / "no.mkv", stream=wrong)
 
 

@@ -161,7 +161,7 @@ def test_a_clip_that_is_not_there_names_film_and_clip(refused: Refused, bunny: P
         ("the clip 3-2 ends before it starts", ("--clip", "3-2")),
     ):
         refused(2, f"{bunny}: {said}", *common, *how)
-    refused(2, "--end and --duration", *common, "--end", "2", "--duration", "1")
+    refused(2, "end and duration", *common, "--end", "2", "--duration", "1")
 
 
 def test_a_limit_of_file_sizes_is_called_one(tmp_path: Path, bunny: Path) -> None:
@@ -183,7 +183,7 @@ def test_what_the_ffmpeg_program_fails_at_is_named(tmp_path: Path, bunny: Path) 
     program.chmod(0o755)
     done = run(
         "upscale", bunny, "-o", "o.mp4", "-m", "nearest", "-s", "1", "--preset", "ultrafast",
-        "--part", "60", env={"VSR_FFMPEG": str(program)}, cwd=tmp_path,
+        "--segment", "60", env={"VSR_FFMPEG": str(program)}, cwd=tmp_path,
     )  # fmt: skip
     is_one_line(done.returncode, done.stdout, done.stderr, 1, "o.mp4: ffmpeg failed")
     assert "ulimit -f" in done.stderr

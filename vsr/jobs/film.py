@@ -234,7 +234,10 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     yield from video.guesses
     layout = job.encoder.layout
     if layout.family == "yuv" and not layout.sub_y and job.encoder.encoder.codec in _IN_HARDWARE:
-        yield f"stays {layout.name}, which few players decode in hardware; they do <encode.chroma> 420"
+        yield (
+            f"stays {layout.name}, which few players decode in hardware; "
+            f"they do <encode.chroma> 420"
+        )
     if job.scan is Scan.INTERLACED:
         yield "is interlaced; deinterlaced with bwdif"
     if job.scan is Scan.TELECINED:
@@ -260,7 +263,11 @@ def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     if why := unrepeatable(job.encoder, job.target.width):
         yield why
     if video.transparent and not layout.alpha:
-        holds = "a .mov, .mkv or .webm would keep it" if not job.container.alpha else "see <encode.codec>"
+        holds = (
+            "a .mov, .mkv or .webm would keep it"
+            if not job.container.alpha
+            else "see <encode.codec>"
+        )
         yield f"its transparency does not fit {job.codec}; {holds}"
 
 

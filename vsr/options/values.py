@@ -86,7 +86,7 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.end is not None and self.duration is not None:
-            raise UsageError("end and duration: give only one of them for a clip")
+            raise UsageError("end and duration of a clip: give one of them, not both")
 
     @classmethod
     def parse(cls, text: str) -> Clip:
