@@ -187,3 +187,30 @@ def test_transparency_of_avif_is_not_lost_in_silence(tmp_path: Path) -> None:
     still = tmp_path / "t.avif"
     Image.fromarray(np.full((48, 64, 4), 100, np.uint8)).save(still)
     assert any("its transparency lies in" in note for note in run(still, tmp_path / "o.png").notes)
+
+
+def test_a_gif_has_no_more_colours_than_asked_for(tmp_path: Path, bunny: Path) -> None:
+    few, many = tmp_path / "few.gif", tmp_path / "many.gif"
+    source = tmp_path / "s.mkv"
+    judge.ffmpeg("-i", str(bunny), "-frames:v", "3", "-an", "-vf", "scale=160:-2", "-c:v", "ffv1",
+                 str(source))  # fmt: skip
+    run(source, few, encode=vsr.EncodeOptions(colours=16))
+    run(source, many)
+    for path, least, most in ((few, 8, 16), (many, 100, 256)):
+        for frame in read(path)[2]:
+            assert least <= len(np.unique(frame.reshape(-1, 4), axis=0)) <= most
+    assert few.stat().st_size < many.stat().st_size
+    with pytest.raises(UsageError, match=r"colours.*: ffv1 has no palette"):
+        run(source, tmp_path / "o.mkv", encode=vsr.EncodeOptions(codec="ffv1", colours=16))
+
+
+def test_dots_of_a_gif_are_faint(tmp_path: Path) -> None:
+    """What dithering adds to a smooth picture; with dots that are seen it is 1.1 of 255."""
+    source = judge.make(tmp_path / "s.mkv", "gradients=s=96x64:c0=0x2040a0:c1=0xe0c080:d=0.2:r=10",
+                        "-c:v", "ffv1", "-pix_fmt", "bgr0")  # fmt: skip
+    run(source, tmp_path / "o.gif")
+    size = (192, 128)
+    got, want = judge.rgb(tmp_path / "o.gif", size=size), judge.rgb(source, size=size)
+    error = np.abs(got[0] - want[0]).mean()
+    print(f"dots: {error:.2f}")
+    assert error < 0.7

@@ -33,7 +33,7 @@ class Encoder:
     container: str = "mp4"  # of the picture alone; keeps its exact timestamps
     hardware: bool = False
     colour: Colour | None = None  # the only one that it can write
-    palette: bool = False  # the pictures are reduced to 256 colours first
+    palette: int | None = None  # to so many colours the pictures are reduced first
     untagged: bool = False  # no colours can be told: a player guesses
     full_range: bool = True  # whether it can tell a player
     sitings: frozenset[Siting] = frozenset(Siting)  # of chroma, that its bitstream can tell
@@ -91,7 +91,7 @@ ENCODERS: Mapping[Codec, Encoder] = {
         formats=("yuv422p10le", "yuv444p10le", "yuva444p10le"),
     ),
     "gif": Encoder(
-        name="gif", codec="gif", quality=None, formats=("rgba",), container="gif", palette=True,
+        name="gif", codec="gif", quality=None, formats=("rgba",), container="gif", palette=256,
     ),
     "apng": Encoder(
         name="apng", codec="apng", quality=None, container="apng", options={"pred": "paeth"},
@@ -171,11 +171,13 @@ def plan_encoder(
     pix_fmt = _choose_format(encoder, options, source)
     layout = layout_of(pix_fmt)
     assert layout is not None
-    settings = dict(encoder.options)
+    settings, words = dict(encoder.options), [str(codec)]
+    if options.colours is not None:
+        encoder = _reduced(encoder, options.colours)
+        words.append(f"{options.colours} colours")
     if codec == "vp9" and layout.alpha:  # it lies beside the picture, where MP4 has no place
         encoder = dataclasses.replace(encoder, container="webm")
         settings["auto-alt-ref"] = "0"  # frames that are not shown have no alpha
-    words: list[str] = [codec]
     crf = options.crf if options.crf is not None else encoder.crf
     if options.crf is not None and encoder.quality is None:
         raise UsageError(f"<encode.crf>: {codec} has no such scale")
@@ -219,6 +221,13 @@ def _add(settings: dict[str, str], given: Iterable[tuple[str, str]]) -> None:
     for name, value in given:
         lists = name in _LISTS and name in settings
         settings[name] = f"{settings[name]}:{value}" if lists else value
+
+
+def _reduced(encoder: Encoder, colours: int) -> Encoder:
+    """The same, with palettes of so many colours."""
+    if encoder.palette is None:
+        raise UsageError(f"<encode.colours>: {encoder.name} has no palette; GIF has one")
+    return dataclasses.replace(encoder, palette=colours)
 
 
 def one_file_each(plan: EncoderPlan) -> EncoderPlan:

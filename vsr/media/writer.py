@@ -72,7 +72,7 @@ def write_frames(
         _open(stream, plan, width, height)  # before any frame is worked on
         if sound is not None:
             sound.attach(container)
-        reduce = Palette() if plan.encoder.palette else None
+        reduce = Palette(plan.encoder.palette) if plan.encoder.palette else None
         encode = _Encode(stream)
         for frame in frames:
             picture = _picture(frame, plan, colour)

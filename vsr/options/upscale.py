@@ -288,6 +288,12 @@ class EncodeOptions:
         "--chroma",
         help="420: what every player plays, also of tapes in 4:2:2; auto: as the source.",
     )
+    colours: int | None = option(
+        None,
+        "--colours",
+        metavar="N",
+        help="Of a GIF, 4 to 256: fewer make it smaller.  [default: 256]",
+    )
     encoder_options: tuple[tuple[str, str], ...] = option(
         (),
         "--encoder-option",
@@ -311,6 +317,8 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         if self.bits not in (None, 8, 10):
             raise UsageError(f"<encode.bits> {self.bits}: must be 8 or 10")
+        if self.colours is not None and not 4 <= self.colours <= 256:
+            raise UsageError(f"<encode.colours> {self.colours}: must lie between 4 and 256")
 
 
 @dataclass(frozen=True, kw_only=True)
