@@ -60,7 +60,8 @@ def upscale(
     Sound, subtitles, fonts, chapters and tags are copied; timestamps stay what they
     were. The result's name is printed at the end, and appears only when the result is
     complete. Of several files, one that fails does not stop the others; the exit code is
-    then that of the first failure.
+    then that of the first failure. Results of vsr's among several files are skipped; one that
+    is named alone is done.
 
     IN may be a folder, or numbered pictures such as shots/%05d.png: each file is done on its
     own, into a folder or to numbered names again, or all pictures become the film OUTPUT at
@@ -71,7 +72,7 @@ def upscale(
         click.echo("vsr: --apart is called --separate now", err=True)
     batch = Batch(sources, output, options, apart=separate or apart)
     runner = runner_for(options.device)
-    done, failed = 0, list[VsrError]()
+    done, skipped, failed = 0, 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once
     with Terminal(quiet=quiet) as terminal, Stopping(terminal) as stop:
         for outcome in batch.run(stop, stop=stop.asked, runner=runner):
@@ -81,6 +82,8 @@ def upscale(
                     raise outcome.error
                 terminal.error(f"vsr: {in_a_line(outcome.error)}{_untried(outcome.untried)}")
                 failed.append(outcome.error)
+            elif outcome.is_skipped:
+                skipped += 1
             elif outcome.result is not None:
                 done += 1
                 to_pipe = outcome.result.output == STDOUT
@@ -94,7 +97,8 @@ def upscale(
         click.echo(folder)
     if batch.total > 1 and not quiet:
         kind = {0: "films", batch.total: "pictures"}.get(batch.pictures, "files")
-        click.echo(f"{done} of {batch.total} {kind} done", err=True)
+        more = f", {skipped} skipped" if skipped else ""
+        click.echo(f"{done} of {batch.total} {kind} done{more}", err=True)
     if failed:
         context.exit(failed[0].exit_code)
 

@@ -15,7 +15,7 @@ from vsr.events import Note, Pictures, Sink, silent
 from vsr.jobs.done import Done
 from vsr.jobs.film import Result, upscale_one
 from vsr.jobs.folder import made
-from vsr.jobs.names import Names, check_apart
+from vsr.jobs.names import Names, check_apart, own_results
 from vsr.jobs.plan import picture_pattern
 from vsr.jobs.tasks import FolderTasks, Task
 from vsr.jobs.work import never, unheard
@@ -23,6 +23,7 @@ from vsr.jobs.write import Runner, here
 from vsr.media.containers import STDOUT, container_of
 from vsr.media.listing import is_many, is_picture
 from vsr.media.local import STDIN, comes_once, local_output, local_source, names_folder
+from vsr.media.probe import is_result
 from vsr.media.remote import is_address
 from vsr.options import UpscaleOptions
 
@@ -36,6 +37,7 @@ class Outcome:
     error: VsrError | None = None
     among: Path | None = None  # the folder or pattern of the results that this is one of
     untried: tuple[str, ...] = ()  # files that were not begun, for the same error
+    is_skipped: bool = False  # it is a result of vsr's itself, among other sources
 
 
 class Batch:
@@ -65,6 +67,7 @@ class Batch:
             raise UsageError(f"{into}: several films need a folder; name one with <output>")
         self._folders: list[FolderTasks] = []
         self._files: list[Task] = []
+        self._own: list[Task] = []  # results of vsr's among the sources
         self._done = Done()
         for source in sources:
             address = isinstance(source, str) and is_address(source)
@@ -98,13 +101,16 @@ class Batch:
 
         `stop`, `runner`: as for `upscale`. Raises Stopped, Interrupted, and ModelError, which would
         be the same for all. Results for a folder that cannot be written to, or is full, end there.
-        No two results of a run have one name: the later one is refused.
+        No two results of a run have one name: the later one is refused. Results of vsr's, that a
+        pattern such as *.mkv found among the sources, are skipped.
         """
         with made(self._into or Path(), wanted=self._into is not None):
             yield from self._each(sink, stop=stop, runner=runner)
 
     def _each(self, sink: Sink, *, stop: Callable[[], bool], runner: Runner) -> Iterator[Outcome]:
-        engines, names, done, failed = Engines(), Names(self._files), 0, False
+        self._own = own_results(self._files) if self.total > 1 else []
+        sources = [task for task in self._files if task not in self._own]
+        engines, names, done, failed = Engines(), Names(sources), 0, False
         ended: set[int] = set()  # folders that no more is written to
         try:
             for folder in self._folders:
@@ -150,6 +156,13 @@ class Batch:
         for folder in self._folders:
             yield from ((folder, task) for task in folder.tasks(folder.listing.films))
 
+    def _is_own(self, task: Task) -> bool:
+        """Whether `task` would be done on a result of vsr's, which a pattern has found."""
+        if task.among is None or self.total == 1:
+            return task in self._own
+        source = Path(task.source)
+        return not is_picture(source.name) and is_result(source)
+
     def _tell_of_done(self, sink: Sink) -> None:
         """Of pictures, of which there may be thousands, once for all."""
         tasks = (task for _, task in self._tasks() if is_picture(str(task.source)))
@@ -167,6 +180,10 @@ class Batch:
         stop: Callable[[], bool],
         runner: Runner,
     ) -> Outcome:
+        if self._is_own(task):
+            name = Path(task.source).name
+            sink(Note(text=f"{name}: was made by vsr, and is skipped; alone, it is done"))
+            return Outcome(source=task.source, among=task.among, is_skipped=True)
         try:
             names.begin(task)
             if self.total > 1 and (result := self._done.again(task, sink)) is not None:

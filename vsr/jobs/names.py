@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from vsr.errors import UsageError
+from vsr.errors import UsageError, VsrError
 from vsr.fetch import without_login
+from vsr.jobs.plan import folder_label
 from vsr.jobs.tasks import FolderTasks, Task
-from vsr.media.containers import STDOUT
+from vsr.media.containers import CONTAINERS, STDOUT
+from vsr.media.probe import is_result
+from vsr.media.remote import is_address
 
 
 class Names:
@@ -45,6 +49,39 @@ class Names:
                 f"{self._source}: its result would replace {output}, a source of this run"
             )
         self._taken[real] = self._source
+
+
+def own_results(files: Sequence[Task]) -> list[Task]:
+    """Those of the sources that vsr made: they say so, or are called as another one's result.
+
+    A name is no proof. So it counts only where it would be the whole reason to fail, and not where
+    the other one's result were to replace it: that is refused.
+    """
+    local = [task for task in files if not is_address(str(task.source))]
+    expected = {place for task in local for place in _expected(task)}
+    found = []
+    for task in local:
+        source = Path(task.source)
+        if source.is_file() and (
+            _place(source.parent, source.stem) in expected
+            or (source.suffix.lower() in CONTAINERS and is_result(source))
+        ):
+            found.append(task)
+    return found
+
+
+def _expected(task: Task) -> Iterator[tuple[str, str]]:
+    """Where the result will lie, and its name without the suffix, if that is made up."""
+    source = Path(task.source)
+    free = not task.options.encode.overwrite
+    if free and (task.output is None or task.output.is_dir()):
+        with suppress(VsrError):  # a model that is not there is told of later
+            labels = (folder_label(task.options), *map(str, task.options.source.clips))
+            yield _place(task.output or source.parent, "_".join((source.stem, *labels)))
+
+
+def _place(folder: Path, stem: str) -> tuple[str, str]:
+    return os.path.realpath(folder), stem
 
 
 def check_apart(folders: Sequence[FolderTasks]) -> None:

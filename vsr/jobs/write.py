@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from vsr.errors import InputError, OutputError, SoundLost, Stopped, cause
+from vsr.errors import InputError, OutputError, OutputExists, SoundLost, Stopped, cause
 from vsr.events import silent
 from vsr.frame import Frame
 from vsr.jobs import disk
@@ -193,6 +193,8 @@ def deliver(
             finish(job, job.pattern, folder, frames, sink=work.sink)
             work.ready(job, job.pattern.path(frames), frames)
             return
+        if job.output.exists() and not work.options.encode.overwrite:  # it was not at the beginning
+            raise OutputExists(f"{job.output}: is there already, since this run; use --overwrite")
         if store is not None:
             store.tell({"bytes": complete.stat().st_size, "frames": frames})
         work.ready(job, complete, frames)

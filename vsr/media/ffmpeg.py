@@ -167,7 +167,7 @@ def run(
     arguments[at:at] = ["-y", *extra]
     command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-loglevel", "error", *arguments]
     # A file, not a pipe: nothing has to be read while ffmpeg runs, and nothing can fill up.
-    with tempfile.TemporaryFile() as log:
+    with _unnamed() as log:
         try:
             # stdin is not the terminal, else ffmpeg eats the keys that the user types.
             with shielded(but=() if patience is None else (signal.SIGTERM,)):
@@ -195,7 +195,7 @@ def fed(program: str, arguments: Sequence[str], folder: Path) -> Iterator[IO[byt
     if Path(program).name != program:
         program = str(Path(program).absolute())  # as it was named, not as from `folder`
     command = [program, "-hide_banner", "-loglevel", "error", *arguments]
-    with tempfile.TemporaryFile() as log:
+    with _unnamed() as log:
         try:
             with shielded():
                 process = subprocess.Popen(
@@ -221,6 +221,13 @@ def fed(program: str, arguments: Sequence[str], folder: Path) -> Iterator[IO[byt
             raise
         if code:
             raise _failed(log, code)
+
+
+def _unnamed() -> IO[bytes]:
+    """A file for a program's words, in memory: folders for such files may be full, or not there."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("vsr"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def _failed(log: IO[bytes], code: int) -> VsrError:

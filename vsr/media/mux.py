@@ -19,11 +19,12 @@ from vsr.media.carried import Carried, Stream, can_be_cut, streams_of
 from vsr.media.containers import Container, Fate
 from vsr.media.cut import LATER, NOTHING, Cuts, cut
 from vsr.media.ffmpeg import file_argument, plain_name, run
-from vsr.media.probe import SourceInfo
+from vsr.media.probe import MADE_BY, SourceInfo
 from vsr.media.spans import Piece
 from vsr.media.streams import StreamInfo, family
 from vsr.media.trust import input_options
 from vsr.media.verify import Arrived, Picture, Promised, earliness, packets_in, verify
+from vsr.version import __version__
 
 # What other programs wrote about the source's video, and is no longer true of ours.
 _STALE = (
@@ -269,12 +270,16 @@ def _dispositions(
 
 
 def _forgotten(carried: list[Carried], files: Mapping[int, Path]) -> list[str]:
-    """Arguments that drop the stale tags of every stream that is not a whole copy."""
+    """Arguments that drop the stale tags of every stream that is not a whole copy.
+
+    And that say of the picture who made it, where other encoders say that.
+    """
     ours = [0]
     for n, (stream, fate) in enumerate(carried, start=1):
         if fate.codec != "copy" or stream.index in files:
             ours.append(n)
-    return [word for n in ours for name in _STALE for word in (f"-metadata:s:{n}", f"{name}=")]
+    stale = [word for n in ours for name in _STALE for word in (f"-metadata:s:{n}", f"{name}=")]
+    return [*stale, "-metadata:s:0", f"encoder={MADE_BY}{__version__}"]
 
 
 def _attached(
