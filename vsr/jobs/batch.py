@@ -23,7 +23,7 @@ from vsr.jobs.write import Runner, here
 from vsr.media.containers import STDOUT, container_of
 from vsr.media.listing import is_many, is_picture
 from vsr.media.local import STDIN, comes_once, local_output, local_source, names_folder
-from vsr.media.probe import is_result
+from vsr.media.made import is_result
 from vsr.media.remote import is_address
 from vsr.options import UpscaleOptions
 

@@ -12,7 +12,7 @@ from vsr.fetch import without_login
 from vsr.jobs.plan import folder_label
 from vsr.jobs.tasks import FolderTasks, Task
 from vsr.media.containers import CONTAINERS, STDOUT
-from vsr.media.probe import is_result
+from vsr.media.made import is_result
 from vsr.media.remote import is_address
 
 

@@ -19,7 +19,8 @@ from vsr.media.carried import Carried, Stream, can_be_cut, streams_of
 from vsr.media.containers import Container, Fate
 from vsr.media.cut import LATER, NOTHING, Cuts, cut
 from vsr.media.ffmpeg import file_argument, plain_name, run
-from vsr.media.probe import MADE_BY, SourceInfo
+from vsr.media.made import MADE_BY
+from vsr.media.probe import SourceInfo
 from vsr.media.spans import Piece
 from vsr.media.streams import StreamInfo, family
 from vsr.media.trust import input_options

@@ -40,9 +40,6 @@ _ANY_START = frozenset({"mpegts", "mpeg", "hls", "rtp", "rtsp", "flv", "live_flv
 _MOST_RATE = 2000  # frames per second: more than cameras of slow motion play back at
 
 
-MADE_BY = "vsr "  # and the version, in the tag of the picture's encoder
-
-
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
     """The stream that is upscaled, as its first frame shows it."""
@@ -123,20 +120,6 @@ def open_source(path: Path, pipe: Pipe | None = None) -> Iterator[InputContainer
         container.close()
         if reader is not None:
             reader.close()
-
-
-def is_result(path: Path) -> bool:
-    """Whether vsr says in the file that it made the picture; not all kinds of file can say it."""
-    try:
-        with open_source(path) as container:
-            told = [stream.metadata for stream in container.streams.video[:1]]
-    except (InputError, OSError):
-        return False
-    return any(
-        name.lower() == "encoder" and value.startswith(MADE_BY)
-        for tags in told
-        for name, value in tags.items()
-    )
 
 
 def reason(error: BaseException) -> str:
