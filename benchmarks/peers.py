@@ -29,9 +29,9 @@ import click
 import numpy as np
 import torch
 from torch import Tensor
+from vsr.cli.shared import Size
 
 from vsr.bench.machine import describe
-from vsr.cli.options import Size
 from vsr.engine.build import build_engine
 from vsr.media.probe import probe
 from vsr.media.reader import read_frames

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import click
 import torch
+from vsr.cli.shared import Size
 
 import vsr
 from vsr.bench.machine import describe
-from vsr.cli.options import Size
 from vsr.engine.engines import Engines
 from vsr.events import silent
 from vsr.jobs.film import work_for
