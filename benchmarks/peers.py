@@ -29,15 +29,16 @@ import click
 import numpy as np
 import torch
 from torch import Tensor
-from vsr.cli.shared import Size
 
 from vsr.bench.machine import describe
+from vsr.cli.options import Parsed
 from vsr.engine.build import build_engine
 from vsr.media.probe import probe
 from vsr.media.reader import read_frames
 from vsr.nets.ncnn_export import write_ncnn
 from vsr.nets.store import load
 from vsr.options import ColourOptions, DeviceOptions, EngineName, ModelOptions
+from vsr.options.values import size as read_size
 from vsr.stages.colour import to_rgb
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "bunny.mp4"
@@ -197,7 +198,7 @@ def _table(took: dict[str, list[float]]) -> None:
 
 @click.command()
 @click.option("--model", default="realesr-animevideov3", show_default=True)
-@click.option("--size", type=Size(), default="640x360", show_default=True)
+@click.option("--size", type=Parsed("WxH", read_size), default="640x360", show_default=True)
 @click.option("--rounds", default=7, show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="All that the machine has, if not given.")
 @click.option("--child", hidden=True)

@@ -24,15 +24,16 @@ from pathlib import Path
 
 import click
 import torch
-from vsr.cli.shared import Size
 
 import vsr
 from vsr.bench.machine import describe
+from vsr.cli.options import Parsed
 from vsr.engine.engines import Engines
 from vsr.events import silent
 from vsr.jobs.film import work_for
 from vsr.jobs.intake import Taken
 from vsr.media.ffmpeg import run
+from vsr.options.values import size as read_size
 from vsr.stages.upscale import Upscaler
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "bunny.mp4"
@@ -88,7 +89,13 @@ def _clip(folder: Path, size: str) -> Path:
 @click.option("--model", default="realesr-animevideov3", show_default=True)
 @click.option("--scale", default="2", show_default=True)
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--size", "sizes", multiple=True, type=Size(), help="Other sizes than the usual.")
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    type=Parsed("WxH", read_size),
+    help="Other sizes than the usual.",
+)
 @click.option("--measure", "clip", type=click.Path(path_type=Path), hidden=True)
 def main(
     model: str, scale: str, rounds: int, sizes: tuple[tuple[int, int], ...], clip: Path | None
