@@ -195,7 +195,9 @@ def _join(work: _Work, carried: list[Carried]) -> list[Arrived]:
         )
         _check_sound(work, carried, arrived, whole=failure is not None)
     except OutputError as error:
-        raise (failure or error) from error
+        if failure is None:
+            raise
+        raise failure from error
     return arrived
 
 
