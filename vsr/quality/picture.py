@@ -12,7 +12,7 @@ from vsr.errors import UsageError
 
 SSIM_SIDE = 11  # of the window, and so of the smallest picture
 _SIGMA = 1.5
-_K1, _K2 = 0.01, 0.05
+_K1, _K2 = 0.01, 0.03
 # Of the five scales, from the finest (Wang et al. 2003, found by comparing with people's eyes).
 _POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_SIDE = (SSIM_SIDE - 1) * 2 ** (len(_POWERS) - 1) + 1  # halved four times, rounded up: 11
