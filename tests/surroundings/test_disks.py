@@ -16,7 +16,7 @@ from tests.pictures.shared import small_disk
 from tests.surroundings.conftest import QUICK, Vsr, names, said, whole
 from vsr.jobs.store import folder_of
 
-LARGE = ("-m", "bicubic", "-s", "8", "--threads", "1", "--part", "0.2")
+LARGE = ("-m", "bicubic", "-s", "8", "--threads", "1", "--segment", "0.2")
 PLAIN = os.geteuid() != 0
 NOBODY = 65534
 # What lets root do as he likes in files of others.

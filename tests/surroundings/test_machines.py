@@ -150,7 +150,7 @@ def finishing(*arguments):
     {how[change]}
 Store.finish = finishing
 """
-    ended = vsr("upscale", film, "-o", tmp_path / "o.mkv", *QUICK, "--part", "0.2", first=late)
+    ended = vsr("upscale", film, "-o", tmp_path / "o.mkv", *QUICK, "--segment", "0.2", first=late)
     assert ended.code in (1, 3), ended
     assert "in.mkv" in said(ended)
     assert not (tmp_path / "o.mkv").exists()
