@@ -60,6 +60,7 @@ _OPTIONS: dict[str, tuple[Any, bool]] = {
     "encode.preset": ("veryfast", _OTHER_PIXELS),
     "encode.bits": (10, _OTHER_PIXELS),
     "encode.chroma": ("420", _OTHER_PIXELS),
+    "encode.colours": (16, _OTHER_PIXELS),
     "encode.encoder_options": ((("tune", "film"),), _OTHER_PIXELS),
     "encode.pipe_format": ("y4m", _GOES_ON),
     "encode.audio": (False, _GOES_ON),  # parts are of pictures alone
