@@ -18,7 +18,7 @@ LAYERS = {
     "flow": 1, "media": 1, "nets": 1, "engine": 1,
     "stages": 2,
     "pipeline": 3,
-    "jobs": 4, "quality": 4,
+    "jobs": 4, "quality": 4, "train": 4,
     "runners": 5, "report": 5, "bench": 5,
     "cli": 6,
 }  # fmt: skip

@@ -1,0 +1,144 @@
+"""What video suffers beside blur and noise: edges, chroma, fields, tape, and real encoders."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vsr.frame import Matrix, Siting
+from vsr.media.reencode import reencoded
+from vsr.stages.chroma import downsample, upsample
+from vsr.stages.colour import luma_weights
+from vsr.train.degrade.draws import DrawnCodec, DrawnTape, DrawnVideo
+from vsr.train.degrade.kernels import blur_lines, gaussian_line
+
+_SUBSAMPLING = {"c420": (1, 1), "c422": (1, 0), "c411": (2, 0)}
+_CRAWL = math.pi / 2  # of the subcarrier's phase, for each pixel; it turns by pi for each line
+
+
+def damaged(clip: Tensor, drawn: DrawnVideo, *, seed: int, start: int, rate: int) -> Tensor:
+    """(T, 3, H, W) in 0..1 -> the same, clipped. `start`: the number of the first frame."""
+    if drawn.halo is not None:
+        clip = halo(clip, *drawn.halo)
+    if drawn.interlace is not None:
+        clip = combed(clip, drawn.interlace)
+    if drawn.tape is not None:
+        clip = tape(clip, drawn.tape, seed=seed, start=start)
+    if drawn.chroma is not None:
+        clip = thinned(clip, *drawn.chroma)
+    clip = clip.clamp(0, 1)
+    return coded(clip, drawn.codec, rate=rate) if drawn.codec is not None else clip
+
+
+def to_ycc(rgb: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB -> Y', Cb, Cr of BT.601; chroma about 0, in -0.5..0.5."""
+    kr, kb = luma_weights(Matrix.SMPTE170M)
+    red, green, blue = rgb.unbind(1)
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    return torch.stack([luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)], 1)
+
+
+def to_rgb(ycc: Tensor) -> Tensor:
+    """The inverse of `to_ycc`."""
+    kr, kb = luma_weights(Matrix.SMPTE170M)
+    luma, cb, cr = ycc.unbind(1)
+    red, blue = luma + (2 - 2 * kr) * cr, luma + (2 - 2 * kb) * cb
+    return torch.stack([red, (luma - kr * red - kb * blue) / (1 - kr - kb), blue], 1)
+
+
+def halo(clip: Tensor, strength: float, sigma: float) -> Tensor:
+    """Edges overshoot, as after too much sharpening."""
+    line = gaussian_line(sigma)
+    soft = blur_lines(blur_lines(clip, line, dim=3), line, dim=2)
+    return clip + strength * (clip - soft)
+
+
+def thinned(clip: Tensor, kind: str, misplaced: bool) -> Tensor:
+    """Chroma subsampled and brought back; `misplaced`: half a luma sample or more beside."""
+    ycc = to_ycc(clip)
+    height, width = ycc.shape[2:]
+    sub = _SUBSAMPLING[kind]
+    read = Siting.TOPLEFT if misplaced else Siting.LEFT
+    made = Siting.CENTER if misplaced else Siting.LEFT
+    planes = [
+        upsample(
+            downsample(plane, sub=sub, siting=made), width=width, height=height, sub=sub,
+            siting=read,
+        )
+        for plane in ycc[:, 1:].unbind(1)
+    ]  # fmt: skip
+    return to_rgb(torch.stack([ycc[:, 0], *planes], 1))
+
+
+def combed(clip: Tensor, strength: float) -> Tensor:
+    """Every second line is mixed with the same of the next frame; the last frame has none."""
+    ahead = torch.cat([clip[1:], clip[-1:]])
+    result = clip.clone()
+    result[:, :, 1::2] = clip[:, :, 1::2].lerp(ahead[:, :, 1::2], strength)
+    return result
+
+
+def tape(clip: Tensor, worn: DrawnTape, *, seed: int, start: int) -> Tensor:
+    """What VHS makes of a clip, line by line."""
+    ycc = to_ycc(clip)
+    luma = blur_lines(ycc[:, :1], gaussian_line(worn.luma), dim=3)
+    chroma = blur_lines(ycc[:, 1:], gaussian_line(worn.bleed), dim=3)
+    chroma = _shifted(chroma, torch.full(chroma.shape[:1] + chroma.shape[2:3], worn.delay))
+    luma = luma + worn.crawl * _dots(chroma, start)
+    return _shifted(to_rgb(torch.cat([luma, chroma], 1)), _lines_off(clip, worn, seed, start))
+
+
+def _dots(chroma: Tensor, start: int) -> Tensor:
+    """(T, 1, H, W): the colour carrier that is left in luma; its dots crawl upwards."""
+    count, _, height, width = chroma.shape
+    x, y, t = torch.arange(width), torch.arange(height), torch.arange(start, start + count)
+    phase = _CRAWL * x + math.pi * (y[:, None] + t[:, None, None])
+    phase = phase.to(chroma)[:, None]
+    return chroma[:, :1] * phase.sin() + chroma[:, 1:] * phase.cos()
+
+
+def _lines_off(clip: Tensor, worn: DrawnTape, seed: int, start: int) -> Tensor:
+    """(T, H): pixels that each line is late; those that the head switch tears most at the end."""
+    rows = []
+    for frame in range(start, start + len(clip)):
+        chance = torch.Generator().manual_seed((seed * 1_000_003 + frame) % 2**63)
+        off = worn.jitter * torch.randn(clip.shape[2], generator=chance)
+        torn = min(worn.switching, clip.shape[2])
+        if torn:
+            off[-torn:] += torch.linspace(1, 4 * torn, torn) * (
+                0.5 + torch.rand(1, generator=chance)
+            )
+        rows.append(off)
+    return torch.stack(rows)
+
+
+def _shifted(clip: Tensor, late: Tensor) -> Tensor:
+    """(T, C, H, W) with each line moved to the right by (T, H) pixels, linearly; edges repeat."""
+    count, channels, height, width = clip.shape
+    at = torch.arange(width) - late[..., None]
+    at = at.clamp(0, width - 1).to(clip.device)
+    left = at.floor().long()
+    share = (at - left)[:, None].to(clip)
+    left = left[:, None].expand(count, channels, height, width)
+    right = (left + 1).clamp(max=width - 1)
+    return clip.gather(3, left).lerp(clip.gather(3, right), share)
+
+
+def coded(clip: Tensor, drawn: DrawnCodec, *, rate: int) -> Tensor:
+    """Through a real encoder, on the CPU."""
+    pictures = (clip * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    found = reencoded(
+        pictures, drawn.codec, quality=drawn.quality, profile=drawn.profile, rate=rate
+    )
+    return torch.from_numpy(found).to(clip.device).permute(0, 3, 1, 2).float() / 255
+
+
+def reduced(clips: Tensor, scale: int) -> Tensor:
+    """(N, 3, H, W) -> the same, smaller by `scale`, antialiased: the clean low resolution."""
+    if scale == 1:
+        return clips
+    size = (clips.shape[2] // scale, clips.shape[3] // scale)
+    return F.interpolate(clips, size=size, mode="bicubic", antialias=True, align_corners=False)
