@@ -22,6 +22,7 @@ from vsr.version import __version__
 # Each in the file of its name, and what it does in a line: as its own help begins.
 _COMMANDS = {
     "bench": "Measure each stage alone, and all together, on frames of the film IN.",
+    "degrade": "Make the film or picture IN worse, as networks are taught with.",
     "jobs": "List the films that were begun and are not done, or go on with one.",
     "metrics": "Measure how close the film or picture OUT is to the reference REF.",
     "models": "List the networks; fetch their weights and check them.",

@@ -1,0 +1,66 @@
+"""Films and pictures as RGB, for training: short runs of frames from given places."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vsr.errors import InputError
+from vsr.events import Sink, silent
+from vsr.frame import Frame
+from vsr.media.listing import is_many
+from vsr.media.probe import SourceInfo, probe
+from vsr.media.reader import read_frames
+from vsr.media.sequence import probe_pictures
+from vsr.media.spans import WHOLE, Span
+from vsr.options import ColourOptions
+from vsr.stages.colour import to_rgb
+
+
+def opened(path: Path) -> SourceInfo:
+    """A film, a picture, or numbered pictures as a film. Raises InputError."""
+    return probe_pictures(path, None, ColourOptions()) if is_many(path) else probe(path)
+
+
+def frames(
+    source: SourceInfo, *, start: float | None = None, sink: Sink = silent
+) -> Generator[Frame, None, None]:
+    """Frames from `start` seconds on."""
+    span = WHOLE
+    if start is not None:
+        tick = round(start / source.video.time_base)
+        span = Span(start=tick, at=tick)
+    return read_frames(source, ColourOptions(), spans=(span,), sink=sink)
+
+
+def rgb(frame: Frame) -> Tensor:
+    """(3, H, W) float32 in 0..1, clipped as a screen clips it."""
+    planes = tuple(plane[None] for plane in frame.planes)
+    return to_rgb(planes, frame.layout, frame.colour)[0].clamp(0, 1)
+
+
+def codes(picture: Tensor) -> Tensor:
+    """(..., H, W) in 0..1 -> uint8."""
+    return (picture * 255).round().clamp(0, 255).byte()
+
+
+def pieces(source: Iterator[Frame], size: int) -> Iterator[Sequence[Frame]]:
+    """Runs of `size` frames; the last may be shorter."""
+    run: list[Frame] = []
+    for frame in source:
+        run.append(frame)
+        if len(run) == size:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def stacked(run: Sequence[Frame], path: Path) -> Tensor:
+    """(T, 3, H, W) of frames of one size. Raises InputError where they differ."""
+    if len({(frame.height, frame.width) for frame in run}) > 1:
+        raise InputError(f"{path}: its pictures change their size, which training does not take")
+    return torch.stack([rgb(frame) for frame in run])

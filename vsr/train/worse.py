@@ -1,0 +1,156 @@
+"""A film, a picture or a sheet of samples, made worse: what `vsr degrade` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vsr.errors import InputError, OutputExists, UsageError
+from vsr.events import Finished, Note, Progress, Sink, Started, silent
+from vsr.frame import Colour, Frame, Layout, Matrix, Range, Siting
+from vsr.media.containers import container_of
+from vsr.media.encoders import plan_encoder
+from vsr.media.listing import is_picture
+from vsr.media.probe import SourceInfo
+from vsr.media.sheet import write_png
+from vsr.media.writer import write_frames
+from vsr.options import EncodeOptions
+from vsr.stages.colour import from_rgb
+from vsr.train.degrade.draws import Drawn, draw
+from vsr.train.degrade.pipeline import apply, check_size, degrade
+from vsr.train.film import codes, frames, opened, pieces, rgb, stacked
+from vsr.train.options import Damage
+
+_PIECE = 24_000_000  # pixels that are damaged together, at most
+_FRAMES = 48
+_COLUMNS = 4  # of a sheet
+_CRF = 12  # of the result: what it loses is as nothing beside the damage
+
+
+def degrade_file(
+    path: Path,
+    output: Path,
+    damage: Damage,
+    *,
+    seed: int = 0,
+    sheet: int = 0,
+    overwrite: bool = False,
+    sink: Sink = silent,
+) -> Path:
+    """Write the damaged film or picture `output`, or a sheet of `sheet` samples of `path`.
+
+    A film has one draw for all of its frames, in which values walk. Its sound is left out, and
+    sides are cut to what `damage.scale` and 4:2:0 divide. Raises InputError, UsageError,
+    OutputError.
+    """
+    if output.exists() and not overwrite:
+        raise OutputExists(f"{output}: is there already; --overwrite replaces it")
+    if output.exists() and path.exists() and output.samefile(path):
+        raise UsageError(f"{output}: is the source")
+    began = time.monotonic()
+    source = opened(path)
+    video = source.video
+    check_size(video.height, video.width, damage)
+    still = is_picture(output.name)
+    if sheet and not still:
+        raise UsageError(f"{output}: a sheet is a picture; call it .png")
+    width, height = (side // damage.scale for side in (video.width, video.height))
+    count = sheet or (1 if still else video.frames)
+    sink(
+        Started(
+            source=path, output=output, frames=count, width=width, height=height, store=None,
+            description=f"damage at scale 1/{damage.scale}, seed {seed} -> {width}x{height}",
+        )
+    )  # fmt: skip
+    done = _sheet(source, output, damage, seed, sheet or 1) if still else 0
+    done = done or _film(source, output, damage, seed, sink)
+    sink(Finished(output=output, frames=done, seconds=time.monotonic() - began))
+    return output
+
+
+def _sheet(source: SourceInfo, output: Path, damage: Damage, seed: int, count: int) -> int:
+    """Pictures from all over the film, each with a seed of its own, in rows."""
+    length = source.duration or 0.0
+    rows = min(_COLUMNS, count)
+    tiles: list[Tensor] = []
+    for n in range(count):
+        start = length * n / count if source.video.frames != 1 and n else None
+        with closing(frames(source, start=start)) as found:
+            frame = next(found, None)
+        if frame is None:
+            raise InputError(f"{source.path}: no picture at {start or 0:.1f} s")
+        tiles.append(degrade(rgb(frame)[None, None], [seed + n], damage)[0, 0])
+    tiles += [torch.zeros_like(tiles[0])] * (-count % rows)
+    lines = [torch.cat(tiles[n : n + rows], 2) for n in range(0, len(tiles), rows)]
+    write_png(output, codes(torch.cat(lines, 1)).permute(1, 2, 0).numpy())
+    return count
+
+
+def _film(source: SourceInfo, output: Path, damage: Damage, seed: int, sink: Sink) -> int:
+    container = container_of(output)
+    options = EncodeOptions(codec=container.usual, crf=_CRF if container.usual == "h264" else None)
+    plan = plan_encoder(options, Layout(family="yuv", sub_x=1, sub_y=1), planar=True)
+    video = source.video
+    step = 2 * damage.scale
+    size = (video.height // step * step, video.width // step * step)
+    if any(stream.kind == "audio" for stream in source.streams):
+        sink(Note(text=f"{source.path.name}: its sound is left out"))
+    matrix = video.colour.matrix if video.layout.family == "yuv" else Matrix.BT709
+    colour = dataclasses.replace(
+        video.colour, matrix=matrix, range=Range.LIMITED, siting=Siting.LEFT
+    )
+    part = output.with_name(f".{output.stem}.{os.getpid()}{output.suffix}")
+    done = 0
+    try:
+        written = write_frames(
+            _damaged(source, size, damage, seed, plan.layout, colour, sink), part, plan,
+            width=size[1] // damage.scale, height=size[0] // damage.scale, colour=colour,
+            rate=video.rate, time_base=video.time_base,
+            sample_aspect_ratio=video.sample_aspect_ratio or Fraction(1),
+            display_matrix=video.display_matrix, muxer_options=container.options,
+            muxer=container.muxer,
+        )  # fmt: skip
+        with closing(written):
+            for done, _ in enumerate(written, start=1):
+                sink(Progress(frames=done))
+        os.replace(part, output)
+    finally:
+        part.unlink(missing_ok=True)
+    return done
+
+
+def _damaged(  # noqa: PLR0917
+    source: SourceInfo,
+    size: tuple[int, int],
+    damage: Damage,
+    seed: int,
+    layout: Layout,
+    colour: Colour,
+    sink: Sink,
+) -> Iterator[Frame]:
+    """Piece by piece, which is the same as in one."""
+    length = max(min(_FRAMES, _PIECE // (size[0] * size[1])), 1)
+    known = (source.video.frames or 0) + length
+    drawn = draw(seed, damage, clips=1, frames=known)
+    at = 0
+    with closing(frames(source, sink=sink)) as found:
+        for run in pieces(found, length):
+            clip = stacked(run, source.path)[None, ..., : size[0], : size[1]]
+            for frame, picture in zip(run, _piece(clip, drawn, at, known, damage), strict=True):
+                planes = tuple(plane[0] for plane in from_rgb(picture[None], layout, colour))
+                yield frame.with_planes(planes, layout, colour)
+            at += len(run)
+
+
+def _piece(clip: Tensor, drawn: Drawn, at: int, known: int, damage: Damage) -> Tensor:
+    """A film that is longer than it said goes on with the last values."""
+    at = min(at, known - clip.shape[1])
+    return apply(clip, drawn.part(at, at + clip.shape[1]), damage)[0]
