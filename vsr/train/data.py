@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -21,6 +22,7 @@ from vsr.errors import InputError, OutputError, VsrError
 from vsr.events import Note, Sink
 from vsr.media.listing import FILMS, PICTURES
 from vsr.media.probe import SourceInfo
+from vsr.options import to_dict
 from vsr.train.degrade.kernels import sharpened
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.film import codes, opened
@@ -60,7 +62,11 @@ def gather(folder: Path, options: DataOptions, damage: Damage, seed: int, sink: 
     try:
         if index.is_file():
             stored = json.loads(index.read_text(encoding="utf-8"))
-            return [Clip(name=c["name"], scene=c["scene"], lows=tuple(c["lows"])) for c in stored]
+            if stored["made_of"] == _made_of(options, damage, seed):
+                return [
+                    Clip(name=clip["name"], scene=clip["scene"], lows=tuple(clip["lows"]))
+                    for clip in stored["clips"]
+                ]
         folder.mkdir(parents=True, exist_ok=True)
         clips = [
             _stored(folder, n, *found, options=options, damage=damage, seed=seed)
@@ -72,7 +78,8 @@ def gather(folder: Path, options: DataOptions, damage: Damage, seed: int, sink: 
                 f"{options.frames} frames without a cut, and something to see in them"
             )
         part = index.with_suffix(".part")
-        part.write_text(json.dumps([clip.__dict__ for clip in clips]), encoding="utf-8")
+        made = {"made_of": _made_of(options, damage, seed), "clips": [c.__dict__ for c in clips]}
+        part.write_text(json.dumps(made), encoding="utf-8")
         os.replace(part, index)
     except OSError as error:
         if isinstance(error, VsrError):
@@ -116,6 +123,15 @@ def _copies(
             high, [mixed(seed, 1, number, n)], dataclasses.replace(damage, per_sample=True)
         )
         yield codes(low[0])
+
+
+def _made_of(options: DataOptions, damage: Damage, seed: int) -> str:
+    """Of all that decides about the clips."""
+    names = ("clean", "paired", "clips", "frames", "window", "area", "variants", "sharpen")
+    chosen = {name: value for name, value in to_dict(options).items() if name in names}
+    made = to_dict(damage) if options.variants else {"scale": damage.scale}
+    text = json.dumps([chosen, made, seed if options.variants else 0], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def mixed(*numbers: int) -> int:

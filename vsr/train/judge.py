@@ -1,0 +1,109 @@
+"""How good a network is on what was held out, before it is anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vsr.frame import Colour, Layout, Matrix, Range
+from vsr.media.sheet import write_png
+from vsr.media.vmaf import Vmaf
+from vsr.options import VMAF_MODELS
+from vsr.stages.anchor import anchor
+from vsr.stages.colour import from_rgb
+from vsr.train.data import Clip, mixed
+from vsr.train.degrade.pipeline import degrade
+from vsr.train.film import codes
+from vsr.train.options import Damage
+
+_LUMA = Layout(family="gray")
+_LIMITED = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
+_STRIP = 4  # pairs that a strip of samples shows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A clip and what it looks like when damaged, (T, 3, H, W) uint8."""
+
+    high: Tensor
+    low: Tensor
+
+
+def held_pairs(folder: Path, clips: Iterable[Clip], damage: Damage, seed: int) -> list[Pair]:
+    """The same in every run: each clip with its first damaged copy, or with one that is made."""
+    pairs = []
+    for number, clip in enumerate(clips):
+        high = torch.from_numpy(np.load(folder / clip.name))
+        if clip.lows:
+            low = torch.from_numpy(np.load(folder / clip.lows[0]))
+        else:
+            made = degrade(high[None].float() / 255, [mixed(seed, 3, number)], damage)
+            low = codes(made[0])
+        pairs.append(Pair(high=high, low=low))
+    return pairs
+
+
+def enlarge(net: nn.Module, low: Tensor, *, keep_colours: bool = True) -> Tensor:
+    """(T, 3, h, w) uint8 -> (T, 3, H, W) float in 0..1, as `vsr upscale` would, frame by frame."""
+    device = next(net.parameters()).device
+    done = []
+    with torch.inference_mode():
+        for picture in low:
+            x = picture[None].to(device).float() / 255
+            # As there: borders that repeat, which the network would fill with black.
+            edge = 4
+            big = net(F.pad(x, (edge,) * 4, mode="replicate")).float()
+            cut = edge * (big.shape[3] // (x.shape[3] + 2 * edge))
+            big = big[..., cut:-cut, cut:-cut].contiguous()
+            done.append((anchor(big, x) if keep_colours else big).clamp(0, 1).cpu())
+    return torch.cat(done)
+
+
+def psnr(found: Tensor, high: Tensor) -> float:
+    """Mean over the frames, in dB, of RGB rounded to 8 bits."""
+    error = (codes(found).float() - high.float()).square().mean((1, 2, 3)) / 255**2
+    return float((-10 * error.clamp(min=1e-10).log10()).mean())
+
+
+def measured(net: nn.Module, pairs: Sequence[Pair]) -> float:
+    """Mean PSNR over the pairs, in dB; not a number if there are none."""
+    net.eval()
+    values = [psnr(enlarge(net, pair.low), pair.high) for pair in pairs]
+    net.train()
+    return float(np.mean(values)) if values else float("nan")
+
+
+def vmaf(found: Sequence[Tensor], pairs: Sequence[Pair]) -> float:
+    """Mean VMAF of pictures in 0..1 against their pairs' clean ones. Raises FfmpegError."""
+    values: list[float] = []
+    for pictures, pair in zip(found, pairs, strict=True):
+        height, width = pair.high.shape[2:]
+        with Vmaf(width=width, height=height, bits=8, model=VMAF_MODELS[0]) as meter:
+            for mine, high in zip(pictures, pair.high, strict=True):
+                reference, output = (
+                    from_rgb(x[None], _LUMA, _LIMITED)[0][0]
+                    for x in (high.float() / 255, codes(mine).float() / 255)
+                )
+                meter.add(reference, output)
+            values += meter.finish()
+    return float(np.mean(values))
+
+
+def strip(path: Path, columns: Sequence[Sequence[Tensor]]) -> None:
+    """Write pictures (3, H, W) uint8 in columns: damaged, before, after, clean. OutputError."""
+    size = columns[-1][0].shape[1:]
+    rows = [
+        torch.cat([
+            F.interpolate(picture[None].float(), size=size, mode="nearest")[0]
+            for picture in row
+        ], 2)
+        for row in list(zip(*columns, strict=True))[:_STRIP]
+        if all(picture.shape[0] == 3 for picture in row)
+    ]  # fmt: skip
+    write_png(path, torch.cat(rows, 1).byte().permute(1, 2, 0).numpy())

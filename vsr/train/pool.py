@@ -1,0 +1,52 @@
+"""The reference's pool of pairs: what is damaged alike, batch by batch, is mixed with older pairs.
+
+A batch has one kind of resize and of noise, so that training on it as it is would swing from kind
+to kind. Once the pool is full, each new batch takes the place of one that leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsr.errors import UsageError
+from vsr.train.data import Batch
+
+
+class Pool:
+    """Of `size` pairs, a multiple of the batch's."""
+
+    def __init__(self, size: int, batch: int) -> None:
+        if size % batch:
+            raise UsageError(f"pool {size}: must be a multiple of --batch, which is {batch}")
+        self._size = size
+        self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def exchange(self, batch: Batch, chance: np.random.Generator) -> Batch:
+        """Put a batch in; returns another, or the same while the pool is not full."""
+        assert batch.low is not None
+        new = list(zip(batch.high, batch.real, batch.low, strict=True))
+        if len(self._kept) < self._size:
+            self._kept += new
+            return batch
+        order = chance.permutation(self._size)
+        self._kept = [self._kept[n] for n in order]
+        out, self._kept[: len(new)] = self._kept[: len(new)], new
+        high, real, low = (torch.stack(tensors) for tensors in zip(*out, strict=True))
+        return Batch(high=high, real=real, low=low)
+
+    def state(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        if not self._kept:
+            return {}
+        high, real, low = (torch.stack(tensors) for tensors in zip(*self._kept, strict=True))
+        return {"high": high, "real": real, "low": low}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state`."""
+        parts = [state[name] for name in ("high", "real", "low")] if state else []
+        self._kept = list(zip(*parts, strict=True)) if parts else []
