@@ -23,10 +23,12 @@ from vsr.version import __version__
 _COMMANDS = {
     "bench": "Measure each stage alone, and all together, on frames of the film IN.",
     "degrade": "Make the film or picture IN worse, as networks are taught with.",
+    "finetune": "Teach a shipped network to undo the damage of one film.",
     "jobs": "List the films that were begun and are not done, or go on with one.",
     "metrics": "Measure how close the film or picture OUT is to the reference REF.",
     "models": "List the networks; fetch their weights and check them.",
     "probe": "Show what is in the file IN and what `vsr upscale` would do with it.",
+    "train": "Train a network on films and pictures.",
     "upscale": "Upscale the video or picture IN and keep everything else that is in it.",
 }
 

@@ -42,18 +42,34 @@ def reencoded(
     `profile`: of x264. One thread, so that every machine gives the same. Raises VsrError.
     """
     height, width = pictures.shape[1:3]
+    data = written(pictures, codec, quality=quality, profile=profile, rate=rate)
+    try:
+        found = _decode(io.BytesIO(data))
+    except (av.FFmpegError, ValueError) as error:
+        raise VsrError(f"{codec}: what it wrote cannot be read ({reason(error)})") from error
+    if len(found) != len(pictures):
+        raise VsrError(f"{codec}: of {len(pictures)} pictures {len(found)} came back")
+    return np.stack(found)[:, :height, :width]
+
+
+def written(
+    pictures: NDArray[np.uint8],
+    codec: str,
+    *,
+    quality: float,
+    profile: str | None = None,
+    rate: int = 25,
+) -> bytes:
+    """The file that `reencoded` makes in between, in NUT. Raises VsrError."""
+    height, width = pictures.shape[1:3]
     down, right = (max(_SIDE, side + -side % _STEP) - side for side in (height, width))
     whole = np.pad(pictures, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")
     memory = io.BytesIO()
     try:
         _encode(memory, whole, codec, quality, profile, rate)
-        memory.seek(0)
-        found = _decode(memory)
     except (av.FFmpegError, ValueError) as error:
         raise VsrError(f"{codec}: does not take {width}x{height} ({reason(error)})") from error
-    if len(found) != len(pictures):
-        raise VsrError(f"{codec}: of {len(pictures)} pictures {len(found)} came back")
-    return np.stack(found)[:, :height, :width]
+    return memory.getvalue()
 
 
 def _encode(  # noqa: PLR0917 (private, and each is named as where it comes from)

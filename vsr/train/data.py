@@ -127,7 +127,17 @@ def _copies(
 
 def _made_of(options: DataOptions, damage: Damage, seed: int) -> str:
     """Of all that decides about the clips."""
-    names = ("clean", "paired", "clips", "frames", "window", "area", "variants", "sharpen")
+    names = (
+        "clean",
+        "paired",
+        "clips",
+        "frames",
+        "length",
+        "window",
+        "area",
+        "variants",
+        "sharpen",
+    )
     chosen = {name: value for name, value in to_dict(options).items() if name in names}
     made = to_dict(damage) if options.variants else {"scale": damage.scale}
     text = json.dumps([chosen, made, seed if options.variants else 0], sort_keys=True)
@@ -178,7 +188,7 @@ def _of_source(
         )
     starts = places(source, options.clips)
     ends = [*starts[1:], None]
-    length = options.frames if starts != [None] else 1
+    length = (options.length or options.frames) if starts != [None] else 1
     window = options.window if low is None else 1 << 15
     with ThreadPoolExecutor(max(options.workers, 1), thread_name_prefix="vsr-take") as pool:
         jobs = [
@@ -256,20 +266,26 @@ class Samples:
         chance = np.random.default_rng([self._seed, number])
         clip = self._clips[int(chance.integers(len(self._clips)))]
         whole = np.load(self._folder / clip.name, mmap_mode="r")
+        first = int(chance.integers(len(whole) - min(self._options.frames, len(whole)) + 1))
+        frames = slice(first, first + self._options.frames)
         scale = self._damage.scale
         side = self.inner if clip.lows else self._options.area // scale * scale
         top, left = (
             int(chance.integers((size - side) // scale + 1)) * scale for size in whole.shape[2:]
         )
         turn = self._turn(chance)
-        high = turn(_cut(whole, top, left, side))
+        high = turn(_cut(whole[frames], top, left, side))
         real = high
         if self._options.sharpen:
             high = sharpened(high)
         if clip.lows:
             name = clip.lows[int(chance.integers(len(clip.lows)))]
             stored = np.load(self._folder / name, mmap_mode="r")
-            return high, real, turn(_cut(stored, top // scale, left // scale, side // scale))
+            return (
+                high,
+                real,
+                turn(_cut(stored[frames], top // scale, left // scale, side // scale)),
+            )
         if not self.damages:
             return high, real, None
         seed = mixed(self._seed, 2, number)

@@ -72,9 +72,9 @@ def psnr(found: Tensor, high: Tensor) -> float:
 
 
 def measured(net: nn.Module, pairs: Sequence[Pair]) -> float:
-    """Mean PSNR over the pairs, in dB; not a number if there are none."""
+    """Mean PSNR of the pairs' first frames, in dB; not a number if there are none."""
     net.eval()
-    values = [psnr(enlarge(net, pair.low), pair.high) for pair in pairs]
+    values = [psnr(enlarge(net, pair.low[:1]), pair.high[:1]) for pair in pairs]
     net.train()
     return float(np.mean(values)) if values else float("nan")
 

@@ -296,6 +296,7 @@ class DataOptions:
     paired: Path | None = None  # the same pictures, damaged already: a film, or a folder
     clips: int = 64  # taken from each film
     frames: int = 1  # of each sample
+    length: int | None = None  # frames of a clip, which samples are taken from
     window: int = 512  # pixels of a clip's side that are kept, at most
     patch: int = 256  # pixels of a sample's side, at the high resolution
     area: int = 400  # of the side that is damaged before a patch is cut out
@@ -315,6 +316,8 @@ class DataOptions:
                                 ("workers", 0, 256)):  # fmt: skip
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"--{name} {getattr(self, name)}: from {low} to {high}")
+        if self.length is not None and not self.frames <= self.length <= 256:
+            raise UsageError(f"--length {self.length}: from --frames, {self.frames}, to 256")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,275 @@
+"""What a film suffers from, found by doing the same to clean pictures until they look alike.
+
+Codec and quantiser are read from the film. Blur and noise are searched for: clean clips, brought to
+the low resolution, are blurred, made noisy and coded, until the power of their luma at each spatial
+frequency, and in their flattest parts, is that of the film. So both should be of one kind: scenes
+of the same series, or of others like it. All is in pixels of the low resolution.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsr.errors import InputError, VsrError
+from vsr.media.probe import SourceInfo, probe
+from vsr.media.quantiser import mean_quantiser
+from vsr.media.reencode import reencoded, written
+from vsr.train.degrade.kernels import GAUSSIAN, bells, blur
+from vsr.train.degrade.video import reduced
+from vsr.train.film import opened
+from vsr.train.scenes import places, take
+
+_CODECS = {"h264": "x264", "hevc": "x265", "mpeg2video": "mpeg2", "mpeg1video": "mpeg2",
+           "mpeg4": "mpeg4", "msmpeg4v3": "mpeg4", "vp9": "vp9", "vp8": "vp9",
+           "av1": "vp9"}  # fmt: skip
+_QUALITIES = {"mpeg2": (1.0, 31.0), "mpeg4": (1.0, 31.0), "vp9": (10.0, 63.0)}
+_CRF = (10.0, 45.0)
+_SIGMAS = (0.0, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5)
+_NOISES = (0.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 11.0, 15.0, 20.0)
+_BLOCK = 32  # pixels a side that a spectrum is taken of
+_BANDS = 12
+_FLATTEST = 0.15  # share of the blocks
+Point = tuple[float, float, float]  # blur, noise, quality
+
+_CLIPS, _FRAMES, _WINDOW = 10, 4, 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The damage of a film."""
+
+    codec: str | None  # as `vsr.media.reencode` calls it; None: it lost nothing
+    quality: float  # its crf, or quantiser
+    blur: float  # sigma in pixels of the film
+    noise: float  # sigma in code values of 0..255, before coding
+    distance: float  # between what was made so and the film, in dB; below 1 they are alike
+    chroma: str  # 4:2:0 8 bit, as it is coded
+
+    def __str__(self) -> str:
+        coded = f"{self.codec} at {self.quality:.0f}" if self.codec else "no lossy codec"
+        return (
+            f"blur {self.blur:.2f} pixels, noise {self.noise:.1f} of 255, {coded}, {self.chroma}; "
+            f"made alike to {self.distance:.1f} dB"
+        )
+
+    def changes(self, scale: int) -> dict[str, Any]:
+        """For `read_damage`: a range around each value, at the low resolution."""
+        off = {"share": 0.0}
+        still = {"up": 0.0, "down": 0.0, "keep": 1.0, "modes": {"area": 1.0}}
+        down = still | {"down": 1.0, "keep": 0.0, "range": [1 / scale, 1 / scale]}
+        sigma = [max(self.blur * 0.8 - 0.05, 0.1), self.blur * 1.2 + 0.1]
+        codec: dict[str, Any] = off
+        if self.codec is not None:
+            low, high = _QUALITIES.get(self.codec, _CRF)
+            steps = [max(self.quality - 1.5, low), min(self.quality + 1.5, high)]
+            by = 3 / 5 if self.codec == "vp9" else 1.0
+            codec = {
+                "share": 1.0, "kinds": {self.codec: 1.0}, "quantiser": steps,
+                "crf": [step * by for step in steps],
+            }  # fmt: skip
+        return {
+            "scale": scale,
+            "first": {"blur": off, "resize": down, "noise": off, "jpeg": off},
+            "second": {
+                "blur": {"share": 1.0, "sinc": 0.0, "kinds": {"iso": 1.0}, "sizes": [21],
+                         "sigma": sigma},
+                "resize": still,
+                "noise": {"share": 1.0, "gaussian": 1.0, "grey": 0.3,
+                          "sigma": [self.noise * 0.7, self.noise * 1.3]},
+                "jpeg": off,
+            },
+            "last": {"sinc": 0.0, "modes": {"area": 1.0}},
+            "walk": {"noise": 0.05 * self.noise, "sigma": 0.0},
+            "video": {"codec": codec},
+        }  # fmt: skip
+
+
+def estimate(damaged: Path, clean: Path, scale: int) -> Estimate:
+    """The damage of `damaged`, of which `clean` shows what it might have been, `scale` as large.
+
+    Raises InputError where one of them shows nothing to compare.
+    """
+    source, good = opened(damaged), opened(clean)
+    film = _clips(source, _WINDOW)
+    lows = [reduced(clip.float() / 255, scale) for clip in _clips(good, _WINDOW * scale)]
+    want = traits(film)
+    codec = _CODECS.get(source.video.codec)
+    qp = mean_quantiser(source) if codec else None
+
+    @cache
+    def made(sigma: float, noise: float, quality: float) -> float:
+        return distance(traits(_worse(lows, sigma, noise, codec, quality)), want)
+
+    def best(point: Point, axis: int, values: Sequence[float]) -> Point:
+        def at(value: float) -> Point:
+            sigma, noise, quality = point
+            return ((value, noise, quality), (sigma, value, quality), (sigma, noise, value))[axis]
+
+        return min(map(at, values), key=lambda one: made(*one))
+
+    point: Point = (0.4, 1.0, float(np.mean(_QUALITIES.get(codec or "", _CRF))))
+    for _ in range(2):
+        if codec is not None and qp is not None:
+            known = _quality_for(_worse(lows, *point[:2], None, 0), codec, qp)
+            point = (*point[:2], known)
+        elif codec is not None:
+            steps = np.linspace(*_QUALITIES.get(codec, _CRF), 6)
+            point = best(point, 2, [float(step) for step in steps])
+        point = best(best(point, 0, _SIGMAS), 1, _NOISES)
+    point = best(best(point, 0, _between(_SIGMAS, point[0])), 1, _between(_NOISES, point[1]))
+    sigma, noise, quality = point
+    return Estimate(
+        codec=codec, quality=quality, blur=sigma, noise=noise, chroma=source.video.layout.name,
+        distance=made(*point),
+    )  # fmt: skip
+
+
+def _clips(source: SourceInfo, window: int) -> list[Tensor]:
+    """(T, 3, h, w) uint8 from all over a film. Raises InputError."""
+    starts = places(source, _CLIPS)
+    length = _FRAMES if starts != [None] else 1
+    taken = [take(source, start, None, length=length, window=window) for start in starts]
+    clips = [found.clip for found in taken if found.clip is not None]
+    clips = [clip for clip in clips if min(clip.shape[2:]) >= 2 * _BLOCK]
+    if not clips:
+        raise InputError(
+            f"{source.path}: nothing to estimate damage from; it takes scenes with something to "
+            f"see in them, of {2 * _BLOCK} pixels a side"
+        )
+    return clips
+
+
+# --- what is compared ---
+
+
+def traits(clips: Sequence[Tensor]) -> Tensor:
+    """(2, bands) power of luma in dB at each spatial frequency: all over, and where it is flattest.
+
+    `clips`: (T, 3, h, w), uint8 or float in 0..1.
+    """
+    blocks = torch.cat([_blocks(clip) for clip in clips])
+    power = _banded(blocks)
+    detail = power[:, 2:].sum(1)
+    flat = power[detail.argsort()[: max(int(len(detail) * _FLATTEST), 1)]]
+    # Means of decibels: one block with a hard edge would decide about a mean of power.
+    return torch.stack([(10 * (x + 0.01).log10()).mean(0) for x in (power, flat)])
+
+
+def distance(one: Tensor, other: Tensor) -> float:
+    """dB by which two films' traits differ, but for how much contrast their scenes have."""
+    rest = one - other
+    rest[0] -= rest[0, :3].mean()
+    weight = torch.tensor([[1.0], [0.7]])
+    return float((rest.square() * weight)[:, 2:].mean().sqrt())
+
+
+def _blocks(clip: Tensor) -> Tensor:
+    """(N, 32, 32) luma in code values."""
+    x = clip.float() * (1 if clip.dtype == torch.uint8 else 255)
+    luma = 0.299 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2]
+    return luma.unfold(1, _BLOCK, _BLOCK).unfold(2, _BLOCK, _BLOCK).reshape(-1, _BLOCK, _BLOCK)
+
+
+def _banded(blocks: Tensor) -> Tensor:
+    """(N, 32, 32) -> (N, bands): mean power in rings of the spectrum."""
+    window = torch.hann_window(_BLOCK, periodic=False)
+    window = window[:, None] * window
+    blocks = (blocks - blocks.mean((1, 2), keepdim=True)) * window
+    power = torch.fft.fft2(blocks).abs().square() / window.square().sum()
+    at = torch.fft.fftfreq(_BLOCK)
+    ring = ((at[:, None] ** 2 + at**2).sqrt() * 2 * _BANDS).long().clamp(max=_BANDS - 1).flatten()
+    sums = torch.zeros(len(blocks), _BANDS).index_add_(1, ring, power.flatten(1))
+    return sums / torch.bincount(ring, minlength=_BANDS)
+
+
+# --- the search ---
+
+
+def _worse(
+    lows: Sequence[Tensor], sigma: float, noise: float, codec: str | None, quality: float
+) -> list[Tensor]:
+    """The same damage as `Estimate.changes` asks for, with single values."""
+    done = []
+    for number, low in enumerate(lows):
+        x = low
+        if sigma:
+            x = blur(x, _kernel(sigma).expand(len(x), -1, -1))
+        chance = torch.Generator().manual_seed(number)
+        x = (x + noise / 255 * torch.randn(x.shape, generator=chance)).clamp(0, 1)
+        if codec is not None:
+            pictures = (x * 255).round().byte().permute(0, 2, 3, 1).numpy()
+            coded = reencoded(pictures, codec, quality=quality)
+            x = torch.from_numpy(coded).permute(0, 3, 1, 2).float() / 255
+        done.append(x)
+    return done
+
+
+def _kernel(sigma: float) -> Tensor:
+    one = torch.ones(1, dtype=torch.float64)
+    return bells(
+        size=torch.tensor([21]), sigma=sigma * one.expand(1, 2), angle=0 * one, beta=one,
+        shape=torch.tensor([GAUSSIAN]),
+    ).float()  # fmt: skip
+
+
+def _quality_for(clips: Sequence[Tensor], codec: str, qp: float) -> float:
+    """The quality at which that codec quantises these clips as the film is: by halving."""
+    low, high = _QUALITIES.get(codec, _CRF)
+    with tempfile.TemporaryDirectory(prefix="vsr-like-") as folder:
+        for _ in range(5):
+            middle = (low + high) / 2
+            found = []
+            for clip in clips[:4]:
+                path = Path(folder) / "clip.nut"
+                pictures = (clip * 255).round().byte().permute(0, 2, 3, 1).numpy()
+                path.write_bytes(written(pictures, codec, quality=middle))
+                if (value := mean_quantiser(probe(path))) is not None:
+                    found.append(value)
+            if not found:
+                raise VsrError(f"{codec}: its decoder does not tell how it was quantised")
+            low, high = (middle, high) if float(np.mean(found)) < qp else (low, middle)
+    return (low + high) / 2
+
+
+def _between(values: Sequence[float], value: float) -> list[float]:
+    """Five from the neighbour on one side to that on the other."""
+    at = values.index(value)
+    low, high = values[max(at - 1, 0)], values[min(at + 1, len(values) - 1)]
+    return [(low + value) / 2, value, (value + high) / 2]
+
+
+def described(changes: Mapping[str, Any]) -> str:
+    """The changes as TOML, for a file to keep."""
+    lines: list[str] = []
+
+    def table(data: Mapping[str, Any], name: str) -> None:
+        flat = {k: v for k, v in data.items() if not isinstance(v, Mapping) or k in _INLINE}
+        if name:
+            lines.append(f"\n[{name}]")
+        lines.extend(f"{key} = {_toml(value)}" for key, value in flat.items())
+        for key, value in data.items():
+            if key not in flat:
+                table(value, f"{name}.{key}" if name else key)
+
+    table(changes, "")
+    return "\n".join(lines).strip() + "\n"
+
+
+_INLINE = frozenset({"kinds", "modes", "profiles"})
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return f"{value:.6g}" if isinstance(value, float) and value % 1 else str(value)
