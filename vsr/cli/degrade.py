@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from vsr.cli.progress import Terminal
+from vsr.errors import UsageError
+from vsr.events import Note
+from vsr.train.like import estimate
 from vsr.train.options import read_damage
 from vsr.train.worse import degrade_file
 
@@ -54,8 +58,14 @@ def degrade(
 
     What is random hangs on the seed alone. A film has one draw for all of its frames.
     """
-    changes = {} if scale is None else {"scale": scale}
+    if like is not None and damage_file is not None:
+        raise UsageError("--like and --damage: one of them")
+    changes: dict[str, Any] = {} if scale is None else {"scale": scale}
     with Terminal(quiet=quiet) as terminal:
+        if like is not None:
+            found = estimate(like, source, scale or 4)
+            terminal(Note(text=f"{like.name}: {found}"))
+            changes |= found.changes(scale or 4)
         damage = read_damage(damage_file, changes)
         degrade_file(
             source, output, damage, seed=seed, sheet=sheet, overwrite=overwrite, sink=terminal
