@@ -1,13 +1,15 @@
-"""`vsr models`: list, fetch, verify."""
+"""`vsr models`: list, fetch, verify, show."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from vsr.cli.options import tree_of, tree_options
 from vsr.cli.progress import Terminal
+from vsr.errors import UnknownModel
 from vsr.nets import store
 from vsr.nets.catalogue import Model, catalogue, find
 from vsr.options import ModelOptions
@@ -72,3 +74,19 @@ def verify(names: tuple[str, ...], **values: Any) -> None:
     for model in _chosen(names):
         path = store.verify(model, options)
         click.echo(f"{model.name}: {f'right, {path}' if path else 'not here'}")
+
+
+@models.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+def show(file: Path) -> None:
+    """Show what network is in a weight file, and what the file says about itself."""
+    if not file.is_file():
+        raise UnknownModel(f"{file}: there is no such weight file")
+    network, notes = store.load_file_as_network(file), store.notes_of(file)
+    parameters = sum(p.numel() for p in network.parameters())
+    kind = notes.pop("architecture", type(network).__name__)
+    click.echo(f"{file.name}: {kind} x{network.scale}, {parameters:,} parameters")
+    if (steps := notes.pop("steps", None)) is not None:
+        click.echo(f"{'taught':14}{steps} steps from {notes.pop('from', 'elsewhere')}")
+    for name, value in notes.items():
+        click.echo(f"{name.replace('_', ' '):14}{value}")

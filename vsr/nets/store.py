@@ -11,6 +11,7 @@ from pathlib import Path
 
 import platformdirs
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from vsr.errors import BrokenWeights, ModelError, UnknownModel, UsageError
@@ -123,6 +124,17 @@ def read_weights(path: Path) -> State:
         raise BrokenWeights("not a plain weight file, or one that would run code") from error
     except Exception as error:  # a damaged file makes the loaders raise anything at all
         raise BrokenWeights("damaged, or no weight file at all") from error
+
+
+def notes_of(path: Path) -> dict[str, str]:
+    """What a .safetensors says about itself; nothing, of other files. Raises BrokenWeights."""
+    if path.suffix.lower() != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except Exception as error:  # as in `read_weights`
+        raise BrokenWeights(f"{path}: damaged, or no weight file at all") from error
 
 
 # --- the catalogue's files ---
