@@ -38,7 +38,7 @@ from vsr.train.pool import Pool
 
 Told = Callable[[int, Mapping[str, float]], None]
 
-_HOPELESS = 20  # steps from the beginning of which none came to anything
+_HOPELESS = 20  # steps from the beginning, of which none came to anything
 _SHOWN = 3  # pairs of a strip
 # What may be another when a run goes on: nothing of it changes the weights.
 _FREE = frozenset({"schedule.save_every", "schedule.check_every", "data.workers", "licence"})
@@ -181,14 +181,14 @@ def _steps(run: _Run, pool: Pool | None, rank: int, world: int, until: Callable[
                 batch = _ready(run, batch, pool, rank)
                 numbers = run.learner.step(batch, run.step)
                 run.step += 1
-                if run.learner.skipped >= min(run.step, _HOPELESS) == _HOPELESS:
+                if run.learner.skipped == run.step == min(_HOPELESS, schedule.steps):
                     raise VsrError(
                         "training: not one of the first steps came to a finite number; "
                         "a lower --rate, or --precision fp32, may help"
                     )
                 if rank == 0:
                     _after(run, numbers, pool)
-        if rank == 0 and (not run.rows or run.rows[-1]["step"] != run.step):
+        if rank == 0 and run.step < schedule.steps:  # it was ended early
             _check(run)
             _save(run, pool)
     except KeyboardInterrupt:

