@@ -63,9 +63,9 @@ def like(film: Path, count: int) -> None:
                             "-pix_fmt", "yuv420p", "-c:v", "libx264", "-crf", str(crf),
                             str(part)], check=True)  # fmt: skip
             found = estimate(part, clean, 4)
-            # ffmpeg's noise of strength s has a standard deviation of s / sqrt(3).
+            # Of strength s ffmpeg's noise is as much in luma as that of sigma s in R, G and B.
             print(
-                f"{n}: blur {blur:.2f} found {found.blur:.2f}, noise {round(noise) / 3**0.5:.1f} "
+                f"{n}: blur {blur:.2f} found {found.blur:.2f}, noise {round(noise)} "
                 f"found {found.noise:.1f}, crf {crf} found {found.quality:.0f}, "
                 f"{found.distance:.1f} dB apart",
                 flush=True,

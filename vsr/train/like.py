@@ -50,7 +50,7 @@ class Estimate:
     codec: str | None  # as `vsr.media.reencode` calls it; None: it lost nothing
     quality: float  # its crf, or quantiser
     blur: float  # sigma in pixels of the film
-    noise: float  # sigma in code values of 0..255, before coding
+    noise: float  # sigma in code values of 0..255, of each of R, G and B, before coding
     distance: float  # between what was made so and the film, in dB; below 1 they are alike
     chroma: str  # 4:2:0 8 bit, as it is coded
 
@@ -272,4 +272,4 @@ def _toml(value: Any) -> str:
         return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return f"{value:.6g}" if isinstance(value, float) and value % 1 else str(value)
+    return str(value)
