@@ -40,7 +40,7 @@ _BANDS = 12
 _FLATTEST = 0.15  # share of the blocks
 Point = tuple[float, float, float]  # blur, noise, quality
 
-_CLIPS, _FRAMES, _WINDOW = 10, 4, 160
+_CLIPS, _FRAMES, _WINDOW = 6, 4, 160
 
 
 @dataclass(frozen=True, kw_only=True)
