@@ -139,6 +139,7 @@ readable_path() { # a user's own Python in root's home is nobody else's
 
 run_row() {
   local log=$work/log began=$SECONDS words=("${own[@]}") place=.
+  rm -f "vsr-matrix-$row.log" # of an earlier run
   if [[ ${#own[@]} == 0 ]]; then
     place=$work/clone
     rm -rf "$place" && git clone -q . "$place" || return

@@ -17,10 +17,14 @@ ROOT = Path(__file__).parents[1]
      "vsr/engine/ncnn.py"],
 )  # fmt: skip
 def test_extras_that_are_named_exist(text: str) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = re.findall(r"(?:'\.|vsr-upscale)\[([a-z,]+)\]", (ROOT / text).read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = re.findall(
+        r"(?:'\.|vsr-upscale)\[([a-z,]+)\]", (ROOT / text).read_text(encoding="utf-8")
+    )
     assert set(",".join(named).split(",")) - {""} <= set(project["optional-dependencies"])
 
 
 def test_the_same_folders_go_into_an_image_with_docker_and_podman() -> None:
-    assert (ROOT / ".dockerignore").read_text() == (ROOT / ".containerignore").read_text()
+    assert (ROOT / ".dockerignore").read_text(encoding="utf-8") == (
+        ROOT / ".containerignore"
+    ).read_text()

@@ -78,7 +78,7 @@ def test_every_room_has_a_layer() -> None:
 
 
 def test_files_stay_readable() -> None:
-    assert max(len(p.read_text().splitlines()) for p in _modules()) <= 400
+    assert max(len(p.read_text(encoding="utf-8").splitlines()) for p in _modules()) <= 400
 
 
 def test_no_script_hides_a_package() -> None:

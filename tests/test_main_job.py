@@ -396,7 +396,8 @@ def test_a_cut_short_result_is_never_named(
 
 def test_any_name_works(bunny: Path, tmp_path: Path) -> None:
     for name in ("a b.mp4", "-y.mp4", "it's \"x\".mp4", "percent%20%d.mp4", "new\nline.mp4",
-                 "日本語 é.mp4", "a:b.mp4", "concat:x.mp4", "[0]'.mp4"):  # fmt: skip
+                 os.fsdecode("日本語 é.mp4".encode()), "a:b.mp4", "concat:x.mp4",
+                 "[0]'.mp4"):  # fmt: skip
         source, output = tmp_path / name, tmp_path / f"out {name}"
         source.write_bytes(bunny.read_bytes())
         upscale(source, output, size=scale("0.25"))

@@ -29,7 +29,7 @@ def run(*arguments: str | Path) -> str:
 
 
 def test_the_reference_is_that_of_the_commands() -> None:
-    assert (ROOT / "docs" / "cli.md").read_text() == reference(), (
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), (
         "run: python -m vsr.cli.reference > docs/cli.md"
     )
 
@@ -102,8 +102,8 @@ def test_settings_come_from_the_environment(
 
 
 def test_one_version() -> None:
-    assert f'version = "{vsr.__version__}"' in (ROOT / "pyproject.toml").read_text()
-    assert f"## {vsr.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f'version = "{vsr.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"## {vsr.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_one_bad_film_does_not_stop_the_others(bunny: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def vsr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vsr]:
             lines.write(json.dumps(request) + "\n")
             lines.flush()
             code = json.loads(answers.readline())["code"]
-            return Ended(code, out.read_bytes(), err.read_text(errors="surrogateescape"))
+            return Ended(code, out.read_bytes(), err.read_text("utf-8", "surrogateescape"))
 
         yield run
         lines.close()

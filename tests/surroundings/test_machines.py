@@ -87,8 +87,8 @@ os.link = os.symlink = none
 @pytest.mark.parametrize(
     "name",
     [f"{'x' * 251}.mkv", "-o.mkv", "%d%%.mkv", "[a]{b}*?.mkv", "a:b.mkv", "a\nb.mkv", " .mkv",
-     "\u00e9\u200b\U0001f600.mkv", os.fsdecode(b"\xff\xfe.mkv"), "file:x.mkv", "pipe:1.mkv",
-     "concat:a|b.mkv", "'\"\\$(x)`y`;&.mkv"],
+     os.fsdecode("\u00e9\u200b\U0001f600.mkv".encode()), os.fsdecode(b"\xff\xfe.mkv"),
+     "file:x.mkv", "pipe:1.mkv", "concat:a|b.mkv", "'\"\\$(x)`y`;&.mkv"],
 )  # fmt: skip
 def test_any_name_as_source_and_result(film: Path, tmp_path: Path, vsr: Vsr, name: str) -> None:
     source = film.rename(tmp_path / name)

@@ -13,12 +13,15 @@ from tests.surroundings.conftest import QUICK, ROOT, Vsr, names, said, whole
 
 FULL = Path("/dev/full")
 
+ASCII = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
 
 def shell(line: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """A line of a script, in which "$@" runs vsr."""
     command = ["bash", "-c", line, "bash", sys.executable, str(ROOT / "vsr_cli.py")]
     return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, check=False, errors="surrogateescape",
+        command, cwd=cwd, capture_output=True, check=False, encoding="utf-8",
+        errors="surrogateescape",
         env=os.environ | {"XDG_STATE_HOME": str(cwd / "state"), "OMP_NUM_THREADS": "1"} | env,
     )  # fmt: skip
 
@@ -44,9 +47,13 @@ def test_a_closed_stream_that_is_needed_is_named(film: Path, vsr: Vsr) -> None:
 def test_full_streams_end_no_batch(film: Path, tmp_path: Path) -> None:
     """All films are made; that their names could not be said is told, by the exit code too."""
     (tmp_path / "b.mkv").write_bytes(film.read_bytes())
-    for streams, code in ((">/dev/full", 1), ("2>/dev/full", 0)):
+    for streams, code, env in (
+        (">/dev/full", 1, {}),
+        (">/dev/full", 1, ASCII),
+        ("2>/dev/full", 0, {}),
+    ):
         line = f'"$@" upscale in.mkv b.mkv -o done/ --overwrite {" ".join(QUICK)} {streams}'
-        done = shell(line, tmp_path)
+        done = shell(line, tmp_path, **env)
         assert done.returncode == code, done.stderr
         assert whole(tmp_path / "done" / "in_1x.mkv")
         assert whole(tmp_path / "done" / "b_1x.mkv")
@@ -77,9 +84,9 @@ def test_a_reader_that_has_enough_ends_no_batch(film: Path, tmp_path: Path, vsr:
 def test_names_are_printed_as_they_stand_on_the_disk(film: Path, tmp_path: Path, vsr: Vsr) -> None:
     """With LANG=C, and with PYTHONIOENCODING=ascii."""
     name = "\xfc\u65e5"
-    film.rename(tmp_path / f"{name}.mkv")
-    plain = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = shell(f'"$@" upscale *.mkv {" ".join(QUICK)}', tmp_path, **plain)
+    on_disk = os.fsdecode(f"{name}.mkv".encode())
+    film.rename(tmp_path / on_disk)
+    done = shell(f'"$@" upscale *.mkv {" ".join(QUICK)}', tmp_path, **ASCII)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{name}_1x.mkv\n"
     assert f"note: {name}.mkv: " in done.stderr
@@ -89,8 +96,8 @@ for number, which in ((1, "stdout"), (2, "stderr")):
     setattr(sys, which, stream)
     setattr(sys, f"__{which}__", stream)
 """
-    ended = vsr("upscale", f"{name}.mkv", "-o", "o/", *QUICK, cwd=tmp_path, first=ascii_only)
-    assert (ended.code, ended.out) == (0, os.fsencode(f"o/{name}_1x.mkv\n")), ended
+    ended = vsr("upscale", on_disk, "-o", "o/", *QUICK, cwd=tmp_path, first=ascii_only)
+    assert (ended.code, ended.out) == (0, f"o/{name}_1x.mkv\n".encode()), ended
     assert f"note: {name}.mkv: " in ended.err
 
 

@@ -81,6 +81,8 @@ class _Stream(io.TextIOWrapper):
     """Text to a standard stream, which remembers what went wrong and goes on."""
 
     def __init__(self, number: int, encoding: str) -> None:
+        if codecs.lookup(encoding).name == "ascii":
+            encoding = "utf-8"  # as click decides; it would put a stream of its own before this
         file = open(number, "wb", closefd=False)  # noqa: SIM115 (lasts as long as we do)
         super().__init__(file, encoding=encoding, errors=_NAMES, line_buffering=True)
         self.failed: OSError | None = None
