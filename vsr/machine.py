@@ -11,7 +11,7 @@ import mmap
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 _ROOT = Path("/")
@@ -149,3 +149,24 @@ def _unescaped(name: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+
+
+@contextmanager
+def scheduled_as_before(root: Path = _ROOT) -> Iterator[None]:
+    """Give every thread, on leaving, the scheduling policy that the caller had on entering.
+
+    SVT-AV1 makes a process of root's a real-time one, with all its threads: nothing else on the
+    machine gets to a processor beside it then, and programs that it starts inherit that.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in (root / "proc/self/task").iterdir():
+            with suppress(OSError):  # it has ended, or is not ours to change
+                number = int(thread.name)
+                if os.sched_getscheduler(number) != before[0]:
+                    os.sched_setscheduler(number, *before)

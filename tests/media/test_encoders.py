@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +89,27 @@ def test_options_reach_the_encoder() -> None:
     prores = plan_encoder(dataclasses.replace(given, codec="prores", crf=None, preset="lt",
                                               encoder_options=()), YUV420)  # fmt: skip
     assert prores.settings["profile"] == "lt"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="no scheduling policies here")
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
+def test_no_encoder_makes_the_process_a_real_time_one(codec: str, bunny: Path) -> None:
+    """SVT-AV1 does, of root's: then nothing else on the machine gets to a processor."""
+    code = """
+import os, sys, tempfile, vsr
+from pathlib import Path
+def policies():
+    tasks = Path("/proc/self/task").iterdir()
+    return {os.sched_getscheduler(int(task.name)) for task in tasks}
+found, before = set(), policies()
+with tempfile.TemporaryDirectory() as folder:
+    vsr.upscale(
+        sys.argv[1], Path(folder, "o.mkv"), model="bicubic", scale="1/4", codec=sys.argv[2],
+        clip="0f-6f", sink=lambda event: found.update(policies()),
+    )
+assert found == before == {os.SCHED_OTHER}, (found, before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, bunny, codec], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ from av.codec.context import Flags
 
 from vsr.errors import OutputError, UsageError, VsrError
 from vsr.frame import Colour, Frame
-from vsr.machine import codec_threads
+from vsr.machine import codec_threads, scheduled_as_before
 from vsr.media.encoders import EncoderPlan
 from vsr.media.layouts import fill, pix_fmt_of
 from vsr.media.palette import Palette
@@ -154,7 +154,8 @@ def _open(stream: av.VideoStream, plan: EncoderPlan, width: int, height: int) ->
     context = stream.codec_context
     context.width, context.height = width, height
     try:
-        context.open()
+        with scheduled_as_before():
+            context.open()
     except (av.FFmpegError, OSError, ValueError) as error:
         if plan.encoder.hardware:
             raise UsageError(
