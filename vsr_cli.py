@@ -3,7 +3,7 @@
 import os
 import sys
 
-_TOO_EARLY = b"vsr: interrupted; nothing was begun\n"
+_TOO_EARLY = b"vsr: interrupted; nothing was begun, and what earlier runs finished is kept\n"
 
 
 def main() -> int:
