@@ -4,7 +4,7 @@
 
 Masks are drawn large, reduced by the scale (area) and rounded to 8 bit, as a small picture has
 them; enlarged again by bicubic and by the network, which sees alpha as a grey picture, and compared
-with what was drawn: PSNR in dB. `vsr`: as `vsr.stages.alpha` mixes the two.
+with what was drawn: PSNR in dB. `vsr`: as `vsr.stages.device.alpha` mixes the two.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.engine.base import Engine
-from vsr.engine.engines import Engines
+from vsr.engine.cache import Engines
 from vsr.options import DeviceOptions, ModelOptions
-from vsr.stages.alpha import enlarged
-from vsr.stages.anchor import anchor
+from vsr.stages.colour.drift_correction import anchor
+from vsr.stages.device.alpha import enlarged
+from vsr.stages.device.tiles import infer
 from vsr.stages.resize import resize
-from vsr.stages.tiles import infer
 
 _SIDE = 384
 

@@ -27,17 +27,17 @@ import torch
 
 import vsr
 from vsr.bench.machine import describe
-from vsr.engine.engines import Engines
+from vsr.engine.cache import Engines
 from vsr.events import silent
 from vsr.frame import Frame
-from vsr.jobs.film import work_for
-from vsr.jobs.intake import Taken
-from vsr.jobs.work import Work
-from vsr.media.encoders import ENCODERS, plan_encoder
-from vsr.media.probe import probe
-from vsr.media.reader import read_frames
+from vsr.jobs.plan.source import Taken
+from vsr.jobs.run.context import Work
+from vsr.jobs.run.upscale import work_for
+from vsr.media.format.encoders import ENCODERS, plan_encoder
+from vsr.media.read.reader import read_frames
+from vsr.media.source.probe import probe
 from vsr.options import Codec, ColourOptions
-from vsr.stages.upscale import Upscaler
+from vsr.stages.device.upscaler import Upscaler
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "bunny.mp4"
 REFERENCE = ("h264", "medium")

@@ -41,11 +41,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.bench.machine import describe
-from vsr.engine.engines import Engines
+from vsr.engine.cache import Engines
 from vsr.options import DeviceOptions, ModelOptions
-from vsr.stages.anchor import anchor
-from vsr.stages.temporal import LEVELS, Stabiliser, Strength
-from vsr.stages.tiles import infer
+from vsr.stages.colour.drift_correction import anchor
+from vsr.stages.device.tiles import infer
+from vsr.stages.temporal.mctf import LEVELS, Stabiliser, Strength
 
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
 _STEADY = 1e-3  # code values from frame to frame: nothing flickers

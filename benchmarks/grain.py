@@ -22,11 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.bench.machine import describe
-from vsr.engine.engines import Engines
+from vsr.engine.cache import Engines
 from vsr.options import DeviceOptions, ModelOptions
-from vsr.stages.anchor import anchor
-from vsr.stages.grain import measured, put_back
-from vsr.stages.tiles import infer
+from vsr.stages.colour.drift_correction import anchor
+from vsr.stages.device.tiles import infer
+from vsr.stages.temporal.grain import measured, put_back
 
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
 FRAMES = 3

@@ -39,24 +39,24 @@ except ModuleNotFoundError:  # on a machine that was only lent: what is compiled
     sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: tempfile.mkdtemp()  # type: ignore[attr-defined]
 
 from vsr.bench.machine import describe
+from vsr.engine.cuda.colour_kernels import Runner
+from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.driver import Driver
-from vsr.engine.cuda.ends import Runner
 from vsr.engine.cuda.engine import CudaEngine, architecture_of, pieces_of, source
 from vsr.engine.cuda.launch import Batch
 from vsr.engine.cuda.nvrtc import Nvrtc
-from vsr.engine.cuda.pack import FEATURES
-from vsr.engine.cuda.schedule import CompactPlan
 from vsr.engine.cuda.tiling import TILINGS, Tiling, tiling_for
-from vsr.engine.eager import EagerEngine
+from vsr.engine.cuda.weight_packing import FEATURES
+from vsr.engine.torch_engine import EagerEngine
 from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.stages.anchor import Drift
-from vsr.stages.ends import Ends, PlainEnds
-from vsr.stages.ends_cuda import KernelEnds
-from vsr.stages.tiles import EDGE, infer
+from vsr.stages.colour.backend import Ends, PlainEnds
+from vsr.stages.colour.cuda_backend import KernelEnds
+from vsr.stages.colour.drift_correction import Drift
+from vsr.stages.device.tiles import EDGE, infer
 
 SIZES = ((854, 480), (1280, 720), (1920, 1080))
 BATCHES = (1, 2, 4)

@@ -33,13 +33,13 @@ from torch import Tensor
 from vsr.bench.machine import describe
 from vsr.cli.options import Parsed
 from vsr.engine.build import build_engine
-from vsr.media.probe import probe
-from vsr.media.reader import read_frames
+from vsr.media.read.reader import read_frames
+from vsr.media.source.probe import probe
 from vsr.nets.ncnn_export import write_ncnn
 from vsr.nets.store import load
 from vsr.options import ColourOptions, DeviceOptions, EngineName, ModelOptions
 from vsr.options.values import size as read_size
-from vsr.stages.colour import to_rgb
+from vsr.stages.colour.convert import to_rgb
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "bunny.mp4"
 Run = Callable[[], object]

@@ -3,8 +3,8 @@
     python benchmarks/repeatable.py [--rounds 3] [--size 1280x720] [--frames 48]
 
 Codes the sample, made larger by vsr's bicubic, in turn with and without what
-`vsr.media.repeatable` and the table of encoders set for that. Prints the ratio of the processor's
-time, of all threads together, of the time on the clock, and of the size.
+`vsr.media.format.repeatable` and the table of encoders set for that. Prints the ratio of the
+processor's time, of all threads together, of the time on the clock, and of the size.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import torch
 import vsr
 from vsr.bench.machine import describe
 from vsr.frame import Frame
-from vsr.media.encoders import EncoderPlan, plan_encoder
-from vsr.media.probe import probe
-from vsr.media.reader import read_frames
-from vsr.media.repeatable import repeatable
-from vsr.media.writer import write_frames
+from vsr.media.format.encoders import EncoderPlan, plan_encoder
+from vsr.media.format.repeatable import repeatable
+from vsr.media.read.reader import read_frames
+from vsr.media.source.probe import probe
+from vsr.media.write.writer import write_frames
 from vsr.options import Codec, ColourOptions
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "bunny.mp4"

@@ -24,15 +24,15 @@ import torch
 
 import vsr
 from vsr.bench.machine import describe
-from vsr.engine.engines import Engines
+from vsr.engine.cache import Engines
 from vsr.events import silent
 from vsr.frame import Frame
-from vsr.jobs.film import work_for
-from vsr.jobs.intake import Taken
-from vsr.jobs.work import Work
+from vsr.jobs.plan.source import Taken
+from vsr.jobs.run.context import Work
+from vsr.jobs.run.upscale import work_for
 from vsr.media.ffmpeg import run
 from vsr.options import Reuse
-from vsr.stages.upscale import Upscaler
+from vsr.stages.device.upscaler import Upscaler
 
 Took = tuple[float, float]  # seconds by the clock, and of the processors
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"

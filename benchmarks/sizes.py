@@ -28,13 +28,13 @@ import torch
 import vsr
 from vsr.bench.machine import describe
 from vsr.cli.options import Parsed
-from vsr.engine.engines import Engines
+from vsr.engine.cache import Engines
 from vsr.events import silent
-from vsr.jobs.film import work_for
-from vsr.jobs.intake import Taken
+from vsr.jobs.plan.source import Taken
+from vsr.jobs.run.upscale import work_for
 from vsr.media.ffmpeg import run
 from vsr.options.values import size as read_size
-from vsr.stages.upscale import Upscaler
+from vsr.stages.device.upscaler import Upscaler
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "bunny.mp4"
 SIZES = ("160x120", "320x180", "640x360", "960x540", "1280x720", "1920x1080", "3840x2160")

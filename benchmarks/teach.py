@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from vsr.media.ffmpeg import find_ffmpeg
-from vsr.media.probe import probe
+from vsr.media.source.probe import probe
 from vsr.train.checkpoint import write_whole
 from vsr.train.finetune import FinetuneOptions, finetune
 from vsr.train.like import Estimate, described, estimate

@@ -39,8 +39,8 @@ from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import Loaded
 from vsr.options import DeviceOptions
-from vsr.stages.size import Target
-from vsr.stages.upscale import Picture, Upscaler
+from vsr.stages.device.size import Target
+from vsr.stages.device.upscaler import Picture, Upscaler
 
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
 COLOUR = Colour(matrix=Matrix.BT709, range=Range.LIMITED)

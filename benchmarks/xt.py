@@ -19,7 +19,7 @@ import torch
 from flicker import FILM, drawn, filtered
 from PIL import Image
 
-from vsr.stages.temporal import LEVELS
+from vsr.stages.temporal.mctf import LEVELS
 
 OUTPUT = Path(__file__).parent.parent / "docs" / "stabilise.png"
 ROW = 210  # of the drawn picture

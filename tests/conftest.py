@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from vsr.frame import Colour, Frame, Layout
 from vsr.nets.srvgg import SRVGGNetCompact
 
+pytest_plugins = ["tests.support.jobs"]
+
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 

@@ -2,7 +2,7 @@
 # Run a command as it would run on other machines, one row after the other, and say what it does.
 #   tests/matrix.sh                       README's two commands, on a clone of HEAD, in every row
 #   tests/matrix.sh -r one-core,no-home   in these rows
-#   tests/matrix.sh -r ffmpeg-4.2 .venv/bin/pytest -q tests/media    another command, right here
+#   tests/matrix.sh -r ffmpeg-4.2 .venv/bin/pytest -q tests/unit/media    another command, right here
 #   tests/matrix.sh -l                    the rows
 # Ends with 1 if a row failed, or one that was named could not be made; 0 otherwise.
 set -uo pipefail

@@ -32,9 +32,9 @@ import torch
 
 from tests.conftest import SAMPLES
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
-from vsr.media.encoders import plan_encoder
-from vsr.media.repeatable import repeatable
-from vsr.media.writer import write_frames
+from vsr.media.format.encoders import plan_encoder
+from vsr.media.format.repeatable import repeatable
+from vsr.media.write.writer import write_frames
 from vsr.options import EncodeOptions
 
 ROOT = Path(__file__).parent.parent
@@ -172,7 +172,7 @@ def _encoded(case: Case, where: Surroundings) -> str:
     shown = _pictures(SAMPLES / "bunny.mp4", case, plan.layout, colour)
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch("vsr.media.writer.codec_threads", return_value=where.threads),
+        mock.patch("vsr.media.write.writer.codec_threads", return_value=where.threads),
     ):
         several = plan.encoder.container == "image2"
         path = Path(folder, "%03d.png" if several else "film")

@@ -23,8 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # for a call as a script
 
-from tests import judge  # noqa: E402
 from tests.conftest import tiny_weights  # noqa: E402
+from tests.support import judge  # noqa: E402
 
 _CPU = ("--device", "cpu", "--engine", "torch", "--precision", "fp32", "--threads", "1")
 

@@ -3,7 +3,7 @@
     python -m tests.sound [CODEC...]
 
 prints a row for each encoder of the ffmpeg that the tests use, and ends with 1 if a promise is
-broken. `tests/test_sound.py` has the quick rows.
+broken. `tests/promises/streams/test_sound.py` has the quick rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vsr
-from tests import judge
+from tests.support import judge
 from vsr.errors import SoundLost
 
 CONTAINERS = (".mkv", ".mp4", ".mov", ".webm", ".ts")

@@ -19,10 +19,10 @@ from vsr.version import __version__
 
 if TYPE_CHECKING:
     from vsr import errors, events
-    from vsr.jobs.batch import Batch, Outcome
-    from vsr.jobs.film import Result, upscale
-    from vsr.jobs.plan import Plan, plan
-    from vsr.media.probe import SourceInfo, probe
+    from vsr.jobs.batch.run_batch import Batch, Outcome
+    from vsr.jobs.plan.plan import Plan, plan
+    from vsr.jobs.run.upscale import Result, upscale
+    from vsr.media.source.probe import SourceInfo, probe
     from vsr.nets.catalogue import Model, catalogue
     from vsr.options import (
         Clip,
@@ -75,7 +75,7 @@ __all__ = [
 # `python -m vsr` gets here before it can say in its own words that a signal has ended it.
 _MODULES = {"errors", "events"}
 _HOMES = {
-    "Batch": "vsr.jobs.batch",
+    "Batch": "vsr.jobs.batch.run_batch",
     "Clip": "vsr.options",
     "ColourOptions": "vsr.options",
     "DeviceOptions": "vsr.options",
@@ -85,20 +85,20 @@ _HOMES = {
     "Model": "vsr.nets.catalogue",
     "ModelOptions": "vsr.options",
     "Moment": "vsr.options",
-    "Outcome": "vsr.jobs.batch",
-    "Plan": "vsr.jobs.plan",
+    "Outcome": "vsr.jobs.batch.run_batch",
+    "Plan": "vsr.jobs.plan.plan",
     "Report": "vsr.quality.report",
-    "Result": "vsr.jobs.film",
+    "Result": "vsr.jobs.run.upscale",
     "SizeOptions": "vsr.options",
-    "SourceInfo": "vsr.media.probe",
+    "SourceInfo": "vsr.media.source.probe",
     "SourceOptions": "vsr.options",
     "TemporalOptions": "vsr.options",
     "UpscaleOptions": "vsr.options",
     "catalogue": "vsr.nets.catalogue",
     "metrics": "vsr.quality.metrics",
-    "plan": "vsr.jobs.plan",
-    "probe": "vsr.media.probe",
-    "upscale": "vsr.jobs.film",
+    "plan": "vsr.jobs.plan.plan",
+    "probe": "vsr.media.source.probe",
+    "upscale": "vsr.jobs.run.upscale",
 }
 
 

@@ -20,14 +20,14 @@ from vsr.engine.device import free_memory
 from vsr.events import Progress, Sink
 from vsr.flow import Scope
 from vsr.frame import Frame, Layout
-from vsr.media.probe import SourceInfo
-from vsr.media.reader import read_frames
-from vsr.media.scan import Filters
-from vsr.media.spans import WHOLE, Span
+from vsr.media.read.interlace import Filters
+from vsr.media.read.reader import read_frames
+from vsr.media.source.probe import SourceInfo
+from vsr.media.source.spans import WHOLE, Span
 from vsr.options import UpscaleOptions
-from vsr.stages.alpha import watched
-from vsr.stages.deflicker import deflicker, levels
-from vsr.stages.upscale import Picture, Upscaler
+from vsr.stages.device.alpha import watched
+from vsr.stages.device.upscaler import Picture, Upscaler
+from vsr.stages.temporal.deflicker import deflicker, levels
 
 _DEEPEST = 16  # frames in a queue: two of the device's largest batches
 _SHARE = 0.05  # of the free memory, for a queue

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from vsr.bench.machine import Machine, describe
 from vsr.bench.stages import Stages
+from vsr.engine.cache import Engines
 from vsr.engine.device import DTYPES
-from vsr.engine.engines import Engines
 from vsr.errors import UsageError
 from vsr.events import Event, Finished, Progress, Sink, Started, silent
-from vsr.jobs.film import upscale_one, work_for
-from vsr.jobs.intake import Taken
-from vsr.jobs.level import settled
+from vsr.jobs.plan.source import Taken
+from vsr.jobs.run.auto_strength import settled
+from vsr.jobs.run.upscale import upscale_one, work_for
 from vsr.options import Clip, Moment, UpscaleOptions
 
 _FILLING = 4  # frames until every stage is at work

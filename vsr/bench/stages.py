@@ -14,19 +14,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from vsr.bench.machine import Machine, synchronise
 from vsr.engine.build import folding
 from vsr.engine.device import DTYPES
-from vsr.engine.lanes import Lanes
+from vsr.engine.streams import Lanes
 from vsr.events import silent
-from vsr.jobs.work import Work
+from vsr.jobs.run.context import Work
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
-from vsr.stages.anchor import take_out
-from vsr.stages.deflicker import deflicker
-from vsr.stages.ends_trial import ends_for
-from vsr.stages.grain import put_back
+from vsr.stages.colour.backend_check import ends_for
+from vsr.stages.colour.drift_correction import take_out
+from vsr.stages.device.tiles import infer
+from vsr.stages.device.upscaler import Upscaler
 from vsr.stages.resize import resize
-from vsr.stages.temporal import Stabiliser, is_on
-from vsr.stages.tiles import infer
-from vsr.stages.upscale import Upscaler
+from vsr.stages.temporal.deflicker import deflicker
+from vsr.stages.temporal.grain import put_back
+from vsr.stages.temporal.mctf import Stabiliser, is_on
 
 _FLOAT = 4  # bytes
 _PATCH = 64  # side of the picture that operations are counted on

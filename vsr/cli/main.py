@@ -13,9 +13,9 @@ from types import ModuleType
 
 import click
 
-from vsr.cli.interrupts import INTERRUPTED, Interrupts, is_interrupt
-from vsr.cli.progress import in_a_line
+from vsr.cli.signals import INTERRUPTED, Interrupts, is_interrupt
 from vsr.cli.standard import failure, in_a_folder, lacks_memory, prepare, printable
+from vsr.cli.terminal import in_a_line
 from vsr.errors import NO_MEMORY, Interrupted, OutOfMemory, VsrError
 from vsr.version import __version__
 
@@ -35,7 +35,7 @@ _COMMANDS = {
 
 def _room(name: str) -> ModuleType:
     """The file of a command, with all that it needs."""
-    return importlib.import_module(f"vsr.cli.{name}")
+    return importlib.import_module(f"vsr.cli.commands.{name}")
 
 
 class _Commands(click.Group):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 from vsr.engine.base import Engine
-from vsr.engine.choice import check_engine, wants_ncnn
-from vsr.engine.cuda.choice import wants_cuda
+from vsr.engine.cuda.select import wants_cuda
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
-from vsr.engine.eager import EagerEngine, PassEngine
+from vsr.engine.select import check_engine, wants_ncnn
+from vsr.engine.torch_engine import EagerEngine, PassEngine
 from vsr.events import Sink, silent
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.store import Loaded

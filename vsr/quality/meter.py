@@ -16,10 +16,10 @@ from vsr.errors import UsageError
 from vsr.frame import Frame
 from vsr.media.vmaf import Vmaf
 from vsr.options import Metric, MetricsOptions
-from vsr.quality.looks import Look, Terms, as_codes, terms_of
-from vsr.quality.motion import Flow
+from vsr.quality.normalise import Look, Terms, as_codes, terms_of
+from vsr.quality.optical_flow import Flow
 from vsr.quality.pairs import seconds
-from vsr.quality.picture import ms_ssim, psnr, ssim
+from vsr.quality.psnr_ssim import ms_ssim, psnr, ssim
 from vsr.quality.report import KINDS
 from vsr.quality.temporal import TEMPORAL, Temporal
 

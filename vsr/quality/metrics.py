@@ -11,19 +11,19 @@ from vsr.errors import FfmpegError, UsageError
 from vsr.events import Finished, Note, Once, Progress, Sink, Started, silent
 from vsr.flow import Scope
 from vsr.frame import Range
-from vsr.media.listing import is_many
-from vsr.media.local import STDIN, comes_once, local_source
-from vsr.media.probe import SourceInfo, probe
-from vsr.media.reader import read_frames
-from vsr.media.remote import is_address
-from vsr.media.sequence import probe_pictures
-from vsr.media.tags import name_of
+from vsr.media.format.colour_tags import name_of
+from vsr.media.read.image_sequence import probe_pictures
+from vsr.media.read.reader import read_frames
+from vsr.media.source.image_list import is_many
+from vsr.media.source.local_name import STDIN, comes_once, local_source
+from vsr.media.source.probe import SourceInfo, probe
+from vsr.media.source.remote import is_address
 from vsr.media.vmaf import vmaf_ffmpeg
 from vsr.options import DeviceOptions, Metric, MetricsOptions
 from vsr.quality.meter import Meter, fits
-from vsr.quality.motion import FLOW_SIDE, Flow, dis
+from vsr.quality.optical_flow import FLOW_SIDE, Flow, dis
 from vsr.quality.pairs import Pairs
-from vsr.quality.picture import MS_SSIM_SIDE, SSIM_SIDE
+from vsr.quality.psnr_ssim import MS_SSIM_SIDE, SSIM_SIDE
 from vsr.quality.report import KINDS, Report, score_of
 
 DEFAULT: tuple[Metric, ...] = ("psnr", "ssim", "vmaf")
@@ -47,7 +47,7 @@ def metrics(
     """Compare the film or picture `out` with the reference `ref`.
 
     Frames are paired by their pts; what has no partner is counted. Both may be folders or
-    patterns of pictures. `flow`: motion from elsewhere than OpenCV, see `vsr.quality.motion`.
+    patterns of pictures. `flow`: motion from elsewhere than OpenCV, see `vsr.quality.optical_flow`.
     `sink` hears of progress and notes. Raises InputError, UsageError (sizes that differ, no
     pair at all, OpenCV that is missing), FfmpegError (no libvmaf, where it was asked for).
     """

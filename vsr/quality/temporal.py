@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.options import Metric
-from vsr.quality.looks import Look
-from vsr.quality.motion import Flow, enlarged, visible, warp
+from vsr.quality.normalise import Look
+from vsr.quality.optical_flow import Flow, enlarged, visible, warp
 
 TEMPORAL: frozenset[Metric] = frozenset({"warping", "flicker", "tof"})
 _STILL = 2.0  # codes of 8 bits: what a lossy codec changes in a picture that stands still

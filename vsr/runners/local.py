@@ -20,10 +20,10 @@ from vsr.children import shielded
 from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.errors import Stopped, VsrError
 from vsr.events import Note, Progress, Warning
-from vsr.jobs.parts import Part
-from vsr.jobs.store import Store
-from vsr.jobs.work import Work
-from vsr.jobs.write import Runner, here
+from vsr.jobs.run.context import Work
+from vsr.jobs.run.outputs import Runner, here
+from vsr.jobs.run.segment_writer import Part
+from vsr.jobs.store.job_store import Store
 from vsr.machine import cores
 from vsr.options import DeviceOptions, EngineName, to_dict
 

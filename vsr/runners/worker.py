@@ -15,17 +15,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from vsr.engine.engines import Engines
+from vsr.engine.cache import Engines
 from vsr.errors import VsrError, cause
 from vsr.events import Event, Note, Progress, Warning
-from vsr.jobs.film import work_for
-from vsr.jobs.intake import Taken
-from vsr.jobs.parts import Part
-from vsr.jobs.store import Store
-from vsr.jobs.work import Work
-from vsr.jobs.write import into_store
-from vsr.media.probe import probe
-from vsr.media.spans import Span
+from vsr.jobs.plan.source import Taken
+from vsr.jobs.run.context import Work
+from vsr.jobs.run.outputs import into_store
+from vsr.jobs.run.segment_writer import Part
+from vsr.jobs.run.upscale import work_for
+from vsr.jobs.store.job_store import Store
+from vsr.media.source.probe import probe
+from vsr.media.source.spans import Span
 from vsr.options import UpscaleOptions, from_dict
 
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from vsr.errors import InputError, OutputError, VsrError
 from vsr.events import Note, Sink
-from vsr.media.listing import FILMS, PICTURES
-from vsr.media.probe import SourceInfo
+from vsr.media.source.image_list import FILMS, PICTURES
+from vsr.media.source.probe import SourceInfo
 from vsr.options import to_dict
 from vsr.train.degrade.kernels import sharpened
 from vsr.train.degrade.pipeline import degrade

@@ -11,13 +11,13 @@ from torch import Tensor
 from vsr.errors import InputError
 from vsr.events import Sink, silent
 from vsr.frame import Frame
-from vsr.media.listing import is_many
-from vsr.media.probe import SourceInfo, probe
-from vsr.media.reader import read_frames
-from vsr.media.sequence import probe_pictures
-from vsr.media.spans import WHOLE, Span
+from vsr.media.read.image_sequence import probe_pictures
+from vsr.media.read.reader import read_frames
+from vsr.media.source.image_list import is_many
+from vsr.media.source.probe import SourceInfo, probe
+from vsr.media.source.spans import WHOLE, Span
 from vsr.options import ColourOptions
-from vsr.stages.colour import to_rgb
+from vsr.stages.colour.convert import to_rgb
 
 
 def opened(path: Path) -> SourceInfo:

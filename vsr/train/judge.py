@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr.frame import Colour, Layout, Matrix, Range
-from vsr.media.sheet import write_png
+from vsr.media.format.contact_sheet import write_png
 from vsr.media.vmaf import Vmaf
 from vsr.options import VMAF_MODELS
-from vsr.stages.anchor import anchor
-from vsr.stages.colour import from_rgb
+from vsr.stages.colour.convert import from_rgb
+from vsr.stages.colour.drift_correction import anchor
 from vsr.train.data import Clip, mixed
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.film import codes

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from vsr.errors import InputError, VsrError
-from vsr.media.probe import SourceInfo, probe
-from vsr.media.quantiser import mean_quantiser
-from vsr.media.reencode import reencoded, written
+from vsr.media.read.quantiser import mean_quantiser
+from vsr.media.source.probe import SourceInfo, probe
+from vsr.media.write.reencode import reencoded, written
 from vsr.train.degrade.kernels import GAUSSIAN, bells, blur
 from vsr.train.degrade.video import reduced
 from vsr.train.film import opened
@@ -47,7 +47,7 @@ _CLIPS, _FRAMES, _WINDOW = 6, 4, 160
 class Estimate:
     """The damage of a film."""
 
-    codec: str | None  # as `vsr.media.reencode` calls it; None: it lost nothing
+    codec: str | None  # as `vsr.media.write.reencode` calls it; None: it lost nothing
     quality: float  # its crf, or quantiser
     blur: float  # sigma in pixels of the film
     noise: float  # sigma in code values of 0..255, of each of R, G and B, before coding

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vsr.errors import InputError
 from vsr.frame import Frame
-from vsr.media.probe import SourceInfo
-from vsr.stages.cuts import differ, same_picture, thumbnail
+from vsr.media.source.probe import SourceInfo
+from vsr.stages.temporal.shot_cuts import differ, same_picture, thumbnail
 from vsr.train.film import codes, frames, rgb
 
 _TRIES = 4  # clips' lengths that are looked through for one without a cut

@@ -16,14 +16,14 @@ from torch import Tensor
 from vsr.errors import InputError, OutputExists, UsageError
 from vsr.events import Finished, Note, Progress, Sink, Started, silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range, Siting
-from vsr.media.containers import container_of
-from vsr.media.encoders import plan_encoder
-from vsr.media.listing import is_picture
-from vsr.media.probe import SourceInfo
-from vsr.media.sheet import write_png
-from vsr.media.writer import write_frames
+from vsr.media.format.contact_sheet import write_png
+from vsr.media.format.containers import container_of
+from vsr.media.format.encoders import plan_encoder
+from vsr.media.source.image_list import is_picture
+from vsr.media.source.probe import SourceInfo
+from vsr.media.write.writer import write_frames
 from vsr.options import EncodeOptions
-from vsr.stages.colour import from_rgb
+from vsr.stages.colour.convert import from_rgb
 from vsr.train.degrade.draws import Drawn, draw
 from vsr.train.degrade.pipeline import apply, check_size, degrade
 from vsr.train.film import codes, frames, opened, pieces, rgb, stacked

@@ -1,6 +1,6 @@
 """Networks in kernels of our own: a convolution and what follows it in one, on tensor cores.
 
-The kernels are the `.cu` files beside this, compiled where they first run (`nvrtc.py`). They need
+The kernels are the `.cu` files of `kernels/`, compiled where they first run (`nvrtc.py`). They need
 compute capability 8.0 (Ampere) or newer: the copies that run beside the arithmetic begin there.
 """
 
@@ -14,15 +14,15 @@ from importlib import resources
 import torch
 from torch import Tensor
 
-from vsr.engine.cuda.dense import DensePlan, fits_dense
+from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.driver import Driver, DriverError, Graph, Kernels
 from vsr.engine.cuda.launch import Batch, Plan
 from vsr.engine.cuda.nvrtc import Nvrtc, compile_once
-from vsr.engine.cuda.pack import fits_compact
-from vsr.engine.cuda.schedule import CompactPlan
-from vsr.engine.cuda.tables import MOST, Piece, Table, Tables
+from vsr.engine.cuda.rrdbnet_plan import DensePlan, fits_dense
+from vsr.engine.cuda.tile_tables import MOST, Piece, Table, Tables
 from vsr.engine.cuda.tiling import Tiling, dense_tiling_for, tiling_for
-from vsr.engine.eager import EagerEngine
+from vsr.engine.cuda.weight_packing import fits_compact
+from vsr.engine.torch_engine import EagerEngine
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
@@ -238,7 +238,7 @@ def plan_for(
 
 def source(names: tuple[str, ...]) -> str:
     """The text of kernels, one file after the other."""
-    folder = resources.files("vsr.engine.cuda")
+    folder = resources.files("vsr.engine.cuda.kernels")
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from vsr.engine.cuda.tables import Piece, Table, Tables
+from vsr.engine.cuda.tile_tables import Piece, Table, Tables
 
 # Of each kernel's parameters: p a pointer, l a long long, i an int, f a float.
 SIGNATURES = {

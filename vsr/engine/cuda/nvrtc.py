@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsr.engine.kept import keep, place
+from vsr.engine.user_cache import keep, place
 
 
 class CompileError(RuntimeError):

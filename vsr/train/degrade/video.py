@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.frame import Matrix, Siting
-from vsr.media.reencode import reencoded
-from vsr.stages.chroma import downsample, upsample
-from vsr.stages.colour import luma_weights
+from vsr.media.write.reencode import reencoded
+from vsr.stages.colour.chroma import downsample, upsample
+from vsr.stages.colour.convert import luma_weights
 from vsr.train.degrade.draws import DrawnCodec, DrawnTape, DrawnVideo
 from vsr.train.degrade.kernels import blur_lines, gaussian_line
 

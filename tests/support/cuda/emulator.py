@@ -1,0 +1,115 @@
+"""The CUDA engine's kernels on the PTX machine, with its own plans, packing and launches."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tests.support.cuda.ptx import Machine
+from tests.support.cuda.ptx_memory import Array, GlobalMemory, PtxError
+from tests.support.cuda.ptx_program import Program, parse
+from vsr.engine.cuda.engine import pieces_of, source
+from vsr.engine.cuda.launch import Batch, Launch, Plan
+from vsr.engine.cuda.nvrtc import Nvrtc
+from vsr.engine.cuda.tile_tables import Piece
+
+
+@dataclass
+class Emulated:
+    """What a network made of some pictures, and what was counted on the way."""
+
+    planes: Tensor
+    wavefronts: dict[str, int] = field(default_factory=dict)
+    ideal: dict[str, int] = field(default_factory=dict)
+    executed: dict[str, int] = field(default_factory=dict)  # instructions, by kernel
+
+
+@functools.cache
+def programs(names: tuple[str, ...], options: tuple[str, ...]) -> dict[str, Program]:
+    """The kernels of a plan, for sm_80, in PTX."""
+    return parse(Nvrtc().ptx(source(names), architecture=80, options=options))
+
+
+def emulate(plan: Plan, x: Tensor, processors: int) -> Emulated:
+    """(N, 3, H, W) fp32 through a plan on the CPU, on a GPU of so many multiprocessors.
+
+    Raises PtxError for races, for reads of what was not written and for outputs that are
+    written twice or not at all.
+    """
+    made = emulate_pieces(plan, x, pieces_of(list(x)), processors)
+    count, _, height, width = x.shape
+    made.planes = made.planes.view(count, 3, height * plan.scale, width * plan.scale)
+    return made
+
+
+def emulate_pieces(
+    plan: Plan, whole: Tensor, pieces: list[Piece], processors: int, room: int = 0
+) -> Emulated:
+    """Pictures of any sizes, likewise, whose offsets count from `whole`'s first number.
+
+    Their planes come one after the other. `room`: pixels that there is scratch memory for; 0: just
+    theirs.
+    """
+    pixels = sum(piece.pixels for piece in pieces)
+    room = room or pixels
+    # NaN, wherever nothing is written.
+    scratch = torch.full((plan.scratch * room,), torch.nan, dtype=torch.float16)
+    planes = torch.full((3 * pixels * plan.scale**2,), torch.nan)
+    tables = plan.tables(pieces, processors)
+    batch = Batch(
+        pixels=room, tables=tables.at(tables.words.ctypes.data), picture=whole.data_ptr(),
+        planes=planes.data_ptr(), scratch=scratch.data_ptr(),
+    )  # fmt: skip
+    # Of a view, all that it is a view of.
+    storage = torch.empty(0).set_(whole.untyped_storage())
+    numbers = [t.numpy() for t in (storage, *_tensors(vars(plan))) if t.numel()]
+    made = Emulated(planes=planes)
+    for launch in plan.launches(batch, processors):
+        memory = GlobalMemory([*numbers, tables.words], scratch.numpy(), planes.numpy())
+        machine = Machine(
+            programs(plan.sources, plan.options)[launch.kernel], memory,
+            blocks=launch.grid, threads=launch.threads, dynamic=launch.shared,
+        )  # fmt: skip
+        machine.run(launch.arguments)
+        expected = _output(launch, batch, pixels, planes)
+        if not np.array_equal(np.sort(memory.written_at()), np.sort(expected)):
+            raise PtxError(
+                f"{launch.kernel} leaves a part unwritten, or writes what is not its own"
+            )
+        made.executed[launch.kernel] = machine.executed
+        for kind, times in machine.shared.wavefronts.items():
+            made.wavefronts[kind] = made.wavefronts.get(kind, 0) + times
+            made.ideal[kind] = made.ideal.get(kind, 0) + machine.shared.ideal[kind]
+    return made
+
+
+_SIDES = {"tiles": 1, "double": 2, "whole": 4}  # of RRDBNet's maps, by what they are cut into
+
+
+def _output(launch: Launch, batch: Batch, pixels: int, planes: Tensor) -> Array:
+    """Addresses of all 4-byte words that a launch has to write."""
+    given = launch.arguments
+    if launch.kernel == "last":
+        return planes.data_ptr() + 4 * np.arange(planes.numel())
+    start, units = {
+        "first": (given[3], given[4]), "middle": (given[1], 8), "mix": (given[3], given[4]),
+    }.get(launch.kernel, (given[4], given[5]))  # fmt: skip
+    if launch.kernel != "first":
+        pixels *= next(n for name, n in _SIDES.items() if batch.tables[name].at == given[-1]) ** 2
+    words = 16 if launch.kernel == "grow" else 32
+    return (start + 16 * units * np.arange(pixels)[:, None] + 4 * np.arange(words)).reshape(-1)
+
+
+def _tensors(value: object) -> list[Tensor]:
+    """All tensors in a plan's attributes, however deep."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [t for one in value.values() for t in _tensors(one)]
+    if isinstance(value, list | tuple):
+        return [t for one in value for t in _tensors(one)]
+    return _tensors(vars(value)) if hasattr(value, "__dict__") else []

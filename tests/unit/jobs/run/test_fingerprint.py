@@ -1,0 +1,118 @@
+"""No work that was begun with other options is joined to a job: all that changes pixels counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vsr
+from tests.conftest import tiny_weights
+from tests.support import judge
+from vsr.engine.cache import Engines
+from vsr.events import silent
+from vsr.jobs.plan.segments import cut_at_keyframes
+from vsr.jobs.plan.source import Taken
+from vsr.jobs.run.fingerprint import differences, fingerprint
+from vsr.jobs.run.upscale import work_for
+from vsr.media.read.keyframes import keyframes
+from vsr.options import Clip, Moment
+
+# Another value of each option, and whether the same job may go on with it.
+_GOES_ON, _OTHER_PIXELS = True, False
+_OPTIONS: dict[str, tuple[Any, bool]] = {
+    "model.name": ("bicubic", _OTHER_PIXELS),
+    "model.denoise": (0.5, _OTHER_PIXELS),
+    "model.activation": ("leakyrelu", _OTHER_PIXELS),
+    "model.folder": (Path("elsewhere"), _GOES_ON),
+    "model.mirror": ("https://mirror.example", _GOES_ON),
+    "model.offline": (True, _GOES_ON),
+    "model.keep_colours": (False, _OTHER_PIXELS),
+    "size.scale": (Fraction(3), _OTHER_PIXELS),
+    "size.fit": ((400, 300), _OTHER_PIXELS),
+    "size.height": (300, _OTHER_PIXELS),
+    "device.device": ("auto", _GOES_ON),
+    "device.precision": ("bf16", _OTHER_PIXELS),
+    "device.engine": ("ncnn", _OTHER_PIXELS),
+    "device.reuse": ("exact", _OTHER_PIXELS),
+    "device.batch": (3, _GOES_ON),
+    "device.tile": (64, _OTHER_PIXELS),
+    "device.overlap": (4, _OTHER_PIXELS),
+    "device.threads": (2, _GOES_ON),
+    "device.workers": (2, _GOES_ON),
+    "temporal.stabilise": ("strong", _OTHER_PIXELS),
+    "temporal.deflicker": (True, _OTHER_PIXELS),
+    "temporal.grain": (0.5, _OTHER_PIXELS),
+    "source.clips": ((Clip(end=Moment(frame=20)),), _OTHER_PIXELS),
+    "source.follow": (2.0, _GOES_ON),
+    "source.patience": (5.0, _GOES_ON),
+    "source.deinterlace": ("off", _OTHER_PIXELS),
+    "source.strict": (True, _GOES_ON),
+    "source.stream": (0, _OTHER_PIXELS),
+    "source.fps": (Fraction(12), _OTHER_PIXELS),
+    "colour.matrix": ("bt709", _OTHER_PIXELS),
+    "colour.range": ("full", _OTHER_PIXELS),
+    "encode.codec": ("h265", _OTHER_PIXELS),
+    "encode.crf": (30.0, _OTHER_PIXELS),
+    "encode.preset": ("veryfast", _OTHER_PIXELS),
+    "encode.bits": (10, _OTHER_PIXELS),
+    "encode.chroma": ("420", _OTHER_PIXELS),
+    "encode.colours": (16, _OTHER_PIXELS),
+    "encode.encoder_options": ((("tune", "film"),), _OTHER_PIXELS),
+    "encode.pipe_format": ("y4m", _GOES_ON),
+    "encode.audio": (False, _GOES_ON),  # parts are of pictures alone
+    "encode.overwrite": (True, _GOES_ON),
+    "jobs.part": (0.4, _OTHER_PIXELS),  # an encoder begins anew in each
+    "jobs.restart": (True, _GOES_ON),
+}
+_SETTLED = {"model.name", "device.precision", "device.engine", "jobs.part"}  # by the plan
+
+
+def test_the_list_is_complete() -> None:
+    tree = vsr.UpscaleOptions()
+    named = {
+        f"{group.name}.{option.name}"
+        for group in dataclasses.fields(tree)
+        for option in dataclasses.fields(getattr(tree, group.name))
+    }
+    assert named == set(_OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return judge.talkie(tmp_path_factory.mktemp("film") / "film.mkv", 2)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> vsr.UpscaleOptions:
+    return vsr.UpscaleOptions(
+        model=vsr.ModelOptions(name=str(tiny_weights(tmp_path))),
+        device=vsr.DeviceOptions(device="cpu", precision="fp32", engine="torch"),
+        jobs=vsr.JobOptions(part=1.0),
+    )
+
+
+def of(film: Path, planned: vsr.UpscaleOptions, asked: vsr.UpscaleOptions) -> dict[str, Any]:
+    taken = Taken(path=film, output=film.with_name("out.mkv"))
+    work = work_for(taken, planned, Engines(), sink=silent)
+    job = work.job
+    index = keyframes(job.source)
+    parts = cut_at_keyframes(job.spans, index, job.source.video.time_base, planned.jobs.part)
+    return fingerprint(job, parts, work.model, work.engine, asked)
+
+
+@pytest.mark.parametrize("name", _OPTIONS)
+def test_each_option_that_changes_pixels_makes_another_job(
+    film: Path, base: vsr.UpscaleOptions, name: str
+) -> None:
+    value, goes_on = _OPTIONS[name]
+    group, option = name.split(".")
+    changed = dataclasses.replace(getattr(base, group), **{option: value})
+    other = dataclasses.replace(base, **{group: changed})
+    assert getattr(changed, option) != getattr(getattr(base, group), option)
+    planned = other if name in _SETTLED else base
+    found = differences(of(film, base, base), of(film, planned, other))
+    assert (found == []) is goes_on, found

@@ -1,0 +1,241 @@
+"""Promises of the choice of ends: never another picture than PyTorch's, and the same stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.conftest import random_frames
+from tests.support.cuda.colour_emulator import Emulator
+from tests.unit.stages.device.test_tiles import engine_of
+from vsr.engine.cuda.driver import DriverError
+from vsr.engine.cuda.engine import CUDA_NAMES
+from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from vsr.events import Event, Note
+from vsr.frame import Colour, Frame, Layout, Matrix, Range
+from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.options import DeviceOptions, TemporalOptions
+from vsr.stages.colour import backend_check
+from vsr.stages.colour.backend import Ends, PlainEnds
+from vsr.stages.colour.backend_check import TriedEnds, ends_for
+from vsr.stages.colour.drift_correction import Drift
+from vsr.stages.device import upscaler
+from vsr.stages.device.size import Target
+from vsr.stages.device.upscaler import Picture, Upscaler
+
+CPU = torch.device("cpu")
+LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
+TAGS = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
+
+
+class Changed:
+    """In place of kernels: PyTorch, and what `change` makes of its results."""
+
+    def __init__(self, blank: Callable[..., Tensor], change: Callable[[Tensor], Tensor]) -> None:
+        self._blank, self._change, self._plain = blank, change, PlainEnds()
+
+    def _made(self, right: Tensor) -> Tensor:
+        made = self._blank(*right.shape, dtype=right.dtype, device=right.device)
+        changed = self._change(right)
+        made[:, : changed.shape[1]] = changed  # what is cut off is left as it was
+        return made
+
+    def to_rgb(self, *given: Any) -> Tensor:
+        return self._made(self._plain.to_rgb(*given))
+
+    def find_drift(self, *given: Any) -> Drift:
+        drift = self._plain.find_drift(*given)
+        return Drift(cells=self._made(drift.cells), side=drift.side)
+
+    def from_rgb(self, *given: Any) -> tuple[Tensor, ...]:
+        return tuple(self._made(plane) for plane in self._plain.from_rgb(*given))
+
+
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def tried(change: Callable[[Tensor], Tensor], events: list[Event]) -> TriedEnds:
+    def make(blank: Callable[..., Tensor]) -> Any:
+        return Changed(blank, change)
+
+    return TriedEnds(make, CPU, where="here", sink=events.append)
+
+
+def work(ends: Ends) -> list[Tensor]:
+    """All three kinds, on pictures of another size than a trial's."""
+    torch.manual_seed(0)
+    planes = tuple(torch.randint(0, 256, (1, *s)).byte() for s in LAYOUT.plane_sizes(24, 16))
+    rgb = ends.to_rgb(planes, LAYOUT, TAGS)
+    drawn = torch.rand(1, 3, 32, 48)
+    drift = ends.find_drift(drawn, rgb)
+    return [rgb, drift.cells, *ends.from_rgb(drawn, LAYOUT, TAGS, drift)]
+
+
+def same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _farther(made: Tensor) -> Tensor:
+    return made + (made < 100).to(made.dtype) * (1 if made.dtype is torch.uint8 else 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        (lambda made: made, True),
+        (_farther, False),
+        (lambda made: made.roll(1, dims=2), False),
+        (lambda made: made[:, :-1], False),  # the last colour or row is left undone
+        (lambda made: made * torch.nan if made.is_floating_point() else made.roll(1, 1), False),
+    ],
+    ids=["right", "a little too bright", "shifted", "unfinished", "not a number"],
+)
+def test_a_trial_sees_what_is_wrong_and_pytorch_does_it(
+    change: Callable[[Tensor], Tensor], passes: bool
+) -> None:
+    events: list[Event] = []
+    ends = tried(change, events)
+    assert same(work(ends), work(PlainEnds()))
+    assert ends._passed == dict.fromkeys(ends._passed, passes)
+    assert len(ends._passed) == 3
+    notes = {event.text for event in events if isinstance(event, Note)}
+    assert bool(notes) is not passes
+
+
+def test_a_trial_is_made_once_for_a_kind_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials, agrees = [], TriedEnds._agrees
+
+    def counted(self: TriedEnds, *given: Any) -> bool:
+        trials.append(given)
+        return agrees(self, *given)
+
+    monkeypatch.setattr(TriedEnds, "_agrees", counted)
+    for _ in range(2):
+        ends = tried(lambda made: made, [])
+        for _ in range(3):
+            work(ends)
+    assert len(trials) == 3
+    ends.from_rgb(torch.rand(1, 3, 8, 8), LAYOUT.replace(bits=10), TAGS, None)
+    assert len(trials) == 4
+
+
+@pytest.mark.parametrize("error", [CompileError("no NVRTC\nlog"), DriverError("no driver")])
+def test_what_cannot_be_had_is_not_remembered(error: Exception) -> None:
+    def fail(made: Tensor) -> Tensor:
+        raise error
+
+    events: list[Event] = []
+    assert same(work(tried(fail, events)), work(PlainEnds()))
+    assert isinstance(events[0], Note)
+    assert "\n" not in events[0].text
+    ends = tried(lambda made: made, [])
+    work(ends)
+    assert all(ends._passed.values())
+
+
+def test_chroma_that_is_thinned_out_twice_is_pytorchs() -> None:
+    ends = tried(lambda made: made, [])
+    layout = Layout(family="yuv", sub_x=2)
+    rgb = torch.rand(1, 3, 16, 24)
+    planes, right = (one.from_rgb(rgb, layout, TAGS, None) for one in (ends, PlainEnds()))
+    assert same(list(planes), list(right))
+    assert not ends._passed
+
+
+def test_on_a_cpu_and_with_other_engines_they_are_pytorchs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Named:
+        def __init__(self, name: str, device: str) -> None:
+            self.name, self.device = name, torch.device(device)
+
+    def missing(device: torch.device) -> None:
+        raise DriverError("libcuda.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(backend_check, "Runner", missing)
+    events: list[Event] = []
+    own = [(name, "cuda", 1) for name in CUDA_NAMES]
+    for name, device, notes in (("cuda", "cpu", 0), ("torch", "cuda", 0), *own):
+        given: Any = Named(name, device)
+        assert isinstance(ends_for(given, events.append), PlainEnds)
+        assert len(events) == notes
+        events.clear()
+
+
+# --- in the device stage ---
+
+
+@pytest.mark.parametrize(
+    ("scale", "temporal", "last"),
+    [
+        (2, TemporalOptions(), True),
+        (Fraction(3, 2), TemporalOptions(), False),
+        (2, TemporalOptions(grain=0.5), False),
+        (2, TemporalOptions(stabilise="light"), False),
+    ],
+    ids=["as drawn", "resized", "grain", "stabilised"],
+)
+@pytest.mark.parametrize("anchored", [True, False])
+def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_follows(
+    scale: Fraction, temporal: TemporalOptions, last: bool, anchored: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    try:
+        Nvrtc()
+    except CompileError as error:
+        pytest.skip(f"needs NVRTC: {error}")
+    torch.manual_seed(0)
+    network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2).requires_grad_(False)
+    target = Target(width=int(22 * scale) // 2 * 2, height=int(14 * scale) // 2 * 2, scale=scale)
+    picture = Picture(
+        target=target, layout=LAYOUT.replace(bits=10), colour=TAGS, kernel="bicubic",
+        anchored=anchored,
+    )  # fmt: skip
+    late: list[bool] = []
+
+    class Watched(PlainEnds):
+        def from_rgb(self, rgb: Tensor, *given: Any) -> tuple[Tensor, ...]:
+            late.append(given[-1] is not None)
+            return kernels.from_rgb(rgb, *given)
+
+        def to_rgb(self, *given: Any) -> Tensor:
+            return kernels.to_rgb(*given)
+
+        def find_drift(self, *given: Any) -> Drift:
+            return kernels.find_drift(*given)
+
+    def run() -> list[Frame]:
+        upscaler = Upscaler(
+            engine_of(network), picture, DeviceOptions(batch=2), temporal, sink=lambda event: None
+        )
+        return list(upscaler(random_frames(3, 22, 14, LAYOUT, TAGS)))
+
+    plain = run()
+    kernels = Emulator().ends()
+    monkeypatch.setattr(upscaler, "ends_for", lambda *_: Watched())
+    made = run()
+    assert set(late) == {last and anchored}
+    for one, other in zip(made, plain, strict=True):
+        assert one.pts == other.pts
+        for a, b in zip(one.planes, other.planes, strict=True):
+            assert a.dtype == torch.uint16
+            apart = (a.int() - b.int()).abs()
+            assert int(apart.max()) <= 1
+            assert float(apart.float().mean()) < 5e-3
+
+
+@pytest.mark.parametrize("matrix", [Matrix.ICTCP, Matrix.YCGCO, Matrix.BT2020_CL])
+def test_codings_that_the_kernels_have_no_numbers_for_go_past_them(matrix: Matrix) -> None:
+    tags = Colour(matrix=matrix, range=Range.LIMITED, primaries=9, transfer=16)
+    frame = random_frames(1, 16, 16, LAYOUT, tags)[0]
+    planes = tuple(plane[None] for plane in frame.planes)
+    got = tried(lambda right: right + 1, []).to_rgb(planes, LAYOUT, tags)
+    assert torch.equal(got, PlainEnds().to_rgb(planes, LAYOUT, tags))

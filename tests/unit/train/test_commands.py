@@ -1,0 +1,145 @@
+"""The commands: a damaged film is a film, what was taught is used, and what is wrong is a line."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.judge import frames, make, size_of
+from vsr.cli.main import main
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Two still scenes of a second each; sides that 8 does not divide."""
+    return make(
+        tmp_path / "film.mkv",
+        "testsrc2=s=164x132:r=12:d=1[a];testsrc=s=164x132:r=12:d=1[b];[a][b]concat",
+        "-c:v", "libx264", "-crf", "12", "-pix_fmt", "yuv420p",
+    )  # fmt: skip
+
+
+_SMALL = "[first.resize]\nrange = [0.5, 1.0]\n[video.codec]\nshare = 1.0\n"
+
+
+def test_a_damaged_film_keeps_its_times(tmp_path: Path, film: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(_SMALL)
+    out = tmp_path / "bad.mkv"
+    arguments = ["degrade", str(film), str(out), "--damage", str(own), "-s", "2", "-q"]
+    assert main(arguments) == 0
+    assert size_of(out) == (82, 66)
+    assert [f.pts for f in frames(out)] == [f.pts for f in frames(film)]
+    first = [f.digest for f in frames(out)]
+    assert main([*arguments, "--overwrite"]) == 0
+    assert [f.digest for f in frames(out)] == first
+    assert main([*arguments, "--overwrite", "--seed", "1"]) == 0
+    assert [f.digest for f in frames(out)] != first
+
+
+def test_a_sheet_has_many_in_a_picture(tmp_path: Path, film: Path) -> None:
+    out = tmp_path / "sheet.png"
+    assert main(["degrade", str(film), str(out), "--sheet", "6", "-s", "2", "-q"]) == 0
+    with Image.open(out) as sheet:
+        assert sheet.size == (4 * 82, 2 * 66)
+        tiles = np.asarray(sheet).reshape(2, 66, 4, 82, 3).swapaxes(1, 2)
+    assert not np.array_equal(tiles[0, 0], tiles[0, 1])
+    assert not tiles[1, 2:].any()
+
+
+def test_what_was_taught_is_used(
+    tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From nothing, whatever it looks like: the file is a model like any other."""
+    my = tmp_path / "my.safetensors"
+    train = [
+        "train", str(film), "-o", str(my), "--num-feat", "4", "--num-block", "1", "--steps", "4",
+        "--patch", "48", "--area", "96", "--window", "128", "--batch", "2", "--clips", "4",
+        "-s", "2", "--licence", "CC0-1.0",
+    ]  # fmt: skip
+    assert main(train) == 0
+    assert "4 steps" in capsys.readouterr().out
+    big = tmp_path / "big.mkv"
+    assert main(["upscale", str(film), "-o", str(big), "--model", str(my), "-q"]) == 0
+    assert size_of(big) == (328, 264)
+    assert len(frames(big)) == 24
+    assert main(["models", "show", str(my)]) == 0
+    shown = capsys.readouterr().out
+    for words in ("srvgg", "x2", "4 steps", "CC0-1.0", "film.mkv"):
+        assert words in shown
+
+
+def test_no_better_is_said_and_not_written(
+    tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rate of nothing cannot make it better."""
+    own = tmp_path / "own.toml"
+    own.write_text(_SMALL)
+    my = tmp_path / "my.safetensors"
+    start = tmp_path / "start.safetensors"
+    begun = ["train", str(film), "-o", str(start), "--num-feat", "4", "--num-block", "1"]
+    small = ["--patch", "48", "--batch", "2", "--clips", "4", "--steps", "2"]
+    assert main([*begun, *small, "--area", "96", "--window", "128", "-q"]) == 0
+    teach = [
+        "finetune", str(film), "--damage", str(own), "-o", str(my), "--from", str(start),
+        "--rate", "1e-12", *small,
+    ]  # fmt: skip
+    assert main([*teach, "-q"]) == 0
+    said = capsys.readouterr().out
+    assert "did not get better: nothing is written" in said
+    assert not my.exists()
+    assert (tmp_path / "my.train" / "before_after.png").is_file()
+    assert main([*teach, "--keep", "--json", "-q"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert my.exists()
+    assert told["steps"] == 2
+    assert abs(told["after"]["psnr"] - told["before"]["psnr"]) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["degrade", "{bad}", "{out}.mkv"], 3, "bad.mkv"),
+        (["degrade", "{film}", "{film}"], 2, "already"),
+        (["degrade", "{film}", "{out}.mkv", "--sheet", "4", "-s", "2"], 2, "sheet"),
+        (["degrade", "{film}", "{out}.txt", "-s", "1"], 2, "must end in"),
+        (["train", "{bad}", "-o", "{out}.safetensors"], 3, "bad.mkv"),
+        (["train", "{film}", "-o", "{out}.safetensors"], 3, "164x132; samples take 400"),
+        (["train", "{film}", "-o", "{out}.pth"], 2, ".safetensors"),
+        (["train", "{film}", "-o", "{out}.safetensors", "--patch", "8"], 2, "--patch 8"),
+        (["train", "{film}", "-o", "{none}/a.safetensors"], 1, "none"),
+        (["finetune", "{film}", "-o", "{out}.safetensors"], 2, "--like"),
+        (["finetune", "{film}", "--like", "{bad}", "-o", "{out}.safetensors"], 3, "bad.mkv"),
+        (["finetune", "{bad}", "--like", "{film}", "-o", "{out}.safetensors"], 3, "bad.mkv"),
+    ],
+)
+def test_what_is_wrong_is_one_line(  # noqa: PLR0917
+    tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], code: int, words: str,
+) -> None:  # fmt: skip
+    bad = tmp_path / "bad.mkv"
+    bad.write_bytes(b"no film at all")
+    none = tmp_path / "none"
+    none.write_text("a file where a folder should be")
+    filled = [a.format(bad=bad, film=film, out=tmp_path / "out", none=none) for a in arguments]
+    assert main(filled) == code
+    said = capsys.readouterr().err.strip().splitlines()
+    assert words in said[-1]
+    assert said[-1].startswith("vsr: ")
+    assert not list(tmp_path.glob("out.*[!n]"))
+
+
+def test_film_times_stay_exact(tmp_path: Path) -> None:
+    """At a rate that is no whole number."""
+    film = make(tmp_path / "f.mkv", "testsrc2=s=160x128:r=24000/1001:d=0.5", "-c:v", "ffv1")
+    out = tmp_path / "out.mp4"
+    assert main(["degrade", str(film), str(out), "-s", "2", "-q"]) == 0
+    steps = {b.pts - a.pts for a, b in zip(frames(film), frames(film)[1:], strict=False)}
+    found = {b.pts - a.pts for a, b in zip(frames(out), frames(out)[1:], strict=False)}
+    assert {round(step * 1000) for step in found} <= {round(step * 1000) for step in steps}
+    assert Fraction(1, 25) < max(found)

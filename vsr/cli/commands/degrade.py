@@ -1,0 +1,72 @@
+"""`vsr degrade`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vsr.cli.terminal import Terminal
+from vsr.errors import UsageError
+from vsr.events import Note
+from vsr.train.like import estimate
+from vsr.train.options import read_damage
+from vsr.train.worse import degrade_file
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--damage",
+    "damage_file",
+    metavar="FILE.toml",
+    type=click.Path(path_type=Path),
+    help="What differs from the reference's damage, vsr/train/degrade/damage.toml.",
+)
+@click.option(
+    "--like",
+    metavar="FILM",
+    type=click.Path(path_type=Path),
+    help="Estimate the damage of this film, and do the same.",
+)
+@click.option("-s", "--scale", type=int, help="The result is smaller by this.  [default: 4]")
+@click.option("--seed", type=int, default=0, help="The same seed gives the same damage.")
+@click.option(
+    "--sheet",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Write N damaged pictures side by side, each with a seed of its own.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it is there already.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def degrade(
+    *,
+    source: Path,
+    output: Path,
+    damage_file: Path | None,
+    like: Path | None,
+    scale: int | None,
+    seed: int,
+    sheet: int,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Make the film or picture IN worse, as networks are taught with.
+
+    What is random hangs on the seed alone. A film has one draw for all of its frames.
+    """
+    if like is not None and damage_file is not None:
+        raise UsageError("--like and --damage: one of them")
+    changes: dict[str, Any] = {} if scale is None else {"scale": scale}
+    with Terminal(quiet=quiet) as terminal:
+        if like is not None:
+            found = estimate(like, source, scale or 4)
+            terminal(Note(text=f"{like.name}: {found}"))
+            changes |= found.changes(scale or 4)
+        damage = read_damage(damage_file, changes)
+        degrade_file(
+            source, output, damage, seed=seed, sheet=sheet, overwrite=overwrite, sink=terminal
+        )

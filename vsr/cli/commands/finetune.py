@@ -1,0 +1,94 @@
+"""`vsr finetune`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vsr.cli.terminal import Terminal
+from vsr.cli.training_progress import Bar
+from vsr.options import DEFAULT_MODEL
+from vsr.train.finetune import FinetuneOptions, Score
+from vsr.train.finetune import finetune as teach
+
+
+@click.command()
+@click.argument("clean", metavar="CLEAN", type=click.Path(path_type=Path))
+@click.option(
+    "--like",
+    metavar="DAMAGED",
+    type=click.Path(path_type=Path),
+    help="A film that suffers from what is to be undone.",
+)
+@click.option(
+    "--damage",
+    metavar="FILE.toml",
+    type=click.Path(path_type=Path),
+    help="What it is, in place of an estimate; see `vsr degrade`.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="OUT.safetensors",
+    help="[default: CLEAN's name, in this folder]",
+)
+@click.option("-m", "--from", "start", default=DEFAULT_MODEL, help="The network to begin with.")
+@click.option("--minutes", type=float, default=15.0, help="For all of it.")
+@click.option("--steps", type=int, help="In place of what fits the time.")
+@click.option("--clips", type=int, default=48, help="Taken from CLEAN.")
+@click.option("--patch", type=int, default=160, help="Pixels of a sample's side, when clean.")
+@click.option("--batch", type=int, default=4, help="Samples in a step.")
+@click.option("--rate", type=float, default=2e-4, help="Learning rate, which goes down to 0.")
+@click.option("--seed", type=int, default=0, help="Of all that is random.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1.")
+@click.option("--licence", default="", help="Of the weights: written into the file.")
+@click.option("--keep", is_flag=True, help="Write the weights even if they are no better.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it is there already.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the result.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def finetune(
+    *,
+    clean: Path,
+    like: Path | None,
+    output: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Teach a shipped network to undo the damage of one film.
+
+    CLEAN is a film, or pictures, that look as the damaged one should. Its scenes are damaged in
+    the same way and learnt from; some are held out, to tell whether it got any better. Weights
+    that did not are not written. The work lies beside OUT, in a folder that ends in .train, and
+    the same command goes on with it.
+    """
+    output = output or Path(f"{clean.stem}.safetensors")
+    options = FinetuneOptions(**values)
+    with Terminal(quiet=quiet) as terminal, Bar(quiet=quiet) as bar:
+        report = teach(clean, like, output, options, overwrite=overwrite, sink=terminal, told=bar)
+    if as_json:
+        before, after = (vars(score) for score in (report.before, report.after))
+        click.echo(json.dumps({
+            "output": None if report.output is None else str(report.output),
+            "damage": report.damage, "steps": report.steps, "seconds": round(report.seconds, 1),
+            "before": before, "after": after, "picture": str(report.picture),
+        }, indent=1))  # fmt: skip
+        return
+    click.echo(f"before  {_line(report.before)}")
+    click.echo(f"after   {_line(report.after)}  ({report.steps} steps, {report.seconds:.0f} s)")
+    click.echo(f"        on {report.scenes} scenes that it never saw; see {report.picture}")
+    if report.output is None:
+        click.echo("it did not get better: nothing is written (--keep writes it)")
+    else:
+        click.echo(f"vsr upscale FILM --model {report.output}")
+
+
+def _line(score: Score) -> str:
+    judged = "no VMAF here" if math.isnan(score.vmaf) else f"VMAF {score.vmaf:6.2f}"
+    return f"PSNR {score.psnr:6.2f} dB  {judged}"

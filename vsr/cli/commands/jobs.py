@@ -1,0 +1,120 @@
+"""`vsr jobs`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import click
+
+from vsr.cli.graceful_stop import Stopping, for_shell
+from vsr.cli.terminal import Terminal, size
+from vsr.jobs.run.upscale import upscale
+from vsr.jobs.store import job_status
+from vsr.jobs.store.job_status import Job
+from vsr.runners.local import runner_for
+from vsr.timing import clock
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def jobs(context: click.Context) -> None:
+    """List the films that were begun and are not done, or go on with one.
+
+    What is finished of a film lies beside its output in a hidden folder. The command that
+    began it goes on with it; so does `vsr jobs resume`.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(list_)
+
+
+@jobs.command("list")
+@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each.")
+def list_(folders: tuple[Path, ...] = (), *, as_json: bool = False) -> None:
+    """List the jobs that were begun here, and those whose output is in a FOLDER."""
+    found = list(job_status.jobs(folders))
+    for job in found:
+        click.echo(_as_json(job) if as_json else _line(job))
+    if not found and not as_json:
+        click.echo("no jobs", err=True)
+
+
+@jobs.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(output: Path, as_json: bool) -> None:
+    """Show how far the job has come whose result is OUTPUT."""
+    job = job_status.job_of(output)
+    if as_json:
+        click.echo(_as_json(job))
+        return
+    click.echo(_line(job))
+    click.echo(f"  from {_shown(job.source)}")
+    click.echo(f"  kept in {_shown(job.store)}")
+    click.echo(f"  vsr jobs resume {for_shell(job.output)}")
+
+
+@jobs.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+def resume(output: Path, quiet: bool) -> None:
+    """Go on with the job whose result is OUTPUT, with the options that it was begun with."""
+    job = job_status.job_of(output)
+    kept = dataclasses.replace(job.options.jobs, restart=False)
+    options = dataclasses.replace(job.options, jobs=kept)
+    with Terminal(quiet=quiet) as terminal, Stopping(terminal) as stop:
+        result = upscale(
+            job.source,
+            job.output,
+            options,
+            sink=stop,
+            stop=stop.asked,
+            runner=runner_for(options.device),
+        )
+    click.echo(result.output)
+
+
+@jobs.command()
+@click.argument("output", type=click.Path(path_type=Path))
+def remove(output: Path) -> None:
+    """Throw away what is finished of the job whose result is OUTPUT."""
+    job = job_status.job_of(output)
+    job_status.remove(job)
+    click.echo(f"{job.done} of {job.parts} parts of {_shown(job.output)} thrown away", err=True)
+
+
+def _shown(path: Path) -> str:
+    """A name on one line."""
+    return for_shell(path) if "\n" in str(path) else str(path)
+
+
+def _state(job: Job) -> str:
+    return f"running (process {job.process})" if job.process is not None else "stopped"
+
+
+def _line(job: Job) -> str:
+    ago = clock(max(time.time() - job.touched, 0))
+    percent = 100 * job.done // max(job.parts, 1)
+    return (
+        f"{_shown(job.output)}: {_state(job)}, {job.done} of {job.parts} parts ({percent} %), "
+        f"{size(job.bytes)}, {ago} ago"
+    )
+
+
+def _as_json(job: Job) -> str:
+    return json.dumps(
+        {
+            "output": str(job.output),
+            "source": str(job.source),
+            "store": str(job.store),
+            "state": "running" if job.process is not None else "stopped",
+            "process": job.process,
+            "done": job.done,
+            "parts": job.parts,
+            "bytes": job.bytes,
+            "touched": job.touched,
+        }
+    )

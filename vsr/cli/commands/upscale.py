@@ -1,0 +1,125 @@
+"""`vsr upscale`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vsr.cli.graceful_stop import Stopping
+from vsr.cli.options import tree_options, upscale_options, upscale_tree
+from vsr.cli.terminal import Terminal, in_a_line
+from vsr.errors import VsrError
+from vsr.fetch import without_login
+from vsr.jobs.batch.run_batch import Batch
+from vsr.jobs.run.upscale import Result
+from vsr.media.format.containers import STDOUT
+from vsr.options import UpscaleOptions
+from vsr.runners.local import runner_for
+
+_NAMED = 8  # files that are named one by one
+
+
+@click.command()
+@click.argument(
+    "sources", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True)
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="The result; its suffix chooses the container. A folder, if there are several; or "
+    "numbered pictures, out/%05d.png.  [default: beside the source]",
+)
+@upscale_options
+@click.option(
+    "--separate", is_flag=True, help="A result for each --clip: out_1.mp4, out_2.mp4, ..."
+)
+@click.option("--apart", is_flag=True, hidden=True, help="The former name of --separate.")
+@tree_options(UpscaleOptions, only="encode.overwrite")
+@tree_options(UpscaleOptions, only="jobs.restart")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print each result as a line of JSON.")
+@click.pass_context
+def upscale(
+    context: click.Context,
+    /,
+    *,
+    sources: tuple[str, ...],
+    output: str | None,
+    separate: bool,
+    apart: bool,
+    quiet: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Upscale the video or picture IN and keep everything else that is in it.
+
+    Sound, subtitles, fonts, chapters and tags are copied; timestamps stay what they
+    were. The result's name is printed at the end, and appears only when the result is
+    complete. Of several files, one that fails does not stop the others; the exit code is
+    then that of the first failure. Results of vsr's among several files are skipped; one that
+    is named alone is done.
+
+    IN may be a folder, or numbered pictures such as shots/%05d.png: each file is done on its
+    own, into a folder or to numbered names again, or all pictures become the film OUTPUT at
+    --fps. A film whose OUTPUT is numbered becomes a picture for each frame.
+    """
+    options = upscale_tree(values)
+    if apart:
+        click.echo("vsr: --apart is called --separate now", err=True)
+    batch = Batch(sources, output, options, apart=separate or apart)
+    runner = runner_for(options.device)
+    done, skipped, failed = 0, 0, list[VsrError]()
+    folders: dict[Path, None] = {}  # that results lie in, each once
+    with Terminal(quiet=quiet) as terminal, Stopping(terminal) as stop:
+        for outcome in batch.run(stop, stop=stop.asked, runner=runner):
+            stop.ended()
+            if outcome.error is not None:
+                if batch.total == 1:
+                    raise outcome.error
+                terminal.error(f"vsr: {in_a_line(outcome.error)}{_untried(outcome.untried)}")
+                failed.append(outcome.error)
+            elif outcome.is_skipped:
+                skipped += 1
+            elif outcome.result is not None:
+                done += 1
+                to_pipe = outcome.result.output == STDOUT
+                if as_json:
+                    terminal.result(_json(outcome.source, outcome.result), err=to_pipe)
+                elif outcome.among is not None:
+                    folders[outcome.among] = None
+                elif not to_pipe:
+                    terminal.result(str(outcome.result.output))
+    for folder in folders:
+        click.echo(folder)
+    if batch.total > 1 and not quiet:
+        kind = {0: "films", batch.total: "pictures"}.get(batch.pictures, "files")
+        more = f", {skipped} skipped" if skipped else ""
+        click.echo(f"{done} of {batch.total} {kind} done{more}", err=True)
+    if failed:
+        context.exit(failed[0].exit_code)
+
+
+def _untried(names: tuple[str, ...]) -> str:
+    """What was not begun, in words; a folder's files follow on each other."""
+    if not names:
+        return ""
+    shown = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} to {names[-1]}"
+    return f"; not tried: {shown} ({len(names)})"
+
+
+def _json(source: Path | str, result: Result) -> str:
+    return json.dumps(
+        {
+            "source": without_login(str(source)),
+            "output": str(result.output),
+            "frames": result.frames,
+            "width": result.width,
+            "height": result.height,
+            "seconds": round(result.seconds, 3),
+            "notes": result.notes,
+        }
+    )

@@ -1,0 +1,122 @@
+"""Ctrl-C and SIGTERM: first a stop that loses as little as possible, then one at once.
+
+A run that keeps what is finished needs no tidying up: it is ended by ending the process,
+which no slow network and no blocked disk can delay. Any other run is unwound.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from vsr.children import end_children
+from vsr.cli.signals import GRACE, say, signals
+from vsr.errors import Interrupted, Stopped
+from vsr.events import Event, Finished, Sink, Started
+from vsr.jobs.store.job_store import Store, forget
+
+
+class Stopping:
+    """A context in which signals stop a run; a sink that knows what runs."""
+
+    def __init__(self, sink: Sink) -> None:
+        """All events are handed on to `sink`."""
+        self._asked = False
+        self._started: Started | None = None
+        self._sink = sink
+        self._before: dict[int, Any] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._started = event
+        elif isinstance(event, Finished):
+            self._started = None
+        self._sink(event)
+
+    def ended(self) -> None:
+        """What was started is over, however it ended."""
+        self._started = None
+
+    def asked(self) -> bool:
+        """Whether the run is to end at the next part."""
+        return self._asked
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if not self._asked and (self._started is None or self._started.store is None):
+            before = self._before.get(number)
+            if callable(before):  # that of the command: an exception
+                before(number, frame)
+            return
+        if self._asked:
+            self._leave(Interrupted.exit_code)
+            return
+        self._asked = True
+        say("stopping when this part is done, or in 5 seconds; once more: now")
+        signal.signal(signal.SIGALRM, lambda number, frame: self._leave(Stopped.exit_code))
+        signal.setitimer(signal.ITIMER_REAL, GRACE)
+
+    def _leave(self, code: int) -> None:
+        started = self._started
+        if started is not None and _is_named(started):
+            return  # only tidying up is left
+        end_children()
+        if started is not None and not _is_over(started) and forget(started.store):
+            say("interrupted; nothing was finished yet, and nothing is left behind")
+            os._exit(Interrupted.exit_code)
+        say(f"stopped; {stopped_line(started)}")
+        os._exit(code)
+
+    def __enter__(self) -> Self:
+        for number in signals():
+            self._before[number] = signal.getsignal(number)
+            signal.signal(number, self._signalled)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Stopped):
+            error.add_note(stopped_line(self._started))
+        if self._asked:
+            return  # what is said now is said, or cut short, as it was begun
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _is_named(started: Started) -> bool:
+    """Whether the complete film has its name, and the store is being removed."""
+    store = started.store
+    return store is not None and Store(store).result_at(started.output) is not None
+
+
+def _is_over(started: Started) -> bool:
+    """Whether the film is complete, and only this is still to be said."""
+    store = started.store
+    return store is not None and not store.is_dir() and started.output.exists()
+
+
+def stopped_line(started: Started | None) -> str:
+    """How to go on."""
+    line = "what is finished is kept; go on with the same command"
+    if started is None:
+        return line
+    return f"{line}, or: vsr jobs resume {for_shell(started.output.absolute())}"
+
+
+def for_shell(path: Path) -> str:
+    """A name as it can be typed, whatever is in it."""
+    name = str(path)
+    if name.isprintable():
+        return shlex.quote(name)
+    special = b"'\\"
+    typed = (
+        chr(b) if 32 <= b < 127 and b not in special else f"\\{b:03o}" for b in os.fsencode(name)
+    )
+    return f"$'{''.join(typed)}'"

@@ -1,0 +1,100 @@
+"""SRVGGNetCompact: which kernels run for a batch, one after the other, with which arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from vsr.engine.cuda.launch import Batch, Launch, addresses
+from vsr.engine.cuda.tile_tables import Piece, Tables, sources_of, tiles_of, together
+from vsr.engine.cuda.tiling import Tiling
+from vsr.engine.cuda.weight_packing import FEATURES, Layer, pack
+from vsr.nets.srvgg import SRVGGNetCompact
+
+FIRST = (8, 32)  # pixels of a block of the first layer
+
+
+class CompactPlan:
+    """A kernel a layer; between them two feature maps, from one into the other."""
+
+    sources: tuple[str, ...] = ("common.cu", "compact.cu")
+    kernels: tuple[str, ...] = ("first", "middle", "last")
+    scratch = 2 * FEATURES
+    most_pixels = (2**31 - 1) // FEATURES
+
+    def __init__(self, network: SRVGGNetCompact, device: torch.device, tiling: Tiling) -> None:
+        """`network` in fp32; it stays as it is."""
+        self.scale = network.scale
+        self.options = tiling.options(network.scale)
+        self.short_sums = tiling.short > 0
+        self.packed = pack(network, device)
+        self.tiling = tiling
+
+    def tables(self, pieces: Sequence[Piece], processors: int) -> Tables:
+        """What most kernels read lies first, so that its address never changes."""
+        blocks = processors * self.tiling.blocks
+        height, width = self.tiling.height, self.tiling.width
+        return together({
+            "tiles": tiles_of(pieces, height, width, blocks=blocks),
+            "first": tiles_of(pieces, *FIRST),
+            "sources": sources_of(pieces),
+        })  # fmt: skip
+
+    def launches(self, batch: Batch, processors: int) -> Iterator[Launch]:
+        """`first`, each `middle`, `last`."""
+        map_bytes = batch.pixels * FEATURES * 2
+        tiles = batch.tables["tiles"].at
+        source, target = batch.scratch, batch.scratch + map_bytes
+        yield first(self.packed.first, batch, source, FEATURES)
+        for layer in self.packed.middle:
+            numbers = addresses(layer.weights, layer.bias, layer.slope)
+            arguments = (source, target, *numbers, tiles)
+            yield tiled("middle", self.tiling, arguments, processors, FEATURES)
+            source, target = target, source
+        yield last(self.packed.last, self.tiling, batch, processors, source)
+
+
+def first(layer: Layer, batch: Batch, target: int, channels: int) -> Launch:
+    """The picture into the first 64 channels of a feature map of so many."""
+    tiles = batch.tables["first"]
+    return Launch(
+        kernel="first",
+        grid=tiles.count,
+        threads=256,
+        shared=0,
+        arguments=(
+            batch.picture, batch.tables["sources"].at, tiles.at, target, channels // 8,
+            *addresses(layer.weights, layer.bias, layer.slope),
+        ),
+    )  # fmt: skip
+
+
+def last(
+    layer: Layer,
+    tiling: Tiling,
+    batch: Batch,
+    processors: int,
+    source: int,
+    *,
+    sources: str = "sources",
+    tiles: str = "tiles",
+) -> Launch:
+    """A feature map into planes, onto the picture."""
+    numbers = addresses(layer.weights, layer.bias)
+    tables = (batch.tables[name].at for name in (sources, tiles))
+    arguments = (source, batch.picture, *tables, batch.planes, *numbers)
+    return tiled("last", tiling, arguments, processors, layer.bias.numel())
+
+
+def tiled(
+    kernel: str, tiling: Tiling, arguments: tuple[int, ...], processors: int, channels: int
+) -> Launch:
+    """Blocks that stay and go from tile to tile. `channels` of the output."""
+    return Launch(
+        kernel=kernel,
+        grid=processors * tiling.blocks,
+        threads=tiling.threads,
+        shared=tiling.shared(channels // 16),
+        arguments=arguments,
+    )

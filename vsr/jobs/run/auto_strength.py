@@ -1,0 +1,152 @@
+"""`--temporal-filter auto`: find out before the work how strong a filter a film asks for.
+
+At a few places of the film three frames that follow each other are drawn, and the filter shows how
+much it would take out of the middle one: nothing in a still film without noise, nor in what it
+does not believe. What was found holds for the whole film, and for all runs of a job that was
+begun with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from vsr.engine.base import Engine, is_out_of_memory
+from vsr.events import Note, silent
+from vsr.frame import Frame
+from vsr.jobs.run.context import Work
+from vsr.jobs.store.job_store import Store, folder_of
+from vsr.media.format.containers import STDOUT
+from vsr.media.read.interlace import undo
+from vsr.media.read.keyframes import keyframes
+from vsr.media.read.reader import read_frames
+from vsr.media.source.spans import WHOLE, Span
+from vsr.options import STABILISE, Stabilise
+from vsr.stages.colour.convert import to_rgb
+from vsr.stages.colour.drift_correction import anchor
+from vsr.stages.device.tiles import infer
+from vsr.stages.temporal.mctf import Stabiliser
+
+_PLACES = 5
+_FRAMES = 3  # at each: one on either side shows what flickers as well as two
+_MOST = (192, 256)  # (height, width) of the middle of the picture, which is all that is drawn
+_LEAST = 64  # pixels of its sides, however slow the network
+_USUAL = 620_000  # parameters of realesr-animevideov3; of a network with more less is drawn
+# Code values of 8 bit that "light" takes out; measured with benchmarks/flicker.py, see
+# docs/stabilise.md.
+_LIGHT, _STRONG = 0.1, 1.5
+
+
+def settled(work: Work) -> Work:
+    """The same work, with a level of the flicker filter where that was to be found out."""
+    temporal = work.options.temporal
+    if temporal.stabilise != "auto":
+        return work
+    level = _begun(work) or _found(work)
+    options = dataclasses.replace(
+        work.options, temporal=dataclasses.replace(temporal, stabilise=level)
+    )
+    return dataclasses.replace(work, options=options)
+
+
+def _begun(work: Work) -> Stabilise | None:
+    """What the job that is gone on with was begun with."""
+    output = work.job.output
+    if output == STDOUT or work.options.jobs.restart:
+        return None
+    store = Store(folder_of(output))
+    if not (store.has_parts() or store.result_at(output) is not None):
+        return None  # it will be begun anew, whatever it was
+    told = store.job() or {}
+    level = told.get("options", {}).get("temporal", {}).get("stabilise")
+    return next((known for known in STABILISE if known == level != "auto"), None)
+
+
+def _found(work: Work) -> Stabilise:
+    source = work.job.source
+    if not work.engine.radius or source.video.frames == 1:
+        return "off"  # nothing is invented, or nothing is beside it
+    if source.pipe is not None:
+        return _told(work, "light", "what comes through a pipe cannot be looked at before")
+    try:
+        taken = list(_taken_out(work))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return _told(work, "light", "there was too little memory to look")
+    if not taken:
+        return _told(work, "off", "nothing was found to look at")
+    share = statistics.median(taken)
+    level: Stabilise = "off" if share < _LIGHT else "light" if share < _STRONG else "strong"
+    return _told(work, level, f"light would change pictures by {share:.2f} code values")
+
+
+def _told(work: Work, level: Stabilise, reason: str) -> Stabilise:
+    work.sink(Note(text=f"{work.job.source.path.name}: stabilise: {level}, for {reason}"))
+    return level
+
+
+@torch.inference_mode()
+def _taken_out(work: Work) -> Iterator[float]:
+    """How much a picture in the middle of each place changes, in code values."""
+    source = work.job.source
+    # Those that make fewer frames of them are for the result.
+    filters = undo(work.job.scan, source.video.rate)
+    for place in _places(work):
+        frames = read_frames(
+            source, work.options.colour, filters=filters, spans=[place], sink=silent
+        )
+        with closing(frames):
+            pictures = [_drawn(frame, work) for frame in islice(frames, _FRAMES)]
+        if len(pictures) < _FRAMES:
+            continue
+        stabiliser = Stabiliser[Tensor]("light")
+        done = [pair for rgb, drawn in pictures for pair in stabiliser.push(rgb, drawn, drawn)]
+        done += stabiliser.flush()
+        drawn, steady = done[_FRAMES // 2]
+        yield float((steady - drawn).abs().mean()) * 255
+
+
+def _places(work: Work) -> list[Span]:
+    """Where a few frames are to be read, spread over what is wanted of the source."""
+    index = keyframes(work.job.source)
+    begins: dict[int, int | None] = {}  # and where what is wanted ends there
+    for span in work.job.spans or (WHOLE,):
+        first = 0 if span.start is None else bisect_left(index.frames, span.start)
+        last = len(index.frames) if span.end is None else bisect_left(index.frames, span.end)
+        begins |= dict.fromkeys(index.frames[first : max(last - _FRAMES + 1, first)], span.end)
+    keys = [pts for pts in index.pts if pts in begins]
+    among = keys if len(keys) >= _PLACES else sorted(begins)
+    count = min(_PLACES, -(-len(begins) // _FRAMES))
+    starts = [among[(2 * n + 1) * len(among) // (2 * count)] for n in range(count)]
+    return [Span(start=start, end=begins[start]) for start in starts]
+
+
+def _drawn(frame: Frame, work: Work) -> tuple[Tensor, Tensor]:
+    """The middle of a frame, (1, 3, h, w), and what is drawn from it; both float."""
+    engine: Engine = work.engine
+    planes = tuple(plane[None].to(engine.device) for plane in frame.planes)
+    rgb = to_rgb(planes, frame.layout, frame.colour)
+    height, width = _looked_at(work)
+    top, left = max(rgb.shape[2] - height, 0) // 2, max(rgb.shape[3] - width, 0) // 2
+    rgb = rgb[:, :, top : top + height, left : left + width].contiguous()
+    drawn = infer(engine, rgb.to(engine.dtype), tile=0, overlap=0).float()
+    if not torch.isfinite(drawn).all() and engine.widen():  # 16 bits are too few
+        drawn = infer(engine, rgb.to(engine.dtype), tile=0, overlap=0).float()
+    return rgb, anchor(drawn, rgb) if work.options.model.keep_colours else drawn
+
+
+def _looked_at(work: Work) -> tuple[int, int]:
+    """(height, width): as much as takes about as long with every network."""
+    network = work.model.network
+    assert network is not None
+    slow = max(sum(p.numel() for p in network.parameters()) / _USUAL, 1.0)
+    height, width = (max(round(side / slow**0.5 / 8) * 8, _LEAST) for side in _MOST)
+    return height, width

@@ -1,0 +1,102 @@
+"""What a job was begun with: all that decides its pixels, so that no other work is joined to it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vsr.engine.base import Engine
+from vsr.jobs.plan.plan import Plan
+from vsr.jobs.store.job_store import FORMAT
+from vsr.media.source.image_list import Listing
+from vsr.media.source.spans import Span
+from vsr.nets.store import Loaded
+from vsr.options import UpscaleOptions, leaves, to_dict
+from vsr.version import __version__
+
+_PIECE = 1 << 20  # bytes that are hashed at the beginning, in the middle and at the end
+
+
+def fingerprint(
+    job: Plan, parts: Sequence[Span], model: Loaded, engine: Engine, options: UpscaleOptions
+) -> dict[str, Any]:
+    """As plain JSON types. Raises OSError where the source cannot be read."""
+    own = chosen(options)
+    del own["model"]["name"]  # the weights tell which, not what their file is called
+    del own["device"]["precision"], own["device"]["engine"]  # "auto" is what it came to
+    return {
+        "format": FORMAT,
+        "vsr": __version__,
+        "av": importlib.metadata.version("av"),
+        "torch": importlib.metadata.version("torch"),
+        "ncnn": importlib.metadata.version("ncnn") if engine.name == "ncnn" else None,
+        "source": _identity(job.source.pictures or job.source.path),
+        "options": own,
+        "weights": weights_of(model),
+        "engine": [engine.name, engine.precision],
+        "size": [job.target.width, job.target.height],
+        "scan": job.scan.value,
+        "encoder": [job.encoder.encoder.name, job.encoder.pix_fmt, job.encoder.settings],
+        "container": job.container.muxer,
+        "parts": [[part.start, part.end, part.at] for part in parts],
+    }
+
+
+def chosen(options: UpscaleOptions) -> dict[str, Any]:
+    """Those of the options that decide what is made."""
+    told = to_dict(options)
+    for leaf in leaves(UpscaleOptions):
+        if not leaf.option.changes_result:
+            group, name = leaf.path.split(".")
+            del told[group][name]
+    return told
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """In words, what is not the same any more."""
+    found = []
+    for name, before, after in _flat(old, new):
+        if name in ("source", "weights", "parts") or name.startswith("source."):
+            found.append({"weights": "the weights", "parts": "its parts"}.get(name, "the source"))
+        else:
+            found.append(f"{name.removeprefix('options.')}: {before} -> {after}")
+    return list(dict.fromkeys(found))
+
+
+def _flat(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in {**old, **new}:
+            yield from _flat(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
+    elif old != new:
+        yield name, old, new
+
+
+def weights_of(model: Loaded) -> str:
+    """The sha256 of a network's numbers, whatever file they came from."""
+    digest = hashlib.sha256(model.name.encode())
+    if model.network is not None:
+        for key, tensor in sorted(model.network.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _identity(source: Path | Listing) -> dict[str, Any]:
+    """Of a file its size and pieces of it; of many pictures their names and sizes."""
+    if isinstance(source, Listing):
+        digest = hashlib.sha256()
+        for name in source.pictures:
+            size = (source.folder / name).stat().st_size
+            digest.update(os.fsencode(name) + f"\0{size}\0".encode())
+        return {"pictures": len(source.pictures), "sha256": [digest.hexdigest()]}
+    size = source.stat().st_size
+    pieces = []
+    with source.open("rb") as file:
+        for place in (0, (size - _PIECE) // 2, size - _PIECE):
+            file.seek(max(place, 0))
+            pieces.append(hashlib.sha256(file.read(_PIECE)).hexdigest())
+    return {"bytes": size, "sha256": pieces}

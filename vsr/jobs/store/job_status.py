@@ -1,0 +1,98 @@
+"""Jobs that were begun: what they are, how far they have come, whether one is running."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+from vsr.errors import UsageError
+from vsr.jobs.store.job_store import Store, folder_of, holder, unsealed
+from vsr.jobs.store.registry import stores
+from vsr.options import UpscaleOptions, from_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as it lies on the disk. Its parts are counted, not verified."""
+
+    store: Path
+    source: Path
+    output: Path
+    given: Mapping[str, Any]  # the options, as JSON has them
+    done: int  # parts
+    parts: int
+    bytes: int
+    touched: float  # when the last part was finished, in seconds since 1970
+    process: int | None  # that works on it
+
+    @property
+    def options(self) -> UpscaleOptions:
+        """Raises UsageError for those of another version of vsr."""
+        return from_dict(UpscaleOptions, self.given)
+
+
+def jobs(folders: Sequence[Path] = ()) -> Iterator[Job]:
+    """The jobs that were begun on this machine, and those in `folders`."""
+    found = dict.fromkeys(stores())
+    for folder in folders:
+        found |= dict.fromkeys(sorted(folder.glob(".*.vsr")))
+    for store in found:
+        if (job := _read(store)) is not None:
+            yield job
+
+
+def job_of(output: Path) -> Job:
+    """The job whose result `output` is to be; also by its store. Raises UsageError."""
+    for store in (folder_of(output), folder_of(output.resolve()), output):
+        if (job := _read(store)) is not None:
+            return job
+    raise UsageError(f"{output}: no job of that name was begun; `vsr jobs` lists them")
+
+
+def remove(job: Job) -> None:
+    """Throw away what is finished of a job. Raises UsageError while it is running."""
+    with Store(job.store) as store:
+        store.remove()
+
+
+def _read(store: Path) -> Job | None:
+    told = unsealed(store / "job.json")
+    if told is None:
+        return None
+    try:
+        call, parts = told["call"], len(told["parts"])
+        source, output, given = Path(call["source"]), Path(call["output"]), call["options"]
+    except (LookupError, TypeError):  # of a vsr that is to come
+        return None
+    # Wherever they were moved together.
+    here, before = store.absolute().parent, output.parent
+    source = here / source.name if source.parent == before else source
+    records = _stats(store.glob("[0-9]*.json"))
+    return Job(
+        store=store,
+        source=source,
+        output=here / output.name,
+        given=given,
+        done=len(records),
+        parts=parts,
+        bytes=sum(file.st_size for file in _stats(store.rglob("*")) if S_ISREG(file.st_mode)),
+        touched=max(
+            (file.st_mtime for file in (*records, *_stats([store / "job.json"]))), default=0
+        ),
+        process=holder(store),
+    )
+
+
+def _stats(paths: Iterable[Path]) -> list[os.stat_result]:
+    """Of those that are there; a job that runs renames its files meanwhile."""
+    found = []
+    with suppress(OSError):
+        for path in paths:
+            with suppress(OSError):
+                found.append(path.stat())
+    return found

@@ -1,0 +1,49 @@
+"""How coarsely a film was quantised, as its decoder knows it: read, not guessed."""
+
+from __future__ import annotations
+
+import struct
+from typing import cast
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+from av.video.frame import PictureType
+
+from vsr.media.format.hdr import side_data
+from vsr.media.source.probe import SourceInfo, open_source
+
+_HEADER = struct.Struct("@IQQii")  # of AVVideoEncParams: blocks, offset, size, kind, qp
+_DELTA = 16  # bytes into a block, where its difference from the frame's qp stands
+
+
+def mean_quantiser(source: SourceInfo, frames: int = 48) -> float | None:
+    """Mean qp of a film's first `frames` pictures, but for its intra pictures if there are others.
+
+    In the codec's own scale. None for codecs whose decoder does not tell: h264, mpeg2video, mpeg4
+    and vp9 do.
+    """
+    intra: list[float] = []
+    other: list[float] = []
+    with open_source(source.path) as container:
+        stream = cast("av.VideoStream", container.streams[source.video.index])
+        stream.codec_context.options = {"export_side_data": "venc_params"}
+        try:
+            for picture in container.decode(stream):
+                if (qp := _of(picture)) is not None:
+                    (intra if picture.pict_type == PictureType.I else other).append(qp)
+                if len(intra) + len(other) >= frames:
+                    break
+        except (av.FFmpegError, OSError):
+            pass  # what could be read tells enough
+    found = other or intra
+    return float(np.mean(found)) if found else None
+
+
+def _of(picture: av.VideoFrame) -> float | None:
+    if (data := side_data(picture, Type.VIDEO_ENC_PARAMS)) is None:
+        return None
+    raw = bytes(data)
+    count, offset, size, _, qp = _HEADER.unpack_from(raw)
+    deltas = [struct.unpack_from("@i", raw, offset + n * size + _DELTA)[0] for n in range(count)]
+    return float(qp + (np.mean(deltas) if deltas else 0.0))

@@ -1,0 +1,139 @@
+"""The source's streams beside the picture: what is tried with each, and what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr.events import Note, Sink, Warning
+from vsr.media.format.containers import Container, Fate, subtitle_fate, video_fate
+from vsr.media.source.probe import SourceInfo
+from vsr.media.source.streams import StreamInfo
+from vsr.media.write.audio_streams import audio_fates
+from vsr.media.write.verify import Arrived, packets_in
+
+Carried = tuple[StreamInfo, Fate]
+
+
+@dataclass
+class Stream:
+    """A stream of the source, what is being tried with it, and what can be tried else."""
+
+    stream: StreamInfo
+    fate: Fate | None  # None: it is left out
+    others: Iterator[Fate]
+    why: str = ""  # it was not carried as it is
+    empty: bool = False  # in the part that is wanted
+    torn: int = 0  # packets that are left out
+
+    @property
+    def carried(self) -> list[Carried]:
+        return [] if self.fate is None else [(self.stream, self.fate)]
+
+    def try_next(self, why: str, without_torn: Callable[[Stream], bool]) -> None:
+        """Take the next fate, after the last one failed because of `why`.
+
+        `without_torn`: provides a copy that lacks the torn packets, if there are any.
+        """
+        self.why = why
+        for fate in self.others:
+            if fate.whole or without_torn(self):
+                self.fate = fate
+                return
+        self.fate = None
+
+    def is_lost_sound(self, source: SourceInfo) -> bool:
+        if self.stream.kind != "audio" or self.fate is not None or self.empty:
+            return False
+        return packets_in(source.path, self.stream.index) != 0
+
+    def tell(self, arrived: Arrived | None, source: SourceInfo, sink: Sink) -> None:
+        """Say what became of it, unless that is a copy."""
+        what = self.stream.kind
+        if self.fate is None:
+            said, lost = f"{what} {self.why}: left out", not self.empty
+        else:
+            said, lost = self.fate.note or "", self.fate.lost
+            if arrived is not None and arrived.channels < self.fate.channels:
+                said += f", {self.fate.channels} channels become {arrived.channels}"
+        _say(said, source, self.stream, sink, lost=lost)
+        if self.torn and self.fate is not None:
+            packets = f"{self.torn} torn packet{'s' * (self.torn > 1)}"
+            _say(f"{what}: {packets} left out", source, self.stream, sink, lost=True)
+
+
+def _say(text: str, source: SourceInfo, stream: StreamInfo, sink: Sink, *, lost: bool) -> None:
+    if text and lost:
+        sink(Warning(text=f"{source.path.name}: stream {stream.index}: {text}"))
+    elif text:
+        sink(Note(text=f"stream {stream.index}: {text}"))
+
+
+def can_be_cut(one: Stream, source: SourceInfo, sink: Sink) -> bool:
+    kind = one.stream.kind
+    if kind in ("video", "data"):
+        _say(f"{kind} cannot be cut: left out", source, one.stream, sink, lost=True)
+    return kind not in ("video", "data")
+
+
+def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
+    """Say which streams the container leaves out; `Sound` tells of those that it can hear."""
+    streams_of(source, container, Path(), audio=not container.sound, sink=sink)
+
+
+def streams_of(
+    source: SourceInfo, container: Container, folder: Path, *, audio: bool, sink: Sink
+) -> list[Stream]:
+    """What the result is to have beside the picture; says what it is not to have.
+
+    `folder`: for small files.
+    """
+    found = []
+    for stream in source.streams:
+        if stream.index == source.video.index or (stream.kind == "audio" and not audio):
+            continue
+        if stream.kind == "audio" and container.sound:
+            fates = audio_fates(source, stream.index, container, folder)
+            found.append(Stream(stream, next(fates, None), fates, why="cannot be decoded"))
+            continue
+        fate = _fate(stream, source, container)
+        _say(fate.note or "", source, stream, sink, lost=fate.lost)
+        if fate.codec is not None:
+            found.append(Stream(stream, dataclasses.replace(fate, note=None), iter(())))
+    return found
+
+
+def _fate(  # noqa: PLR0911 (a table of kinds)
+    stream: StreamInfo, source: SourceInfo, container: Container
+) -> Fate:
+    gone = f"does not fit {container.muxer}: left out"
+    if stream.kind == "audio":
+        return Fate(codec=None, note=f"sound {gone}", lost=True)
+    if stream.kind == "subtitle" and not stream.codec:
+        return Fate(codec=None, note="subtitle of an unknown codec is left out", lost=True)
+    # From elsewhere they come without durations, and MP4 would lose the last one.
+    if stream.codec == "dvd_subtitle" and "mp4" in source.format and container.muxer == "mp4":
+        return Fate(codec="copy")
+    if stream.kind == "subtitle":
+        return subtitle_fate(container, stream.codec)
+    if stream.kind == "cover":
+        if container.covers:
+            return Fate(codec="copy")
+        return Fate(codec=None, note=f"cover art {gone}", lost=True)
+    if stream.kind == "attachment":
+        if container.attachments:
+            return Fate(codec="copy")
+        return Fate(
+            codec=None, note=f"an attachment (a font?) {gone}; an .mkv would keep it", lost=True
+        )
+    if stream.kind == "video":
+        return video_fate(container, stream.codec)
+    if stream.codec == "tmcd" and container.muxer in ("mp4", "mov", "matroska", "webm"):
+        return Fate(codec=None)  # it is a tag of the video, too, and written anew from that
+    if "mp4" in source.format and source.chapters and stream.codec == "bin_data":
+        return Fate(codec=None)  # the text track of the chapters, which are carried as chapters
+    if stream.codec in container.data:
+        return Fate(codec="copy")
+    return Fate(codec=None, note=f"data ({stream.codec or 'unknown'}) {gone}", lost=True)

@@ -1,0 +1,322 @@
+"""Joins the upscaled picture with everything else that was in the source, by stream copy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from vsr.errors import FfmpegError, OutputError, SoundLost
+from vsr.events import Sink
+from vsr.media.ffmpeg import file_argument, plain_name, run
+from vsr.media.format.containers import Container, Fate
+from vsr.media.source.probe import SourceInfo
+from vsr.media.source.protocols import input_options
+from vsr.media.source.spans import Piece
+from vsr.media.source.streams import StreamInfo, family
+from vsr.media.write.carried_streams import Carried, Stream, can_be_cut, streams_of
+from vsr.media.write.provenance import MADE_BY
+from vsr.media.write.trim import LATER, NOTHING, Cuts, cut
+from vsr.media.write.verify import Arrived, Picture, Promised, earliness, packets_in, verify
+from vsr.version import __version__
+
+# What other programs wrote about the source's video, and is no longer true of ours.
+_STALE = (
+    "BPS", "BPS-eng", "DURATION", "DURATION-eng", "ENCODER", "NUMBER_OF_BYTES",
+    "NUMBER_OF_BYTES-eng", "NUMBER_OF_FRAMES", "NUMBER_OF_FRAMES-eng", "_STATISTICS_TAGS",
+    "_STATISTICS_TAGS-eng", "_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_APP-eng",
+    "_STATISTICS_WRITING_DATE_UTC", "_STATISTICS_WRITING_DATE_UTC-eng", "alpha_mode", "encoder",
+)  # fmt: skip
+_ENCODERS = {"libopus": "opus"}  # whose name is not their codec's
+_WHOLE = Piece(start=None, end=None, at=Fraction(0))
+
+
+def mux(
+    picture: Picture,
+    source: SourceInfo,
+    target: Path,
+    container: Container,
+    *,
+    pieces: Sequence[Piece] = (),
+    audio: bool = True,
+    sink: Sink,
+) -> None:
+    """Write `target`: the picture, then the source's other streams in their order.
+
+    `pieces`: the parts of the source that the picture shows; none: all of it. `audio`: whether
+    its sound is wanted.
+
+    Audio, subtitles, chapters, attachments, tags and dispositions are copied. Sound that cannot
+    be copied is copied without its torn packets, or encoded again; what does not fit at all is
+    left out with a warning. Uses `target`'s folder for files of its own. Raises FfmpegError, or
+    OutputError if the written file is not complete; SoundLost where it is, but for all sound.
+    """
+    work = _Work(picture=picture, source=source, target=target, container=container, pieces=pieces)
+    streams = streams_of(source, container, target.parent, audio=audio, sink=sink)
+    if pieces:
+        streams = [one for one in streams if can_be_cut(one, source, sink)]
+        work.cut(streams)
+    arrived = _settle(work, streams)
+    heard = iter(arrived)
+    for one in streams:
+        one.tell(next(heard) if one.stream.kind == "audio" and one.fate else None, source, sink)
+    lost = [one for one in streams if one.is_lost_sound(source)]
+    if lost and not any(one.stream.kind == "audio" and one.fate for one in streams):
+        why = f"none of its sound could be kept ({lost[0].why})"
+        raise SoundLost(f"{source.path}: {why}; <encode.audio> asks for none")
+
+
+def _settle(work: _Work, streams: Sequence[Stream]) -> list[Arrived]:
+    """Join all; where that fails, try something else with the streams that it fails for.
+
+    Damage in the source's other streams must not cost the work on the picture.
+    """
+    try:
+        return _join(work, [c for one in streams for c in one.carried])
+    except (FfmpegError, OutputError) as error:
+        if not any(one.fate for one in streams) or _disk_is_full(error, work.target, work.picture):
+            raise
+    for one in streams:
+        while one.carried and (trouble := _trouble_with(work, one)) is not None:
+            one.try_next(trouble, work.without_torn)
+    return _join(work, [c for one in streams for c in one.carried])
+
+
+def _disk_is_full(error: Exception | str, target: Path, picture: Picture) -> bool:
+    free = shutil.disk_usage(target.parent).free
+    limits = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "ulimit -f")
+    return any(words in str(error) for words in limits) or free < picture.path.stat().st_size // 2
+
+
+@dataclass(kw_only=True)
+class _Work:
+    """What is joined with what, and where to."""
+
+    picture: Picture
+    source: SourceInfo
+    target: Path
+    container: Container
+    pieces: Sequence[Piece]  # none: the source's streams are wanted whole
+    files: dict[int, Path] = field(default_factory=dict)  # read in place of the source's streams
+    chapters: Path | None = None  # None: the source's
+
+    def cut(self, streams: Sequence[Stream]) -> None:
+        """Cut the sound and subtitles; what cannot be is left out."""
+        wanted = [one for one in streams if one.stream.kind in ("audio", "subtitle") and one.fate]
+        cuts = self._cuts(wanted, self.pieces)
+        self.files, self.chapters = dict(cuts.files), cuts.chapters
+        for one in wanted:
+            if (why := cuts.missing.get(one.stream.index)) is not None:
+                if why.startswith("writing") and _disk_is_full(why, self.target, self.picture):
+                    raise OutputError(f"{self.target.parent.parent}: {why}")
+                one.fate, one.why, one.empty = None, why, why == NOTHING
+
+    def without_torn(self, one: Stream) -> bool:
+        """Read the stream from a copy without what the muxer refuses; False if that is nothing."""
+        if self.pieces:
+            return False  # it was cut so
+        cuts = self._cuts([one], [_WHOLE])
+        self.files |= cuts.files
+        return one.torn > 0 and one.stream.index in cuts.files
+
+    def _cuts(self, streams: Sequence[Stream], pieces: Sequence[Piece]) -> Cuts:
+        indices = [one.stream.index for one in streams]
+        folder, muxer = self.target.parent, self.container.muxer
+        cuts = cut(self.source, indices, pieces, folder, muxer=muxer)
+        for one in streams:
+            one.torn = cuts.torn.get(one.stream.index, 0)
+        return cuts
+
+
+def _trouble_with(work: _Work, one: Stream) -> str | None:
+    """Why the stream cannot be joined alone; None: it can."""
+    try:
+        _join(work, one.carried)
+    except (FfmpegError, OutputError) as error:
+        if one.stream.kind == "audio" and not one.stream.codec:
+            return "of an unknown codec"
+        is_read = packets_in(work.source.path, one.stream.index) is not None
+        return f"cannot be joined ({error})" if is_read else "is damaged"
+    return None
+
+
+def _join(work: _Work, carried: list[Carried]) -> list[Arrived]:
+    picture, source, target, files = work.picture, work.source, work.target, work.files
+    container = work.container
+    target.unlink(missing_ok=True)  # or an earlier try's file would be taken for this one's
+    pictures = ffmpeg.input(file_argument(picture.path))
+    streams, extra = [pictures["v:0"]], list[str]()
+    options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
+    # ffmpeg cannot open WebP, nor pictures, nor what came through a pipe; they hold nothing else.
+    if source.format != "webp" and source.pipe is None and source.pictures is None:
+        others = ffmpeg.input(
+            file_argument(plain_name(source.path, target.parent)),
+            **input_options(source.path),
+            **_shift(source.start),
+        )
+        covers = [s for s, _ in carried if s.kind == "cover"] if container.attachments else []
+        carried = [(s, fate) for s, fate in carried if s not in covers]
+        # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters are
+        # wanted all the same. "?" lets a mapping find nothing.
+        nothing = f"{len(source.streams)}?"
+        streams.append(others[nothing])
+        streams += [_read_from(others, stream, files) for stream, _ in carried]
+        options |= _copied(source, carried) | _dispositions(source, container, carried)
+        if work.chapters is not None:
+            streams.append(ffmpeg.input(file_argument(work.chapters), f="ffmetadata")[nothing])
+            options["map_chapters"] = 2 + len({s.index for s, _ in carried} & set(files))
+        extra += _forgotten(carried, files) + _attached(source, covers, carried, target.parent)
+    if picture.hidden_alpha:
+        extra += ["-metadata:s:0", "alpha_mode=1"]
+    options |= _details(picture, container)
+    failure: FfmpegError | None = None
+    try:
+        # Timestamps are ours to keep: no shifting of either input to zero.
+        run(streams, target, options, extra=["-copyts", *extra])
+    except FfmpegError as error:
+        if not target.exists():
+            raise
+        failure = error  # damage that it passed over, perhaps: what it wrote will tell
+    promised = [Promised(kind="video"), *(_promised(*one) for one in carried)]
+    try:
+        arrived = verify(
+            target,
+            picture,
+            [one for one in promised if one.kind != "attachment"],
+            moved=container.muxer == "mpegts",
+            early=earliness(source, {s.index for s, _ in carried}),
+        )
+        _check_sound(work, carried, arrived, whole=failure is not None)
+    except OutputError as error:
+        if failure is None:
+            raise
+        raise failure from error
+    return arrived
+
+
+def _promised(stream: StreamInfo, fate: Fate) -> Promised:
+    if stream.kind not in ("audio", "subtitle"):
+        return Promised(kind=stream.kind)
+    codec = stream.codec if fate.codec == "copy" else _ENCODERS.get(fate.codec or "", fate.codec)
+    return Promised(kind=stream.kind, codec=family(codec or ""))
+
+
+def _check_sound(
+    work: _Work, carried: Sequence[Carried], arrived: Sequence[Arrived], *, whole: bool
+) -> None:
+    """Raise OutputError if sound arrived empty; `whole`: or less of it than is to be copied."""
+    sound = [one for one in carried if one[0].kind == "audio"]
+    for (stream, fate), there in zip(sound, arrived, strict=True):
+        copied = whole and fate.codec == "copy"
+        if there.packets and not copied:
+            continue
+        cut_out = work.files.get(stream.index)
+        path, index = (work.source.path, stream.index) if cut_out is None else (cut_out, 0)
+        packets = packets_in(path, index) or 0
+        if there.packets < (packets if copied else min(packets, 1)):
+            raise OutputError(f"{there.packets} of its {packets} packets arrived")
+
+
+def _read_from(others: Any, stream: StreamInfo, files: Mapping[int, Path]) -> Any:
+    """The stream in the source, or in the file that holds the cut of it."""
+    if stream.index not in files:
+        return others[str(stream.index)]
+    return ffmpeg.input(file_argument(files[stream.index]), itsoffset=str(-LATER))["0"]
+
+
+def _shift(start: Fraction) -> dict[str, str]:
+    return {"itsoffset": f"{float(-start):.6f}"} if start else {}
+
+
+def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
+    # Naming one stream's tags ends ffmpeg's own copying of all others', so all are named.
+    options: dict[str, Any] = {
+        "map_metadata": "1",
+        "map_chapters": "1",
+        "map_metadata:s:0": f"1:s:{source.video.index}",
+    }
+    for n, (stream, fate) in enumerate(carried, start=1):
+        options[f"map_metadata:s:{n}"] = f"1:s:{stream.index}"
+        options[f"codec:{n}"] = fate.codec
+        options |= {f"{name}:{n}": value for name, value in fate.options.items()}
+        if stream.kind == "audio" and fate.codec != "copy":
+            options["max_error_rate"] = "1"  # what can be decoded is kept, however little
+    return options
+
+
+def _dispositions(
+    source: SourceInfo, container: Container, carried: list[Carried]
+) -> dict[str, str]:
+    """The source's flags (forced, default, ...), as they are; the upscaled video is the default.
+
+    A source that has none, as MPEG-TS, leaves them to ffmpeg.
+    """
+    main = next(s for s in source.streams if s.index == source.video.index)
+    several = any(stream.kind == "video" for stream, _ in carried)
+    if not several and not any(s.disposition for s in source.streams):
+        return {}
+    flags = [main.disposition | ({"default"} if several else set())]
+    for stream, _ in carried:
+        flags.append(stream.disposition - ({"default"} if stream.kind == "video" else set()))
+    options = {f"disposition:{n}": "+".join(sorted(f)) or "0" for n, f in enumerate(flags)}
+    says_default = any("default" in f for f in flags)
+    if says_default and container.muxer in ("matroska", "webm"):
+        options["default_mode"] = "passthrough"  # or the first of a kind is made the default
+    return options
+
+
+def _forgotten(carried: list[Carried], files: Mapping[int, Path]) -> list[str]:
+    """Arguments that drop the stale tags of every stream that is not a whole copy.
+
+    And that say of the picture who made it, where other encoders say that.
+    """
+    ours = [0]
+    for n, (stream, fate) in enumerate(carried, start=1):
+        if fate.codec != "copy" or stream.index in files:
+            ours.append(n)
+    stale = [word for n in ours for name in _STALE for word in (f"-metadata:s:{n}", f"{name}=")]
+    return [*stale, "-metadata:s:0", f"encoder={MADE_BY}{__version__}"]
+
+
+def _attached(
+    source: SourceInfo,
+    covers: list[StreamInfo],
+    carried: list[Carried],
+    folder: Path,
+) -> list[str]:
+    """Cover art as Matroska wants it: an attached file, not one more video track."""
+    arguments: list[str] = []
+    before = sum(stream.kind == "attachment" for stream, _ in carried)
+    for n, stream in enumerate(covers):
+        suffix, mime = ("png", "png") if stream.codec == "png" else ("jpg", "jpeg")
+        file = folder / f"cover{n}.{suffix}"
+        path = file_argument(plain_name(source.path, folder))
+        whole = ffmpeg.input(path, **input_options(source.path))
+        single = {"codec": "copy", "f": "image2", "frames": 1, "update": 1}
+        run([whole[str(stream.index)]], file, single)
+        name = "cover" if n == 0 else f"cover{n + 1}"
+        tag = f"-metadata:s:t:{before + n}"
+        arguments += ["-attach", str(file)]
+        arguments += [tag, f"mimetype=image/{mime}", tag, f"filename={name}.{suffix}"]
+    return arguments
+
+
+def _details(picture: Picture, container: Container) -> dict[str, Any]:
+    options: dict[str, Any] = {"max_interleave_delta": "0"}  # late streams are not pushed on
+    if container.muxer in ("mp4", "mov"):
+        if picture.codec == "hevc":
+            options["tag:0"] = "hvc1"  # the name that Apple's players know
+        options |= movie_timescale(picture.first)
+    return options | dict(container.options)
+
+
+def movie_timescale(first: Fraction) -> dict[str, str]:
+    """MP4 counts a late start in this, in milliseconds unless it is told otherwise."""
+    return {"movie_timescale": str(max(first.denominator, 1000))} if (first * 1000) % 1 else {}

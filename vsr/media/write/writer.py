@@ -1,0 +1,183 @@
+"""Encodes frames into a file that holds nothing but the picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+from av.codec.context import Flags
+
+from vsr.errors import OutputError, UsageError, VsrError
+from vsr.frame import Colour, Frame
+from vsr.machine import codec_threads, scheduled_as_before
+from vsr.media.format.encoders import EncoderPlan
+from vsr.media.format.pixel_formats import fill, pix_fmt_of
+from vsr.media.source.probe import reason
+from vsr.media.write.live_audio import Sound
+from vsr.media.write.palette import Palette
+
+
+def write_frames(
+    frames: Iterable[Frame],
+    target: Path | BinaryIO,
+    plan: EncoderPlan,
+    *,
+    width: int,
+    height: int,
+    colour: Colour,
+    rate: Fraction | None,
+    time_base: Fraction,
+    sample_aspect_ratio: Fraction | None,
+    display_matrix: tuple[int, ...] | None,
+    muxer_options: Mapping[str, str],
+    muxer: str | None = None,
+    sound: Sound | None = None,
+) -> Generator[Frame, None, None]:
+    """Write `frames` to `target`; yields each one as it goes to the encoder.
+
+    `muxer`: other than the encoder's own. `sound` is written beside the picture.
+
+    Closed properly only if the iterator is run to its end. Raises OutputError
+    (disk full, folder gone) and UsageError (the encoder refuses its options or
+    its hardware is not there).
+    """
+    name: Any = str(target.absolute()) if isinstance(target, Path) else target
+    where = target.parent.parent if isinstance(target, Path) else "standard output"
+    try:
+        container = av.open(
+            name, "w", format=muxer or plan.encoder.container, options=dict(muxer_options)
+        )
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(f"{where}: cannot be written to ({reason(error)})") from error
+    try:
+        try:
+            stream = _stream(
+                container,
+                plan,
+                colour,
+                rate=rate,
+                time_base=time_base,
+                sample_aspect_ratio=sample_aspect_ratio,
+                display_matrix=display_matrix,
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise UsageError(
+                f"<encode.encoder_options>: {plan.encoder.name} refuses one ({reason(error)})"
+            ) from error
+        _open(stream, plan, width, height)  # before any frame is worked on
+        if sound is not None:
+            sound.attach(container)
+        reduce = Palette(plan.encoder.palette) if plan.encoder.palette else None
+        encode = _Encode(stream)
+        for frame in frames:
+            picture = _picture(frame, plan, colour)
+            for ready in reduce(picture) if reduce else (picture,):
+                container.mux(encode(ready))
+            if sound is not None:
+                container.mux(list(sound.until(frame.pts * frame.time_base)))
+            yield frame
+        for ready in reduce(None) if reduce else ():
+            container.mux(encode(ready))
+        container.mux(encode(None))
+        if sound is not None:
+            container.mux(list(sound.until(None)))
+        container.close()
+    except VsrError:
+        raise  # of an earlier stage: reading, upscaling
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(f"{where}: writing failed ({reason(error)})") from error
+    finally:
+        if sound is not None:
+            sound.close()
+        # After a failure the trailer cannot be written either; the file is thrown away.
+        with suppress(av.FFmpegError, OSError, ValueError):
+            container.close()
+
+
+class _Encode:
+    """Encodes, and gives each packet the duration of its frame, which some encoders forget."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._stream = stream
+        self._durations: dict[int | None, int] = {}
+
+    def __call__(self, picture: av.VideoFrame | None) -> list[av.Packet[av.VideoStream]]:
+        if picture is not None:
+            self._durations[picture.pts] = picture.duration
+        packets = self._stream.encode(picture)
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts, None) or packet.duration or 0
+        return packets
+
+
+def _stream(
+    container: av.container.OutputContainer,
+    plan: EncoderPlan,
+    colour: Colour,
+    *,
+    rate: Fraction | None,
+    time_base: Fraction,
+    sample_aspect_ratio: Fraction | None,
+    display_matrix: tuple[int, ...] | None,
+) -> av.VideoStream:
+    # SVT-AV1 prints its configuration unless its own variable says: errors only.
+    os.environ.setdefault("SVT_LOG", "1")
+    settings = dict(plan.settings)
+    if plan.layout.family == "yuv" and (plan.layout.sub_x or plan.layout.sub_y):
+        settings["chroma_sample_location"] = colour.siting.name.lower()  # ffmpeg's names
+    stream = container.add_stream(plan.encoder.name, rate=rate or 25, options=settings)
+    assert isinstance(stream, av.VideoStream)
+    context = stream.codec_context
+    # Both, or the encoder counts frames at the nominal rate and VFR is lost.
+    stream.time_base = context.time_base = time_base
+    context.flags |= Flags.frame_duration  # else the last frame's duration is lost
+    context.pix_fmt = "pal8" if plan.encoder.palette else plan.pix_fmt
+    context.colorspace = int(colour.matrix)
+    context.color_range = int(colour.range)
+    context.color_primaries = colour.primaries
+    context.color_trc = colour.transfer
+    if "threads" not in settings:
+        context.thread_count = codec_threads()
+    if sample_aspect_ratio is not None:
+        context.sample_aspect_ratio = sample_aspect_ratio
+    if display_matrix is not None:
+        stream.set_display_matrix(display_matrix)
+    return stream
+
+
+def _open(stream: av.VideoStream, plan: EncoderPlan, width: int, height: int) -> None:
+    context = stream.codec_context
+    context.width, context.height = width, height
+    try:
+        with scheduled_as_before():
+            context.open()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if plan.encoder.hardware:
+            raise UsageError(
+                f"<encode.codec> {plan.encoder.name}: no encoder of that kind on this machine"
+            ) from error
+        raise UsageError(
+            f"<encode.codec>: {plan.encoder.name} refuses {width}x{height} "
+            f"{plan.pix_fmt} or one of its options ({reason(error)})"
+        ) from error
+
+
+def _picture(frame: Frame, plan: EncoderPlan, colour: Colour) -> av.VideoFrame:
+    native = pix_fmt_of(plan.layout)
+    picture = av.VideoFrame(frame.width, frame.height, native)
+    fill(picture, frame.planes, plan.layout)
+    picture.colorspace = int(colour.matrix)
+    picture.color_range = int(colour.range)
+    if colour.hdr:  # which PNG says by its frames; of others a profile says more
+        picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
+    if native != plan.pix_fmt:  # p010le for the hardware encoders: the same samples, interleaved
+        picture = picture.reformat(format=plan.pix_fmt)
+    picture.pts = frame.pts
+    picture.duration = frame.duration
+    picture.time_base = frame.time_base
+    return picture

@@ -1,0 +1,128 @@
+"""How much goes through the network at once: by the memory that is free."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from vsr.engine.base import Engine
+from vsr.engine.device import free_memory
+from vsr.errors import OutOfMemory
+from vsr.events import Note, Sink
+from vsr.options import DeviceOptions
+from vsr.stages.device.size import Target
+from vsr.stages.device.tiles import EDGE
+from vsr.stages.temporal.grain import bytes_for
+from vsr.stages.temporal.mctf import Stabiliser
+
+SMALLEST_TILE = 32
+_SHARE = 0.7  # of the free memory that is planned with; the rest is for what is not foreseen
+_LARGEST_BATCH = 8  # measured elsewhere: beyond it nothing is gained
+
+
+@dataclass
+class Portion:
+    """How much goes through the network at once."""
+
+    batch: int  # frames
+    tile: int  # side in source pixels; 0: whole frames
+
+
+class Room:
+    """The memory of one run's frames on their device."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        target: Target,
+        options: DeviceOptions,
+        *,
+        overlap: int,
+        keeps: bool,
+        stabiliser: Stabiliser[Any] | None = None,
+        grain: bool = False,
+        sink: Sink,
+    ) -> None:
+        """`overlap`: of tiles. `keeps`: a picture, to use it again. `grain`: is put back."""
+        self._engine, self._target, self._options = engine, target, options
+        self._overlap, self._keeps, self._stabiliser = overlap, keeps, stabiliser
+        self._grain = grain
+        self._sink = sink
+
+    def bytes_for(self, width: int, height: int) -> int:
+        """Working memory, in bytes, for one whole frame of that size; an estimate."""
+        pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
+        around = self.around(width, height) + self._window(width, height)
+        return self._engine.bytes_for(pixels) + around
+
+    def portion(self, width: int, height: int) -> Portion:
+        """What memory allows. Raises OutOfMemory where a frame alone is too much for it."""
+        engine = self._engine
+        around, window = self.around(width, height), self._window(width, height)
+        free = free_memory(engine.device)
+        if engine.device.type == "cpu" and around + window > free:
+            # Linux promises memory that it does not have, and later ends who believed it.
+            target = self._target
+            weaker = " or a weaker <temporal.stabilise>" if window > around else ""
+            raise OutOfMemory(
+                f"{width}x{height} made {target.width}x{target.height} takes about "
+                f"{(around + window) / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+                f"ask for a smaller result{weaker}"
+            )
+        spare = int(free * _SHARE)
+        pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
+
+        def fits(pixels: int, frames: int) -> bool:
+            memory = engine.bytes_for(pixels * frames) + around * frames + window
+            return memory <= spare and pixels * frames <= engine.most_pixels
+
+        tile = self._options.tile or 0
+        if self._options.tile is None and engine.radius and not fits(pixels, 1):
+            tile = max(width, height)
+            while tile // 2 >= SMALLEST_TILE and not fits(
+                self._tile_pixels(tile, width, height), 1
+            ):
+                tile //= 2
+            self._sink(Note(text=f"memory: frames are cut into tiles of {tile} pixels"))
+        batch = self._options.batch or 1
+        if self._options.batch is None and engine.device.type == "cuda" and tile == 0:
+            # On a CPU a frame keeps all cores busy by itself.
+            while batch < _LARGEST_BATCH and fits(pixels, batch + 1):
+                batch += 1
+        return Portion(batch=batch, tile=tile)
+
+    def _window(self, width: int, height: int) -> int:
+        """What the stabiliser keeps, however many frames go through the network at once."""
+        if self._stabiliser is None:
+            return 0
+        return self._stabiliser.bytes_for(width, height, self._scale(width, height))
+
+    def _scale(self, width: int, height: int) -> float:
+        """Of a side; the mean of both, where they are not scaled alike."""
+        return math.sqrt(self._target.width * self._target.height / width / height)
+
+    def _tile_pixels(self, tile: int, width: int, height: int) -> int:
+        """Pixels of a tile with its surroundings, which end at the picture's edge."""
+        across, down = (min(tile + 2 * self._overlap, side + 2 * EDGE) for side in (width, height))
+        return across * down
+
+    def around(self, width: int, height: int) -> int:
+        """Memory of a whole frame around the network, however small the tiles: fp32 RGB.
+
+        The source and its padded copy; the network's result twice, and the drift that the
+        anchor takes from it; the resized picture, its planes and what they are made from. What
+        is kept to be used again.
+        """
+        rgb = 3 * torch.float32.itemsize
+        target = self._target.width * self._target.height
+        drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
+        kept = 2 * (drawn + width * height) if self._keeps else 0  # twice while it is moved
+        grain = bytes_for(width * height, target) if self._grain else 0
+        # What has left the stabiliser's window stays while one might have to go back to it.
+        steady = 0
+        if self._stabiliser is not None:
+            steady = self._stabiliser.bytes_each(width, height, self._scale(width, height))
+        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept) + grain + steady

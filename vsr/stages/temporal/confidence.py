@@ -1,0 +1,127 @@
+"""How far a neighbouring frame is believed, for each source pixel.
+
+How well the neighbour's source matches here, after both have been brought together, against what
+noise and a vector that is slightly wrong explain. Nothing that a network drew is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vsr.stages.temporal.motion import CELL, LUMA, Sight, around, box, celled
+from vsr.stages.temporal.subpel import QUARTERS, fetched, lines_at, phases, whole
+
+_LEAST = (0.7 / 255) ** 2  # variance of the noise; rounding to 8 bits and a little
+_MOST = (12 / 255) ** 2  # beyond which a mismatch is believed to be one
+_OFF = 0.12  # source pixels by which a vector may be wrong
+_MEAN = 16  # by how much less noise there is in the mean of 144 pixels; white: 144, grain: 20
+_QUIET = 0.5  # of the cells with little texture show noise and nothing else
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belief:
+    """How strict the comparison is."""
+
+    full: float  # mismatch, squared, in units of what is explained, up to which all is believed
+    none: float  # from which nothing is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a source picture is compared by. Sizes are those of whole cells."""
+
+    luma: Tensor  # (1, parts, parts, h, w): at all fractions of a pixel that are blended
+    colour: Tensor  # (2, 4, 4, h / 2, w / 2): red and blue less luma, as fine as in 4:2:0
+    slope: Tensor  # (h, w): the square of luma's gradient, mean of 3 x 3
+
+    @property
+    def bytes(self) -> int:
+        return sum(x.numel() * x.element_size() for x in (self.luma, self.colour, self.slope))
+
+
+def look(rgb: Tensor, seen: Sight, parts: int) -> Look:
+    """(1, 3, h, w) RGB, nominally 0..1, in whole cells; `seen`: of the same."""
+    red_blue = F.avg_pool2d(rgb[:, ::2].float(), 2) - F.avg_pool2d(seen.luma, 2)
+    return Look(
+        luma=seen.quarters if parts == QUARTERS else phases(seen.luma[0], parts),
+        colour=phases(red_blue[0], QUARTERS),
+        slope=_slope(seen.luma),
+    )
+
+
+def weights(
+    here: Look, beside: Sequence[Look], moves: Tensor, same: Tensor, belief: Belief
+) -> Tensor:
+    """(K, h, w), 0..1, of K neighbours.
+
+    `moves`: (K, 2, rows, columns), where what is here is in each of them; `same`: (K,) bool,
+    whether they are of one shot. The noise is that of the neighbour that matches best: it is the
+    same in all of them, and whatever else is different grows with the distance.
+    """
+    count, (height, width) = len(beside), here.slope.shape
+    change = here.luma.new_empty(count, height, width)
+    tint = here.colour.new_empty(count, 2, height // 2, width // 2)
+    lines = lines_at(moves, CELL, here.luma), lines_at(moves / 2, CELL // 2, here.colour)
+    for n, there in enumerate(beside):
+        fetched(there.luma, lines[0][n], CELL, out=change[n : n + 1])
+        fetched(there.colour, lines[1][n], CELL // 2, out=tint[n])
+    change -= whole(here.luma)
+    tint -= whole(here.colour)
+    off = change.square()
+    off.view(count, -1, 2, width).add_(_wider(_square(tint), 2))
+    cells, common = celled(off), celled(change)
+    noise = torch.where(same, _usual(cells, common, _calm(here.slope)), torch.inf)
+    usual = noise.amin().clamp(2 * _LEAST, 2 * _MOST)
+    beyond = around(off)
+    beyond /= usual + _OFF**2 * here.slope
+    # Light: noise leaves little of it in the mean of a cell and those around it, so that a fade is
+    # seen long before it is as large as noise.
+    steady = usual / _MEAN + _LEAST / 4 + _OFF**2 / 4 * around(celled(here.slope)[None])
+    lit = around(common).square_() + _square(around(F.avg_pool2d(tint, 2)))
+    lit = _wider(lit / steady, CELL)
+    beyond = torch.maximum(beyond.view(count, -1, CELL, width), lit).flatten(1, 2)
+    beyond = beyond.neg_().add_(belief.none).mul_(1 / (belief.none - belief.full)).clamp_(0, 1)
+    return beyond.mul_(same[:, None, None])
+
+
+def _square(tint: Tensor) -> Tensor:
+    """(K, 2, h, w) red and blue less luma -> (K, h, w): mean square of that of R, G and B."""
+    red, blue = tint.unbind(1)
+    green = (red * LUMA[0]).add_(blue, alpha=LUMA[2]).div_(LUMA[1])
+    return red.square().addcmul_(green, green).addcmul_(blue, blue).div_(3)
+
+
+def _wider(x: Tensor, by: int) -> Tensor:
+    """(K, h, w) -> (K, h, 1, w * by), to be used for `by` rows each."""
+    return x[..., None].expand(*x.shape, by).flatten(2)[:, :, None]
+
+
+def _calm(slope: Tensor) -> Tensor:
+    """(n,) long: the cells with little texture, in which a wrong vector makes little difference.
+
+    The flattest are left out, which may be bars and clipped.
+    """
+    order = celled(slope).flatten().argsort()
+    return order[len(order) // 10 : len(order) // 2 + 1]
+
+
+def _usual(cells: Tensor, common: Tensor, calm: Tensor) -> Tensor:
+    """(K,): what noise makes of the squared mismatch in the cells `calm`, of (K, rows, columns).
+
+    What a whole cell has in common, as in a fade or where a blurred picture moves, is no noise.
+    """
+    cells = (cells - common.square()).flatten(1)[:, calm].clamp_(min=0)
+    return cells.kthvalue(max(round(_QUIET * cells.shape[1]), 1), dim=1).values
+
+
+def _slope(luma: Tensor) -> Tensor:
+    """(1, 1, h, w) -> (h, w)."""
+    edged = F.pad(luma, (2, 2, 2, 2), mode="replicate")[0, 0]
+    x = (edged[1:-1, 2:] - edged[1:-1, :-2]).square_()
+    y = (edged[2:, 1:-1] - edged[:-2, 1:-1]).square_()
+    return box((x + y) / 4)
