@@ -89,14 +89,15 @@ def test_what_is_passed_over_within_a_film_is_said(tmp_path: Path, name: str) ->
     data = bytearray(make(tmp_path / name).read_bytes())
     middle = len(data) // 2
     dice = random.Random(3)
-    data[middle : middle + 2400] = dice.randbytes(2400)  # more than any packet has
+    torn = 2400 if name == "a.webm" else 600  # of VP8 more than any packet has
+    data[middle : middle + torn] = dice.randbytes(torn)
     source = tmp_path / f"torn_{name}"
     source.write_bytes(data)
     frames, told = upscaled(source)
     assert told
     if frames < 50:  # it is not only that pictures are guessed
         (passed,) = (text for text in told if "passed over" in text)
-        assert int(re.findall(r"(\d+) bytes", passed)[0]) >= 1000
+        assert int(re.findall(r"(\d+) bytes", passed)[0]) >= torn / 3
 
 
 def test_strict_refuses_what_is_cut_short(tmp_path: Path) -> None:
