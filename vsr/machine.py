@@ -165,8 +165,9 @@ def scheduled_as_before(root: Path = _ROOT) -> Iterator[None]:
     try:
         yield
     finally:
-        for thread in (root / "proc/self/task").iterdir():
+        tasks = root / "proc/self/task"
+        numbers = [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]
+        for number in numbers:  # 0 is the caller's thread
             with suppress(OSError):  # it has ended, or is not ours to change
-                number = int(thread.name)
                 if os.sched_getscheduler(number) != before[0]:
                     os.sched_setscheduler(number, *before)

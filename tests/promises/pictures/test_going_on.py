@@ -22,7 +22,7 @@ from vsr.jobs.plan.scratch import WorkFolder
 from vsr.jobs.store import atomic_write
 from vsr.jobs.store.registry import state_folder
 
-MANY = 30
+MANY = 80  # so that a test that is slow to look still finds it at work
 
 
 @pytest.fixture(autouse=True)
