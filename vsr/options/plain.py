@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vsr.errors import UsageError
-from vsr.options.table import about
 
 O = TypeVar("O")  # noqa: E741  (an options dataclass)
 
@@ -36,18 +35,10 @@ def from_dict(kind: type[O], data: Mapping[str, Any]) -> O:
     if not isinstance(data, Mapping):
         raise UsageError(f"{kind.__name__}: {data!r} is no table of options")
     hints = typing.get_type_hints(kind)
-    data = _renamed(kind, data)
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise UsageError(f"{kind.__name__}: no option is called {', '.join(unknown)}")
     return kind(**{name: read_value(hints[name], value, name) for name, value in data.items()})
-
-
-def _renamed(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what an older version wrote the names that the fields have now."""
-    told = {one.name: about(one) for one in dataclasses.fields(kind)}
-    now = {option.former_name: name for name, option in told.items() if option is not None}
-    return {now.get(name, name) if name is not None else name: v for name, v in data.items()}
 
 
 _WORDS = {

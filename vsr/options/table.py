@@ -28,7 +28,6 @@ class Option:
     metavar: str | None = None  # of the value, in help
     default_text: str | None = None  # what stands for the default there
     former_flags: tuple[str, ...] = ()  # are still understood, for one version
-    former_name: str | None = None  # of the field, in files that an older version wrote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +55,6 @@ class Leaf:
         return variable(self.flag)
 
     @property
-    def optional(self) -> bool:
-        """Whether it may be None."""
-        return type(None) in typing.get_args(self.type)
-
-    @property
     def inner_type(self) -> Any:
         """The type without None."""
         if typing.get_origin(self.type) in (typing.Union, UnionType):
@@ -74,17 +68,11 @@ def option(default: Any, *flags: str, help: str, **more: Any) -> Any:
     return field(default=default, metadata={_KEY: about})
 
 
-def about(one: dataclasses.Field[Any]) -> Option | None:
-    """Return what was said of a dataclass's field; None where nothing was."""
-    found: Option | None = one.metadata.get(_KEY)
-    return found
-
-
 def leaves(kind: type[Any], path: str = "") -> Iterator[Leaf]:
     """Walk the options of the dataclass `kind` and of those within it, in their order."""
     hints = typing.get_type_hints(kind)
     for one in dataclasses.fields(kind):
-        name, told = f"{path}{one.name}", about(one)
+        name, told = f"{path}{one.name}", one.metadata.get(_KEY)
         if dataclasses.is_dataclass(hints[one.name]):
             yield from leaves(typing.cast("type[Any]", hints[one.name]), f"{name}.")
         elif told is not None:
