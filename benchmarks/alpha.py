@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.engine.base import Engine
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.options import DeviceOptions, ModelOptions
 from vsr.stages.colour.drift_correction import anchor
 from vsr.stages.device.alpha import enlarged
@@ -88,7 +88,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
 @click.option("--model", "models", multiple=True, default=["realesr-animevideov3"])
 @click.option("--scale", default=4)
 def main(models: tuple[str, ...], scale: int) -> None:
-    engines = Engines()
+    engines = EngineCache()
     for name in models:
         chosen = ModelOptions(name=name)
         engines.model(chosen)

@@ -27,11 +27,11 @@ import torch
 
 import vsr
 from vsr.bench.machine import describe
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.events import silent
 from vsr.frame import Frame
-from vsr.jobs.plan.source import Taken
-from vsr.jobs.run.context import Work
+from vsr.jobs.plan.source import OpenedSource
+from vsr.jobs.run.context import RunContext
 from vsr.jobs.run.upscale import work_for
 from vsr.media.format.encoders import ENCODERS, plan_encoder
 from vsr.media.read.reader import read_frames
@@ -73,15 +73,15 @@ class Point:
     psnr: float  # dB, luma, mean over frames
 
 
-def _drawn(clip: Path, folder: Path, model: str, frames: int) -> tuple[Work, list[Frame]]:
+def _drawn(clip: Path, folder: Path, model: str, frames: int) -> tuple[RunContext, list[Frame]]:
     options = vsr.UpscaleOptions(
         model=vsr.ModelOptions(name=model),
         source=vsr.SourceOptions(
             clips=(vsr.Clip(start=vsr.Moment(frame=0), duration=vsr.Moment(frame=frames)),)
         ),
     )
-    taken = Taken(path=clip, output=folder / "out.mkv")
-    work = work_for(taken, options, Engines(), sink=silent)
+    taken = OpenedSource(path=clip, output=folder / "out.mkv")
+    work = work_for(taken, options, EngineCache(), sink=silent)
     upscale = Upscaler(work.engine, work.picture(), options.device, sink=silent)
     return work, list(upscale(work.decoded()))
 
@@ -92,7 +92,7 @@ def _used() -> float:
 
 
 def _run(  # noqa: PLR0917
-    work: Work, frames: list[Frame], folder: Path, codec: Codec, preset: str, crf: float
+    work: RunContext, frames: list[Frame], folder: Path, codec: Codec, preset: str, crf: float
 ) -> Point:
     plan = plan_encoder(vsr.EncodeOptions(codec=codec, preset=preset, crf=crf), frames[0].layout)
     path = folder / f"coded.{plan.encoder.container}"

@@ -41,11 +41,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.bench.machine import describe
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.options import DeviceOptions, ModelOptions
 from vsr.stages.colour.drift_correction import anchor
 from vsr.stages.device.tiles import infer
-from vsr.stages.temporal.mctf import LEVELS, Stabiliser, Strength
+from vsr.stages.temporal.mctf import LEVELS, Strength, TemporalFilter
 
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
 _STEADY = 1e-3  # code values from frame to frame: nothing flickers
@@ -124,7 +124,7 @@ def drawn(source: Tensor, scale: int, model: str, cache: Path) -> Tensor:
     key = hashlib.sha256(source.numpy().tobytes() + f"{model} {scale}".encode()).hexdigest()[:20]
     file = cache / f"{key}.npy"
     if not file.is_file():
-        engine = Engines().engine(ModelOptions(name=model), Fraction(scale), DeviceOptions())
+        engine = EngineCache().engine(ModelOptions(name=model), Fraction(scale), DeviceOptions())
         frames: list[Tensor] = []
         for n in range(len(source)):
             x = source[n : n + 1]
@@ -140,7 +140,7 @@ def drawn(source: Tensor, scale: int, model: str, cache: Path) -> Tensor:
 
 def filtered(source: Tensor, enlarged: Tensor, level: Strength) -> Tensor:
     """The whole clip through a stream of its own."""
-    stabiliser: Stabiliser[int] = Stabiliser(level)
+    stabiliser: TemporalFilter[int] = TemporalFilter(level)
     done = []
     for n in range(len(source)):
         done += stabiliser.push(source[n : n + 1], enlarged[n : n + 1], n, first=n == 0)
@@ -325,10 +325,12 @@ def _cost(model: str, device: torch.device) -> None:
     that is busy, and waiting is counted, too. On a GPU what passes until it has done all.
     """
     options = DeviceOptions(device=str(device), threads=1 if device.type == "cpu" else None)
-    engine = Engines().engine(ModelOptions(name=model), Fraction(4), options)
+    engine = EngineCache().engine(ModelOptions(name=model), Fraction(4), options)
     film = footage.tensor_of(footage.read(FILM, 304.5, 16)) / 255
     small = F.interpolate(film, size=(180, 320), mode="bicubic", antialias=True).to(device)
-    stabilisers: dict[Strength, Stabiliser[None]] = {level: Stabiliser(level) for level in LEVELS}
+    stabilisers: dict[Strength, TemporalFilter[None]] = {
+        level: TemporalFilter(level) for level in LEVELS
+    }
     took: dict[str, list[float]] = {name: [] for name in ("network", *LEVELS)}
 
     def clock() -> float:

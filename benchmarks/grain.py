@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.bench.machine import describe
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.options import DeviceOptions, ModelOptions
 from vsr.stages.colour.drift_correction import anchor
 from vsr.stages.device.tiles import infer
@@ -55,7 +55,9 @@ def strength(source: Tensor, drawn: Tensor) -> float:
 @click.option("--model", default="realesr-animevideov3", show_default=True)
 def main(live: Path | None, model: str) -> None:
     """Measure all clips."""
-    engine = Engines().engine(ModelOptions(name=model), Fraction(4), DeviceOptions(device="cpu"))
+    engine = EngineCache().engine(
+        ModelOptions(name=model), Fraction(4), DeviceOptions(device="cpu")
+    )
     machine = describe(torch.device("cpu"), torch.float32)
     click.echo(f"{model} x4, {machine.device}, {machine.date}")
     for clip, smaller in clips(live):

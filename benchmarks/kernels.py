@@ -39,23 +39,23 @@ except ModuleNotFoundError:  # on a machine that was only lent: what is compiled
     sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: tempfile.mkdtemp()  # type: ignore[attr-defined]
 
 from vsr.bench.machine import describe
-from vsr.engine.cuda.colour_kernels import Runner
+from vsr.engine.cuda.colour_kernels import KernelRunner
 from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.engine import CudaEngine, architecture_of, pieces_of, source
-from vsr.engine.cuda.launch import Batch
+from vsr.engine.cuda.launch import DeviceBatch
 from vsr.engine.cuda.nvrtc import Nvrtc
-from vsr.engine.cuda.tiling import TILINGS, Tiling, tiling_for
+from vsr.engine.cuda.tiling import TILINGS, CompactTiling, tiling_for
 from vsr.engine.cuda.weight_packing import FEATURES
-from vsr.engine.torch_engine import EagerEngine
+from vsr.engine.torch_engine import TorchEngine
 from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.stages.colour.backend import Ends, PlainEnds
-from vsr.stages.colour.cuda_backend import KernelEnds
-from vsr.stages.colour.drift_correction import Drift
+from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
+from vsr.stages.colour.cuda_backend import CudaColourBackend
+from vsr.stages.colour.drift_correction import DriftCorrection
 from vsr.stages.device.tiles import EDGE, infer
 
 SIZES = ((854, 480), (1280, 720), (1920, 1080))
@@ -68,14 +68,14 @@ LAYERS = 16  # of animevideov3, in the middle
 _GROWTH = 32  # channels that a convolution of a dense block adds
 # What else may be quicker, by name: fewer warps, two blocks at once, rolled loops.
 OTHERS = {
-    "16x32, weights as used": Tiling(height=16, width=32, rows=4, stages=3),
-    "16x32, rolled": Tiling(height=16, width=32, rows=4, stages=12, unroll=1),
-    "16x32, unrolled": Tiling(height=16, width=32, rows=4, stages=12, unroll=4),
-    "32x16": Tiling(height=32, width=16, rows=4, stages=12),
-    "16x32, 16 warps": Tiling(height=16, width=32, rows=2, stages=12),
-    "8x32, 4 warps": Tiling(height=8, width=32, rows=4, stages=12),
-    "16x16 twice": Tiling(height=16, width=16, rows=4, stages=3, blocks=2),
-    "8x32 twice": Tiling(height=8, width=32, rows=4, stages=3, blocks=2),
+    "16x32, weights as used": CompactTiling(height=16, width=32, rows=4, stages=3),
+    "16x32, rolled": CompactTiling(height=16, width=32, rows=4, stages=12, unroll=1),
+    "16x32, unrolled": CompactTiling(height=16, width=32, rows=4, stages=12, unroll=4),
+    "32x16": CompactTiling(height=32, width=16, rows=4, stages=12),
+    "16x32, 16 warps": CompactTiling(height=16, width=32, rows=2, stages=12),
+    "8x32, 4 warps": CompactTiling(height=8, width=32, rows=4, stages=12),
+    "16x16 twice": CompactTiling(height=16, width=16, rows=4, stages=3, blocks=2),
+    "8x32 twice": CompactTiling(height=8, width=32, rows=4, stages=3, blocks=2),
 }
 # Both kinds of sums, and fp16 ones of other lengths: stages of 48 products.
 SHORT = 1  # where they are taken
@@ -139,7 +139,9 @@ def poisoned(engine: CudaEngine, x: Tensor) -> Tensor:
     return planes
 
 
-def conformance(device: torch.device, tilings: dict[str, Tiling]) -> Iterator[dict[str, Any]]:
+def conformance(
+    device: torch.device, tilings: dict[str, CompactTiling]
+) -> Iterator[dict[str, Any]]:
     """Each tiling, scale, folding and shape against float64; three runs have to be the same."""
     cases = [(scale, 1) for scale in (4, 3, 2, 1)] + [(4, 2), (4, 4)]
     for name, tiling in tilings.items():
@@ -179,7 +181,7 @@ def _difference(made: Tensor, want: Tensor, x: Tensor, scale: int) -> dict[str, 
 
 
 def whole_frames(
-    device: torch.device, given: SRVGGNetCompact, tilings: Mapping[str, Tiling]
+    device: torch.device, given: SRVGGNetCompact, tilings: Mapping[str, CompactTiling]
 ) -> Iterator[dict[str, Any]]:
     """Full size, against PyTorch in fp32 on the device: indexes that are too small show here.
 
@@ -190,8 +192,8 @@ def whole_frames(
         for name, tiling in tilings.items()
         if name == "default" or name in SUMS
     }
-    plain = EagerEngine(copy.deepcopy(given), device=device, dtype=torch.float32, precision="fp32")
-    half = EagerEngine(copy.deepcopy(given), device=device, dtype=torch.float16, precision="fp16")
+    plain = TorchEngine(copy.deepcopy(given), device=device, dtype=torch.float32, precision="fp32")
+    half = TorchEngine(copy.deepcopy(given), device=device, dtype=torch.float16, precision="fp16")
     for (width, height), count in zip(SIZES, (4, 3, 2), strict=True):
         x = torch.rand(count, 3, height, width, device=device)
         want = torch.cat([plain(one[None]) for one in x])
@@ -216,11 +218,14 @@ Way = Callable[[Tensor], Tensor]
 
 
 def ways(
-    device: torch.device, given: Network, tilings: Mapping[str, Tiling | None], compiled: bool
+    device: torch.device,
+    given: Network,
+    tilings: Mapping[str, CompactTiling | None],
+    compiled: bool,
 ) -> dict[str, tuple[Way, torch.dtype]]:
     """All that are compared, and what they take."""
     half = copy.deepcopy(given).to(device, torch.float16)
-    eager = EagerEngine(copy.deepcopy(given), device=device, dtype=torch.float16, precision="fp16")
+    eager = TorchEngine(copy.deepcopy(given), device=device, dtype=torch.float16, precision="fp16")
     found: dict[str, tuple[Way, torch.dtype]] = {
         "PyTorch, planes": (half, torch.float16),
         "PyTorch, channels last": (eager, torch.float16),
@@ -318,7 +323,7 @@ def lists(device: torch.device, given: Network, size: tuple[int, int]) -> Iterat
 
 
 def kernel_by_kernel(
-    device: torch.device, given: SRVGGNetCompact, tiling: Tiling, shape: tuple[int, ...]
+    device: torch.device, given: SRVGGNetCompact, tiling: CompactTiling, shape: tuple[int, ...]
 ) -> Iterator[dict[str, Any]]:
     """One layer of each kind by itself, with what it computes and moves."""
     engine = CudaEngine(given, device=device, tiling=tiling)
@@ -328,7 +333,7 @@ def kernel_by_kernel(
     scratch = torch.randn(engine.plan.scratch * count * height * width, device=device).half()
     tables = engine.plan.tables(pieces_of(list(x)), engine.processors)
     words = torch.from_numpy(tables.words).to(device)
-    batch = Batch(
+    batch = DeviceBatch(
         pixels=count * height * width, tables=tables.at(words.data_ptr()),
         picture=x.data_ptr(), planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
@@ -359,8 +364,8 @@ TAGS = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
 
 def ends_right(device: torch.device) -> Iterator[dict[str, Any]]:
     """The ends' kernels at full size, against PyTorch's operations on the device."""
-    runner, plain = Runner(device), PlainEnds()
-    kernels = KernelEnds(runner, runner.processors)
+    runner, plain = KernelRunner(device), TorchColourBackend()
+    kernels = CudaColourBackend(runner, runner.processors)
     for (width, height), bits in itertools.product(SIZES[:2], (8, 10)):
         layout = LAYOUT.replace(bits=bits)
         planes, drawn = _pictures(width, height, layout, device)
@@ -388,10 +393,10 @@ def ends_times(
     device: torch.device, given: SRVGGNetCompact, quick: bool
 ) -> Iterator[dict[str, Any]]:
     """Each end in kernels and in PyTorch; then all from planes to planes, and the network alone."""
-    runner, engine = Runner(device), CudaEngine(given, device=device)
-    ways: dict[str, Ends] = {
-        "kernels": KernelEnds(runner, runner.processors),
-        "PyTorch": PlainEnds(),
+    runner, engine = KernelRunner(device), CudaEngine(given, device=device)
+    ways: dict[str, ColourBackend] = {
+        "kernels": CudaColourBackend(runner, runner.processors),
+        "PyTorch": TorchColourBackend(),
     }
     for width, height in SIZES[1:2] if quick else SIZES:
         padded = torch.rand(1, 3, height + 2 * EDGE, width + 2 * EDGE, device=device)
@@ -419,12 +424,14 @@ def _alone(engine: CudaEngine, x: Tensor) -> Work:
     return lambda: engine(x), 0
 
 
-def _works(ends: Ends, engine: CudaEngine, width: int, height: int) -> Iterator[tuple[str, Work]]:
+def _works(
+    ends: ColourBackend, engine: CudaEngine, width: int, height: int
+) -> Iterator[tuple[str, Work]]:
     """What is timed of some ends: each by itself, and all of the stage."""
     planes, drawn = _pictures(width, height, LAYOUT, engine.device)
     rgb = ends.to_rgb(planes, LAYOUT, TAGS)
     drift = ends.find_drift(drawn, rgb)
-    nothing = Drift(cells=torch.zeros_like(drift.cells), side=drift.side)
+    nothing = DriftCorrection(cells=torch.zeros_like(drift.cells), side=drift.side)
     source, large = rgb.nbytes, 4 * drawn.numel()
     inside, outside = (3 * numbers // 2 for numbers in (width * height, drawn[0, 0].numel()))
 
@@ -455,7 +462,7 @@ def _pictures(
 # --- all of it ---
 
 
-def resources(tilings: dict[str, Tiling], architecture: int) -> Iterator[dict[str, Any]]:
+def resources(tilings: dict[str, CompactTiling], architecture: int) -> Iterator[dict[str, Any]]:
     """What the assembler says of each, and how long it takes."""
     for name, tiling in tilings.items():
         began = time.perf_counter()
@@ -548,7 +555,7 @@ def measure(device: torch.device, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def kernels(
-    device: torch.device, compact: SRVGGNetCompact, tilings: dict[str, Tiling]
+    device: torch.device, compact: SRVGGNetCompact, tilings: dict[str, CompactTiling]
 ) -> Iterator[dict[str, Any]]:
     """Each kernel of each tiling, at 720p."""
     for name, tiling in tilings.items():
@@ -559,7 +566,7 @@ def kernels(
 def times(
     device: torch.device,
     compact: SRVGGNetCompact,
-    tilings: dict[str, Tiling],
+    tilings: dict[str, CompactTiling],
     given: argparse.Namespace,
 ) -> Iterator[dict[str, Any]]:
     """Each way at each size and batch."""
@@ -585,7 +592,7 @@ def deep_times(device: torch.device, compiled: bool) -> Iterator[dict[str, Any]]
             yield {"blocks": blocks, **row, "TFLOP/s": flop * row["fps"]}
 
 
-def _runs(tiling: Tiling, shared: int) -> bool:
+def _runs(tiling: CompactTiling, shared: int) -> bool:
     # What is shared by all blocks of a multiprocessor is 1 KB more than one may have, and each
     # takes 1 KB for itself.
     return tiling.blocks * (tiling.shared(4) + 1024) <= shared + 1024

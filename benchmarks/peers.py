@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from vsr.bench.machine import describe
-from vsr.cli.options import Parsed
+from vsr.cli.options import ParsedValue
 from vsr.engine.build import build_engine
 from vsr.media.read.reader import read_frames
 from vsr.media.source.probe import probe
@@ -198,7 +198,7 @@ def _table(took: dict[str, list[float]]) -> None:
 
 @click.command()
 @click.option("--model", default="realesr-animevideov3", show_default=True)
-@click.option("--size", type=Parsed("WxH", read_size), default="640x360", show_default=True)
+@click.option("--size", type=ParsedValue("WxH", read_size), default="640x360", show_default=True)
 @click.option("--rounds", default=7, show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="All that the machine has, if not given.")
 @click.option("--child", hidden=True)

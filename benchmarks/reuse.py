@@ -24,11 +24,11 @@ import torch
 
 import vsr
 from vsr.bench.machine import describe
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.events import silent
 from vsr.frame import Frame
-from vsr.jobs.plan.source import Taken
-from vsr.jobs.run.context import Work
+from vsr.jobs.plan.source import OpenedSource
+from vsr.jobs.run.context import RunContext
 from vsr.jobs.run.upscale import work_for
 from vsr.media.ffmpeg import run
 from vsr.options import Reuse
@@ -82,7 +82,7 @@ def _options(model: str, device: vsr.DeviceOptions, frames: int) -> vsr.UpscaleO
     )
 
 
-def _finished(work: Work) -> Iterator[Frame]:
+def _finished(work: RunContext) -> Iterator[Frame]:
     """The frames as they would go to the encoder."""
     upscale = Upscaler(work.engine, work.picture(), work.options.device, sink=silent)
     yield from upscale(work.decoded())
@@ -96,14 +96,16 @@ def _psnr(frame: Frame, full: Frame) -> float:
     return 10 * math.log10(peak**2 * samples / error) if error else math.inf
 
 
-def _work(path: Path, output: Path, options: vsr.UpscaleOptions, engines: Engines) -> Work:
-    return work_for(Taken(path=path, output=output), options, engines, sink=silent)
+def _work(
+    path: Path, output: Path, options: vsr.UpscaleOptions, engines: EngineCache
+) -> RunContext:
+    return work_for(OpenedSource(path=path, output=output), options, engines, sink=silent)
 
 
 def _quality(
     path: Path, output: Path, options: dict[Reuse, vsr.UpscaleOptions]
 ) -> dict[Reuse, list[float]]:
-    engines = Engines()
+    engines = EngineCache()
     runs = {way: _finished(_work(path, output, options[way], engines)) for way in WAYS}
     found: dict[Reuse, list[float]] = {way: [] for way in WAYS}
     for drawn in zip(*runs.values(), strict=True):

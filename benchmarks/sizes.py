@@ -27,10 +27,10 @@ import torch
 
 import vsr
 from vsr.bench.machine import describe
-from vsr.cli.options import Parsed
-from vsr.engine.cache import Engines
+from vsr.cli.options import ParsedValue
+from vsr.engine.cache import EngineCache
 from vsr.events import silent
-from vsr.jobs.plan.source import Taken
+from vsr.jobs.plan.source import OpenedSource
 from vsr.jobs.run.upscale import work_for
 from vsr.media.ffmpeg import run
 from vsr.options.values import size as read_size
@@ -48,8 +48,8 @@ def measure(clip: Path, model: str, scale: Fraction, rounds: int) -> None:
         size=vsr.SizeOptions(scale=scale),
         device=vsr.DeviceOptions(device="cpu", threads=1),
     )
-    taken = Taken(path=clip, output=clip.with_suffix(".out.mkv"))
-    work = work_for(taken, options, Engines(), sink=silent)
+    taken = OpenedSource(path=clip, output=clip.with_suffix(".out.mkv"))
+    work = work_for(taken, options, EngineCache(), sink=silent)
     upscale = Upscaler(work.engine, work.picture(), options.device, sink=silent)
     frame = next(iter(work.decoded()))
     pixels = frame.width * frame.height
@@ -93,7 +93,7 @@ def _clip(folder: Path, size: str) -> Path:
     "--size",
     "sizes",
     multiple=True,
-    type=Parsed("WxH", read_size),
+    type=ParsedValue("WxH", read_size),
     help="Other sizes than the usual.",
 )
 @click.option("--measure", "clip", type=click.Path(path_type=Path), hidden=True)

@@ -19,9 +19,9 @@ from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.source.probe import probe
 from vsr.train.checkpoint import write_whole
 from vsr.train.finetune import FinetuneOptions, finetune
-from vsr.train.like import Estimate, described, estimate
+from vsr.train.like import DamageEstimate, described, estimate
 
-KNOWN = Estimate(
+KNOWN = DamageEstimate(
     codec="x264", quality=29.0, blur=1.1, noise=6.0, distance=0.0, chroma="4:2:0 8 bit"
 )
 

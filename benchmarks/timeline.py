@@ -37,10 +37,10 @@ from vsr.engine.build import build_engine
 from vsr.events import silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.nets.store import Loaded
+from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
-from vsr.stages.device.size import Target
-from vsr.stages.device.upscaler import Picture, Upscaler
+from vsr.stages.device.size import TargetSize
+from vsr.stages.device.upscaler import OutputImage, Upscaler
 
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
 COLOUR = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
@@ -159,11 +159,11 @@ def made_stage(given: Any, device: str) -> Upscaler:
     options = DeviceOptions(
         device=device, engine=given.engine, reuse=given.reuse, batch=given.batch
     )
-    model = Loaded(name="random", network=network(), scale=4, kernel="bicubic")
+    model = LoadedModel(name="random", network=network(), scale=4, kernel="bicubic")
     engine = build_engine(model, Fraction(4), options)
     print(f"engine {engine.name} {engine.precision}")
-    target = Target(width=4 * width, height=4 * height, scale=Fraction(4))
-    picture = Picture(target=target, layout=LAYOUT, colour=COLOUR, kernel="bicubic")
+    target = TargetSize(width=4 * width, height=4 * height, scale=Fraction(4))
+    picture = OutputImage(target=target, layout=LAYOUT, colour=COLOUR, kernel="bicubic")
     return Upscaler(engine, picture, options, sink=silent)
 
 

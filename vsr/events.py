@@ -43,7 +43,7 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Warning(Note):
+class WarningNote(Note):
     """A note of what is lost or damaged; it is said however quiet a run is to be.
 
     Whoever takes notes takes these, too.
@@ -60,7 +60,7 @@ class Downloading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
+class BatchProgress:
     """So many of a batch's pictures are done, or failed; at its beginning none.
 
     In between, each sends its own events.
@@ -80,7 +80,7 @@ class Finished:
     notes: tuple[str, ...] = field(default=())
 
 
-Event = Started | Progress | Note | Downloading | Pictures | Finished
+Event = Started | Progress | Note | Downloading | BatchProgress | Finished
 Sink = Callable[[Event], None]
 
 
@@ -88,7 +88,7 @@ def silent(event: Event) -> None:
     """The sink of those who do not listen."""
 
 
-class Once:
+class OncePerNote:
     """A sink that lets each note through once: what is true of every frame is said once."""
 
     def __init__(self, sink: Sink) -> None:

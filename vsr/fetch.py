@@ -126,7 +126,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 @dataclass(kw_only=True)
-class _Seen:
+class _KnownFile:
     """What earlier answers told of the file."""
 
     validator: str | None = None  # for If-Range
@@ -150,7 +150,7 @@ def fetch(
     `progress` hears how much is here, and of how much.
     Raises OSError (also urllib's), http.client.HTTPException or ValueError.
     """
-    tries, seen = 0, _Seen()
+    tries, seen = 0, _KnownFile()
     while True:
         have = _size(target)
         try:
@@ -173,7 +173,7 @@ def _size(path: Path) -> int:
 
 
 def _answer(
-    url: str, have: int, seen: _Seen, timeout: float
+    url: str, have: int, seen: _KnownFile, timeout: float
 ) -> tuple[http.client.HTTPResponse, bytes]:
     return open_address(url, timeout=timeout, begin=have, validator=seen.validator), b""
 
@@ -182,7 +182,7 @@ def _take(  # noqa: PLR0917 (only called above)
     answer: http.client.HTTPResponse,
     head: bytes,
     target: Path,
-    seen: _Seen,
+    seen: _KnownFile,
     most: int | None,
     progress: Callable[[int, int | None], None],
 ) -> None:
@@ -209,7 +209,7 @@ def _take(  # noqa: PLR0917 (only called above)
         raise BrokenOff(f"the line broke after {have} of {total} bytes")
 
 
-def _goes_on(answer: http.client.HTTPResponse, have: int, seen: _Seen) -> bool:
+def _goes_on(answer: http.client.HTTPResponse, have: int, seen: _KnownFile) -> bool:
     """Whether a part of a file is the part that is missing, of the same file."""
     told = re.match(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
     if told is None:

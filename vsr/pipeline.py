@@ -26,7 +26,7 @@ from vsr.media.source.probe import SourceInfo
 from vsr.media.source.spans import WHOLE, Span
 from vsr.options import UpscaleOptions
 from vsr.stages.device.alpha import watched
-from vsr.stages.device.upscaler import Picture, Upscaler
+from vsr.stages.device.upscaler import OutputImage, Upscaler
 from vsr.stages.temporal.deflicker import deflicker, levels
 
 _DEEPEST = 16  # frames in a queue: two of the device's largest batches
@@ -56,7 +56,7 @@ def run(
     context: int = 0,
     starts: Sequence[int] = (),
     engine: Engine,
-    picture: Picture,
+    picture: OutputImage,
     options: UpscaleOptions,
     done: int = 0,
     sink: Sink,

@@ -14,16 +14,16 @@ from tests.conftest import random_frames
 from tests.support import judge
 from tests.support.shots import noisy, panned
 from tests.unit.stages.device.test_tiles import real_frame
-from vsr.engine.torch_engine import EagerEngine
+from vsr.engine.torch_engine import TorchEngine
 from vsr.events import Note
 from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.nets import store
 from vsr.options import DeviceOptions, ModelOptions
 from vsr.stages.colour.convert import from_rgb, to_rgb
-from vsr.stages.device.size import Target
+from vsr.stages.device.size import TargetSize
 from vsr.stages.device.tiles import infer
-from vsr.stages.device.upscaler import Picture, Upscaler
-from vsr.stages.temporal.mctf import Stabiliser, Strength
+from vsr.stages.device.upscaler import OutputImage, Upscaler
+from vsr.stages.temporal.mctf import Strength, TemporalFilter
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
@@ -31,10 +31,10 @@ LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
 COLOUR = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
 
 
-def _engine(name: str, device: str, dtype: torch.dtype) -> EagerEngine:
+def _engine(name: str, device: str, dtype: torch.dtype) -> TorchEngine:
     network = store.load(ModelOptions(name=name)).network
     assert network is not None
-    return EagerEngine(network, device=torch.device(device), dtype=dtype, precision=str(dtype))
+    return TorchEngine(network, device=torch.device(device), dtype=dtype, precision=str(dtype))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_flicker_filter_is_that_of_the_cpu(strength: Strength, scale: int) -
     drawn = noisy(still, 4.0)
 
     def filtered(device: str) -> torch.Tensor:
-        stabiliser: Stabiliser[int] = Stabiliser(strength)
+        stabiliser: TemporalFilter[int] = TemporalFilter(strength)
         done = []
         with torch.inference_mode():
             for n, (source, large) in enumerate(zip(noisy(sources, 2.0), drawn, strict=True)):
@@ -93,8 +93,8 @@ def test_the_flicker_filter_is_that_of_the_cpu(strength: Strength, scale: int) -
 def test_streams_and_batches_do_not_mix_frames_up(batch: int) -> None:
     """Every frame on its own, without lanes, against all of them in flight together."""
     frames = random_frames(40, 160, 96, LAYOUT, COLOUR)
-    picture = Picture(
-        target=Target(width=640, height=384, scale=Fraction(4)),
+    picture = OutputImage(
+        target=TargetSize(width=640, height=384, scale=Fraction(4)),
         layout=LAYOUT, colour=COLOUR, kernel="bicubic",
     )  # fmt: skip
     engine = _engine("realesr-animevideov3", "cuda", torch.float16)
@@ -111,8 +111,8 @@ def test_streams_and_batches_do_not_mix_frames_up(batch: int) -> None:
 
 def test_a_full_gpu_falls_back_and_finishes() -> None:
     frames = random_frames(4, 640, 360, LAYOUT, COLOUR)
-    picture = Picture(
-        target=Target(width=2560, height=1440, scale=Fraction(4)),
+    picture = OutputImage(
+        target=TargetSize(width=2560, height=1440, scale=Fraction(4)),
         layout=LAYOUT, colour=COLOUR, kernel="bicubic",
     )  # fmt: skip
     engine = _engine("RealESRGAN_x4plus_anime_6B", "cuda", torch.float16)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsr.bench.machine import Machine, describe
-from vsr.bench.stages import Stages
-from vsr.engine.cache import Engines
+from vsr.bench.stages import BenchStages
+from vsr.engine.cache import EngineCache
 from vsr.engine.device import DTYPES
 from vsr.errors import UsageError
 from vsr.events import Event, Finished, Progress, Sink, Started, silent
-from vsr.jobs.plan.source import Taken
+from vsr.jobs.plan.source import OpenedSource
 from vsr.jobs.run.auto_strength import settled
 from vsr.jobs.run.upscale import upscale_one, work_for
 from vsr.options import Clip, Moment, UpscaleOptions
@@ -36,7 +36,7 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class BenchReport:
     """What was measured, on what."""
 
     machine: Machine
@@ -91,7 +91,7 @@ def bench(
     frames: int = 24,
     rounds: int = 5,
     sink: Sink = silent,
-) -> Report:
+) -> BenchReport:
     """Time the first `frames` frames of `source`, or those after the `--start` of `options`.
 
     Stages are timed one after the other and in rounds, so that what else the machine does
@@ -100,14 +100,16 @@ def bench(
     if frames < 3 or rounds < 1:
         raise UsageError("--frames, --rounds: a benchmark needs 3 frames and 1 round at least")
     options = _for_frames(options, frames)
-    engines = Engines()
+    engines = EngineCache()
     with tempfile.TemporaryDirectory(prefix="vsr-bench-") as name:
         folder = Path(name)
         output = folder / "whole.mkv"
-        work = settled(work_for(Taken(path=source, output=output), options, engines, sink=sink))
+        work = settled(
+            work_for(OpenedSource(path=source, output=output), options, engines, sink=sink)
+        )
         machine = describe(work.engine.device, DTYPES[work.engine.precision])
         few = 1 if work.engine.device.type == "cpu" else 8
-        stages = Stages(work, machine, folder, few=few).all()
+        stages = BenchStages(work, machine, folder, few=few).all()
         took: dict[str, list[float]] = {stage.name: [] for stage in stages}
         watches: list[_Watch] = []
         for stage in stages:
@@ -119,7 +121,7 @@ def bench(
                 took[stage.name].append((time.perf_counter() - began) / stage.frames)
             watches.append(watch := _Watch())
             upscale_one(source, output, options, engines, sink=watch)
-    return Report(
+    return BenchReport(
         machine=machine,
         source=source.name,
         frames=frames,

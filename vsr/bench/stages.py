@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from vsr.bench.machine import Machine, synchronise
 from vsr.engine.build import folding
 from vsr.engine.device import DTYPES
-from vsr.engine.streams import Lanes
+from vsr.engine.streams import DeviceStreams
 from vsr.events import silent
-from vsr.jobs.run.context import Work
+from vsr.jobs.run.context import RunContext
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.stages.colour.backend_check import ends_for
@@ -26,14 +26,14 @@ from vsr.stages.device.upscaler import Upscaler
 from vsr.stages.resize import resize
 from vsr.stages.temporal.deflicker import deflicker
 from vsr.stages.temporal.grain import put_back
-from vsr.stages.temporal.mctf import Stabiliser, is_on
+from vsr.stages.temporal.mctf import TemporalFilter, is_on
 
 _FLOAT = 4  # bytes
 _PATCH = 64  # side of the picture that operations are counted on
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class BenchStage:
     """Some work on `frames` frames, and the least time that one of them can take."""
 
     name: str
@@ -43,19 +43,19 @@ class Stage:
     floor_of: str = ""  # where the floor comes from, in words
 
 
-class Stages:
+class BenchStages:
     """The stages of `work`, on its film's first frames."""
 
-    def __init__(self, work: Work, machine: Machine, folder: Path, *, few: int) -> None:
+    def __init__(self, work: RunContext, machine: Machine, folder: Path, *, few: int) -> None:
         self._work, self._machine, self._folder, self._few = work, machine, folder, few
         self._engine, self._picture = work.engine, work.picture()
-        self._lanes = Lanes(self._engine.device)
+        self._lanes = DeviceStreams(self._engine.device)
         self._frames = list(work.decoded())
         upscale = Upscaler(self._engine, self._picture, work.options.device, sink=silent)
         self._finished = list(upscale(self._frames))
 
     @torch.inference_mode()
-    def all(self) -> list[Stage]:
+    def all(self) -> list[BenchStage]:
         """In the order of a run. Those of the device work on one frame, again and again."""
         first, picture, lanes = self._frames[0], self._picture, self._lanes
         planes = self._upload()
@@ -91,7 +91,9 @@ class Stages:
         inside, outside = (sum(p.nbytes for p in ps) for ps in (planes, out))
         kept = (inner if late else 3 * inner) + source
         return [
-            Stage(name="decode", work=lambda: list(self._work.decoded()), frames=len(self._frames)),
+            BenchStage(
+                name="decode", work=lambda: list(self._work.decoded()), frames=len(self._frames)
+            ),
             self._moved("upload", self._upload, inside),
             self._streamed(
                 "to RGB", lambda: ends.to_rgb(planes, first.layout, first.colour), inside + source
@@ -102,27 +104,27 @@ class Stages:
             self._streamed("to YUV", written, target + outside),
             *self._temporal(rgb, sized),
             self._moved("download", lambda: lanes.download(out), outside),
-            Stage(name="encode", work=self._encode, frames=len(self._finished)),
+            BenchStage(name="encode", work=self._encode, frames=len(self._finished)),
         ]
 
-    def _temporal(self, rgb: Tensor, sized: Tensor) -> Iterator[Stage]:
+    def _temporal(self, rgb: Tensor, sized: Tensor) -> Iterator[BenchStage]:
         """What works on several frames, where it is asked for."""
         chosen = self._work.options.temporal
         if chosen.deflicker:
-            yield Stage(
+            yield BenchStage(
                 name="deflicker",
                 work=lambda: list(deflicker(self._frames)),
                 frames=len(self._frames),
             )
         if is_on(chosen.stabilise):
-            filling = Stabiliser[None](chosen.stabilise)
+            filling = TemporalFilter[None](chosen.stabilise)
             for _ in range(2 * filling.radius + 1):
                 filling.push(rgb, sized, None)
             yield self._on_device("stabilise", lambda: filling.push(rgb, sized, None))
         if chosen.grain:
             yield self._on_device("grain", lambda: put_back(sized, rgb, share=chosen.grain, seed=0))
 
-    def _network(self, rgb: Tensor) -> Iterator[Stage]:
+    def _network(self, rgb: Tensor) -> Iterator[BenchStage]:
         """As it is run, and plainly: PyTorch's own layout, one frame, waiting for each."""
         network, engine = self._work.model.network, self._engine
         if network is None:
@@ -166,22 +168,22 @@ class Stages:
         *,
         floor: float | None = None,
         floor_of: str = "",
-    ) -> Stage:
+    ) -> BenchStage:
         @torch.inference_mode()
         def several() -> None:
             for _ in range(self._few):
                 work()
             synchronise(self._engine.device)
 
-        return Stage(name=name, work=several, frames=self._few, floor=floor, floor_of=floor_of)
+        return BenchStage(name=name, work=several, frames=self._few, floor=floor, floor_of=floor_of)
 
-    def _streamed(self, name: str, work: Callable[[], object], moved: int) -> Stage:
+    def _streamed(self, name: str, work: Callable[[], object], moved: int) -> BenchStage:
         """Work that is bound by memory: `moved` bytes have to be read and written at least."""
         rate = self._machine.copy
         floor_of = f"{moved / 1e6:.0f} MB at {rate / 1e9:.0f} GB/s"
         return self._on_device(name, work, floor=moved / rate, floor_of=floor_of)
 
-    def _moved(self, name: str, work: Callable[[], object], size: int) -> Stage:
+    def _moved(self, name: str, work: Callable[[], object], size: int) -> BenchStage:
         """Work that is bound by the bus; on a CPU there is none."""
         rate = self._machine.upload
         if rate is None:

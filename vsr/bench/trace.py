@@ -27,7 +27,7 @@ _OURS = re.compile(r"(vsr|benchmarks)[/\\].*\.py\(\d+\)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lane:
+class TracedStream:
     """One stream."""
 
     name: str  # upload, compute, download; other
@@ -61,7 +61,7 @@ class Timeline:
     """All of it; times in microseconds."""
 
     length: float
-    lanes: tuple[Lane, ...]
+    lanes: tuple[TracedStream, ...]
     copies: float  # time in which something was copied on a lane of its own
     beside: float  # of that, how much beside computation
     gaps: tuple[Gap, ...]  # the longest first
@@ -140,11 +140,13 @@ def _is(event: Event, stream: int, kind: str) -> bool:
     return event["cat"] == kind and _stream(event) == stream
 
 
-def _lane(stream: int, compute: int, device: list[Event], spans: list[Span], length: float) -> Lane:
+def _lane(
+    stream: int, compute: int, device: list[Event], spans: list[Span], length: float
+) -> TracedStream:
     copies = [e for e in device if _is(e, stream, "gpu_memcpy")]
     up, down = (any(way in e["name"] for e in copies) for way in ("HtoD", "DtoH"))
     name = "other" if up == down else "upload" if up else "download"
-    return Lane(
+    return TracedStream(
         name="compute" if stream == compute else name,
         stream=stream,
         busy=_length(spans),

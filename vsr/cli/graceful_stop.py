@@ -17,10 +17,10 @@ from vsr.children import end_children
 from vsr.cli.signals import GRACE, say, signals
 from vsr.errors import Interrupted, Stopped
 from vsr.events import Event, Finished, Sink, Started
-from vsr.jobs.store.job_store import Store, forget
+from vsr.jobs.store.job_store import JobStore, forget
 
 
-class Stopping:
+class GracefulStop:
     """A context in which signals stop a run; a sink that knows what runs."""
 
     def __init__(self, sink: Sink) -> None:
@@ -93,7 +93,7 @@ class Stopping:
 def _is_named(started: Started) -> bool:
     """Whether the complete film has its name, and the store is being removed."""
     store = started.store
-    return store is not None and Store(store).result_at(started.output) is not None
+    return store is not None and JobStore(store).result_at(started.output) is not None
 
 
 def _is_over(started: Started) -> bool:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import click
 
-from vsr.cli.signals import INTERRUPTED, Interrupts, is_interrupt
+from vsr.cli.signals import INTERRUPTED, SignalHandlers, is_interrupt
 from vsr.cli.standard import failure, in_a_folder, lacks_memory, prepare, printable
 from vsr.cli.terminal import in_a_line
 from vsr.errors import NO_MEMORY, Interrupted, OutOfMemory, VsrError
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OutOfMemory as error:
         click.echo(f"vsr: {error}", err=True)
         return error.exit_code
-    interrupts = Interrupts()
+    interrupts = SignalHandlers()
     try:
         interrupts.start()
         code, line = _run(arguments)

@@ -13,9 +13,9 @@ import click
 from vsr.errors import UsageError, worded
 from vsr.options import (
     Clip,
-    Leaf,
     MetricsOptions,
     Moment,
+    OptionField,
     UpscaleOptions,
     flags,
     leaves,
@@ -39,7 +39,7 @@ def for_people(text: str) -> str:
     return worded(text, _FLAGS)
 
 
-class Parsed(click.ParamType[Any]):
+class ParsedValue(click.ParamType[Any]):
     """What a function reads from text, or has read already."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
@@ -76,7 +76,7 @@ def tree_options(
 
 def upscale_options(function: F) -> F:
     """Decorate a command with everything that decides what is computed, and how it is written."""
-    time = Parsed("time", Moment.parse)
+    time = ParsedValue("time", Moment.parse)
     more = (
         click.option(
             "--start", type=time, envvar=variable("--start"),
@@ -114,7 +114,7 @@ def upscale_tree(values: Mapping[str, Any]) -> UpscaleOptions:
     return dataclasses.replace(options, source=source)
 
 
-def _options(leaf: Leaf) -> Iterator[Callable[[F], F]]:
+def _options(leaf: OptionField) -> Iterator[Callable[[F], F]]:
     """The options of click's for one of the tree: its own, and hidden ones of former names."""
     told, kind = leaf.option, leaf.inner_type
     several = typing.get_origin(kind) is tuple and told.parse is not None and leaf.default == ()
@@ -133,7 +133,7 @@ def _options(leaf: Leaf) -> Iterator[Callable[[F], F]]:
         )
 
 
-def _renamed(leaf: Leaf) -> Callable[[click.Context, click.Parameter, Any], None]:
+def _renamed(leaf: OptionField) -> Callable[[click.Context, click.Parameter, Any], None]:
     """Take what was given by a former name for what it is called now, and say so."""
 
     def take(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -144,21 +144,21 @@ def _renamed(leaf: Leaf) -> Callable[[click.Context, click.Parameter, Any], None
     return take
 
 
-def _type(leaf: Leaf) -> Any:
+def _type(leaf: OptionField) -> Any:
     kind, told = leaf.inner_type, leaf.option
     if told.parse is not None:
-        return Parsed(told.metavar or leaf.path, told.parse)
+        return ParsedValue(told.metavar or leaf.path, told.parse)
     if typing.get_origin(kind) is Literal:
         return click.Choice([str(value) for value in typing.get_args(kind)])
     return click.Path(file_okay=False, path_type=Path) if kind is Path else kind
 
 
-def _name(leaf: Leaf) -> str:
+def _name(leaf: OptionField) -> str:
     """The parameter's name in click: `size__scale`."""
     return leaf.path.replace(".", "__")
 
 
-def _value(leaf: Leaf, values: Mapping[str, Any]) -> Any:
+def _value(leaf: OptionField, values: Mapping[str, Any]) -> Any:
     context = click.get_current_context(silent=True)
     former = context.meta.get(_FORMER + leaf.path) if context is not None else None
     value = values[_name(leaf)] if former is None else former

@@ -38,7 +38,7 @@ def signals() -> tuple[signal.Signals, ...]:
     return tuple(number for number in wanted if signal.getsignal(number) != signal.SIG_IGN)
 
 
-class Interrupts:
+class SignalHandlers:
     """The handlers of a command that runs, and then ends."""
 
     def __init__(self) -> None:

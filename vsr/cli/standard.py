@@ -35,14 +35,14 @@ def prepare() -> None:
             os.set_blocking(number, True)
     codecs.register_error(_NAMES, _as_bytes)
     if sys.stdout is not None and sys.stdout is sys.__stdout__:
-        sys.stdout = _Stream(1, sys.__stdout__.encoding)
+        sys.stdout = _SafeStream(1, sys.__stdout__.encoding)
     if sys.stderr is None or sys.stderr is sys.__stderr__:
-        sys.stderr = _Stream(2, getattr(sys.__stderr__, "encoding", "utf-8"))
+        sys.stderr = _SafeStream(2, getattr(sys.__stderr__, "encoding", "utf-8"))
 
 
 def failure() -> str | None:
     """What is to be said of text on standard output that could not be written; None: nothing."""
-    failed = sys.stdout.failed if isinstance(sys.stdout, _Stream) else None
+    failed = sys.stdout.failed if isinstance(sys.stdout, _SafeStream) else None
     if failed is None:
         return None
     if failed.errno == errno.EPIPE:
@@ -77,7 +77,7 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-class _Stream(io.TextIOWrapper):
+class _SafeStream(io.TextIOWrapper):
     """Text to a standard stream, which remembers what went wrong and goes on."""
 
     def __init__(self, number: int, encoding: str) -> None:

@@ -12,7 +12,16 @@ from tqdm import tqdm
 from vsr.cli.options import for_people
 from vsr.cli.standard import printable
 from vsr.errors import VsrError
-from vsr.events import Downloading, Event, Finished, Note, Pictures, Progress, Started, Warning
+from vsr.events import (
+    BatchProgress,
+    Downloading,
+    Event,
+    Finished,
+    Note,
+    Progress,
+    Started,
+    WarningNote,
+)
 
 
 class Terminal:
@@ -27,13 +36,13 @@ class Terminal:
         # Made now: an interrupt in the making would leave it without one.
         tqdm.get_lock()  # type: ignore[no-untyped-call]
         self._bar: tqdm[Never] | None = None
-        self._pictures: Pictures | None = None  # while a batch of them is under way
+        self._pictures: BatchProgress | None = None  # while a batch of them is under way
         self._said: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
             match event:
-                case Pictures():
+                case BatchProgress():
                     self._batch(event)
                 case Note() if self._pictures is not None:
                     self._say_once(event)
@@ -77,7 +86,7 @@ class Terminal:
             tqdm.write(text, file=file)
             file.flush()  # a signal may end the process before it would be
 
-    def _batch(self, event: Pictures) -> None:
+    def _batch(self, event: BatchProgress) -> None:
         if self._pictures is None:
             self._open(event.total, "picture", scaled=False)
         self._pictures = event
@@ -93,7 +102,7 @@ class Terminal:
             self._tell(note, " (said once for all pictures)" if colon else "")
 
     def _tell(self, note: Note, more: str = "") -> None:
-        if isinstance(note, Warning):
+        if isinstance(note, WarningNote):
             tqdm.write(f"warning: {for_people(note.text)}{more}", file=sys.stderr)
         else:
             self._say(f"note: {for_people(note.text)}{more}")

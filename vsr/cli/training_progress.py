@@ -9,7 +9,7 @@ from typing import Never, Self
 from tqdm import tqdm
 
 
-class Bar:
+class TrainingBar:
     """Hears of each step. Shows on a terminal only."""
 
     def __init__(self, *, quiet: bool) -> None:

@@ -38,7 +38,7 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class TakesSeveral(Engine, Protocol):
+class BatchesMixedSizes(Engine, Protocol):
     """An engine that draws many small pictures together quicker than one after the other."""
 
     def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:

@@ -8,15 +8,15 @@ from vsr.engine.base import Engine
 from vsr.engine.cuda.select import wants_cuda
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
 from vsr.engine.select import check_engine, wants_ncnn
-from vsr.engine.torch_engine import EagerEngine, PassEngine
+from vsr.engine.torch_engine import PassThroughEngine, TorchEngine
 from vsr.events import Sink, silent
 from vsr.nets.arithmetic import fold_area
-from vsr.nets.store import Loaded
+from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
 
 
 def build_engine(
-    model: Loaded, scale: Fraction, options: DeviceOptions, sink: Sink = silent
+    model: LoadedModel, scale: Fraction, options: DeviceOptions, sink: Sink = silent
 ) -> Engine:
     """An engine whose result is resized to `scale` afterwards, by as little as possible.
 
@@ -30,17 +30,17 @@ def build_engine(
     if device.type == "cpu":
         prepare_cpu(options)
     if model.network is None:
-        return PassEngine(device=device)
+        return PassThroughEngine(device=device)
     network = model.network
     if (factor := folding(model, scale)) > 1:
         network = fold_area(network, factor)
     if own := wants_cuda(options.engine, network, device, precision, sink):
         return own
-    plain = EagerEngine(network, device=device, dtype=dtype, precision=precision)
+    plain = TorchEngine(network, device=device, dtype=dtype, precision=precision)
     return wants_ncnn(options.engine, network, plain) or plain
 
 
-def folding(model: Loaded, scale: Fraction) -> int:
+def folding(model: LoadedModel, scale: Fraction) -> int:
     """By how much the network of an engine for `scale` is reduced; 1: not at all."""
     factor = model.scale / Fraction(scale)
     whole = factor > 1 and factor.denominator == 1 and model.scale % factor.numerator == 0

@@ -9,21 +9,21 @@ from fractions import Fraction
 from vsr.engine.base import Engine
 from vsr.engine.build import build_engine, folding
 from vsr.events import Sink, silent
-from vsr.nets.store import Loaded, load
+from vsr.nets.store import LoadedModel, load
 from vsr.options import DeviceOptions, ModelOptions
 
 
-class Engines:
+class EngineCache:
     """Models and engines, kept by the options that they were made from.
 
     Hand the same one to several runs and weights are read once. Not for several threads.
     """
 
     def __init__(self) -> None:
-        self._models: dict[ModelOptions, Loaded] = {}
+        self._models: dict[ModelOptions, LoadedModel] = {}
         self._engines: dict[tuple[ModelOptions, int, DeviceOptions], tuple[Engine, str]] = {}
 
-    def model(self, options: ModelOptions, sink: Sink = silent) -> Loaded:
+    def model(self, options: ModelOptions, sink: Sink = silent) -> LoadedModel:
         """As `vsr.nets.store.load`, whose errors it raises."""
         if options not in self._models:
             self._models[options] = load(options, sink)

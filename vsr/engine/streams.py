@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 
-class Lanes:
+class DeviceStreams:
     """The three lanes of one device."""
 
     def __init__(self, device: torch.device) -> None:

@@ -11,7 +11,7 @@ from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 
 
-class EagerEngine:
+class TorchEngine:
     """Runs a `Network` as it is, channels-last, in one precision."""
 
     name = "torch"
@@ -63,7 +63,7 @@ class EagerEngine:
         return True
 
 
-class PassEngine:
+class PassThroughEngine:
     """No network: the classical resizers do all their work in the resize that follows."""
 
     name = "none"

@@ -40,7 +40,7 @@ _NEEDED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Program:
+class FfmpegProgram:
     """An ffmpeg, and what it lacks of what vsr asks of it."""
 
     path: str
@@ -79,7 +79,7 @@ def brought_ffmpeg() -> str:
     )
 
 
-def describe_ffmpeg() -> Program:
+def describe_ffmpeg() -> FfmpegProgram:
     """Say which ffmpeg is used, and what it lacks. Raises FfmpegError where there is none."""
     named = os.environ.get("VSR_FFMPEG")
     if not named:
@@ -90,18 +90,18 @@ def describe_ffmpeg() -> Program:
 
 
 @cache
-def _described(program: str, *, named: bool) -> Program:
+def _described(program: str, *, named: bool) -> FfmpegProgram:
     said = _asked(program, "-version")
     version = said.split()[2] if said.startswith("ffmpeg version ") else ""
     if not version:
-        return Program(path=program, version="", named=named, lacks=("all: it is no ffmpeg",))
+        return FfmpegProgram(path=program, version="", named=named, lacks=("all: it is no ffmpeg",))
     number = re.match(r"n?(\d+)\.", version)  # a build between two releases has a hash
     is_old = number is not None and int(number[1]) < _OLDEST
     lacks = [f"version {_OLDEST} or later (it is {version})"] if is_old else []
     for question, (names, what) in _NEEDED.items():
         words = set(_asked(program, *question.split()).split())
         lacks += [f"{what} {name}" for name in names if name not in words]
-    return Program(path=program, version=version, named=named, lacks=tuple(lacks))
+    return FfmpegProgram(path=program, version=version, named=named, lacks=tuple(lacks))
 
 
 def has_filter(program: str, name: str) -> bool:

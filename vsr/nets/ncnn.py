@@ -22,7 +22,7 @@ _MAGIC = "7767517"
 _FLOAT16, _FLOAT32 = 0x01306B47, 0
 
 
-class _Reader:
+class _ParamReader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
@@ -49,7 +49,7 @@ class _Reader:
         return len(self._data) - self._at
 
 
-def _convolution(reader: _Reader, options: dict[int, str]) -> tuple[Tensor, Tensor]:
+def _convolution(reader: _ParamReader, options: dict[int, str]) -> tuple[Tensor, Tensor]:
     out, side, count = int(options[0]), int(options[1]), int(options[6])
     tag = reader.tag()
     if tag not in (_FLOAT16, _FLOAT32):
@@ -77,7 +77,7 @@ def read_ncnn(param: Path, weights: Path) -> dict[str, Tensor]:
     lines = param.read_text(encoding="ascii", errors="replace").split("\n")
     if lines[0].strip() != _MAGIC:
         raise BrokenWeights("not an ncnn .param file")
-    reader = _Reader(weights.read_bytes())
+    reader = _ParamReader(weights.read_bytes())
     layers: list[tuple[Tensor, ...]] = []
     compact = False
     try:

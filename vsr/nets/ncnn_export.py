@@ -21,7 +21,7 @@ _LEAKY = f"9=2 -23310=1,{SLOPE:e}"  # an activation inside a convolution
 _ADD, _TIMES = "0=0", f"0=2 1=1 2={RESIDUAL:e}"  # of BinaryOp
 
 
-class _Graph:
+class _NcnnGraph:
     """Layers in order; each has one result, which is known by its name."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class _Graph:
 
 def write_ncnn(network: Network) -> tuple[str, bytes]:
     """The `.param` text and the `.bin` bytes. Raises TypeError for another kind of network."""
-    graph = _Graph()
+    graph = _NcnnGraph()
     graph.layer("Input", name=INPUT)
     if isinstance(network, SRVGGNetCompact):
         _compact(graph, network)
@@ -79,7 +79,7 @@ def write_ncnn(network: Network) -> tuple[str, bytes]:
     return graph.files()
 
 
-def _compact(graph: _Graph, network: SRVGGNetCompact) -> None:
+def _compact(graph: _NcnnGraph, network: SRVGGNetCompact) -> None:
     x = INPUT
     for layer in network.body:
         if isinstance(layer, nn.Conv2d):
@@ -93,7 +93,7 @@ def _compact(graph: _Graph, network: SRVGGNetCompact) -> None:
     graph.layer("BinaryOp", x, graph.larger(INPUT, network.scale), rest=_ADD, name=OUTPUT)
 
 
-def _dense(graph: _Graph, x: str, block: DenseBlock) -> str:
+def _dense(graph: _NcnnGraph, x: str, block: DenseBlock) -> str:
     seen = [x]
     for conv in (block.conv1, block.conv2, block.conv3, block.conv4):
         joined = graph.layer("Concat", *seen, rest="0=0") if len(seen) > 1 else x
@@ -102,11 +102,11 @@ def _dense(graph: _Graph, x: str, block: DenseBlock) -> str:
     return _residual(graph, x, last)
 
 
-def _residual(graph: _Graph, x: str, branch: str) -> str:
+def _residual(graph: _NcnnGraph, x: str, branch: str) -> str:
     return graph.layer("BinaryOp", x, graph.layer("BinaryOp", branch, rest=_TIMES), rest=_ADD)
 
 
-def _rrdb(graph: _Graph, network: RRDBNet) -> None:
+def _rrdb(graph: _NcnnGraph, network: RRDBNet) -> None:
     first = x = graph.convolution(INPUT, network.conv_first)
     for block in network.body:
         assert isinstance(block, RRDB)

@@ -29,7 +29,7 @@ _SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedModel:
     """A network ready for an engine, or None for a classical resizer."""
 
     name: str
@@ -43,7 +43,7 @@ def models_folder(options: ModelOptions) -> Path:
     return options.folder or Path(platformdirs.user_cache_dir("vsr", appauthor=False)) / "models"
 
 
-def load(options: ModelOptions, sink: Sink = silent) -> Loaded:
+def load(options: ModelOptions, sink: Sink = silent) -> LoadedModel:
     """The model that `options` name. Downloads it if it is not here yet.
 
     Raises UnknownModel, BrokenWeights, DownloadError, or UsageError for a denoise
@@ -57,7 +57,7 @@ def load(options: ModelOptions, sink: Sink = silent) -> Loaded:
     if options.denoise is not None and model.denoise_twin is None:
         raise UsageError("<model.denoise> works with realesr-general-x4v3 only")
     if model.is_resizer:
-        return Loaded(name=model.name, network=None, scale=model.scale, kernel=model.name)
+        return LoadedModel(name=model.name, network=None, scale=model.scale, kernel=model.name)
     state = _state(model, options, sink)
     name = model.name
     if model.denoise_twin is not None and options.denoise is not None:
@@ -75,8 +75,8 @@ def from_anywhere(options: ModelOptions) -> ModelOptions:
     return dataclasses.replace(options, name=name, folder=folder)
 
 
-def _ready(name: str, network: Network) -> Loaded:
-    return Loaded(name=name, network=network, scale=network.scale, kernel="bicubic")
+def _ready(name: str, network: Network) -> LoadedModel:
+    return LoadedModel(name=name, network=network, scale=network.scale, kernel="bicubic")
 
 
 def _own_file(options: ModelOptions) -> Path | None:

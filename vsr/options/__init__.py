@@ -8,7 +8,7 @@ options that are given by name in a call from Python.
 from vsr.options.keywords import keyword, with_keywords
 from vsr.options.metrics import MetricsOptions
 from vsr.options.plain import from_dict, to_dict
-from vsr.options.table import Leaf, Option, flags, leaves, variable
+from vsr.options.table import Option, OptionField, flags, leaves, variable
 from vsr.options.upscale import (
     DEFAULT_MODEL,
     ColourOptions,
@@ -79,13 +79,13 @@ __all__ = [
     "EngineName",
     "JobOptions",
     "Kernel",
-    "Leaf",
     "MatrixChoice",
     "Metric",
     "MetricsOptions",
     "ModelOptions",
     "Moment",
     "Option",
+    "OptionField",
     "PipeFormat",
     "Precision",
     "RangeChoice",

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from vsr.errors import UsageError
 from vsr.options.plain import read_value, to_dict
-from vsr.options.table import Leaf, leaves
+from vsr.options.table import OptionField, leaves
 
 T = TypeVar("T")
 
 
-def keyword(leaf: Leaf) -> str:
+def keyword(leaf: OptionField) -> str:
     """Return the name of an option in Python: its long flag's, with underscores."""
     return leaf.flag[2:].replace("-", "_")
 
@@ -39,7 +39,7 @@ def with_keywords(options: T, given: Mapping[str, Any]) -> T:
     return options
 
 
-def _replaced(options: T, leaf: Leaf, value: Any) -> T:
+def _replaced(options: T, leaf: OptionField, value: Any) -> T:
     *groups, name = leaf.path.split(".")
     inner: Any = getattr(options, groups[0]) if groups else options
     checked = read_value(leaf.type, _plain(leaf, value), keyword(leaf))
@@ -47,7 +47,7 @@ def _replaced(options: T, leaf: Leaf, value: Any) -> T:
     return replace(options, **{groups[0]: inner}) if groups else inner  # type: ignore[type-var]
 
 
-def _plain(leaf: Leaf, value: Any) -> Any:
+def _plain(leaf: OptionField, value: Any) -> Any:
     """Return the value as plain types, as `read_value` takes it."""
     if leaf.default == ():  # may hold several
         several = value if isinstance(value, list | tuple) else [value]
@@ -55,7 +55,7 @@ def _plain(leaf: Leaf, value: Any) -> Any:
     return _plain_one(leaf, value)
 
 
-def _plain_one(leaf: Leaf, value: Any) -> Any:
+def _plain_one(leaf: OptionField, value: Any) -> Any:
     if isinstance(value, str) and leaf.option.parse is not None:
         try:
             value = leaf.option.parse(value)

@@ -31,7 +31,7 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leaf:
+class OptionField:
     """One option of a tree: where it stands, what it may be, and what is said of it."""
 
     path: str  # "size.scale"
@@ -68,7 +68,7 @@ def option(default: Any, *flags: str, help: str, **more: Any) -> Any:
     return field(default=default, metadata={_KEY: about})
 
 
-def leaves(kind: type[Any], path: str = "") -> Iterator[Leaf]:
+def leaves(kind: type[Any], path: str = "") -> Iterator[OptionField]:
     """Walk the options of the dataclass `kind` and of those within it, in their order."""
     hints = typing.get_type_hints(kind)
     for one in dataclasses.fields(kind):
@@ -76,7 +76,7 @@ def leaves(kind: type[Any], path: str = "") -> Iterator[Leaf]:
         if dataclasses.is_dataclass(hints[one.name]):
             yield from leaves(typing.cast("type[Any]", hints[one.name]), f"{name}.")
         elif told is not None:
-            yield Leaf(path=name, type=hints[one.name], default=one.default, option=told)
+            yield OptionField(path=name, type=hints[one.name], default=one.default, option=told)
 
 
 def flags(kind: type[Any]) -> Mapping[str, str]:

@@ -16,12 +16,12 @@ from vsr.errors import UsageError
 from vsr.frame import Frame
 from vsr.media.vmaf import Vmaf
 from vsr.options import Metric, MetricsOptions
-from vsr.quality.normalise import Look, Terms, as_codes, terms_of
+from vsr.quality.normalise import AlignedFrame, ReferenceFormat, as_codes, terms_of
 from vsr.quality.optical_flow import Flow
 from vsr.quality.pairs import seconds
 from vsr.quality.psnr_ssim import ms_ssim, psnr, ssim
 from vsr.quality.report import KINDS
-from vsr.quality.temporal import TEMPORAL, Temporal
+from vsr.quality.temporal import TEMPORAL, TemporalMetrics
 
 
 class Meter:
@@ -33,8 +33,8 @@ class Meter:
         self._wanted, self._options, self._flow = wanted, options, flow
         self._stack = ExitStack()
         # What the first frame of REF decides:
-        self.terms: Terms | None = None
-        self._temporal: Temporal | None = None
+        self.terms: ReferenceFormat | None = None
+        self._temporal: TemporalMetrics | None = None
         self._vmaf: Vmaf | None = None
         self.times: list[Fraction] = []
         self.values: dict[str, array[float]] = {
@@ -72,7 +72,7 @@ class Meter:
     def _begin(self, ref: Frame) -> None:
         self.terms = terms_of(ref)
         if any(metric in TEMPORAL for metric in self._wanted):
-            self._temporal = Temporal(self._wanted, self._flow, self.terms.peak)
+            self._temporal = TemporalMetrics(self._wanted, self._flow, self.terms.peak)
         if "vmaf" in self._wanted:
             vmaf = Vmaf(
                 width=ref.width,
@@ -82,7 +82,7 @@ class Meter:
             )
             self._vmaf = self._stack.enter_context(vmaf)
 
-    def _look(self, frame: Frame, name: str) -> Look:
+    def _look(self, frame: Frame, name: str) -> AlignedFrame:
         assert self.terms is not None
         size = (self.terms.width, self.terms.height)
         if not fits((frame.width, frame.height), size, self._options):
@@ -91,7 +91,7 @@ class Meter:
                 f"{float(seconds(frame)):.3f} s, from {size[0]}x{size[1]}; "
                 f"<metrics.resize> makes them alike"
             )
-        return Look(frame, self.terms, self._options.resize)
+        return AlignedFrame(frame, self.terms, self._options.resize)
 
     def finish(self) -> None:
         """Wait for what is measured elsewhere. Raises FfmpegError."""
@@ -106,7 +106,7 @@ def fits(size: tuple[int, int], wanted: tuple[int, int], options: MetricsOptions
 
 
 def _still_values(
-    ref: Look, out: Look, wanted: Collection[Metric], peak: float
+    ref: AlignedFrame, out: AlignedFrame, wanted: Collection[Metric], peak: float
 ) -> Iterator[tuple[str, float]]:
     """What needs no other frame."""
     if "psnr" in wanted:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsr.engine.device import prepare_cpu
 from vsr.errors import FfmpegError, UsageError
-from vsr.events import Finished, Note, Once, Progress, Sink, Started, silent
+from vsr.events import Finished, Note, OncePerNote, Progress, Sink, Started, silent
 from vsr.flow import Scope
 from vsr.frame import Range
 from vsr.media.format.colour_tags import name_of
@@ -22,7 +22,7 @@ from vsr.media.vmaf import vmaf_ffmpeg
 from vsr.options import DeviceOptions, Metric, MetricsOptions
 from vsr.quality.meter import Meter, fits
 from vsr.quality.optical_flow import FLOW_SIDE, Flow, dis
-from vsr.quality.pairs import Pairs
+from vsr.quality.pairs import FramePairs
 from vsr.quality.psnr_ssim import MS_SSIM_SIDE, SSIM_SIDE
 from vsr.quality.report import KINDS, Report, score_of
 
@@ -52,7 +52,7 @@ def metrics(
     pair at all, OpenCV that is missing), FfmpegError (no libvmaf, where it was asked for).
     """
     options = options or MetricsOptions()
-    once = Once(sink)
+    once = OncePerNote(sink)
     prepare_cpu(DeviceOptions())
     began = time.monotonic()
     sources = _opened(ref, out, options)
@@ -92,14 +92,14 @@ def metrics(
 
 def _measure(
     sources: tuple[SourceInfo, SourceInfo], meter: Meter, options: MetricsOptions, sink: Sink
-) -> tuple[Meter, Pairs]:
+) -> tuple[Meter, FramePairs]:
     """Both films through the meter, each decoded in a thread of its own."""
     with meter, Scope() as scope:
         ref_frames, out_frames = (
             scope.ahead(read_frames(source, options.colour, sink=sink), depth=_AHEAD, name=name)
             for source, name in zip(sources, ("vsr-ref", "vsr-out"), strict=True)
         )
-        pairs = Pairs(ref_frames, out_frames, align=options.align)
+        pairs = FramePairs(ref_frames, out_frames, align=options.align)
         for ref, out in pairs:
             meter.add(ref, out)
             sink(Progress(frames=pairs.count))
@@ -231,7 +231,7 @@ def _coding(source: SourceInfo) -> str:
     return f"{colour} {range_} {video.layout.bits} bit"
 
 
-def _left_out(pairs: Pairs) -> str:
+def _left_out(pairs: FramePairs) -> str:
     assert pairs.first_alone is not None
     return (
         f"{pairs.count} pairs; {pairs.only_ref} frames of REF and {pairs.only_out} of OUT have no "

@@ -16,7 +16,7 @@ from vsr.stages.resize import resize
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class ReferenceFormat:
     """In what everything is compared: the size, depth and colour of REF's first frame."""
 
     width: int
@@ -30,20 +30,22 @@ class Terms:
         return float((1 << self.layout.bits) - 1)
 
 
-def terms_of(frame: Frame) -> Terms:
+def terms_of(frame: Frame) -> ReferenceFormat:
     """The terms that `frame` sets."""
     colour = written(frame.colour)
-    return Terms(width=frame.width, height=frame.height, layout=frame.layout, colour=colour)
+    return ReferenceFormat(
+        width=frame.width, height=frame.height, layout=frame.layout, colour=colour
+    )
 
 
-class Look:
+class AlignedFrame:
     """A frame in `terms`. Alpha is not looked at.
 
     A larger frame loses its right and bottom if there is no `kernel`, which would bring a frame of
     any size to that of `terms`.
     """
 
-    def __init__(self, frame: Frame, terms: Terms, kernel: Kernel | None) -> None:
+    def __init__(self, frame: Frame, terms: ReferenceFormat, kernel: Kernel | None) -> None:
         self._frame, self._terms, self._kernel = frame, terms, kernel
 
     @cached_property
@@ -95,7 +97,7 @@ class Look:
         return resize(x, width=terms.width, height=terms.height, scale=scale, kernel=self._kernel)
 
 
-def _matrix(terms: Terms) -> Matrix:
+def _matrix(terms: ReferenceFormat) -> Matrix:
     """The matrix whose weights make the luma."""
     return Matrix.BT709 if terms.layout.family == "rgb" else terms.colour.matrix
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from vsr.frame import Frame
 
 
-class Pairs:
+class FramePairs:
     """Pairs of frames with the same pts, in order; the others are counted and passed over.
 
     Times are exact rationals. On one clock they have to be equal. Of two clocks each has

@@ -13,7 +13,7 @@ from vsr.options import Metric
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class MetricKind:
     """What a number is."""
 
     metric: Metric
@@ -23,22 +23,38 @@ class Kind:
     pooled: str = ""  # what `Score.pooled` is; "": nothing
 
 
-KINDS: Mapping[str, Kind] = {
-    "psnr_y": Kind(metric="psnr", unit="dB", meaning="PSNR of luma", best="high",
-                   pooled="of the mean squared error"),
-    "psnr_rgb": Kind(metric="psnr", unit="dB", meaning="PSNR of RGB", best="high",
-                     pooled="of the mean squared error"),
-    "ssim": Kind(metric="ssim", unit="", meaning="SSIM of luma", best="high"),
-    "ms_ssim": Kind(metric="ms-ssim", unit="", meaning="MS-SSIM of luma", best="high"),
-    "vmaf": Kind(metric="vmaf", unit="", meaning="VMAF", best="high", pooled="harmonic mean"),
-    "warping_out": Kind(metric="warping", unit="", meaning="warping error of OUT", best="low"),
-    "warping_ref": Kind(metric="warping", unit="", meaning="warping error of REF", best="low"),
-    "seen": Kind(metric="warping", unit="", meaning="share of pixels seen before", best=""),
-    "flicker_out": Kind(metric="flicker", unit="codes", meaning="flicker of OUT", best="low"),
-    "flicker_ref": Kind(metric="flicker", unit="codes", meaning="flicker of REF", best="low"),
-    "still": Kind(metric="flicker", unit="", meaning="share of pixels that stand still", best=""),
-    "tof": Kind(metric="tof", unit="pixels", meaning="tOF", best="low"),
-}  # fmt: skip
+KINDS: Mapping[str, MetricKind] = {
+    "psnr_y": MetricKind(
+        metric="psnr",
+        unit="dB",
+        meaning="PSNR of luma",
+        best="high",
+        pooled="of the mean squared error",
+    ),
+    "psnr_rgb": MetricKind(
+        metric="psnr",
+        unit="dB",
+        meaning="PSNR of RGB",
+        best="high",
+        pooled="of the mean squared error",
+    ),
+    "ssim": MetricKind(metric="ssim", unit="", meaning="SSIM of luma", best="high"),
+    "ms_ssim": MetricKind(metric="ms-ssim", unit="", meaning="MS-SSIM of luma", best="high"),
+    "vmaf": MetricKind(metric="vmaf", unit="", meaning="VMAF", best="high", pooled="harmonic mean"),
+    "warping_out": MetricKind(
+        metric="warping", unit="", meaning="warping error of OUT", best="low"
+    ),
+    "warping_ref": MetricKind(
+        metric="warping", unit="", meaning="warping error of REF", best="low"
+    ),
+    "seen": MetricKind(metric="warping", unit="", meaning="share of pixels seen before", best=""),
+    "flicker_out": MetricKind(metric="flicker", unit="codes", meaning="flicker of OUT", best="low"),
+    "flicker_ref": MetricKind(metric="flicker", unit="codes", meaning="flicker of REF", best="low"),
+    "still": MetricKind(
+        metric="flicker", unit="", meaning="share of pixels that stand still", best=""
+    ),
+    "tof": MetricKind(metric="tof", unit="pixels", meaning="tOF", best="low"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +114,7 @@ def score_of(name: str, values: array[float], times: tuple[Fraction, ...]) -> Sc
     )
 
 
-def _pooled(kind: Kind, values: list[float]) -> float | None:
+def _pooled(kind: MetricKind, values: list[float]) -> float | None:
     if kind.metric == "psnr":
         error = math.fsum(10 ** (-value / 10) for value in values) / len(values)
         return -10 * math.log10(error) if error else math.inf

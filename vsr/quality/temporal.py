@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.options import Metric
-from vsr.quality.normalise import Look
+from vsr.quality.normalise import AlignedFrame
 from vsr.quality.optical_flow import Flow, enlarged, visible, warp
 
 TEMPORAL: frozenset[Metric] = frozenset({"warping", "flicker", "tof"})
@@ -66,7 +66,7 @@ def tof(reference: Tensor, output: Tensor) -> float:
     return float((reference - output).abs().double().sum(0).mean())
 
 
-class Temporal:
+class TemporalMetrics:
     """The temporal metrics of a film, frame after frame. Keeps the last frame only.
 
     `wanted`: what of `TEMPORAL` is not in it is not measured. Motion is that of the reference,
@@ -75,9 +75,9 @@ class Temporal:
 
     def __init__(self, wanted: Collection[Metric], flow: Flow | None, peak: float) -> None:
         self._wanted, self._flow, self._peak = wanted, flow, peak
-        self._last: tuple[Look, Look] | None = None
+        self._last: tuple[AlignedFrame, AlignedFrame] | None = None
 
-    def __call__(self, ref: Look, out: Look) -> dict[str, float]:
+    def __call__(self, ref: AlignedFrame, out: AlignedFrame) -> dict[str, float]:
         """The values at this frame, by name.
 
         None for the first one, and none where less than a quarter of it was seen before, or less
@@ -93,7 +93,9 @@ class Temporal:
             values |= self._moved(last, ref, out)
         return values
 
-    def _flicker(self, last: tuple[Look, Look], ref: Look, out: Look) -> dict[str, float]:
+    def _flicker(
+        self, last: tuple[AlignedFrame, AlignedFrame], ref: AlignedFrame, out: AlignedFrame
+    ) -> dict[str, float]:
         where = still(last[0].luma, ref.luma, self._peak)
         share = float(where.double().mean())
         if share < _LEAST_STILL:
@@ -104,7 +106,9 @@ class Temporal:
             "still": share,
         }
 
-    def _moved(self, last: tuple[Look, Look], ref: Look, out: Look) -> dict[str, float]:
+    def _moved(
+        self, last: tuple[AlignedFrame, AlignedFrame], ref: AlignedFrame, out: AlignedFrame
+    ) -> dict[str, float]:
         there, back = self._field(last[0], ref), self._field(ref, last[0])
         seen = visible(back, there)
         share = float(seen.double().mean())
@@ -118,7 +122,7 @@ class Temporal:
             values["tof"] = tof(there, self._field(last[1], out))
         return values
 
-    def _field(self, first: Look, second: Look) -> Tensor:
+    def _field(self, first: AlignedFrame, second: AlignedFrame) -> Tensor:
         assert self._flow is not None
         height, width = first.luma.shape
         field = self._flow(first.luma / self._peak, second.luma / self._peak)

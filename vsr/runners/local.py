@@ -19,11 +19,11 @@ import vsr.errors
 from vsr.children import shielded
 from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.errors import Stopped, VsrError
-from vsr.events import Note, Progress, Warning
-from vsr.jobs.run.context import Work
+from vsr.events import Note, Progress, WarningNote
+from vsr.jobs.run.context import RunContext
 from vsr.jobs.run.outputs import Runner, here
-from vsr.jobs.run.segment_writer import Part
-from vsr.jobs.store.job_store import Store
+from vsr.jobs.run.segment_writer import Segment
+from vsr.jobs.store.job_store import JobStore
 from vsr.machine import cores
 from vsr.options import DeviceOptions, EngineName, to_dict
 
@@ -41,7 +41,7 @@ def _workers(options: DeviceOptions) -> int:
     return options.workers or len(options.device.split(","))
 
 
-def several(work: Work, store: Store, parts: Sequence[Part], done: int) -> None:
+def several(work: RunContext, store: JobStore, parts: Sequence[Segment], done: int) -> None:
     """Finish `parts` in `store` with several processes.
 
     Raises what a worker raised, or VsrError for one that died; what is finished stays so.
@@ -62,7 +62,9 @@ def several(work: Work, store: Store, parts: Sequence[Part], done: int) -> None:
             worker.end()
 
 
-def _drive(crew: Sequence[_Worker], runs: list[Sequence[Part]], work: Work, done: int) -> None:
+def _drive(
+    crew: Sequence[_Worker], runs: list[Sequence[Segment]], work: RunContext, done: int
+) -> None:
     heard: queue.Queue[tuple[_Worker, dict[str, Any]]] = queue.Queue()
     for worker in crew:
         worker.listen(heard)
@@ -73,7 +75,7 @@ def _drive(crew: Sequence[_Worker], runs: list[Sequence[Part]], work: Work, done
             worker.frames = answer["frames"]
             work.sink(Progress(frames=done + sum(w.total for w in crew)))
         elif "note" in answer:
-            kind_of_note = Warning if answer["lost"] else Note
+            kind_of_note = WarningNote if answer["lost"] else Note
             work.sink(kind_of_note(text=answer["note"]))
         elif "error" in answer:
             kind = getattr(vsr.errors, answer["error"], VsrError)
@@ -90,7 +92,7 @@ def _drive(crew: Sequence[_Worker], runs: list[Sequence[Part]], work: Work, done
                 busy += 1
 
 
-def _job(work: Work, store: Store, device: str, count: int) -> dict[str, Any]:
+def _job(work: RunContext, store: JobStore, device: str, count: int) -> dict[str, Any]:
     """What a worker is told of the job."""
     given = work.options.device
     threads = given.threads or max(cores() // count, 1)
@@ -149,7 +151,7 @@ class _Worker:
         self._thread = threading.Thread(target=run, name="vsr-worker", daemon=True)
         self._thread.start()
 
-    def ask(self, run: Sequence[Part]) -> None:
+    def ask(self, run: Sequence[Segment]) -> None:
         """Give it a run of parts."""
         self._send([{"number": p.number, **dataclasses.asdict(p.span)} for p in run])
 

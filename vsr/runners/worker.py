@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.errors import VsrError, cause
-from vsr.events import Event, Note, Progress, Warning
-from vsr.jobs.plan.source import Taken
-from vsr.jobs.run.context import Work
+from vsr.events import Event, Note, Progress, WarningNote
+from vsr.jobs.plan.source import OpenedSource
+from vsr.jobs.run.context import RunContext
 from vsr.jobs.run.outputs import into_store
-from vsr.jobs.run.segment_writer import Part
+from vsr.jobs.run.segment_writer import Segment
 from vsr.jobs.run.upscale import work_for
-from vsr.jobs.store.job_store import Store
+from vsr.jobs.store.job_store import JobStore
 from vsr.media.source.probe import probe
 from vsr.media.source.spans import Span
 from vsr.options import UpscaleOptions, from_dict
@@ -40,12 +40,12 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         if isinstance(event, Progress):
             say(frames=event.frames)
         elif isinstance(event, Note):
-            say(note=event.text, lost=isinstance(event, Warning))
+            say(note=event.text, lost=isinstance(event, WarningNote))
 
     if not (line := requests.readline()):
         return  # nobody asks any more
     job = json.loads(line)
-    store = Store(Path(job["store"]))
+    store = JobStore(Path(job["store"]))
     try:
         work = _work(job, sink)
         say(ready=True)
@@ -59,16 +59,16 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         say(error="OutputError", text=text)
 
 
-def _work(job: Mapping[str, Any], sink: Any) -> Work:
+def _work(job: Mapping[str, Any], sink: Any) -> RunContext:
     options = from_dict(UpscaleOptions, job["options"])
-    taken = Taken(path=Path(job["source"]), output=Path(job["output"]))
-    work = work_for(taken, options, Engines(), sink=sink)
+    taken = OpenedSource(path=Path(job["source"]), output=Path(job["output"]))
+    work = work_for(taken, options, EngineCache(), sink=sink)
     return work.on(probe(Path(job["copy"]), options.colour, 0)) if job["copy"] else work
 
 
-def _part(told: Mapping[str, Any]) -> Part:
+def _part(told: Mapping[str, Any]) -> Segment:
     span = Span(start=told["start"], end=told["end"], at=told["at"])
-    return Part(number=told["number"], span=span)
+    return Segment(number=told["number"], span=span)
 
 
 def _end_with_parent() -> None:

@@ -33,7 +33,7 @@ _AHEAD = 4  # batches that are made ahead
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
+class StoredClip:
     """One file of the store."""
 
     name: str
@@ -42,7 +42,7 @@ class Clip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class TrainingBatch:
     """Pairs to learn from, RGB in 0..1; `low` is None where the loop itself makes it."""
 
     high: Tensor  # (N, T, 3, H, W)
@@ -53,7 +53,9 @@ class Batch:
 # --- gathering, once ---
 
 
-def gather(folder: Path, options: DataOptions, damage: Damage, seed: int, sink: Sink) -> list[Clip]:
+def gather(
+    folder: Path, options: DataOptions, damage: Damage, seed: int, sink: Sink
+) -> list[StoredClip]:
     """Take clips out of all that `options` name into `folder`, unless that was done already.
 
     Raises InputError, UsageError, OutputError.
@@ -64,7 +66,7 @@ def gather(folder: Path, options: DataOptions, damage: Damage, seed: int, sink: 
             stored = json.loads(index.read_text(encoding="utf-8"))
             if stored["made_of"] == _made_of(options, damage, seed):
                 return [
-                    Clip(name=clip["name"], scene=clip["scene"], lows=tuple(clip["lows"]))
+                    StoredClip(name=clip["name"], scene=clip["scene"], lows=tuple(clip["lows"]))
                     for clip in stored["clips"]
                 ]
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +100,7 @@ def _stored(
     options: DataOptions,
     damage: Damage,
     seed: int,
-) -> Clip:
+) -> StoredClip:
     """A clip and its damaged copies, as files."""
     scale = damage.scale
     height, width = (side // scale * scale for side in clip.shape[2:])
@@ -110,7 +112,7 @@ def _stored(
     for n, low in enumerate(copies):
         lows.append(f"{number:05}.{n}.npy")
         np.save(folder / lows[-1], low[..., : height // scale, : width // scale].numpy())
-    return Clip(name=name, scene=scene, lows=tuple(lows))
+    return StoredClip(name=name, scene=scene, lows=tuple(lows))
 
 
 def _copies(
@@ -233,7 +235,7 @@ def listed(paths: Iterable[Path]) -> Iterator[Path]:
 # --- samples ---
 
 
-def split(clips: Sequence[Clip], share: float) -> tuple[list[Clip], list[Clip]]:
+def split(clips: Sequence[StoredClip], share: float) -> tuple[list[StoredClip], list[StoredClip]]:
     """(to learn from, held out): whole scenes, evenly over all. One scene alone is not split."""
     scenes = sorted({clip.scene for clip in clips})
     if share <= 0 or len(scenes) < 2:
@@ -250,7 +252,12 @@ class Samples:
     """Pairs by number: each is a function of the seed and its number alone."""
 
     def __init__(
-        self, folder: Path, clips: Sequence[Clip], options: DataOptions, damage: Damage, seed: int
+        self,
+        folder: Path,
+        clips: Sequence[StoredClip],
+        options: DataOptions,
+        damage: Damage,
+        seed: int,
     ) -> None:
         self._folder, self._clips, self._options = folder, clips, options
         self._damage, self._seed = damage, seed
@@ -322,7 +329,7 @@ def _cut(stored: NDArray[np.uint8], top: int, left: int, side: int) -> Tensor:
 
 def batches(
     samples: Samples, *, start: int, size: int, rank: int = 0, world: int = 1, workers: int = 2
-) -> Generator[Batch, None, None]:
+) -> Generator[TrainingBatch, None, None]:
     """Batches from the `start`-th on without end, made ahead by `workers` threads.
 
     Of `world` processes that work on one batch of `world` times `size`, the share of `rank`. How
@@ -333,9 +340,9 @@ def batches(
         first = (step * world + rank) * size
         return range(first, first + size)
 
-    def put_together(found: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> Batch:
+    def put_together(found: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> TrainingBatch:
         lows = [low for _, _, low in found if low is not None]
-        return Batch(
+        return TrainingBatch(
             high=torch.stack([high for high, _, _ in found]),
             real=torch.stack([real for _, real, _ in found]),
             low=torch.stack(lows) if lows else None,

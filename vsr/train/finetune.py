@@ -20,12 +20,12 @@ from vsr.nets.network import Network
 from vsr.nets.store import load, load_file_as_network
 from vsr.options import DEFAULT_MODEL, DeviceOptions, ModelOptions
 from vsr.train.checkpoint import write_whole
-from vsr.train.data import Batch, gather, split
+from vsr.train.data import TrainingBatch, gather, split
 from vsr.train.film import codes
-from vsr.train.judge import Pair, enlarge, held_pairs, psnr, strip, vmaf
+from vsr.train.judge import JudgedClip, enlarge, held_pairs, psnr, strip, vmaf
 from vsr.train.learner import Learner
 from vsr.train.like import described, estimate
-from vsr.train.loop import Told, Trained, train
+from vsr.train.loop import Told, TrainingResult, train
 from vsr.train.options import (
     Damage,
     DataOptions,
@@ -64,7 +64,7 @@ class FinetuneOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class HeldOutScore:
     """On held-out scenes."""
 
     psnr: float  # dB
@@ -72,13 +72,13 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class FinetuneReport:
     """Before and after."""
 
     output: Path | None  # None: not written, as it was no better
     damage: str
-    before: Score
-    after: Score
+    before: HeldOutScore
+    after: HeldOutScore
     scenes: int  # held out
     steps: int
     seconds: float
@@ -100,7 +100,7 @@ def finetune(
     overwrite: bool = False,
     sink: Sink = silent,
     told: Told = lambda step, numbers: None,
-) -> Report:
+) -> FinetuneReport:
     """Teach a network to undo what `damaged` suffers from, with the clean film `clean`.
 
     `damaged` may be None where `options.damage` names the damage. The work lies beside the output
@@ -140,7 +140,7 @@ def finetune(
     after = _score(network, pairs)
     picture = folder / "before_after.png"
     _picture(picture, pairs, loaded.network, network)
-    report = Report(
+    report = FinetuneReport(
         output=output, damage=words, before=before, after=after,
         scenes=len({clip.scene for clip in held}), steps=trained.steps,
         seconds=time.monotonic() - began, picture=picture,
@@ -215,12 +215,14 @@ def _step_time(plan: TrainOptions, device: torch.device) -> float:
     times = []
     for number in range(4):
         began = time.monotonic()
-        learner.step(Batch(high=high, real=high, low=low), number)
+        learner.step(TrainingBatch(high=high, real=high, low=low), number)
         times.append(time.monotonic() - began)
     return sorted(times[1:])[1]
 
 
-def _train(plan: TrainOptions, target: Path, deadline: float, sink: Sink, told: Told) -> Trained:
+def _train(
+    plan: TrainOptions, target: Path, deadline: float, sink: Sink, told: Told
+) -> TrainingResult:
     """Until the steps are done, the time is over, or it has long been no use."""
     checks: list[float] = []
 
@@ -240,17 +242,17 @@ def _train(plan: TrainOptions, target: Path, deadline: float, sink: Sink, told: 
     )
 
 
-def _score(network: Network, pairs: list[Pair]) -> Score:
+def _score(network: Network, pairs: list[JudgedClip]) -> HeldOutScore:
     network.eval()
     found = [enlarge(network, pair.low) for pair in pairs]
     value = sum(psnr(x, pair.high) for x, pair in zip(found, pairs, strict=True)) / len(pairs)
     try:
-        return Score(psnr=value, vmaf=vmaf(found, pairs))
+        return HeldOutScore(psnr=value, vmaf=vmaf(found, pairs))
     except FfmpegError:
-        return Score(psnr=value, vmaf=math.nan)
+        return HeldOutScore(psnr=value, vmaf=math.nan)
 
 
-def _picture(path: Path, pairs: list[Pair], before: Network, after: Network) -> None:
+def _picture(path: Path, pairs: list[JudgedClip], before: Network, after: Network) -> None:
     shown = pairs[:4]
     columns = [[pair.low[0] for pair in shown]]
     columns += [
@@ -260,12 +262,12 @@ def _picture(path: Path, pairs: list[Pair], before: Network, after: Network) -> 
     strip(path, columns)
 
 
-def _words(score: Score) -> str:
+def _words(score: HeldOutScore) -> str:
     judged = "" if math.isnan(score.vmaf) else f", VMAF {score.vmaf:.1f}"
     return f"PSNR {score.psnr:.2f} dB{judged}"
 
 
-def _plain(report: Report) -> dict[str, object]:
+def _plain(report: FinetuneReport) -> dict[str, object]:
     return dataclasses.asdict(report) | {
         "output": None if report.output is None else str(report.output),
         "picture": str(report.picture),

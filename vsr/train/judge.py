@@ -17,7 +17,7 @@ from vsr.media.vmaf import Vmaf
 from vsr.options import VMAF_MODELS
 from vsr.stages.colour.convert import from_rgb
 from vsr.stages.colour.drift_correction import anchor
-from vsr.train.data import Clip, mixed
+from vsr.train.data import StoredClip, mixed
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.film import codes
 from vsr.train.options import Damage
@@ -28,14 +28,16 @@ _STRIP = 4  # pairs that a strip of samples shows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class JudgedClip:
     """A clip and what it looks like when damaged, (T, 3, H, W) uint8."""
 
     high: Tensor
     low: Tensor
 
 
-def held_pairs(folder: Path, clips: Iterable[Clip], damage: Damage, seed: int) -> list[Pair]:
+def held_pairs(
+    folder: Path, clips: Iterable[StoredClip], damage: Damage, seed: int
+) -> list[JudgedClip]:
     """The same in every run: each clip with its first damaged copy, or with one that is made."""
     pairs = []
     for number, clip in enumerate(clips):
@@ -45,7 +47,7 @@ def held_pairs(folder: Path, clips: Iterable[Clip], damage: Damage, seed: int) -
         else:
             made = degrade(high[None].float() / 255, [mixed(seed, 3, number)], damage)
             low = codes(made[0])
-        pairs.append(Pair(high=high, low=low))
+        pairs.append(JudgedClip(high=high, low=low))
     return pairs
 
 
@@ -71,7 +73,7 @@ def psnr(found: Tensor, high: Tensor) -> float:
     return float((-10 * error.clamp(min=1e-10).log10()).mean())
 
 
-def measured(net: nn.Module, pairs: Sequence[Pair]) -> float:
+def measured(net: nn.Module, pairs: Sequence[JudgedClip]) -> float:
     """Mean PSNR of the pairs' first frames, in dB; not a number if there are none."""
     net.eval()
     values = [psnr(enlarge(net, pair.low[:1]), pair.high[:1]) for pair in pairs]
@@ -79,7 +81,7 @@ def measured(net: nn.Module, pairs: Sequence[Pair]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def vmaf(found: Sequence[Tensor], pairs: Sequence[Pair]) -> float:
+def vmaf(found: Sequence[Tensor], pairs: Sequence[JudgedClip]) -> float:
     """Mean VMAF of pictures in 0..1 against their pairs' clean ones. Raises FfmpegError."""
     values: list[float] = []
     for pictures, pair in zip(found, pairs, strict=True):

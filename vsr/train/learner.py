@@ -18,7 +18,7 @@ from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import load, models_folder, read_weights
 from vsr.options import ModelOptions
-from vsr.train.data import Batch
+from vsr.train.data import TrainingBatch
 from vsr.train.features import Features, load_features
 from vsr.train.losses import charbonnier, consistency, gan, perceptual, temporal
 from vsr.train.options import LossOptions, TrainOptions
@@ -77,7 +77,7 @@ class Learner:
 
     # --- a step ---
 
-    def step(self, batch: Batch, number: int) -> dict[str, float]:
+    def step(self, batch: TrainingBatch, number: int) -> dict[str, float]:
         """Learn from one batch; returns the losses and the gradient's norm, `number` from 0 on."""
         rate = rate_at(self.options, number)
         high = batch.high.to(self.device)

@@ -44,7 +44,7 @@ _CLIPS, _FRAMES, _WINDOW = 6, 4, 160
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class DamageEstimate:
     """The damage of a film."""
 
     codec: str | None  # as `vsr.media.write.reencode` calls it; None: it lost nothing
@@ -93,7 +93,7 @@ class Estimate:
         }  # fmt: skip
 
 
-def estimate(damaged: Path, clean: Path, scale: int) -> Estimate:
+def estimate(damaged: Path, clean: Path, scale: int) -> DamageEstimate:
     """The damage of `damaged`, of which `clean` shows what it might have been, `scale` as large.
 
     Raises InputError where one of them shows nothing to compare.
@@ -127,7 +127,7 @@ def estimate(damaged: Path, clean: Path, scale: int) -> Estimate:
         point = best(best(point, 0, _SIGMAS), 1, _NOISES)
     point = best(best(point, 0, _between(_SIGMAS, point[0])), 1, _between(_NOISES, point[1]))
     sigma, noise, quality = point
-    return Estimate(
+    return DamageEstimate(
         codec=codec, quality=quality, blur=sigma, noise=noise, chroma=source.video.layout.name,
         distance=made(*point),
     )  # fmt: skip

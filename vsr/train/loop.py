@@ -28,10 +28,10 @@ from vsr.errors import OutputError, OutputExists, Stopped, UsageError, VsrError
 from vsr.events import Note, Sink, silent
 from vsr.options import DeviceOptions, to_dict
 from vsr.train.checkpoint import load_checkpoint, save_checkpoint, write_weights, write_whole
-from vsr.train.data import Batch, Samples, batches, gather, mixed, split
+from vsr.train.data import Samples, TrainingBatch, batches, gather, mixed, split
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.film import codes
-from vsr.train.judge import Pair, enlarge, held_pairs, measured, strip
+from vsr.train.judge import JudgedClip, enlarge, held_pairs, measured, strip
 from vsr.train.learner import Learner, losses_named
 from vsr.train.options import TrainOptions
 from vsr.train.pool import Pool
@@ -45,7 +45,7 @@ _FREE = frozenset({"schedule.save_every", "schedule.check_every", "data.workers"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainingResult:
     """What came of it."""
 
     output: Path
@@ -58,14 +58,14 @@ class Trained:
 
 
 @dataclass
-class _Run:
+class _TrainingRun:
     """A run under way."""
 
     options: TrainOptions
     folder: Path
     learner: Learner
     samples: Samples
-    held: list[Pair]
+    held: list[JudgedClip]
     sink: Sink
     told: Told
     step: int = 0
@@ -85,7 +85,7 @@ def train(
     until: Callable[[], bool] = lambda: False,
     sink: Sink = silent,
     told: Told = lambda step, numbers: None,
-) -> Trained:
+) -> TrainingResult:
     """Train a network and write it to `output`, a .safetensors.
 
     What is finished lies in the folder of that name that ends in `.train`, beside it: checkpoints,
@@ -118,7 +118,7 @@ def train(
     learnt, held = split(clips, options.data.held_out)
     if not held and rank == 0:
         sink(Note(text="one scene alone: nothing can be held out, so nothing tells how good it is"))
-    run = _Run(
+    run = _TrainingRun(
         options=options,
         folder=folder,
         learner=Learner(options, device, sink),
@@ -136,7 +136,7 @@ def train(
     weights = run.best_weights if keep_best and run.best_weights else run.learner.averaged()
     if rank == 0:
         write_weights(output, weights, _notes(run, psnr))
-    return Trained(
+    return TrainingResult(
         output=output, steps=run.step, skipped=run.learner.skipped, psnr=psnr, best=run.best,
         seconds_loading=run.loading, seconds=time.monotonic() - began,
     )  # fmt: skip
@@ -166,7 +166,9 @@ def _place() -> tuple[int, int]:
 # --- the loop ---
 
 
-def _steps(run: _Run, pool: Pool | None, rank: int, world: int, until: Callable[[], bool]) -> None:
+def _steps(
+    run: _TrainingRun, pool: Pool | None, rank: int, world: int, until: Callable[[], bool]
+) -> None:
     schedule = run.options.schedule
     source = batches(
         run.samples, start=run.step, size=schedule.batch, rank=rank, world=world,
@@ -197,7 +199,7 @@ def _steps(run: _Run, pool: Pool | None, rank: int, world: int, until: Callable[
         raise Stopped(f"stopped at step {run.step}; the same command goes on") from None
 
 
-def _ready(run: _Run, batch: Batch, pool: Pool | None, rank: int) -> Batch:
+def _ready(run: _TrainingRun, batch: TrainingBatch, pool: Pool | None, rank: int) -> TrainingBatch:
     """A batch, damaged: where the reference does so, as a whole, on the device; and mixed."""
     if batch.low is not None:
         return batch
@@ -207,10 +209,10 @@ def _ready(run: _Run, batch: Batch, pool: Pool | None, rank: int) -> Batch:
     low = degrade(high, [seed], run.options.damage)
     chance = np.random.default_rng(seed)
     high, real, low = run.samples.patch(chance, high, batch.real.to(high.device), low)
-    return pool.exchange(Batch(high=high, real=real, low=low), chance)
+    return pool.exchange(TrainingBatch(high=high, real=real, low=low), chance)
 
 
-def _after(run: _Run, numbers: Mapping[str, float], pool: Pool | None) -> None:
+def _after(run: _TrainingRun, numbers: Mapping[str, float], pool: Pool | None) -> None:
     schedule = run.options.schedule
     row = {"step": float(run.step), **numbers, "skipped": float(run.learner.skipped)}
     run.rows.append(row)
@@ -222,7 +224,7 @@ def _after(run: _Run, numbers: Mapping[str, float], pool: Pool | None) -> None:
         _save(run, pool)
 
 
-def _check(run: _Run) -> None:
+def _check(run: _TrainingRun) -> None:
     """Measure the averaged weights on what is held out, and write a strip to look at."""
     if not run.held:
         return
@@ -246,7 +248,7 @@ def _check(run: _Run) -> None:
 # --- checkpoints ---
 
 
-def _save(run: _Run, pool: Pool | None) -> None:
+def _save(run: _TrainingRun, pool: Pool | None) -> None:
     state = {
         "options": json.dumps(to_dict(run.options)),
         "step": run.step,
@@ -261,7 +263,7 @@ def _save(run: _Run, pool: Pool | None) -> None:
     _write_curve(run)
 
 
-def _go_on(run: _Run, pool: Pool | None) -> None:
+def _go_on(run: _TrainingRun, pool: Pool | None) -> None:
     """Take the newest checkpoint up, if there is one. Raises UsageError for another run's."""
     held = load_checkpoint(run.folder)
     if held is None:
@@ -297,7 +299,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -
             yield path
 
 
-def _write_curve(run: _Run) -> None:
+def _write_curve(run: _TrainingRun) -> None:
     """One line for each step; columns as they came up."""
     names = list(dict.fromkeys(name for row in run.rows for name in row))
     text = io.StringIO()
@@ -307,7 +309,7 @@ def _write_curve(run: _Run) -> None:
     write_whole(run.folder / "curve.csv", text.getvalue().encode())
 
 
-def _notes(run: _Run, psnr: float) -> dict[str, str]:
+def _notes(run: _TrainingRun, psnr: float) -> dict[str, str]:
     """What the file says about itself."""
     options = run.options
     named = {"SRVGGNetCompact": "srvgg", "RRDBNet": "rrdb"}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vsr.errors import UsageError
-from vsr.train.data import Batch
+from vsr.train.data import TrainingBatch
 
 
 class Pool:
@@ -26,7 +26,7 @@ class Pool:
         self._size = size
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def exchange(self, batch: Batch, chance: np.random.Generator) -> Batch:
+    def exchange(self, batch: TrainingBatch, chance: np.random.Generator) -> TrainingBatch:
         """Put a batch in; returns another, or the same while the pool is not full."""
         assert batch.low is not None
         new = list(zip(batch.high, batch.real, batch.low, strict=True))
@@ -37,7 +37,7 @@ class Pool:
         self._kept = [self._kept[n] for n in order]
         out, self._kept[: len(new)] = self._kept[: len(new)], new
         high, real, low = (torch.stack(tensors) for tensors in zip(*out, strict=True))
-        return Batch(high=high, real=real, low=low)
+        return TrainingBatch(high=high, real=real, low=low)
 
     def state(self) -> dict[str, Tensor]:
         """For a checkpoint."""

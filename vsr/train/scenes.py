@@ -23,7 +23,7 @@ _FLAT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class ScenePlace:
     """What was found at one place of a film."""
 
     clip: Tensor | None  # (T, 3, H, W) uint8; None where there are cuts only, or nothing to see
@@ -41,7 +41,7 @@ def places(source: SourceInfo, count: int) -> list[float | None]:
 
 def take(
     source: SourceInfo, start: float | None, until: float | None, *, length: int, window: int
-) -> Taken:
+) -> ScenePlace:
     """A clip of `length` frames without a cut, soon after `start`, cut to `window` pixels a side.
 
     Goes on reading to the first cut, or to `until` if there is none. Raises InputError.
@@ -70,15 +70,15 @@ def take(
     return _taken(source, found, window, ends=not found)
 
 
-def _taken(source: SourceInfo, run: list[Frame], window: int, *, ends: bool) -> Taken:
+def _taken(source: SourceInfo, run: list[Frame], window: int, *, ends: bool) -> ScenePlace:
     if not run:
-        return Taken(clip=None, times=(), ends=ends)
+        return ScenePlace(clip=None, times=(), ends=ends)
     times = tuple(frame.pts * frame.time_base for frame in run)
     clip = torch.stack([codes(rgb(frame)) for frame in run])
     clip = clip[..., slice(*_best(clip, 2, window)), :]
     clip = clip[..., slice(*_best(clip, 3, window))]
     steps = clip.float().diff(dim=3).abs().mean()
-    return Taken(clip=clip.contiguous() if steps >= _FLAT else None, times=times, ends=ends)
+    return ScenePlace(clip=clip.contiguous() if steps >= _FLAT else None, times=times, ends=ends)
 
 
 def _best(clip: Tensor, dim: int, window: int) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from vsr.media.source.probe import SourceInfo
 from vsr.media.write.writer import write_frames
 from vsr.options import EncodeOptions
 from vsr.stages.colour.convert import from_rgb
-from vsr.train.degrade.draws import Drawn, draw
+from vsr.train.degrade.draws import SampledDamage, draw
 from vsr.train.degrade.pipeline import apply, check_size, degrade
 from vsr.train.film import codes, frames, opened, pieces, rgb, stacked
 from vsr.train.options import Damage
@@ -155,7 +155,7 @@ def _damaged(  # noqa: PLR0917
             at += len(run)
 
 
-def _piece(clip: Tensor, drawn: Drawn, at: int, known: int, damage: Damage) -> Tensor:
+def _piece(clip: Tensor, drawn: SampledDamage, at: int, known: int, damage: Damage) -> Tensor:
     """A film that is longer than it said goes on with the last values."""
     at = min(at, known - clip.shape[1])
     return apply(clip, drawn.part(at, at + clip.shape[1]), damage)[0]

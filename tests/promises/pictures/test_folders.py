@@ -15,10 +15,10 @@ import vsr
 from tests.conftest import SAMPLES
 from tests.support import judge
 from tests.support.pictures import names, refused, same_pictures, shots, small_disk, upscale
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.errors import OutputError, OutputExists, UnknownModel, UsageError
 from vsr.events import Sink
-from vsr.nets.store import Loaded, load
+from vsr.nets.store import LoadedModel, load
 
 
 def test_each_picture_of_a_folder_stays_what_it_is(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_numbers_are_kept_from_pattern_to_pattern(tmp_path: Path) -> None:
 def test_the_networks_are_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[vsr.ModelOptions] = []
 
-    def counting(options: vsr.ModelOptions, sink: Sink) -> Loaded:
+    def counting(options: vsr.ModelOptions, sink: Sink) -> LoadedModel:
         loaded.append(options)
         return load(options, sink)
 
@@ -87,12 +87,12 @@ def test_the_networks_are_loaded_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_an_engine_for_one_scale_leaves_that_for_another_as_it_was() -> None:
     model, device = vsr.ModelOptions(), vsr.DeviceOptions(device="cpu", precision="fp32")
-    x, kept = torch.rand(1, 3, 16, 16), Engines()
+    x, kept = torch.rand(1, 3, 16, 16), EngineCache()
     with torch.inference_mode():
         for scale in (2, 4, 1, 2):
             one = kept.engine(model, Fraction(scale), device)(x)
             assert one.shape[-1] == 16 * scale
-            assert torch.equal(one, Engines().engine(model, Fraction(scale), device)(x))
+            assert torch.equal(one, EngineCache().engine(model, Fraction(scale), device)(x))
 
 
 def test_one_bad_picture_does_not_stop_the_others(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.support import judge
 from tests.support.pictures import NEAREST, names, refused, shots, small_disk, upscale
 from tests.unit.cli.test_errors import VSR
 from vsr.errors import OutputError, OutputExists, UsageError
-from vsr.events import Pictures, Started
+from vsr.events import BatchProgress, Started
 
 
 def clip(path: Path, *arguments: str) -> Path:
@@ -152,7 +152,7 @@ def test_a_batch_tells_how_far_it_is(tmp_path: Path) -> None:
     assert (batch.total, batch.pictures) == (3, 3)
     for _ in batch.run(heard.append):
         pass
-    steps = [(e.done, e.total) for e in heard if isinstance(e, Pictures)]
+    steps = [(e.done, e.total) for e in heard if isinstance(e, BatchProgress)]
     assert steps == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import vsr
 from tests.support import judge
-from vsr.events import Event, Warning
+from vsr.events import Event, WarningNote
 from vsr.media.format import decoder
 from vsr.media.source.probe import probe
 
@@ -171,7 +171,7 @@ def test_alpha_of_a_film_that_cannot_have_it_is_told(tmp_path: Path) -> None:
     heard: list[Event] = []
     tree = vsr.UpscaleOptions(model=vsr.ModelOptions(name="nearest"))
     vsr.upscale(source, tmp_path / "o.mp4", tree, sink=heard.append)
-    told = [event.text for event in heard if isinstance(event, Warning)]
+    told = [event.text for event in heard if isinstance(event, WarningNote)]
     assert any("transparency does not fit h264; a .mov" in text for text in told)
 
 

@@ -14,8 +14,8 @@ import vsr
 from tests import sound
 from tests.support import judge
 from vsr.errors import OutputError
-from vsr.events import Event, Warning
-from vsr.media.write.verify import Picture, Promised, verify
+from vsr.events import Event, WarningNote
+from vsr.media.write.verify import EncodedVideo, PromisedStream, verify
 
 ROOT = Path(__file__).parents[3]
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.8")
@@ -194,7 +194,7 @@ def test_a_second_sound_is_enough_and_the_lost_one_is_said(tmp_path: Path) -> No
         model=vsr.ModelOptions(name="nearest"), size=vsr.SizeOptions(scale=Fraction(1))
     )
     vsr.upscale(source, output, options, sink=heard.append)
-    lost = [event.text for event in heard if isinstance(event, Warning)]
+    lost = [event.text for event in heard if isinstance(event, WarningNote)]
     assert lost == ["both.mkv: stream 1: audio of an unknown codec: left out"]
     want = [packet.digest for packet in judge.packets(source, "a:1")]
     assert [packet.digest for packet in judge.packets(output, "a:0")] == want
@@ -224,9 +224,9 @@ def test_verify_compares_what_arrived_with_what_was_promised(tmp_path: Path, pro
     path = tmp_path / "o.mkv"
     judge.ffmpeg(*PICTURE, "-f", "lavfi", "-i", "sine=d=0.8", "-map", "0", "-map", "1",
                  "-c:v", "mpeg4", "-c:a", "libmp3lame", str(path))  # fmt: skip
-    picture = Picture(path=path, codec="mpeg4", hidden_alpha=False, frames=20,
+    picture = EncodedVideo(path=path, codec="mpeg4", hidden_alpha=False, frames=20,
                       first=Fraction(0), last=Fraction(19, 25))  # fmt: skip
-    wanted = [Promised(kind="video"), Promised(kind="audio", codec=promised)]
+    wanted = [PromisedStream(kind="video"), PromisedStream(kind="audio", codec=promised)]
     if promised == "flac":
         with pytest.raises(OutputError, match="0 flac audio streams instead of 1"):
             verify(path, picture, wanted, moved=False)
@@ -234,4 +234,4 @@ def test_verify_compares_what_arrived_with_what_was_promised(tmp_path: Path, pro
         (there,) = verify(path, picture, wanted, moved=False)
         assert there.packets == len(judge.packets(path, "a:0"))
     with pytest.raises(OutputError, match="1 audio streams instead of 2"):
-        verify(path, picture, [Promised(kind="audio")] * 2, moved=False)
+        verify(path, picture, [PromisedStream(kind="audio")] * 2, moved=False)

@@ -17,7 +17,7 @@ from tests.support import judge
 from vsr.cli import cli as commands
 from vsr.errors import UsageError, VsrError
 from vsr.media.source.probe import probe
-from vsr.media.source.spans import Piece
+from vsr.media.source.spans import SecondsSpan
 from vsr.media.write import trim, trim_packets
 
 SAME = vsr.SizeOptions(scale=Fraction(1))
@@ -391,7 +391,7 @@ def test_trouble_with_a_stream_costs_that_stream_alone(
             packet.pts = packet.dts = 5  # every time, which no container takes
         return True
 
-    monkeypatch.setattr(trim_packets.Rising, "mend", refused)
+    monkeypatch.setattr(trim_packets.RisingTimestamps, "mend", refused)
     output = tmp_path / "part.mp4"
     result = clip(talk, output, "1-3")
     assert any("stream 2: audio writing failed" in note for note in result.notes), result.notes
@@ -404,7 +404,7 @@ def test_a_source_that_is_gone_is_an_error_of_its_own(talk: Path, tmp_path: Path
     """InputError is an OSError too, and stays what it is."""
     source = probe(talk)
     talk.unlink()
-    piece = Piece(start=Fraction(1), end=Fraction(2), at=Fraction(0))
+    piece = SecondsSpan(start=Fraction(1), end=Fraction(2), at=Fraction(0))
     cuts = trim.cut(source, [1, 2], [piece], tmp_path, muxer="matroska")
     assert set(cuts.missing) == {1, 2}
     assert all("there is no such file" in why for why in cuts.missing.values())

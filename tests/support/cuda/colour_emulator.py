@@ -13,10 +13,10 @@ from torch import Tensor
 from tests.support.cuda.ptx import Machine
 from tests.support.cuda.ptx_memory import Array, GlobalMemory, PtxError
 from tests.support.cuda.ptx_program import Program, parse
-from vsr.engine.cuda.colour_kernels import Step
+from vsr.engine.cuda.colour_kernels import KernelStep
 from vsr.engine.cuda.engine import source
 from vsr.engine.cuda.nvrtc import Nvrtc
-from vsr.stages.colour.cuda_backend import KernelEnds
+from vsr.stages.colour.cuda_backend import CudaColourBackend
 
 PROCESSORS = 2
 
@@ -30,22 +30,22 @@ def program(file: str, options: tuple[str, ...]) -> Program:
 
 @dataclass
 class Emulator:
-    """Stands in for `Runner`. `source`: how a kernel's text is found.
+    """Stands in for `KernelRunner`. `source`: how a kernel's text is found.
 
     Raises PtxError for races, for reads of what was not handed over and for outputs that are
     written twice or not at all.
     """
 
     find: Callable[[str, tuple[str, ...]], Program] = program
-    steps: list[Step] = field(default_factory=list)
+    steps: list[KernelStep] = field(default_factory=list)
     wavefronts: dict[str, int] = field(default_factory=dict)
     ideal: dict[str, int] = field(default_factory=dict)
 
-    def ends(self, processors: int = 2) -> KernelEnds:
+    def ends(self, processors: int = 2) -> CudaColourBackend:
         """On a GPU of so many multiprocessors."""
-        return KernelEnds(self, processors, _poisoned)
+        return CudaColourBackend(self, processors, _poisoned)
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: KernelStep) -> None:
         launch = step.launch
         memory = GlobalMemory([_whole(one) for one in step.reads], *map(_numbers, step.writes))
         machine = Machine(

@@ -13,9 +13,9 @@ from tests.support.cuda.ptx import Machine
 from tests.support.cuda.ptx_memory import Array, GlobalMemory, PtxError
 from tests.support.cuda.ptx_program import Program, parse
 from vsr.engine.cuda.engine import pieces_of, source
-from vsr.engine.cuda.launch import Batch, Launch, Plan
+from vsr.engine.cuda.launch import DeviceBatch, Launch, LaunchPlan
 from vsr.engine.cuda.nvrtc import Nvrtc
-from vsr.engine.cuda.tile_tables import Piece
+from vsr.engine.cuda.tile_tables import SubImage
 
 
 @dataclass
@@ -34,7 +34,7 @@ def programs(names: tuple[str, ...], options: tuple[str, ...]) -> dict[str, Prog
     return parse(Nvrtc().ptx(source(names), architecture=80, options=options))
 
 
-def emulate(plan: Plan, x: Tensor, processors: int) -> Emulated:
+def emulate(plan: LaunchPlan, x: Tensor, processors: int) -> Emulated:
     """(N, 3, H, W) fp32 through a plan on the CPU, on a GPU of so many multiprocessors.
 
     Raises PtxError for races, for reads of what was not written and for outputs that are
@@ -47,7 +47,7 @@ def emulate(plan: Plan, x: Tensor, processors: int) -> Emulated:
 
 
 def emulate_pieces(
-    plan: Plan, whole: Tensor, pieces: list[Piece], processors: int, room: int = 0
+    plan: LaunchPlan, whole: Tensor, pieces: list[SubImage], processors: int, room: int = 0
 ) -> Emulated:
     """Pictures of any sizes, likewise, whose offsets count from `whole`'s first number.
 
@@ -60,7 +60,7 @@ def emulate_pieces(
     scratch = torch.full((plan.scratch * room,), torch.nan, dtype=torch.float16)
     planes = torch.full((3 * pixels * plan.scale**2,), torch.nan)
     tables = plan.tables(pieces, processors)
-    batch = Batch(
+    batch = DeviceBatch(
         pixels=room, tables=tables.at(tables.words.ctypes.data), picture=whole.data_ptr(),
         planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
@@ -90,7 +90,7 @@ def emulate_pieces(
 _SIDES = {"tiles": 1, "double": 2, "whole": 4}  # of RRDBNet's maps, by what they are cut into
 
 
-def _output(launch: Launch, batch: Batch, pixels: int, planes: Tensor) -> Array:
+def _output(launch: Launch, batch: DeviceBatch, pixels: int, planes: Tensor) -> Array:
     """Addresses of all 4-byte words that a launch has to write."""
     given = launch.arguments
     if launch.kernel == "last":

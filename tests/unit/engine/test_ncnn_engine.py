@@ -25,7 +25,7 @@ from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.nets.store import Loaded
+from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions, Precision
 
 pytest.importorskip("ncnn")
@@ -89,7 +89,9 @@ def test_a_result_outlives_the_next_one() -> None:
 
 
 def build(engine: str = "auto", precision: Precision = "fp32") -> Any:
-    model = Loaded(name="tiny", network=compact().requires_grad_(False), scale=4, kernel="bicubic")
+    model = LoadedModel(
+        name="tiny", network=compact().requires_grad_(False), scale=4, kernel="bicubic"
+    )
     options = DeviceOptions(device="cpu", engine=engine, precision=precision)  # type: ignore[arg-type]
     return build_engine(model, Fraction(4), options)
 
@@ -125,7 +127,7 @@ def test_what_else_runs_does_not_decide_the_trial(
 ) -> None:
     """Threads that wait for each other would: each engine has one, and its time is what counts."""
     network = SRVGGNetCompact(num_feat=64, num_conv=2, upscale=2).requires_grad_(False)
-    model = Loaded(name="wide", network=network, scale=2, kernel="bicubic")
+    model = LoadedModel(name="wide", network=network, scale=2, kernel="bicubic")
     options = DeviceOptions(device="cpu", precision="fp32")
     slow = NcnnEngine.__call__
     threads = []

@@ -13,7 +13,7 @@ import torch
 from vsr.engine.build import build_engine
 from vsr.errors import UsageError
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.nets.store import Loaded
+from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions, EngineName, Precision
 
 
@@ -22,7 +22,7 @@ def built(monkeypatch: pytest.MonkeyPatch, engine: EngineName, precision: Precis
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2)
-    model = Loaded(name="random", network=network, scale=2, kernel="bicubic")
+    model = LoadedModel(name="random", network=network, scale=2, kernel="bicubic")
     options = DeviceOptions(device="cpu", engine=engine, precision=precision)
     made = build_engine(model, Fraction(2), options)
     return f"{made.name} {made.precision}"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
-from vsr.quality.normalise import Look, as_codes, terms_of
+from vsr.quality.normalise import AlignedFrame, as_codes, terms_of
 from vsr.stages.colour.convert import from_rgb
 
 LIMITED = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
@@ -42,7 +42,7 @@ def test_luma_is_as_coded_to_the_bit(bits: int, colour: Colour) -> None:
     codes = torch.arange(1 << bits).view(-1, 32).to(layout.dtype)
     chroma = torch.full((codes.shape[0] // 2, 16), 1 << (bits - 1)).to(layout.dtype)
     one = frame((codes, chroma, chroma), layout, colour)
-    look = Look(one, terms_of(one), None)
+    look = AlignedFrame(one, terms_of(one), None)
     assert torch.equal(look.luma, codes.float())
     assert torch.equal(as_codes(look.luma, terms_of(one).peak), codes)
 
@@ -63,27 +63,27 @@ def test_other_codings_of_one_picture_are_brought_together(
 ) -> None:
     ref, out = coded(picture(), YUV, LIMITED), coded(picture(), layout, colour)
     terms = terms_of(ref)
-    one, other = Look(ref, terms, None).luma, Look(out, terms, None).luma
+    one, other = AlignedFrame(ref, terms, None).luma, AlignedFrame(out, terms, None).luma
     assert float((one - other).abs().max()) <= worst
     assert float((one - other).mean().abs()) < 0.1
     # And the other way round, in the other's terms.
     terms = terms_of(out)
     scale = terms.peak / 255 * (255 / 219 if colour.range is Range.FULL else 1)
-    one, other = Look(ref, terms, None).luma, Look(out, terms, None).luma
+    one, other = AlignedFrame(ref, terms, None).luma, AlignedFrame(out, terms, None).luma
     assert float((one - other).abs().max()) <= worst * scale * 1.1
 
 
 def test_the_names_of_bt601_are_one_matrix() -> None:
     ref = coded(picture(), YUV, SD)
     pal = frame(ref.planes, YUV, Colour(matrix=Matrix.BT470BG, range=Range.LIMITED))
-    assert torch.equal(Look(pal, terms_of(ref), None).luma, ref.planes[0].float())
+    assert torch.equal(AlignedFrame(pal, terms_of(ref), None).luma, ref.planes[0].float())
 
 
 def test_rgb_is_clipped_as_a_screen_does() -> None:
     black = torch.zeros(16, 16, dtype=torch.uint8)
     grey = torch.full((8, 8), 128, dtype=torch.uint8)
     one = frame((black, grey, grey), YUV, LIMITED)  # blacker than black
-    assert float(Look(one, terms_of(one), None).rgb.abs().max()) == 0
+    assert float(AlignedFrame(one, terms_of(one), None).rgb.abs().max()) == 0
 
 
 @pytest.mark.parametrize("kernel", ["nearest", "bicubic", "lanczos"])
@@ -91,7 +91,7 @@ def test_another_size_is_brought_to_that_of_ref(kernel: str) -> None:
     small = torch.full((3, 12, 20), 0.4)
     large = torch.full((3, 24, 40), 0.4)
     ref, out = coded(large, YUV, LIMITED), coded(small, YUV, LIMITED)
-    look = Look(out, terms_of(ref), kernel)  # type: ignore[arg-type]
+    look = AlignedFrame(out, terms_of(ref), kernel)  # type: ignore[arg-type]
     assert look.luma.shape == (24, 40)
     assert look.rgb.shape == (3, 24, 40)
     assert torch.allclose(look.luma, ref.planes[0].float(), atol=1e-3)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
-from vsr.quality.pairs import Pairs, seconds
+from vsr.quality.pairs import FramePairs, seconds
 
 
 def frames(pts: list[int], base: Fraction, duration: int = 0) -> list[Frame]:
@@ -27,7 +27,7 @@ def frames(pts: list[int], base: Fraction, duration: int = 0) -> list[Frame]:
     ]
 
 
-def counted(pairs: Pairs) -> tuple[list[tuple[int, int]], int, int]:
+def counted(pairs: FramePairs) -> tuple[list[tuple[int, int]], int, int]:
     found = [(ref.pts, out.pts) for ref, out in pairs]
     assert pairs.count == len(found)
     return found, pairs.only_ref, pairs.only_out
@@ -53,7 +53,7 @@ MS, TICK = Fraction(1, 1000), Fraction(1, 12800)
 def test_on_one_clock_times_are_equal(
     ref: list[int], out: list[int], want: tuple[list[tuple[int, int]], int, int]
 ) -> None:
-    assert counted(Pairs(frames(ref, MS), frames(out, MS))) == want
+    assert counted(FramePairs(frames(ref, MS), frames(out, MS))) == want
 
 
 @pytest.mark.parametrize("base", [MS, Fraction(1, 90000), Fraction(1, 100)])
@@ -66,7 +66,7 @@ def test_other_clocks_round_to_their_own_ticks(
     times = [n / rate for n in range(600)]
     ref = frames([n * 512 for n in range(600)], 1 / (rate * 512), 512)
     out = frames([rounded(t / base) for t in times], base, round(1 / rate / base))
-    found = [(a.pts, b.pts) for a, b in Pairs(ref, out)]
+    found = [(a.pts, b.pts) for a, b in FramePairs(ref, out)]
     assert found == [(a.pts, b.pts) for a, b in zip(ref, out, strict=True)]
 
 
@@ -77,7 +77,7 @@ def test_a_missing_frame_is_not_replaced_by_its_neighbour(base: Fraction) -> Non
     out = frames(
         [round(n / rate / base) for n in range(100) if n % 7], base, round(1 / rate / base)
     )
-    _, only_ref, only_out = counted(Pairs(ref, out))
+    _, only_ref, only_out = counted(FramePairs(ref, out))
     assert (only_ref, only_out) == (15, 0)
 
 
@@ -85,7 +85,7 @@ def test_a_clock_of_whole_frames_is_no_excuse() -> None:
     """Pictures at 25 a second beside a film that is 8 ms late: not the same moments."""
     ref = frames([0, 1, 2], Fraction(1, 25), 1)
     out = frames([8, 48, 88], MS, 40)
-    assert counted(Pairs(ref, out)) == ([], 3, 3)
+    assert counted(FramePairs(ref, out)) == ([], 3, 3)
 
 
 def test_half_the_rate_pairs_with_every_second_frame() -> None:
@@ -93,14 +93,14 @@ def test_half_the_rate_pairs_with_every_second_frame() -> None:
         frames(list(range(10)), Fraction(1, 50), 1),
         frames([0, 1, 2, 3, 4], Fraction(1, 25), 1),
     )
-    assert [seconds(r) for r, _ in Pairs(ref, out)] == [Fraction(n, 25) for n in range(5)]
+    assert [seconds(r) for r, _ in FramePairs(ref, out)] == [Fraction(n, 25) for n in range(5)]
 
 
 def test_aligned_films_begin_together() -> None:
     ref = frames([n * 512 for n in (0, 1, 2, 3, 5)], TICK, 512)
     out = frames([91469 + n * 3600 for n in (0, 1, 3, 4, 5)], Fraction(1, 90000), 3600)
-    assert counted(Pairs(ref, out))[1:] == (5, 5)
-    pairs = Pairs(ref, out, align=True)
+    assert counted(FramePairs(ref, out))[1:] == (5, 5)
+    pairs = FramePairs(ref, out, align=True)
     found = [seconds(a) * 25 for a, _ in pairs]
     assert found == [0, 1, 3, 5]
     assert (pairs.only_ref, pairs.only_out) == (1, 1)
@@ -111,5 +111,7 @@ def test_one_clock_that_begins_elsewhere_rounds_otherwise() -> None:
     rate = Fraction(24000, 1001)
     times = [round(n / rate / MS) for n in range(60)]
     moved = [pts - times[1] for pts in times[1:]]
-    pairs = Pairs(frames(times[:-1], MS, 42), frames([p + 41 for p in moved], MS, 42), align=True)
+    pairs = FramePairs(
+        frames(times[:-1], MS, 42), frames([p + 41 for p in moved], MS, 42), align=True
+    )
     assert counted(pairs)[1:] == (0, 0)

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.support.judge import make
 from vsr.errors import InputError
 from vsr.events import Event, Note, silent
-from vsr.train.data import Batch, Samples, batches, gather, listed, split
+from vsr.train.data import Samples, TrainingBatch, batches, gather, listed, split
 from vsr.train.options import DataOptions, read_damage
 
 # Four still scenes of different colours and patterns, two seconds each.
@@ -34,7 +34,7 @@ def _options(*paths: Path, **values: object) -> DataOptions:
     return DataOptions(clean=paths, **(settings | values))  # type: ignore[arg-type]
 
 
-def _some(samples: Samples, workers: int, count: int = 3) -> list[Batch]:
+def _some(samples: Samples, workers: int, count: int = 3) -> list[TrainingBatch]:
     with closing(batches(samples, start=0, size=2, workers=workers)) as found:
         return list(itertools.islice(found, count))
 

@@ -10,7 +10,7 @@ from tests.support.judge import make
 from vsr.errors import InputError
 from vsr.media.read.quantiser import mean_quantiser
 from vsr.media.source.probe import probe
-from vsr.train.like import Estimate, described, estimate
+from vsr.train.like import DamageEstimate, described, estimate
 from vsr.train.options import read_damage
 
 
@@ -50,7 +50,7 @@ def test_planted_damage_is_found(tmp_path: Path, bunny: Path) -> None:
 
 
 def test_what_was_found_is_a_damage_that_can_be_kept(tmp_path: Path) -> None:
-    found = Estimate(
+    found = DamageEstimate(
         codec="vp9", quality=40.0, blur=0.7, noise=3.0, distance=0.5, chroma="4:2:0 8 bit"
     )
     kept = tmp_path / "kept.toml"

@@ -11,10 +11,10 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from vsr.train.degrade.draws import DrawnCodec, DrawnTape
+from vsr.train.degrade.draws import SampledCodec, SampledTape
 from vsr.train.degrade.video import coded, combed, halo, tape, thinned, to_rgb, to_ycc
 
-_STILL = DrawnTape(luma=0.05, bleed=0.05, delay=0.0, jitter=0.0, switching=0, crawl=0.0)
+_STILL = SampledTape(luma=0.05, bleed=0.05, delay=0.0, jitter=0.0, switching=0, crawl=0.0)
 
 
 @pytest.fixture
@@ -38,12 +38,12 @@ def _psnr(a: Tensor, b: Tensor) -> float:
 def test_real_encoders_lose_more_at_lower_quality(clip: Tensor, codec: str) -> None:
     steps = (3, 20) if codec.startswith("mpeg") else (20, 40)
     good, bad = (
-        coded(clip, DrawnCodec(codec=codec, quality=q, profile=None), rate=25) for q in steps
+        coded(clip, SampledCodec(codec=codec, quality=q, profile=None), rate=25) for q in steps
     )
     assert good.shape == clip.shape
     assert _psnr(good, clip) > 26
     assert _psnr(bad, clip) < _psnr(good, clip) - 3
-    again = coded(clip, DrawnCodec(codec=codec, quality=steps[1], profile=None), rate=25)
+    again = coded(clip, SampledCodec(codec=codec, quality=steps[1], profile=None), rate=25)
     assert torch.equal(again, bad)
 
 
@@ -53,7 +53,7 @@ def test_a_tape_that_is_new_changes_nothing(clip: Tensor) -> None:
 
 
 def test_chroma_bleeds_and_comes_late_while_luma_stays(clip: Tensor) -> None:
-    worn = DrawnTape(luma=0.05, bleed=2.0, delay=3.0, jitter=0.0, switching=0, crawl=0.0)
+    worn = SampledTape(luma=0.05, bleed=2.0, delay=3.0, jitter=0.0, switching=0, crawl=0.0)
     before, after = to_ycc(clip), to_ycc(tape(clip, worn, seed=0, start=0))
     assert (after[:, 0] - before[:, 0]).abs().max() < 1e-5
     want = scipy.ndimage.gaussian_filter1d(
@@ -63,14 +63,14 @@ def test_chroma_bleeds_and_comes_late_while_luma_stays(clip: Tensor) -> None:
 
 
 def test_heads_tear_the_last_lines_alone(clip: Tensor) -> None:
-    worn = DrawnTape(luma=0.05, bleed=0.05, delay=0.0, jitter=0.0, switching=6, crawl=0.0)
+    worn = SampledTape(luma=0.05, bleed=0.05, delay=0.0, jitter=0.0, switching=6, crawl=0.0)
     off = (tape(clip, worn, seed=0, start=0) - clip).abs().amax((0, 1, 3))
     assert off[:-6].max() < 1e-5
     assert off[-6:].min() > 0.02
 
 
 def test_dots_crawl_where_colour_is(clip: Tensor) -> None:
-    worn = DrawnTape(luma=0.05, bleed=0.05, delay=0.0, jitter=0.0, switching=0, crawl=0.08)
+    worn = SampledTape(luma=0.05, bleed=0.05, delay=0.0, jitter=0.0, switching=0, crawl=0.08)
     grey = to_ycc(clip)[:, :1].expand(-1, 3, -1, -1)
     assert (tape(grey, worn, seed=0, start=0) - grey).abs().max() < 1e-5
     dots = to_ycc(tape(clip, worn, seed=0, start=0))[:, 0] - to_ycc(clip)[:, 0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from vsr.bench.run import Report, Timing
+from vsr.bench.run import BenchReport, Timing
 from vsr.bench.run import bench as measure
 from vsr.cli.options import upscale_options, upscale_tree
 from vsr.cli.terminal import Terminal
@@ -39,7 +39,7 @@ def bench(*, source: Path, frames: int, rounds: int, as_json: bool, **values: An
         click.echo("\n".join(_lines(report)))
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: BenchReport) -> Iterator[str]:
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     peaks = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in machine.matrix.items())

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from vsr.cli.terminal import Terminal
-from vsr.cli.training_progress import Bar
+from vsr.cli.training_progress import TrainingBar
 from vsr.options import DEFAULT_MODEL
-from vsr.train.finetune import FinetuneOptions, Score
+from vsr.train.finetune import FinetuneOptions, HeldOutScore
 from vsr.train.finetune import finetune as teach
 
 
@@ -70,7 +70,7 @@ def finetune(
     """
     output = output or Path(f"{clean.stem}.safetensors")
     options = FinetuneOptions(**values)
-    with Terminal(quiet=quiet) as terminal, Bar(quiet=quiet) as bar:
+    with Terminal(quiet=quiet) as terminal, TrainingBar(quiet=quiet) as bar:
         report = teach(clean, like, output, options, overwrite=overwrite, sink=terminal, told=bar)
     if as_json:
         before, after = (vars(score) for score in (report.before, report.after))
@@ -89,6 +89,6 @@ def finetune(
         click.echo(f"vsr upscale FILM --model {report.output}")
 
 
-def _line(score: Score) -> str:
+def _line(score: HeldOutScore) -> str:
     judged = "no VMAF here" if math.isnan(score.vmaf) else f"VMAF {score.vmaf:6.2f}"
     return f"PSNR {score.psnr:6.2f} dB  {judged}"

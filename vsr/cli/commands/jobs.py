@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from vsr.cli.graceful_stop import Stopping, for_shell
+from vsr.cli.graceful_stop import GracefulStop, for_shell
 from vsr.cli.terminal import Terminal, size
 from vsr.jobs.run.upscale import upscale
 from vsr.jobs.store import job_status
-from vsr.jobs.store.job_status import Job
+from vsr.jobs.store.job_status import JobStatus
 from vsr.runners.local import runner_for
 from vsr.timing import clock
 
@@ -65,7 +65,7 @@ def resume(output: Path, quiet: bool) -> None:
     job = job_status.job_of(output)
     kept = dataclasses.replace(job.options.jobs, restart=False)
     options = dataclasses.replace(job.options, jobs=kept)
-    with Terminal(quiet=quiet) as terminal, Stopping(terminal) as stop:
+    with Terminal(quiet=quiet) as terminal, GracefulStop(terminal) as stop:
         result = upscale(
             job.source,
             job.output,
@@ -91,11 +91,11 @@ def _shown(path: Path) -> str:
     return for_shell(path) if "\n" in str(path) else str(path)
 
 
-def _state(job: Job) -> str:
+def _state(job: JobStatus) -> str:
     return f"running (process {job.process})" if job.process is not None else "stopped"
 
 
-def _line(job: Job) -> str:
+def _line(job: JobStatus) -> str:
     ago = clock(max(time.time() - job.touched, 0))
     percent = 100 * job.done // max(job.parts, 1)
     return (
@@ -104,7 +104,7 @@ def _line(job: Job) -> str:
     )
 
 
-def _as_json(job: Job) -> str:
+def _as_json(job: JobStatus) -> str:
     return json.dumps(
         {
             "output": str(job.output),

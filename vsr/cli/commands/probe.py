@@ -19,7 +19,7 @@ from vsr.jobs.plan.plan import Plan, default_scale, plan
 from vsr.jobs.plan.source import intake
 from vsr.jobs.run.upscale import read_source
 from vsr.media.format.colour_tags import name_of
-from vsr.media.read.interlace import Scan
+from vsr.media.read.interlace import ScanMode
 from vsr.media.source.image_list import is_many, list_files
 from vsr.media.source.local_name import local_output, local_source, names_folder
 from vsr.media.source.remote import is_address
@@ -91,7 +91,7 @@ def _lines(job: Plan, guess: Estimate) -> list[str]:
         lines.append(f"     pixels are {video.sample_aspect_ratio} as wide as high; kept")
     if video.rotation:
         lines.append(f"     shown turned by {video.rotation} degrees; kept")
-    if job.scan is not Scan.PROGRESSIVE:
+    if job.scan is not ScanMode.PROGRESSIVE:
         lines.append(f"     {job.scan.value}; undone")
     lines += [f"     {guessed}" for guessed in (*video.guesses, *video.beside)]
     for stream in source.streams:

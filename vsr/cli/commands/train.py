@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from vsr.cli.terminal import Terminal
-from vsr.cli.training_progress import Bar
+from vsr.cli.training_progress import TrainingBar
 from vsr.train.loop import train as learn
 from vsr.train.options import (
     DataOptions,
@@ -119,7 +119,7 @@ def train(*, clean: tuple[Path, ...], output: Path, quiet: bool, **values: Any) 
     loss, schedule = part(LossOptions), part(ScheduleOptions)
     damage = read_damage(values["damage"], changes)
     options = part(TrainOptions, data=data, damage=damage, loss=loss, schedule=schedule)
-    with Terminal(quiet=quiet) as terminal, Bar(quiet=quiet) as bar:
+    with Terminal(quiet=quiet) as terminal, TrainingBar(quiet=quiet) as bar:
         done = learn(
             options, output, overwrite=values["overwrite"], restart=values["restart"],
             sink=terminal, told=bar,

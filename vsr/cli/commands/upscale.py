@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vsr.cli.graceful_stop import Stopping
+from vsr.cli.graceful_stop import GracefulStop
 from vsr.cli.options import tree_options, upscale_options, upscale_tree
 from vsr.cli.terminal import Terminal, in_a_line
 from vsr.errors import VsrError
@@ -74,7 +74,7 @@ def upscale(
     runner = runner_for(options.device)
     done, skipped, failed = 0, 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once
-    with Terminal(quiet=quiet) as terminal, Stopping(terminal) as stop:
+    with Terminal(quiet=quiet) as terminal, GracefulStop(terminal) as stop:
         for outcome in batch.run(stop, stop=stop.asked, runner=runner):
             stop.ended()
             if outcome.error is not None:

@@ -28,7 +28,7 @@ _FAMILIES = {"yuv": 0, "rgb": 1, "gray": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class KernelStep:
     """One launch of one kernel, what that is compiled with, and the tensors that it works on."""
 
     options: tuple[str, ...]
@@ -43,7 +43,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Between:
+class Interpolation:
     """Of which samples of a line each sample of a longer one is made."""
 
     first: Tensor  # (samples,) int32
@@ -51,7 +51,7 @@ class Between:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Halving:
+class Decimation:
     """How a line of samples is filtered and thinned out, or left as it is."""
 
     sub: int = 0  # log2 of what is thinned out: 0 or 1
@@ -61,7 +61,7 @@ class Halving:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codes:
+class CodeRange:
     """Of code values: (zero, span) of luma or RGB; zero of chroma, with the spans of both."""
 
     luma: tuple[float, float]
@@ -73,11 +73,11 @@ def reading(
     rgb: Tensor,
     *,
     family: str,
-    codes: Codes,
-    across: Between,
-    down: Between,
+    codes: CodeRange,
+    across: Interpolation,
+    down: Interpolation,
     shares: Sequence[float],
-) -> Step:
+) -> KernelStep:
     """(N, h, w) planes, contiguous -> `rgb`, (N, 3, H, W) fp32, contiguous.
 
     `codes.chroma`: (zero, span). `shares`: of Cr in red, Cb in green, Cr in green, Cb in blue.
@@ -101,10 +101,12 @@ def reading(
         *_kind(first, family),
     )  # fmt: skip
     reads = (*planes[:3], across.first, across.shares, down.first, down.shares)
-    return Step(options=options, launch=launch, reads=reads, writes=(rgb,))
+    return KernelStep(options=options, launch=launch, reads=reads, writes=(rgb,))
 
 
-def measuring(drawn: Tensor, shown: Tensor, out: Tensor, *, side: int, source_side: int) -> Step:
+def measuring(
+    drawn: Tensor, shown: Tensor, out: Tensor, *, side: int, source_side: int
+) -> KernelStep:
     """(N, 3, s*H, s*W) and (N, 3, H, W), fp32 -> `out`, (N, 3, cells), what their means differ by.
 
     `side`, `source_side`: of a cell, in pixels of either.
@@ -122,7 +124,7 @@ def measuring(drawn: Tensor, shown: Tensor, out: Tensor, *, side: int, source_si
         ),
     )  # fmt: skip
     options = (f"-DCELL={side}", f"-DSOURCE_CELL={source_side}", "--std=c++17")
-    return Step(options=options, launch=launch, reads=(drawn, shown), writes=(out,))
+    return KernelStep(options=options, launch=launch, reads=(drawn, shown), writes=(out,))
 
 
 def writing(
@@ -131,14 +133,14 @@ def writing(
     *,
     family: str,
     top: int,
-    codes: Codes,
+    codes: CodeRange,
     weights: Sequence[float],
-    across: Halving,
-    down: Halving,
+    across: Decimation,
+    down: Decimation,
     drift: Tensor | None,
     side: int,
     processors: int,
-) -> Step:
+) -> KernelStep:
     """`rgb`, (N, 3, H, W) fp32 -> (N, h, w) planes, contiguous.
 
     `codes.chroma`: (zero, span of B - Y, span of R - Y). `weights`: of red, green and blue in
@@ -167,7 +169,7 @@ def writing(
         f"-DCELL={0 if drift is None else side}", *_kind(first, family),
     )  # fmt: skip
     reads = (rgb,) if drift is None else (rgb, drift)
-    return Step(options=options, launch=launch, reads=reads, writes=tuple(planes))
+    return KernelStep(options=options, launch=launch, reads=reads, writes=tuple(planes))
 
 
 def strip(rows: int, columns: int, processors: int) -> int:
@@ -186,7 +188,7 @@ def _kind(plane: Tensor, family: str) -> tuple[str, ...]:
     return f"-DCODE={code}", f"-DFAMILY={_FAMILIES[family]}", "--std=c++17"
 
 
-def _axis(name: str, halving: Halving) -> tuple[str, ...]:
+def _axis(name: str, halving: Decimation) -> tuple[str, ...]:
     # As hexadecimal numbers: not one bit is lost.
     taps = ", ".join(f"{tap.hex()}f" for tap in torch.tensor(halving.taps).tolist())
     return (
@@ -196,7 +198,7 @@ def _axis(name: str, halving: Halving) -> tuple[str, ...]:
 
 
 @dataclass
-class Runner:
+class KernelRunner:
     """Runs steps on one device. Raises CompileError or DriverError where it cannot be done."""
 
     device: torch.device
@@ -208,13 +210,13 @@ class Runner:
         self.processors = properties.multi_processor_count
         self._architecture = 10 * properties.major + properties.minor
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: KernelStep) -> None:
         """Queue it on PyTorch's current stream."""
         with torch.cuda.device(self.device):
             kernels = self._kernels(step)
             kernels.run(step.launch, torch.cuda.current_stream(self.device).cuda_stream)
 
-    def _kernels(self, step: Step) -> Kernels:
+    def _kernels(self, step: KernelStep) -> Kernels:
         key = (step.file, *step.options)
         if key not in self._loaded:
             code = compile_once(

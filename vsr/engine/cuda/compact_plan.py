@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from vsr.engine.cuda.launch import Batch, Launch, addresses
-from vsr.engine.cuda.tile_tables import Piece, Tables, sources_of, tiles_of, together
-from vsr.engine.cuda.tiling import Tiling
-from vsr.engine.cuda.weight_packing import FEATURES, Layer, pack
+from vsr.engine.cuda.launch import DeviceBatch, Launch, addresses
+from vsr.engine.cuda.tile_tables import SubImage, TileTables, sources_of, tiles_of, together
+from vsr.engine.cuda.tiling import CompactTiling
+from vsr.engine.cuda.weight_packing import FEATURES, PackedLayer, pack
 from vsr.nets.srvgg import SRVGGNetCompact
 
 FIRST = (8, 32)  # pixels of a block of the first layer
@@ -23,7 +23,9 @@ class CompactPlan:
     scratch = 2 * FEATURES
     most_pixels = (2**31 - 1) // FEATURES
 
-    def __init__(self, network: SRVGGNetCompact, device: torch.device, tiling: Tiling) -> None:
+    def __init__(
+        self, network: SRVGGNetCompact, device: torch.device, tiling: CompactTiling
+    ) -> None:
         """`network` in fp32; it stays as it is."""
         self.scale = network.scale
         self.options = tiling.options(network.scale)
@@ -31,7 +33,7 @@ class CompactPlan:
         self.packed = pack(network, device)
         self.tiling = tiling
 
-    def tables(self, pieces: Sequence[Piece], processors: int) -> Tables:
+    def tables(self, pieces: Sequence[SubImage], processors: int) -> TileTables:
         """What most kernels read lies first, so that its address never changes."""
         blocks = processors * self.tiling.blocks
         height, width = self.tiling.height, self.tiling.width
@@ -41,7 +43,7 @@ class CompactPlan:
             "sources": sources_of(pieces),
         })  # fmt: skip
 
-    def launches(self, batch: Batch, processors: int) -> Iterator[Launch]:
+    def launches(self, batch: DeviceBatch, processors: int) -> Iterator[Launch]:
         """`first`, each `middle`, `last`."""
         map_bytes = batch.pixels * FEATURES * 2
         tiles = batch.tables["tiles"].at
@@ -55,7 +57,7 @@ class CompactPlan:
         yield last(self.packed.last, self.tiling, batch, processors, source)
 
 
-def first(layer: Layer, batch: Batch, target: int, channels: int) -> Launch:
+def first(layer: PackedLayer, batch: DeviceBatch, target: int, channels: int) -> Launch:
     """The picture into the first 64 channels of a feature map of so many."""
     tiles = batch.tables["first"]
     return Launch(
@@ -71,9 +73,9 @@ def first(layer: Layer, batch: Batch, target: int, channels: int) -> Launch:
 
 
 def last(
-    layer: Layer,
-    tiling: Tiling,
-    batch: Batch,
+    layer: PackedLayer,
+    tiling: CompactTiling,
+    batch: DeviceBatch,
     processors: int,
     source: int,
     *,
@@ -88,7 +90,7 @@ def last(
 
 
 def tiled(
-    kernel: str, tiling: Tiling, arguments: tuple[int, ...], processors: int, channels: int
+    kernel: str, tiling: CompactTiling, arguments: tuple[int, ...], processors: int, channels: int
 ) -> Launch:
     """Blocks that stay and go from tile to tile. `channels` of the output."""
     return Launch(

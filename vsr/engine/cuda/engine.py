@@ -16,13 +16,13 @@ from torch import Tensor
 
 from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.driver import Driver, DriverError, Graph, Kernels
-from vsr.engine.cuda.launch import Batch, Plan
+from vsr.engine.cuda.launch import DeviceBatch, LaunchPlan
 from vsr.engine.cuda.nvrtc import Nvrtc, compile_once
-from vsr.engine.cuda.rrdbnet_plan import DensePlan, fits_dense
-from vsr.engine.cuda.tile_tables import MOST, Piece, Table, Tables
-from vsr.engine.cuda.tiling import Tiling, dense_tiling_for, tiling_for
+from vsr.engine.cuda.rrdbnet_plan import RRDBNetPlan, fits_dense
+from vsr.engine.cuda.tile_tables import MOST, SubImage, TileTable, TileTables
+from vsr.engine.cuda.tiling import CompactTiling, dense_tiling_for, tiling_for
 from vsr.engine.cuda.weight_packing import fits_compact
-from vsr.engine.torch_engine import EagerEngine
+from vsr.engine.torch_engine import TorchEngine
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
@@ -34,11 +34,11 @@ CUDA_NAMES = ("cuda", "cuda-fp16-sums")
 
 
 @dataclass
-class _Kept:
+class _ShapeCache:
     """What is kept of a shape, or of all lists of pictures, on one stream."""
 
     words: Tensor  # (n,) int32 on the device: tables
-    tables: dict[str, Table]
+    tables: dict[str, TileTable]
     used: bool = False
     graph: Graph | None = None
 
@@ -56,7 +56,7 @@ class CudaEngine:
         network: Network,
         *,
         device: torch.device,
-        tiling: Tiling | None = None,
+        tiling: CompactTiling | None = None,
         graphs: bool = True,
     ) -> None:
         """`network` in fp32; it is kept. `tiling`, `graphs`: for those who measure."""
@@ -66,9 +66,9 @@ class CudaEngine:
         self.dtype = torch.float32
         self.precision = "fp16"
         self._network = network
-        self._wide: EagerEngine | None = None
-        self._shapes: OrderedDict[tuple[int, ...], _Kept] = OrderedDict()
-        self._lists: dict[int, _Kept] = {}  # by stream
+        self._wide: TorchEngine | None = None
+        self._shapes: OrderedDict[tuple[int, ...], _ShapeCache] = OrderedDict()
+        self._lists: dict[int, _ShapeCache] = {}  # by stream
         self._with_graphs = graphs
         with torch.cuda.device(device):
             driver, number = Driver(), device.index or 0
@@ -88,7 +88,7 @@ class CudaEngine:
         return planes
 
     def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
-        """See `vsr.engine.base.TakesSeveral`. They share launches, and one graph for all lists."""
+        """See `vsr.engine.base.BatchesMixedSizes`. One graph serves all lists."""
         if self._wide is not None:
             return [self._wide(one) for one in pictures]
         made: list[Tensor] = []
@@ -123,7 +123,7 @@ class CudaEngine:
             self._run(kept, x, scratch, planes, stream)
 
     def draw_pieces(
-        self, origin: Tensor, pieces: list[Piece], scratch: Tensor, planes: Tensor
+        self, origin: Tensor, pieces: list[SubImage], scratch: Tensor, planes: Tensor
     ) -> None:
         """Likewise, of pictures whose offsets count from `origin`, one behind the other."""
         with torch.cuda.device(self.device):
@@ -138,17 +138,17 @@ class CudaEngine:
                 self._fill(kept, tables)
             self._run(kept, origin, scratch, planes, stream)
 
-    def _tables(self, pieces: list[Piece]) -> Tables:
+    def _tables(self, pieces: list[SubImage]) -> TileTables:
         return self.plan.tables(pieces, self.processors)
 
-    def _kept(self, tables: Tables, room: int = 0) -> _Kept:
+    def _kept(self, tables: TileTables, room: int = 0) -> _ShapeCache:
         size = max(room, tables.words.size)
-        kept = _Kept(torch.empty(size, dtype=torch.int32, device=self.device), {})
+        kept = _ShapeCache(torch.empty(size, dtype=torch.int32, device=self.device), {})
         self._fill(kept, tables)
         return kept
 
     @torch.inference_mode()  # in which these tensors may have been made
-    def _fill(self, kept: _Kept, tables: Tables) -> None:
+    def _fill(self, kept: _ShapeCache, tables: TileTables) -> None:
         """In the stream's order: behind what reads the last ones, before what reads these."""
         given = torch.from_numpy(tables.words)
         if self.device.type == "cuda":
@@ -157,9 +157,9 @@ class CudaEngine:
         kept.tables = tables.at(kept.words.data_ptr())
 
     def _run(
-        self, kept: _Kept, origin: Tensor, scratch: Tensor, planes: Tensor, stream: int
+        self, kept: _ShapeCache, origin: Tensor, scratch: Tensor, planes: Tensor, stream: int
     ) -> None:
-        batch = Batch(
+        batch = DeviceBatch(
             pixels=scratch.numel() // self.plan.scratch, tables=kept.tables,
             picture=origin.data_ptr(), planes=planes.data_ptr(), scratch=scratch.data_ptr(),
         )  # fmt: skip
@@ -188,20 +188,20 @@ class CudaEngine:
             return False
         self._shapes.clear()
         self._lists.clear()
-        self._wide = EagerEngine(
+        self._wide = TorchEngine(
             self._network, device=self.device, dtype=torch.float32, precision="fp32"
         )
         self.precision = "fp32"
         return True
 
 
-def pieces_of(pictures: Sequence[Tensor]) -> list[Piece]:
+def pieces_of(pictures: Sequence[Tensor]) -> list[SubImage]:
     """Each (3, h, w) or (1, 3, h, w), fp32; their places count from that of the first one."""
     origin, pieces = pictures[0].data_ptr(), []
     for one in pictures:
         *_, stride_c, stride_y, stride_x = one.stride()
         pieces.append(
-            Piece(
+            SubImage(
                 height=one.shape[-2],
                 width=one.shape[-1],
                 offset=(one.data_ptr() - origin) // one.element_size(),
@@ -221,8 +221,8 @@ def plan_for(
     device: torch.device,
     shared: int,
     architecture: int,
-    tiling: Tiling | None = None,
-) -> Plan:
+    tiling: CompactTiling | None = None,
+) -> LaunchPlan:
     """How `network` runs where a block may have `shared` bytes of shared memory.
 
     Raises DriverError where that is too little.
@@ -231,7 +231,7 @@ def plan_for(
     if tiling is None or dense is None:
         raise DriverError(f"{shared} bytes of shared memory for a block are too few")
     if isinstance(network, RRDBNet):
-        return DensePlan(network, device, tiling, dense)
+        return RRDBNetPlan(network, device, tiling, dense)
     assert isinstance(network, SRVGGNetCompact)
     return CompactPlan(network, device, tiling)
 
@@ -242,7 +242,7 @@ def source(names: tuple[str, ...]) -> str:
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
-def compiled(plan: Plan, device: torch.device) -> bytes:
+def compiled(plan: LaunchPlan, device: torch.device) -> bytes:
     """The kernels for `device`. Raises CompileError."""
     code = compile_once(
         Nvrtc(),

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from vsr.engine.cuda.tile_tables import Piece, Table, Tables
+from vsr.engine.cuda.tile_tables import SubImage, TileTable, TileTables
 
 # Of each kernel's parameters: p a pointer, l a long long, i an int, f a float.
 SIGNATURES = {
@@ -36,17 +36,17 @@ class Launch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class DeviceBatch:
     """Pictures, where they come from and go to. Addresses are of the device."""
 
     pixels: int  # that there is room for in `scratch`; of all pictures or more
-    tables: dict[str, Table]  # of the pictures, made by the plan
+    tables: dict[str, TileTable]  # of the pictures, made by the plan
     picture: int  # fp32; what the pictures' offsets count from
     planes: int  # of each picture (3, scale * height, scale * width) fp32, one after the other
     scratch: int  # as many fp16 as the plan asks for
 
 
-class Plan(Protocol):
+class LaunchPlan(Protocol):
     """A network whose numbers are on a device, and how it is run there."""
 
     scale: int
@@ -57,10 +57,10 @@ class Plan(Protocol):
     scratch: int  # fp16 numbers that it works in, for each source pixel
     most_pixels: int  # over a batch; beyond it 32 bits do not count everything
 
-    def tables(self, pieces: Sequence[Piece], processors: int) -> Tables:
+    def tables(self, pieces: Sequence[SubImage], processors: int) -> TileTables:
         """Of these pictures, for a GPU of so many multiprocessors."""
 
-    def launches(self, batch: Batch, processors: int) -> Iterator[Launch]:
+    def launches(self, batch: DeviceBatch, processors: int) -> Iterator[Launch]:
         """In order, on a GPU of so many multiprocessors."""
 
 

@@ -22,7 +22,7 @@ class CompileError(RuntimeError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
+class CompiledCode:
     """Machine code for one architecture, or PTX, which the driver compiles further."""
 
     image: bytes
@@ -46,7 +46,9 @@ class Nvrtc:
         self._check(self._lib.nvrtcGetSupportedArchs(found))
         return sorted(found)
 
-    def compile(self, source: str, *, architecture: int, options: Sequence[str] = ()) -> Code:
+    def compile(
+        self, source: str, *, architecture: int, options: Sequence[str] = ()
+    ) -> CompiledCode:
         """Machine code for `architecture` (90 is sm_90), or PTX where it is too new for that."""
         known = self.architectures()
         if architecture in known:
@@ -61,7 +63,7 @@ class Nvrtc:
         code = self._compile(source, (f"-arch=compute_{architecture}", *options), "PTX")
         return code.image.rstrip(b"\0").decode("ascii")
 
-    def _compile(self, source: str, options: Sequence[str], kind: str) -> Code:
+    def _compile(self, source: str, options: Sequence[str], kind: str) -> CompiledCode:
         lib, program = self._lib, ctypes.c_void_p()
         text = source.encode()
         self._check(lib.nvrtcCreateProgram(ctypes.byref(program), text, b"vsr.cu", 0, None, None))
@@ -71,7 +73,7 @@ class Nvrtc:
             log = self._text(program, "ProgramLog").rstrip(b"\0").decode(errors="replace").strip()
             if failed:
                 raise CompileError(f"NVRTC {self.version}, {' '.join(options)}:\n{log}")
-            return Code(image=self._text(program, kind), log=log)
+            return CompiledCode(image=self._text(program, kind), log=log)
         finally:
             lib.nvrtcDestroyProgram(ctypes.byref(program))
 
@@ -91,7 +93,7 @@ class Nvrtc:
 
 def compile_once(
     compiler: Nvrtc, source: str, *, architecture: int, options: Sequence[str] = ()
-) -> Code:
+) -> CompiledCode:
     """As `Nvrtc.compile`, from the cache where it was compiled before."""
     own = "\0".join((source, str(architecture), compiler.version, *options))
     name = hashlib.sha256(own.encode()).hexdigest()
@@ -100,7 +102,7 @@ def compile_once(
         kept = file.read_bytes()
         # A power cut may leave a file that has its name but not all of its bytes.
         if hashlib.sha256(kept[32:]).digest() == kept[:32]:
-            return Code(image=kept[32:], log="")
+            return CompiledCode(image=kept[32:], log="")
     code = compiler.compile(source, architecture=architecture, options=options)
     keep(file, hashlib.sha256(code.image).digest() + code.image)
     return code

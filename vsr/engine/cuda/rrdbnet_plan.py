@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from vsr.engine.cuda.compact_plan import FIRST, first, last
-from vsr.engine.cuda.launch import Batch, Launch, addresses
-from vsr.engine.cuda.tile_tables import Piece, Tables, sources_of, tiles_of, together
-from vsr.engine.cuda.tiling import DenseTiling, Tiling
+from vsr.engine.cuda.launch import DeviceBatch, Launch, addresses
+from vsr.engine.cuda.tile_tables import SubImage, TileTables, sources_of, tiles_of, together
+from vsr.engine.cuda.tiling import CompactTiling, DenseTiling
 from vsr.engine.cuda.weight_packing import (
     FEATURES,
-    Layer,
+    PackedLayer,
     features,
     first_weights,
     last_weights,
@@ -60,10 +60,10 @@ class _Buffer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Step:
+class _Convolution:
     """One convolution: of the first `channels` of its source, repeated 1 << shift times."""
 
-    layer: Layer
+    layer: PackedLayer
     source: _Buffer
     target: _Buffer
     channels: int = FEATURES
@@ -71,7 +71,7 @@ class _Step:
     shift: int = 0
 
 
-class DensePlan:
+class RRDBNetPlan:
     """Each dense block in one buffer; three of them take turns.
 
     Scratch, in fp16 numbers of each source pixel: 64 of the first layer, then 3 x 192 of the
@@ -87,17 +87,17 @@ class DensePlan:
     most_pixels = (2**31 - 1) // (FEATURES // 8 * _TIMES**2)
 
     def __init__(
-        self, network: RRDBNet, device: torch.device, tiling: Tiling, dense: DenseTiling
+        self, network: RRDBNet, device: torch.device, tiling: CompactTiling, dense: DenseTiling
     ) -> None:
         """`network` in fp32; it stays as it is."""
         self.options = (*tiling.options(1), *dense.options)
         self._tiling, self._dense = tiling, dense
 
-        def layer(convolution: nn.Conv2d, slope: float = SLOPE) -> Layer:
+        def layer(convolution: nn.Conv2d, slope: float = SLOPE) -> PackedLayer:
             weights = features(convolution.weight, _CHUNK)
             return on(device, weights, convolution.bias, torch.tensor([slope]))
 
-        def block(dense_block: DenseBlock) -> tuple[Layer, ...]:
+        def block(dense_block: DenseBlock) -> tuple[PackedLayer, ...]:
             return tuple(layer(getattr(dense_block, f"conv{n}")) for n in range(1, 6))
 
         opening = network.conv_first
@@ -118,7 +118,7 @@ class DensePlan:
         )
         self._nothing = torch.zeros(1, device=device)  # that the last layer adds to
 
-    def tables(self, pieces: Sequence[Piece], processors: int) -> Tables:
+    def tables(self, pieces: Sequence[SubImage], processors: int) -> TileTables:
         """Tiles at each of the three sizes; what most kernels read lies first, and stays there."""
         sides, tall, wide = self._dense, self._tiling.height, self._tiling.width
         found = {
@@ -134,7 +134,7 @@ class DensePlan:
             "nothing": sources_of(pieces, times=_TIMES, empty=True),
         })  # fmt: skip
 
-    def launches(self, batch: Batch, processors: int) -> Iterator[Launch]:
+    def launches(self, batch: DeviceBatch, processors: int) -> Iterator[Launch]:
         """The first layer, all blocks, the tail at two and four times the size."""
         pixels = batch.pixels
         begin = _Buffer(at=batch.scratch, channels=FEATURES)
@@ -149,18 +149,20 @@ class DensePlan:
                 here, there = turns[n], turns[(n + 1) % 3]
                 for k, layer in enumerate(layers[:4]):
                     seen = FEATURES + k * _GROWTH
-                    step = _Step(layer=layer, source=here, target=here.behind(seen), channels=seen)
+                    step = _Convolution(
+                        layer=layer, source=here, target=here.behind(seen), channels=seen
+                    )
                     yield self._grown("grow", step, batch, processors)
-                step = _Step(layer=layers[4], source=here, target=there, channels=_WIDTH)
+                step = _Convolution(layer=layers[4], source=here, target=there, channels=_WIDTH)
                 # The last one writes over the group's own input, which it adds.
                 skip, shares = (there, self._outer) if n == 2 else (here, self._inner)
                 yield self._mixed(step, skip, shares, batch, processors)
-        step = _Step(layer=self._body, source=turns[0], target=begin)
+        step = _Convolution(layer=self._body, source=turns[0], target=begin)
         yield self._mixed(step, begin, self._whole, batch, processors)
         yield from self._enlarged(batch, processors, begin, rest)
 
     def _enlarged(
-        self, batch: Batch, processors: int, begin: _Buffer, rest: int
+        self, batch: DeviceBatch, processors: int, begin: _Buffer, rest: int
     ) -> Iterator[Launch]:
         """The tail, in what the blocks have worked in and behind it."""
         pixels = batch.pixels
@@ -170,9 +172,9 @@ class DensePlan:
         final = _Buffer(at=rest, channels=FEATURES)  # where nothing is needed any more
         up1, up2, hr = self._tail
         for step in (
-            _Step(layer=up1, source=begin, target=twice, tiles="double", shift=1),
-            _Step(layer=up2, source=twice, target=fourfold, tiles="whole", shift=1),
-            _Step(layer=hr, source=fourfold, target=final, tiles="whole"),
+            _Convolution(layer=up1, source=begin, target=twice, tiles="double", shift=1),
+            _Convolution(layer=up2, source=twice, target=fourfold, tiles="whole", shift=1),
+            _Convolution(layer=hr, source=fourfold, target=final, tiles="whole"),
         ):
             yield self._grown("wide", step, batch, processors)
         batch = replace(batch, picture=self._nothing.data_ptr())
@@ -180,7 +182,9 @@ class DensePlan:
             self._last, self._tiling, batch, processors, final.at, sources="nothing", tiles="last"
         )
 
-    def _grown(self, kernel: str, step: _Step, batch: Batch, processors: int) -> Launch:
+    def _grown(
+        self, kernel: str, step: _Convolution, batch: DeviceBatch, processors: int
+    ) -> Launch:
         source, target, layer = step.source, step.target, step.layer
         arguments = (
             source.at, source.units, step.shift, step.channels // _CHUNK, target.at, target.units,
@@ -189,7 +193,7 @@ class DensePlan:
         return self._tiled(kernel, step, processors, arguments)
 
     def _mixed(
-        self, step: _Step, skip: _Buffer, shares: Tensor, batch: Batch, processors: int
+        self, step: _Convolution, skip: _Buffer, shares: Tensor, batch: DeviceBatch, processors: int
     ) -> Launch:
         """The convolution, what it began from, and `skip`, by their shares."""
         source, target, layer = step.source, step.target, step.layer
@@ -202,7 +206,7 @@ class DensePlan:
         return self._tiled("mix", step, processors, arguments)
 
     def _tiled(
-        self, kernel: str, step: _Step, processors: int, arguments: tuple[int, ...]
+        self, kernel: str, step: _Convolution, processors: int, arguments: tuple[int, ...]
     ) -> Launch:
         return Launch(
             kernel=kernel,

@@ -14,7 +14,7 @@ from vsr.engine.cuda.driver import Driver, DriverError
 from vsr.engine.cuda.engine import OLDEST, CudaEngine, architecture_of, fits, pieces_of, source
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
 from vsr.engine.cuda.tiling import short_sums
-from vsr.engine.torch_engine import EagerEngine
+from vsr.engine.torch_engine import TorchEngine
 from vsr.engine.trial_cache import remember, remembered
 from vsr.errors import UsageError
 from vsr.events import Note, Sink
@@ -81,7 +81,7 @@ def _trial(network: Network, device: torch.device) -> str | None:
     """What is wrong with the kernels on this device; None: nothing."""
     sample = _sample(network)
     engine = CudaEngine(sample, device=device)
-    plain = EagerEngine(copy.deepcopy(sample), device=device, dtype=torch.float16, precision="fp16")
+    plain = TorchEngine(copy.deepcopy(sample), device=device, dtype=torch.float16, precision="fp16")
     with torch.inference_mode():
         x = torch.rand(_SHAPE, generator=torch.Generator().manual_seed(0)).to(device)
         right = plain(x.half()).float()

@@ -19,7 +19,7 @@ MOST = 1 << 16  # pictures, at once
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class SubImage:
     """A picture that is drawn by itself: its size, and where it lies."""
 
     height: int
@@ -33,7 +33,7 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class TileTable:
     """One of them on the device."""
 
     at: int  # address
@@ -41,32 +41,34 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tables:
+class TileTables:
     """All that a plan asks for, one behind the other."""
 
     words: Words
     starts: dict[str, tuple[int, int]]  # of each: its first word, and how many entries count
 
-    def at(self, address: int) -> dict[str, Table]:
+    def at(self, address: int) -> dict[str, TileTable]:
         """As they lie where `words` are copied to."""
         return {
-            name: Table(at=address + 4 * start, count=count)
+            name: TileTable(at=address + 4 * start, count=count)
             for name, (start, count) in self.starts.items()
         }
 
 
-def together(found: dict[str, tuple[Words, int]]) -> Tables:
+def together(found: dict[str, tuple[Words, int]]) -> TileTables:
     """Of tables and the number of entries that count in each."""
     starts: dict[str, tuple[int, int]] = {}
     start = 0
     for name, (words, count) in found.items():
         starts[name] = (start, count)
         start += words.size
-    return Tables(words=np.concatenate([w.reshape(-1) for w, _ in found.values()]), starts=starts)
+    return TileTables(
+        words=np.concatenate([w.reshape(-1) for w, _ in found.values()]), starts=starts
+    )
 
 
 def tiles_of(
-    pieces: Sequence[Piece], tall: int, wide: int, *, times: int = 1, blocks: int = 0
+    pieces: Sequence[SubImage], tall: int, wide: int, *, times: int = 1, blocks: int = 0
 ) -> tuple[Words, int]:
     """Tiles of `tall` x `wide` pixels of pictures that are `times` as large as `pieces`.
 
@@ -98,7 +100,7 @@ def _edges(start: NDArray[np.int64], size: NDArray[np.int64], side: int) -> NDAr
 
 
 def sources_of(
-    pieces: Sequence[Piece], *, times: int = 1, empty: bool = False
+    pieces: Sequence[SubImage], *, times: int = 1, empty: bool = False
 ) -> tuple[Words, int]:
     """Where pictures `times` as large lie, 8 words each; `empty`: one number stands for them all.
 

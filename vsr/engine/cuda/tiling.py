@@ -9,7 +9,7 @@ _PASSES = 12  # stages of a tile: 3 columns of taps, 4 times 16 channels
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tiling:
+class CompactTiling:
     """The constants that `compact.cu` is compiled with."""
 
     height: int  # of a tile, in pixels
@@ -55,7 +55,7 @@ def short_sums(architecture: int) -> int:
     return 1 if architecture in _FAST_IN_FP16 else 0
 
 
-def tiling_for(shared: int, architecture: int) -> Tiling | None:
+def tiling_for(shared: int, architecture: int) -> CompactTiling | None:
     """The one for a GPU whose blocks may have `shared` bytes of shared memory; None: too little.
 
     227 KB (sm_90, 100, 103): two large patches and all weights. 163 KB (sm_80, 87): all
@@ -67,9 +67,9 @@ def tiling_for(shared: int, architecture: int) -> Tiling | None:
 
 
 TILINGS = (
-    Tiling(height=16, width=32, rows=4, stages=_PASSES),
-    Tiling(height=8, width=32, rows=2, stages=_PASSES),
-    Tiling(height=16, width=16, rows=2, stages=3),
+    CompactTiling(height=16, width=32, rows=4, stages=_PASSES),
+    CompactTiling(height=8, width=32, rows=2, stages=_PASSES),
+    CompactTiling(height=16, width=16, rows=2, stages=3),
 )
 
 

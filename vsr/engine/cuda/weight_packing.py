@@ -15,7 +15,7 @@ FEATURES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class PackedLayer:
     """One convolution and what follows it."""
 
     weights: Tensor  # fp16, pieces of 16 x 16 as 32 lanes hold them
@@ -24,13 +24,13 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packed:
+class PackedNetwork:
     """A whole network, on one device."""
 
     scale: int
-    first: Layer
-    middle: tuple[Layer, ...]
-    last: Layer
+    first: PackedLayer
+    middle: tuple[PackedLayer, ...]
+    last: PackedLayer
 
 
 def fits_compact(network: Network) -> bool:
@@ -42,12 +42,12 @@ def fits_compact(network: Network) -> bool:
     return len(layers) > 2 and network.scale in (1, 2, 3, 4) and ends == (3, 3 * network.scale**2)
 
 
-def pack(network: SRVGGNetCompact, device: torch.device) -> Packed:
+def pack(network: SRVGGNetCompact, device: torch.device) -> PackedNetwork:
     """Weights are rounded to fp16, biases and slopes are not. The network stays as it is."""
     convolutions = [layer for layer in network.body if isinstance(layer, nn.Conv2d)]
     slopes = [_slope(layer) for layer in network.body if not isinstance(layer, nn.Conv2d)]
     first, *middle, last = convolutions
-    return Packed(
+    return PackedNetwork(
         scale=network.scale,
         first=on(device, first_weights(first.weight), first.bias, slopes[0]),
         middle=tuple(
@@ -58,10 +58,10 @@ def pack(network: SRVGGNetCompact, device: torch.device) -> Packed:
     )
 
 
-def on(device: torch.device, weights: Tensor, bias: Tensor | None, slope: Tensor) -> Layer:
+def on(device: torch.device, weights: Tensor, bias: Tensor | None, slope: Tensor) -> PackedLayer:
     assert bias is not None
     weights, bias, slope = (t.detach().cpu() for t in (weights, bias, slope))
-    return Layer(
+    return PackedLayer(
         weights=weights.half().contiguous().to(device),
         bias=bias.float().contiguous().to(device),
         slope=slope.float().contiguous().to(device),

@@ -22,7 +22,7 @@ from vsr.jobs.plan.plan import Plan
 from vsr.jobs.run.fingerprint import chosen
 from vsr.jobs.run.upscale import Result
 from vsr.jobs.store import atomic_write
-from vsr.jobs.store.job_store import Store, folder_of, forget, holder, sealed, unsealed
+from vsr.jobs.store.job_store import JobStore, folder_of, forget, holder, sealed, unsealed
 from vsr.jobs.store.registry import state_folder
 from vsr.media.source.image_list import is_picture
 from vsr.version import __version__
@@ -30,7 +30,7 @@ from vsr.version import __version__
 _TOLD = ("output", "file", "stamp", "frames", "width", "height")
 
 
-class Done:
+class CompletedFiles:
     """The files of one batch that it has done, in this run or in one that was cut short."""
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ def _tidy(output: Path) -> None:
     store = folder_of(output)
     with suppress(OSError, VsrError):
         if store.is_dir() and holder(store) is None:
-            with Store(store) as held:
+            with JobStore(store) as held:
                 if held.result_at(output) is not None:
                     held.remove()
             forget(store)

@@ -16,7 +16,7 @@ from vsr.media.source.remote import is_address
 from vsr.media.write.provenance import is_result
 
 
-class Names:
+class OutputNames:
     """What results of a run are called; one that is the same a second time is refused."""
 
     def __init__(self, files: Sequence[Task]) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.errors import Interrupted, ModelError, OutputError, Stopped, UsageError, VsrError
-from vsr.events import Note, Pictures, Sink, silent
-from vsr.jobs.batch.completed import Done
-from vsr.jobs.batch.output_names import Names, check_apart, own_results
+from vsr.events import BatchProgress, Note, Sink, silent
+from vsr.jobs.batch.completed import CompletedFiles
+from vsr.jobs.batch.output_names import OutputNames, check_apart, own_results
 from vsr.jobs.batch.tasks import FolderTasks, Task
 from vsr.jobs.plan.plan import picture_pattern
 from vsr.jobs.plan.scratch import made
@@ -68,7 +68,7 @@ class Batch:
         self._folders: list[FolderTasks] = []
         self._files: list[Task] = []
         self._own: list[Task] = []  # results of vsr's among the sources
-        self._done = Done()
+        self._done = CompletedFiles()
         for source in sources:
             address = isinstance(source, str) and is_address(source)
             path = None if address else local_source(source)
@@ -110,7 +110,7 @@ class Batch:
     def _each(self, sink: Sink, *, stop: Callable[[], bool], runner: Runner) -> Iterator[Outcome]:
         self._own = own_results(self._files) if self.total > 1 else []
         sources = [task for task in self._files if task not in self._own]
-        engines, names, done, failed = Engines(), Names(sources), 0, False
+        engines, names, done, failed = EngineCache(), OutputNames(sources), 0, False
         ended: set[int] = set()  # folders that no more is written to
         try:
             for folder in self._folders:
@@ -124,7 +124,7 @@ class Batch:
             if self.total > 1:
                 self._tell_of_done(sink)
             if self.pictures > 1:
-                sink(Pictures(done=0, total=self.pictures))
+                sink(BatchProgress(done=0, total=self.pictures))
             for among, task in self._tasks():
                 if id(among) in ended:
                     continue
@@ -139,7 +139,7 @@ class Batch:
                 if is_picture(str(task.source)):
                     done += 1
                     if self.pictures > 1:
-                        sink(Pictures(done=done, total=self.pictures))
+                        sink(BatchProgress(done=done, total=self.pictures))
                 failed = failed or outcome.error is not None
                 yield outcome
             if not failed:
@@ -173,8 +173,8 @@ class Batch:
     def _one(
         self,
         task: Task,
-        names: Names,
-        engines: Engines,
+        names: OutputNames,
+        engines: EngineCache,
         sink: Sink,
         *,
         stop: Callable[[], bool],

@@ -16,7 +16,7 @@ from vsr.jobs.plan.output_place import refusal
 from vsr.jobs.plan.plan import folder_label, picture_pattern
 from vsr.jobs.plan.scratch import sweep
 from vsr.media.format.containers import CONTAINERS
-from vsr.media.source.image_list import Numbered, is_picture, list_files, names_in
+from vsr.media.source.image_list import NumberedName, is_picture, list_files, names_in
 from vsr.options import UpscaleOptions
 
 # No file at all can be written there any more.
@@ -143,7 +143,7 @@ class FolderTasks:
 
 def _target(
     source: Path, output: Path | None, options: UpscaleOptions, *, alone: bool, new: Path | None
-) -> Path | Numbered:
+) -> Path | NumberedName:
     """Where the results of a folder or a pattern go."""
     if alone and output is not None:
         if output.is_dir() or output == new or not (output.exists() or output.suffix):

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from vsr.errors import OutputError, OutputExists, UsageError
 from vsr.jobs.plan.output_place import check_replaceable
-from vsr.jobs.store.job_store import Store, folder_of, forget
+from vsr.jobs.store.job_store import JobStore, folder_of, forget
 from vsr.media.format.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
 from vsr.media.format.encoders import ENCODERS, EncoderPlan, kept_in, one_file_each, plan_encoder
 from vsr.media.format.repeatable import repeatable
 from vsr.media.format.still_image import is_lossless
-from vsr.media.read.interlace import Scan, detect_scan
+from vsr.media.read.interlace import ScanMode, detect_scan
 from vsr.media.read.keyframes import count, frame_times, span_ahead, spans_of
 from vsr.media.source.image_list import (
-    Numbered,
+    NumberedName,
     folders_in,
     is_picture,
     is_too_long,
@@ -29,7 +29,7 @@ from vsr.media.write.concat import SAYS_DURATIONS
 from vsr.nets.catalogue import find
 from vsr.nets.store import load
 from vsr.options import Codec, UpscaleOptions
-from vsr.stages.device.size import Target, target_size
+from vsr.stages.device.size import TargetSize, target_size
 
 _STYLED = frozenset({"ass", "ssa"})
 _ANIMATIONS = {"gif": ".gif", "apng": ".apng", "webp": ".webp"}  # by the demuxer's name
@@ -43,13 +43,13 @@ class Plan:
     source: SourceInfo
     output: Path
     container: Container
-    target: Target
+    target: TargetSize
     codec: Codec
     encoder: EncoderPlan
-    scan: Scan  # what will be undone
+    scan: ScanMode  # what will be undone
     spans: tuple[Span, ...]  # the parts that are wanted; none: the whole
     frames: int | None  # estimate
-    pattern: Numbered | None = None  # a file for each frame, of these names
+    pattern: NumberedName | None = None  # a file for each frame, of these names
 
 
 def plan(
@@ -137,14 +137,14 @@ def _check_is_one(info: SourceInfo, path: Path, frames: int | None) -> None:
         )
 
 
-def picture_pattern(output: Path) -> Numbered | None:
+def picture_pattern(output: Path) -> NumberedName | None:
     """The names that an output asks for as `%05d.png` does; None where it is one file's name."""
     container = container_of(output)
     a_picture = container.pictures is not None or container.muxer == "webp"
     return numbered(output) if a_picture else None
 
 
-def _pattern(info: SourceInfo, named: Path | None) -> Numbered | None:
+def _pattern(info: SourceInfo, named: Path | None) -> NumberedName | None:
     """The numbered names of the result, if that is a picture for each frame."""
     pattern, a_picture = None, named is None
     if named is not None and named != STDOUT:
@@ -186,11 +186,13 @@ def _usual(container: Container, info: SourceInfo) -> Codec:
     return "h265" if hdr else container.usual
 
 
-def _scan(info: SourceInfo, options: UpscaleOptions) -> Scan:
+def _scan(info: SourceInfo, options: UpscaleOptions) -> ScanMode:
     asked = options.source.deinterlace
     if asked == "auto":
         return detect_scan(info)
-    return {"off": Scan.PROGRESSIVE, "bwdif": Scan.INTERLACED, "ivtc": Scan.TELECINED}[asked]
+    return {"off": ScanMode.PROGRESSIVE, "bwdif": ScanMode.INTERLACED, "ivtc": ScanMode.TELECINED}[
+        asked
+    ]
 
 
 def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
@@ -219,7 +221,7 @@ def _a_still(info: SourceInfo) -> bool:
     return info.format.endswith(("_pipe", "image2")) or named_so
 
 
-def _label(target: Target, options: UpscaleOptions) -> str:
+def _label(target: TargetSize, options: UpscaleOptions) -> str:
     """`4x`, or `1080p` if a height was asked for; `4x_90-100` of a part."""
     sized = options.size.height is not None or options.size.fit is not None
     label = f"{target.height}p" if sized else f"{float(target.scale):g}x"
@@ -246,7 +248,7 @@ def check_named(output: Path | None, options: UpscaleOptions) -> None:
 
 
 def _check_numbers(
-    source: Path | None, path: Path, pattern: Numbered, options: UpscaleOptions
+    source: Path | None, path: Path, pattern: NumberedName, options: UpscaleOptions
 ) -> None:
     folder = pattern.folder.absolute()
     if pattern.is_too_long:
@@ -263,7 +265,7 @@ def _check_numbers(
         if pattern.number(name) is not None:
             raise UsageError(f"{folder / name}: is a folder; name other pictures with <output>")
     # A job that was killed while its pictures got their names goes on with that.
-    if options.encode.overwrite or Store(folder_of(path)).delivers_pictures():
+    if options.encode.overwrite or JobStore(folder_of(path)).delivers_pictures():
         return
     if there := sum(pattern.number(name) is not None for name in names_in(folder)):
         raise OutputExists(
@@ -282,7 +284,7 @@ def _check_output(source: Path | None, output: Path, options: UpscaleOptions) ->
             kind = "a folder" if output.is_dir() else "no plain file"
             raise UsageError(f"{output}: is {kind}; name a file")
         store = folder_of(output)
-        is_ours = Store(store).result_at(output) is not None
+        is_ours = JobStore(store).result_at(output) is not None
         if not (options.encode.overwrite or is_ours):
             if not (store / "job.json").exists():
                 forget(store)  # what a run left that was killed at its very end

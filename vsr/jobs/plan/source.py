@@ -18,7 +18,7 @@ from vsr.media.format.containers import STDOUT
 from vsr.media.source.local_name import STDIN, comes_once, local_source, opened
 from vsr.media.source.pipe import Pipe, growing, incoming
 from vsr.media.source.probe import SourceInfo
-from vsr.media.source.remote import Wanted, is_address, record
+from vsr.media.source.remote import WantedSeconds, is_address, record
 from vsr.options import Clip, UpscaleOptions
 
 # Raw pictures, too large to be kept, with nothing beside them.
@@ -32,7 +32,7 @@ _SEEKING = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (8, b"WEBP"), (0, b"\x89PN
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class OpenedSource:
     """A source that can be opened."""
 
     path: Path
@@ -49,7 +49,7 @@ def intake(
     *,
     probing: bool = False,
     sink: Sink,
-) -> Iterator[Taken]:
+) -> Iterator[OpenedSource]:
     """Make `source` something that can be opened, for as long as the context lasts.
 
     `probing`: it is only looked at, and nothing is written near the output.
@@ -61,7 +61,7 @@ def intake(
         with _folder_for(STDOUT if probing else output) as folder:
             wanted = _wanted(options.source.clips, probing=probing)
             path = record(source, folder, wanted, patience=options.source.patience, sink=sink)
-            yield Taken(path=path, output=output, lasting=False)
+            yield OpenedSource(path=path, output=output, lasting=False)
         return
     path = local_source(source)
     if path == STDIN or comes_once(path):
@@ -82,14 +82,14 @@ def intake(
             sink(Note(text=f"{path.name}: its index comes last; begins when it stands still"))
             pipe.start(0)
             pipe.drain()
-            yield Taken(path=path, output=output)
+            yield OpenedSource(path=path, output=output)
         else:
-            yield Taken(path=path, pipe=pipe, output=output, lasting=False)
+            yield OpenedSource(path=path, pipe=pipe, output=output, lasting=False)
     else:
-        yield Taken(path=path, output=output)
+        yield OpenedSource(path=path, output=output)
 
 
-def _through(pipe: Pipe, name: Path, shown: str, output: Path) -> Iterator[Taken]:
+def _through(pipe: Pipe, name: Path, shown: str, output: Path) -> Iterator[OpenedSource]:
     """What comes through `pipe`, once it is known what it is. `shown`: as people call it."""
     head = pipe.head(_HEAD)
     if not head:
@@ -98,9 +98,9 @@ def _through(pipe: Pipe, name: Path, shown: str, output: Path) -> Iterator[Taken
         with _folder_for(output) as folder:
             path = folder / name
             _save(pipe, path)
-            yield Taken(path=path, output=output, lasting=False)
+            yield OpenedSource(path=path, output=output, lasting=False)
     else:
-        yield Taken(path=name, pipe=pipe, output=output, lasting=False)
+        yield OpenedSource(path=name, pipe=pipe, output=output, lasting=False)
 
 
 def _seeks(head: bytes) -> bool:
@@ -131,12 +131,12 @@ def _save(pipe: Pipe, path: Path) -> None:
         raise OutputError(f"{path.parent.parent}: writing failed ({cause(error)})") from error
 
 
-def _wanted(clips: tuple[Clip, ...], *, probing: bool) -> Wanted:
+def _wanted(clips: tuple[Clip, ...], *, probing: bool) -> WantedSeconds:
     """What is wanted of a live stream."""
     moments = [m for clip in clips for m in (clip.start, clip.end, clip.duration)]
     counted = any(m is not None and m.frame is not None for m in moments)
     glance = _GLANCE if probing else None
-    return Wanted(limit=_longest(clips), counted=counted, glance=glance)
+    return WantedSeconds(limit=_longest(clips), counted=counted, glance=glance)
 
 
 def _longest(clips: tuple[Clip, ...]) -> Fraction | None:

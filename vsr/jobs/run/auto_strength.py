@@ -21,8 +21,8 @@ from torch import Tensor
 from vsr.engine.base import Engine, is_out_of_memory
 from vsr.events import Note, silent
 from vsr.frame import Frame
-from vsr.jobs.run.context import Work
-from vsr.jobs.store.job_store import Store, folder_of
+from vsr.jobs.run.context import RunContext
+from vsr.jobs.store.job_store import JobStore, folder_of
 from vsr.media.format.containers import STDOUT
 from vsr.media.read.interlace import undo
 from vsr.media.read.keyframes import keyframes
@@ -32,7 +32,7 @@ from vsr.options import STABILISE, Stabilise
 from vsr.stages.colour.convert import to_rgb
 from vsr.stages.colour.drift_correction import anchor
 from vsr.stages.device.tiles import infer
-from vsr.stages.temporal.mctf import Stabiliser
+from vsr.stages.temporal.mctf import TemporalFilter
 
 _PLACES = 5
 _FRAMES = 3  # at each: one on either side shows what flickers as well as two
@@ -44,7 +44,7 @@ _USUAL = 620_000  # parameters of realesr-animevideov3; of a network with more l
 _LIGHT, _STRONG = 0.1, 1.5
 
 
-def settled(work: Work) -> Work:
+def settled(work: RunContext) -> RunContext:
     """The same work, with a level of the flicker filter where that was to be found out."""
     temporal = work.options.temporal
     if temporal.stabilise != "auto":
@@ -56,12 +56,12 @@ def settled(work: Work) -> Work:
     return dataclasses.replace(work, options=options)
 
 
-def _begun(work: Work) -> Stabilise | None:
+def _begun(work: RunContext) -> Stabilise | None:
     """What the job that is gone on with was begun with."""
     output = work.job.output
     if output == STDOUT or work.options.jobs.restart:
         return None
-    store = Store(folder_of(output))
+    store = JobStore(folder_of(output))
     if not (store.has_parts() or store.result_at(output) is not None):
         return None  # it will be begun anew, whatever it was
     told = store.job() or {}
@@ -69,7 +69,7 @@ def _begun(work: Work) -> Stabilise | None:
     return next((known for known in STABILISE if known == level != "auto"), None)
 
 
-def _found(work: Work) -> Stabilise:
+def _found(work: RunContext) -> Stabilise:
     source = work.job.source
     if not work.engine.radius or source.video.frames == 1:
         return "off"  # nothing is invented, or nothing is beside it
@@ -88,13 +88,13 @@ def _found(work: Work) -> Stabilise:
     return _told(work, level, f"light would change pictures by {share:.2f} code values")
 
 
-def _told(work: Work, level: Stabilise, reason: str) -> Stabilise:
+def _told(work: RunContext, level: Stabilise, reason: str) -> Stabilise:
     work.sink(Note(text=f"{work.job.source.path.name}: stabilise: {level}, for {reason}"))
     return level
 
 
 @torch.inference_mode()
-def _taken_out(work: Work) -> Iterator[float]:
+def _taken_out(work: RunContext) -> Iterator[float]:
     """How much a picture in the middle of each place changes, in code values."""
     source = work.job.source
     # Those that make fewer frames of them are for the result.
@@ -107,14 +107,14 @@ def _taken_out(work: Work) -> Iterator[float]:
             pictures = [_drawn(frame, work) for frame in islice(frames, _FRAMES)]
         if len(pictures) < _FRAMES:
             continue
-        stabiliser = Stabiliser[Tensor]("light")
+        stabiliser = TemporalFilter[Tensor]("light")
         done = [pair for rgb, drawn in pictures for pair in stabiliser.push(rgb, drawn, drawn)]
         done += stabiliser.flush()
         drawn, steady = done[_FRAMES // 2]
         yield float((steady - drawn).abs().mean()) * 255
 
 
-def _places(work: Work) -> list[Span]:
+def _places(work: RunContext) -> list[Span]:
     """Where a few frames are to be read, spread over what is wanted of the source."""
     index = keyframes(work.job.source)
     begins: dict[int, int | None] = {}  # and where what is wanted ends there
@@ -129,7 +129,7 @@ def _places(work: Work) -> list[Span]:
     return [Span(start=start, end=begins[start]) for start in starts]
 
 
-def _drawn(frame: Frame, work: Work) -> tuple[Tensor, Tensor]:
+def _drawn(frame: Frame, work: RunContext) -> tuple[Tensor, Tensor]:
     """The middle of a frame, (1, 3, h, w), and what is drawn from it; both float."""
     engine: Engine = work.engine
     planes = tuple(plane[None].to(engine.device) for plane in frame.planes)
@@ -143,7 +143,7 @@ def _drawn(frame: Frame, work: Work) -> tuple[Tensor, Tensor]:
     return rgb, anchor(drawn, rgb) if work.options.model.keep_colours else drawn
 
 
-def _looked_at(work: Work) -> tuple[int, int]:
+def _looked_at(work: RunContext) -> tuple[int, int]:
     """(height, width): as much as takes about as long with every network."""
     network = work.model.network
     assert network is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vsr.engine.base import Engine
-from vsr.events import Note, Sink, Warning, silent
+from vsr.events import Note, Sink, WarningNote, silent
 from vsr.frame import Colour, Frame
 from vsr.jobs.plan.plan import Plan, spans
 from vsr.media.format.animation import ANIMATIONS, loops_of, muxer_options
@@ -18,16 +18,16 @@ from vsr.media.format.colour_tags import for_output, guessed
 from vsr.media.format.containers import STDOUT
 from vsr.media.format.encoders import EncoderPlan, plan_encoder
 from vsr.media.format.still_image import STILLS
-from vsr.media.read.interlace import Filters, Scan, undo
+from vsr.media.read.interlace import Filters, ScanMode, undo
 from vsr.media.read.reader import read_frames
 from vsr.media.source.probe import SourceInfo, probe
-from vsr.media.source.spans import WHOLE, Piece, Span
+from vsr.media.source.spans import WHOLE, SecondsSpan, Span
 from vsr.media.source.timestamp_repair import clocks_of, mended
-from vsr.media.write.live_audio import Sound
+from vsr.media.write.live_audio import LiveAudio
 from vsr.media.write.writer import write_frames
-from vsr.nets.store import Loaded
+from vsr.nets.store import LoadedModel
 from vsr.options import EncodeOptions, UpscaleOptions
-from vsr.stages.device.upscaler import Picture
+from vsr.stages.device.upscaler import OutputImage
 
 _RATE = Fraction(25)  # of y4m, where the source has none
 
@@ -42,11 +42,11 @@ def unheard(job: Plan, complete: Path, frames: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class RunContext:
     """A plan, and what is needed to carry it out."""
 
     job: Plan
-    model: Loaded
+    model: LoadedModel
     engine: Engine
     options: UpscaleOptions
     path: Path  # of the source, as it was named
@@ -55,12 +55,12 @@ class Work:
     # Told of the complete result and its frames, before that gets its name; see `upscale_one`.
     ready: Callable[[Plan, Path, int], None] = unheard
 
-    def on(self, source: SourceInfo) -> Work:
+    def on(self, source: SourceInfo) -> RunContext:
         """The same work on another copy of its source."""
         job = dataclasses.replace(self.job, source=source, spans=spans(source, self.options))
         return dataclasses.replace(self, job=job)
 
-    def mended(self, folder: Path) -> Work:
+    def mended(self, folder: Path) -> RunContext:
         """The same work, on a copy in `folder` where the source's clock jumps."""
         source = self.job.source
         clocks = clocks_of(source)
@@ -70,7 +70,7 @@ class Work:
         if jumps > 0:
             places = f"{jumps} places" if jumps > 1 else "1 place"
             text = f"its clock jumps in {places}; mended in a copy of it"
-            self.sink(Warning(text=f"{name}: {text}"))
+            self.sink(WarningNote(text=f"{name}: {text}"))
         if clocks.follows:
             self.sink(Note(text=f"{name}: goes on as other streams; these are one in a copy of it"))
         path, index = mended(source, clocks, folder, sink=self.sink)
@@ -83,9 +83,9 @@ class Work:
             return job.encoder
         return plan_encoder(EncodeOptions(codec="ffv1"), job.encoder.layout)
 
-    def picture(self) -> Picture:
+    def picture(self) -> OutputImage:
         """What the result's frames look like."""
-        return Picture(
+        return OutputImage(
             target=self.job.target,
             layout=self.job.encoder.layout,
             colour=self._colour(),
@@ -107,7 +107,7 @@ class Work:
         muxer_options: Mapping[str, str],
         *,
         muxer: str | None = None,
-        sound: Sound | None = None,
+        sound: LiveAudio | None = None,
     ) -> Generator[Frame, None, None]:
         """Write `frames`, made larger before, with the encoder `plan`; as `write_frames`."""
         video = self.progressive()[0].video
@@ -131,7 +131,7 @@ class Work:
         """The source as the filters hand it out."""
         source, video = self.job.source, self.job.source.video
         filters = undo(self.job.scan, video.rate)
-        if self.job.scan is Scan.TELECINED and video.rate is not None:  # four frames for five
+        if self.job.scan is ScanMode.TELECINED and video.rate is not None:  # four frames for five
             video = dataclasses.replace(video, rate=video.rate * Fraction(4, 5))
         fps = self.options.source.fps
         if self.job.pattern is not None and fps is not None:
@@ -147,7 +147,7 @@ class Work:
         ratio = self.job.source.video.time_base / self.progressive()[0].video.time_base
         return [span.rescaled(ratio) for span in spans]
 
-    def pieces(self) -> list[Piece]:
+    def pieces(self) -> list[SecondsSpan]:
         return [span.piece(self.job.source.video.time_base) for span in self.job.spans]
 
     def muxer_options(self) -> dict[str, str]:

@@ -12,9 +12,9 @@ from typing import Any
 from vsr.engine.base import Engine
 from vsr.jobs.plan.plan import Plan
 from vsr.jobs.store.job_store import FORMAT
-from vsr.media.source.image_list import Listing
+from vsr.media.source.image_list import ImageList
 from vsr.media.source.spans import Span
-from vsr.nets.store import Loaded
+from vsr.nets.store import LoadedModel
 from vsr.options import UpscaleOptions, leaves, to_dict
 from vsr.version import __version__
 
@@ -22,7 +22,7 @@ _PIECE = 1 << 20  # bytes that are hashed at the beginning, in the middle and at
 
 
 def fingerprint(
-    job: Plan, parts: Sequence[Span], model: Loaded, engine: Engine, options: UpscaleOptions
+    job: Plan, parts: Sequence[Span], model: LoadedModel, engine: Engine, options: UpscaleOptions
 ) -> dict[str, Any]:
     """As plain JSON types. Raises OSError where the source cannot be read."""
     own = chosen(options)
@@ -75,7 +75,7 @@ def _flat(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
         yield name, old, new
 
 
-def weights_of(model: Loaded) -> str:
+def weights_of(model: LoadedModel) -> str:
     """The sha256 of a network's numbers, whatever file they came from."""
     digest = hashlib.sha256(model.name.encode())
     if model.network is not None:
@@ -85,9 +85,9 @@ def weights_of(model: Loaded) -> str:
     return digest.hexdigest()
 
 
-def _identity(source: Path | Listing) -> dict[str, Any]:
+def _identity(source: Path | ImageList) -> dict[str, Any]:
     """Of a file its size and pieces of it; of many pictures their names and sizes."""
-    if isinstance(source, Listing):
+    if isinstance(source, ImageList):
         digest = hashlib.sha256()
         for name in source.pictures:
             size = (source.folder / name).stat().st_size

@@ -9,7 +9,7 @@ from vsr.errors import OutputError, cause
 from vsr.events import Note, Sink
 from vsr.jobs.plan.plan import Plan
 from vsr.media.format.still_image import notes_of_matrix, put_notes
-from vsr.media.source.image_list import Numbered, folders_in, names_in
+from vsr.media.source.image_list import NumberedName, folders_in, names_in
 
 
 def work_names(job: Plan, folder: Path) -> Path:
@@ -18,7 +18,7 @@ def work_names(job: Plan, folder: Path) -> Path:
     return Path(escaped) / f"%d{job.output.suffix}"
 
 
-def finish(job: Plan, pattern: Numbered, folder: Path, frames: int, *, sink: Sink) -> None:
+def finish(job: Plan, pattern: NumberedName, folder: Path, frames: int, *, sink: Sink) -> None:
     """Move the files of `work_names` to the names of `pattern`, numbered from 1.
 
     Pictures turn as the film is turned, by EXIF. Raises OutputError where one is missing.

@@ -15,23 +15,23 @@ from vsr.frame import Frame
 from vsr.jobs.plan.estimate import told_of_room
 from vsr.jobs.plan.segments import joined, with_context
 from vsr.jobs.plan.source import kept
-from vsr.jobs.run.context import Work, part_suffix
+from vsr.jobs.run.context import RunContext, part_suffix
 from vsr.jobs.run.image_output import finish, work_names
-from vsr.jobs.run.segment_writer import Part, write_parts
+from vsr.jobs.run.segment_writer import Segment, write_parts
 from vsr.jobs.store import atomic_write
-from vsr.jobs.store.job_store import Record, Store
+from vsr.jobs.store.job_store import JobStore, SegmentRecord
 from vsr.media.format.animation import ANIMATIONS, set_last_duration
 from vsr.media.format.still_image import STILLS, notes_of, put_notes
-from vsr.media.read.interlace import Scan
+from vsr.media.read.interlace import ScanMode
 from vsr.media.read.keyframes import keyframes
 from vsr.media.read.reader import read_frames
 from vsr.media.source.probe import SourceInfo, probe
 from vsr.media.source.spans import WHOLE, Span
 from vsr.media.write.carried_streams import left_out
 from vsr.media.write.concat import SAYS_DURATIONS, join
-from vsr.media.write.live_audio import Sound
+from vsr.media.write.live_audio import LiveAudio
 from vsr.media.write.mux import mux
-from vsr.media.write.verify import Picture as EncodedPicture
+from vsr.media.write.verify import EncodedVideo
 from vsr.options import ColourOptions
 from vsr.pipeline import Writer, Written, run
 from vsr.stages.device.upscaler import reuses
@@ -42,22 +42,22 @@ _SPARE = 1 << 26  # bytes that have to be free for the work to go on
 _BEHIND = 1 << 22  # bytes that are read behind a part, for the sound that belongs to it
 
 # Sees to it that parts are finished in a store; the frames in other parts are for the progress.
-Runner = Callable[[Work, Store, Sequence[Part], int], None]
+Runner = Callable[[RunContext, JobStore, Sequence[Segment], int], None]
 
 
-def here(work: Work, store: Store, parts: Sequence[Part], done: int) -> None:
+def here(work: RunContext, store: JobStore, parts: Sequence[Segment], done: int) -> None:
     """In this process, one after the other."""
     into_store(work, store, parts, done)
 
 
-def into_pipe(work: Work) -> Written:
+def into_pipe(work: RunContext) -> Written:
     """Write to standard output, as it comes. Raises the errors of `vsr.errors`."""
     job, source = work.job, work.job.source
     left_out(source, job.container, sink=work.sink)
     sound = None
     wanted = job.container.sound and work.options.encode.audio
     if wanted and source.pictures is None:
-        sound = Sound(source, work.pieces(), sink=work.sink)
+        sound = LiveAudio(source, work.pieces(), sink=work.sink)
     if source.pipe is not None:
         source.pipe.start(1 if sound is None else 2)
 
@@ -77,7 +77,7 @@ def into_pipe(work: Work) -> Written:
     return written
 
 
-def into_folder(work: Work, folder: Path) -> tuple[Path, int]:
+def into_folder(work: RunContext, folder: Path) -> tuple[Path, int]:
     """The complete result, in `folder`, and its number of frames; all in one go.
 
     Of a plan with a pattern, the files are there under `work_names`. Raises the errors of
@@ -115,7 +115,7 @@ def into_folder(work: Work, folder: Path) -> tuple[Path, int]:
     return _complete(work, encoded, written, source, folder), written.frames
 
 
-def into_store(work: Work, store: Store, parts: Sequence[Part], done: int) -> None:
+def into_store(work: RunContext, store: JobStore, parts: Sequence[Segment], done: int) -> None:
     """Encode `parts`, each of which is then finished in `store`.
 
     `done`: frames that are in other parts already. Raises the errors of `vsr.errors`, and
@@ -145,7 +145,10 @@ def into_store(work: Work, store: Store, parts: Sequence[Part], done: int) -> No
 
 
 def from_store(
-    work: Work, store: Store, records: Sequence[tuple[Part, Record]], folder: Path
+    work: RunContext,
+    store: JobStore,
+    records: Sequence[tuple[Segment, SegmentRecord]],
+    folder: Path,
 ) -> tuple[Path, int]:
     """The complete result, in `folder`, made of finished parts; and its number of frames.
 
@@ -182,7 +185,7 @@ def from_store(
 
 
 def deliver(
-    work: Work, complete: Path, frames: int, folder: Path, store: Store | None = None
+    work: RunContext, complete: Path, frames: int, folder: Path, store: JobStore | None = None
 ) -> None:
     """Give the complete result in `folder` its name, which `store` is told first."""
     job = work.job
@@ -206,7 +209,7 @@ def deliver(
         raise OutputError(text) from error
 
 
-def _go_on(work: Work, store: Store) -> None:
+def _go_on(work: RunContext, store: JobStore) -> None:
     """Called between two parts. Raises Stopped."""
     if work.stop():
         raise Stopped("stopped")
@@ -216,7 +219,7 @@ def _go_on(work: Work, store: Store) -> None:
         raise Stopped(f"{text}: {told_of_room(work.job, work.options, least=_SPARE)}")
 
 
-def _target(work: Work, folder: Path) -> Path:
+def _target(work: RunContext, folder: Path) -> Path:
     job = work.job
     if job.pattern is not None:
         return work_names(job, folder)
@@ -224,7 +227,7 @@ def _target(work: Work, folder: Path) -> Path:
 
 
 def _complete(
-    work: Work, encoded: Path, written: Written, source: SourceInfo, folder: Path
+    work: RunContext, encoded: Path, written: Written, source: SourceInfo, folder: Path
 ) -> Path:
     """The picture, with what else is in the source; still in `folder`."""
     job, encoder, muxer = work.job, work.job.encoder.encoder, work.job.container.muxer
@@ -238,7 +241,7 @@ def _complete(
         left_out(source, job.container, sink=work.sink)
         return folder / encoded.name  # `work_names` writes the folder's name as ffmpeg reads it
     complete = folder / f"joined{job.output.suffix}"
-    picture = EncodedPicture(
+    picture = EncodedVideo(
         path=encoded,
         codec=encoder.codec,
         hidden_alpha=encoder.codec == "vp9" and job.encoder.layout.alpha,
@@ -272,7 +275,7 @@ def _free(output: Path) -> Path:
     raise AssertionError
 
 
-def _context(work: Work) -> int:
+def _context(work: RunContext) -> int:
     """Frames next to a part that decide on its pixels, too."""
     chosen = work.options.temporal
     context = DEFLICKER_RADIUS if chosen.deflicker else 0
@@ -282,7 +285,7 @@ def _context(work: Work) -> int:
 
 
 def _run(
-    work: Work,
+    work: RunContext,
     write: Writer,
     spans: Sequence[Span],
     *,
@@ -296,7 +299,7 @@ def _run(
         write,
         filters=filters,
         spans=work.counted(spans),
-        seeks=work.job.scan is not Scan.TELECINED,  # whose filters count in fives
+        seeks=work.job.scan is not ScanMode.TELECINED,  # whose filters count in fives
         context=context,
         starts=starts,
         engine=work.engine,

@@ -23,24 +23,24 @@ from vsr.events import Note
 from vsr.jobs.plan.estimate import room, told_of_room
 from vsr.jobs.plan.output_place import is_full, is_lasting
 from vsr.jobs.plan.segments import cut_at_keyframes
-from vsr.jobs.run.context import Work, part_suffix
+from vsr.jobs.run.context import RunContext, part_suffix
 from vsr.jobs.run.fingerprint import differences, fingerprint
 from vsr.jobs.run.outputs import Runner, deliver, from_store, here
-from vsr.jobs.run.segment_writer import Part
+from vsr.jobs.run.segment_writer import Segment
 from vsr.jobs.store import atomic_write
-from vsr.jobs.store.job_store import Changed, Record, Store, folder_of
+from vsr.jobs.store.job_store import JobChanged, JobStore, SegmentRecord, folder_of
 from vsr.jobs.store.registry import register
 from vsr.media.read.keyframes import keyframes
 from vsr.nets.store import from_anywhere
 from vsr.options import to_dict
 
 
-def run_job(work: Work, runner: Runner = here) -> int:
+def run_job(work: RunContext, runner: Runner = here) -> int:
     """Make the film of `work`, or what is still missing of it; returns its number of frames.
 
     Raises the errors of `vsr.errors`; Stopped where the same call goes on with it later.
     """
-    with Store(folder_of(work.job.output)) as store:
+    with JobStore(folder_of(work.job.output)) as store:
         if not store.is_safe:
             text = "its file system knows no locks; let no other machine work on it meanwhile"
             work.sink(Note(text=f"{work.job.output.name}: {text}"))
@@ -56,7 +56,7 @@ def run_job(work: Work, runner: Runner = here) -> int:
                 if isinstance(error, Stopped):
                     text = "interrupted; nothing was finished yet, and nothing is left behind"
                     raise Interrupted(text) from error
-            elif isinstance(error, VsrError) and not isinstance(error, Stopped | Changed):
+            elif isinstance(error, VsrError) and not isinstance(error, Stopped | JobChanged):
                 when = " when that is changed" if is_lasting(error) else ""
                 error.add_note(f"what is finished is kept; the same command goes on{when}")
             raise
@@ -64,7 +64,7 @@ def run_job(work: Work, runner: Runner = here) -> int:
 
 
 @contextmanager
-def _on_disk(work: Work) -> Iterator[None]:
+def _on_disk(work: RunContext) -> Iterator[None]:
     """What the disk refuses, as one line."""
     folder = work.job.output.absolute().parent
     try:
@@ -86,7 +86,7 @@ def _on_disk(work: Work) -> Iterator[None]:
         raise
 
 
-def _run(work: Work, store: Store, runner: Runner) -> int:
+def _run(work: RunContext, store: JobStore, runner: Runner) -> int:
     scratch = store.folder / "work"
     shutil.rmtree(scratch, ignore_errors=True)
     atomic_write.make_folder(scratch)
@@ -107,7 +107,7 @@ def _run(work: Work, store: Store, runner: Runner) -> int:
         work.sink(Note(text=f"resuming: {len(finished)} of {len(parts)} parts are done"))
     if missing:
         runner(work, store, missing, sum(record.frames for record in finished))
-    done: list[tuple[Part, Record]] = []
+    done: list[tuple[Segment, SegmentRecord]] = []
     for part in parts:
         record = records[part.number] or store.finished(part.number, suffix)
         if record is None:
@@ -120,7 +120,7 @@ def _run(work: Work, store: Store, runner: Runner) -> int:
     return frames
 
 
-def _parts(work: Work, store: Store) -> list[Part]:
+def _parts(work: RunContext, store: JobStore) -> list[Segment]:
     """The parts of the film; what an earlier run has begun must be the same job."""
     job = work.job
     index = keyframes(job.source)
@@ -148,15 +148,15 @@ def _parts(work: Work, store: Store) -> list[Part]:
         store.begin({**new, "call": call})
         _tell_of_room(work, store)
     elif changed:
-        raise Changed(
+        raise JobChanged(
             f"{job.output.name}: was begun with something else ({'; '.join(changed)}); "
             f"use <jobs.restart> to begin again"
         )
     register(store.folder)
-    return [Part(number=n, span=span) for n, span in enumerate(spans)]
+    return [Segment(number=n, span=span) for n, span in enumerate(spans)]
 
 
-def _tell_of_room(work: Work, store: Store) -> None:
+def _tell_of_room(work: RunContext, store: JobStore) -> None:
     """Before hours of work that may not fit; only an estimate, so that it does not refuse."""
     needed, free = room(work.job, work.options), shutil.disk_usage(store.folder).free
     if needed is not None and needed > free:

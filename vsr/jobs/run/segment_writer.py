@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.frame import Frame
-from vsr.jobs.store.job_store import Record, Store
+from vsr.jobs.store.job_store import JobStore, SegmentRecord
 from vsr.media.source.spans import Span
 from vsr.nets.download import sha256
 
@@ -16,7 +16,7 @@ Encode = Callable[[Iterator[Frame], Path], Generator[Frame, None, None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Segment:
     """A span of the film, and its number among all of them."""
 
     number: int
@@ -30,8 +30,8 @@ class Part:
 
 def write_parts(
     frames: Iterator[Frame],
-    parts: Sequence[Part],
-    store: Store,
+    parts: Sequence[Segment],
+    store: JobStore,
     encode: Encode,
     *,
     suffix: str,
@@ -42,9 +42,9 @@ def write_parts(
     Yields each frame as it goes to the encoder. A part that is complete gets its name and
     record; then `finished` is called, which may raise to stop there.
     """
-    ahead = _Ahead(frames)
+    ahead = _StoppableFrames(frames)
     for part in parts:
-        path, tally = store.unfinished(part.number, suffix), _Tally()
+        path, tally = store.unfinished(part.number, suffix), _SegmentTally()
         if ahead.has_before(part.end):
             with closing(encode(ahead.before(part.end), path)) as encoded:
                 for frame in encoded:
@@ -54,7 +54,7 @@ def write_parts(
         finished()
 
 
-class _Ahead:
+class _StoppableFrames:
     """An iterator of frames that can be stopped in front of a pts, and goes on behind it."""
 
     def __init__(self, frames: Iterator[Frame]) -> None:
@@ -73,7 +73,7 @@ class _Ahead:
             yield frame
 
 
-class _Tally:
+class _SegmentTally:
     """What the record of a part says."""
 
     def __init__(self) -> None:
@@ -85,8 +85,8 @@ class _Tally:
         self._frames += 1
         self._last, self._duration = frame.pts, frame.duration
 
-    def record(self, path: Path) -> Record:
-        return Record(
+    def record(self, path: Path) -> SegmentRecord:
+        return SegmentRecord(
             frames=self._frames,
             first=self._first,
             last=self._last,

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from vsr.engine.base import Engine
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.errors import Interrupted, ModelError, Stopped, UsageError, VsrError
-from vsr.events import Finished, Note, Once, Sink, Started, Warning, silent
+from vsr.events import Finished, Note, OncePerNote, Sink, Started, WarningNote, silent
 from vsr.jobs.plan.plan import Plan, plan
 from vsr.jobs.plan.scratch import WorkFolder, made
-from vsr.jobs.plan.source import Taken, intake
+from vsr.jobs.plan.source import OpenedSource, intake
 from vsr.jobs.run.auto_strength import settled
-from vsr.jobs.run.context import Work, never, unheard
+from vsr.jobs.run.context import RunContext, never, unheard
 from vsr.jobs.run.outputs import Runner, deliver, here, into_folder, into_pipe
 from vsr.jobs.run.resume import run_job
 from vsr.jobs.store.job_store import folder_of
@@ -31,7 +31,7 @@ from vsr.media.format.hdr import TELLS_LIGHT, encoder_parameters
 from vsr.media.format.repeatable import unrepeatable
 from vsr.media.read.damage import check_whole
 from vsr.media.read.image_sequence import probe_pictures
-from vsr.media.read.interlace import Scan
+from vsr.media.read.interlace import ScanMode
 from vsr.media.source.image_list import is_many
 from vsr.media.source.integrity import flaws
 from vsr.media.source.local_name import local_output, names_folder
@@ -85,14 +85,16 @@ def upscale(
     into = local_output(output) if output is not None else None
     options = with_keywords(options or UpscaleOptions(), chosen)
     with made(into or Path(), wanted=names_folder(output)):
-        return upscale_one(source, into, options, Engines(), sink=sink, stop=stop, runner=runner)
+        return upscale_one(
+            source, into, options, EngineCache(), sink=sink, stop=stop, runner=runner
+        )
 
 
 def upscale_one(
     source: Path | str,
     output: Path | None,
     options: UpscaleOptions,
-    engines: Engines,
+    engines: EngineCache,
     *,
     stem: str | None = None,
     claim: Callable[[Path], None] | None = None,
@@ -108,7 +110,7 @@ def upscale_one(
     """
     if output is not None and output.is_symlink():
         output = output.resolve()  # the file behind the link is replaced, not the link
-    once = Once(sink)
+    once = OncePerNote(sink)
     find_ffmpeg()  # before hours of work that would end without it
     with intake(source, output, options, sink=once) as taken:
         began = time.monotonic()
@@ -139,14 +141,14 @@ def _named(job: Plan, model: str) -> Iterator[None]:
         raise
 
 
-def _carry_out(work: Work, taken: Taken, runner: Runner, once: Once) -> int:
+def _carry_out(work: RunContext, taken: OpenedSource, runner: Runner, once: OncePerNote) -> int:
     """Do the work; returns the number of frames."""
     job, info = work.job, work.job.source
     resumable = taken.lasting and job.output != STDOUT and not _is_single(job)
     for note in _notes(job, work.options):
         once(Note(text=f"{info.path.name}: {note}"))
     for loss in _losses(job, work.options):
-        once(Warning(text=f"{info.path.name}: {loss}"))
+        once(WarningNote(text=f"{info.path.name}: {loss}"))
     once(
         Started(
             source=taken.path,
@@ -170,21 +172,21 @@ def _carry_out(work: Work, taken: Taken, runner: Runner, once: Once) -> int:
 
 
 def work_for(
-    taken: Taken,
+    taken: OpenedSource,
     options: UpscaleOptions,
-    engines: Engines,
+    engines: EngineCache,
     *,
     stem: str | None = None,
     stop: Callable[[], bool] = never,
     sink: Sink,
-) -> Work:
+) -> RunContext:
     """Look at the source, load the model, settle the plan. Raises the errors of `vsr.errors`."""
     info = read_source(taken, options)  # a bad source is told before weights are fetched
     if options.source.strict:
         _check(info, sink)
     model = engines.model(options.model, sink)
     job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
-    return Work(
+    return RunContext(
         job=job,
         model=model,
         engine=engines.engine(options.model, job.target.scale, options.device, sink),
@@ -200,7 +202,7 @@ def _is_single(job: Plan) -> bool:
     return job.container.pictures is not None or (job.source.video.frames == 1 and not job.spans)
 
 
-def _result(job: Plan, frames: int, began: float, once: Once) -> Result:
+def _result(job: Plan, frames: int, began: float, once: OncePerNote) -> Result:
     seconds = time.monotonic() - began
     notes = tuple(once.notes)
     once(Finished(output=job.output, frames=frames, seconds=seconds, notes=notes))
@@ -214,7 +216,7 @@ def _result(job: Plan, frames: int, began: float, once: Once) -> Result:
     )
 
 
-def read_source(taken: Taken, options: UpscaleOptions) -> SourceInfo:
+def read_source(taken: OpenedSource, options: UpscaleOptions) -> SourceInfo:
     """What is in a file, or in the pictures of a folder or pattern. Raises InputError."""
     if taken.pipe is None and is_many(taken.path):
         return probe_pictures(taken.path, options.source.fps, options.colour)
@@ -238,9 +240,9 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
             f"stays {layout.name}, which few players decode in hardware; "
             f"they do <encode.chroma> 420"
         )
-    if job.scan is Scan.INTERLACED:
+    if job.scan is ScanMode.INTERLACED:
         yield "is interlaced; deinterlaced with bwdif"
-    if job.scan is Scan.TELECINED:
+    if job.scan is ScanMode.TELECINED:
         yield "is telecined; the film's own frames are restored"
     if options.temporal.deflicker and not levels(video.colour):
         yield "is HDR, whose light <temporal.deflicker> leaves as it is"

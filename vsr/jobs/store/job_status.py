@@ -11,13 +11,13 @@ from stat import S_ISREG
 from typing import Any
 
 from vsr.errors import UsageError
-from vsr.jobs.store.job_store import Store, folder_of, holder, unsealed
+from vsr.jobs.store.job_store import JobStore, folder_of, holder, unsealed
 from vsr.jobs.store.registry import stores
 from vsr.options import UpscaleOptions, from_dict
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class JobStatus:
     """A job as it lies on the disk. Its parts are counted, not verified."""
 
     store: Path
@@ -36,7 +36,7 @@ class Job:
         return from_dict(UpscaleOptions, self.given)
 
 
-def jobs(folders: Sequence[Path] = ()) -> Iterator[Job]:
+def jobs(folders: Sequence[Path] = ()) -> Iterator[JobStatus]:
     """The jobs that were begun on this machine, and those in `folders`."""
     found = dict.fromkeys(stores())
     for folder in folders:
@@ -46,7 +46,7 @@ def jobs(folders: Sequence[Path] = ()) -> Iterator[Job]:
             yield job
 
 
-def job_of(output: Path) -> Job:
+def job_of(output: Path) -> JobStatus:
     """The job whose result `output` is to be; also by its store. Raises UsageError."""
     for store in (folder_of(output), folder_of(output.resolve()), output):
         if (job := _read(store)) is not None:
@@ -54,13 +54,13 @@ def job_of(output: Path) -> Job:
     raise UsageError(f"{output}: no job of that name was begun; `vsr jobs` lists them")
 
 
-def remove(job: Job) -> None:
+def remove(job: JobStatus) -> None:
     """Throw away what is finished of a job. Raises UsageError while it is running."""
-    with Store(job.store) as store:
+    with JobStore(job.store) as store:
         store.remove()
 
 
-def _read(store: Path) -> Job | None:
+def _read(store: Path) -> JobStatus | None:
     told = unsealed(store / "job.json")
     if told is None:
         return None
@@ -73,7 +73,7 @@ def _read(store: Path) -> Job | None:
     here, before = store.absolute().parent, output.parent
     source = here / source.name if source.parent == before else source
     records = _stats(store.glob("[0-9]*.json"))
-    return Job(
+    return JobStatus(
         store=store,
         source=source,
         output=here / output.name,

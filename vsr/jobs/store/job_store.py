@@ -37,7 +37,7 @@ _OURS = ("[0-9]*", "job.json*", "result.json*", "work", "lock")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class SegmentRecord:
     """One finished part. Times in ticks of the video's time base, as in the result."""
 
     frames: int
@@ -48,11 +48,11 @@ class Record:
     sha256: str
 
 
-class Locked(UsageError):
+class JobLocked(UsageError):
     """Another process works on the job."""
 
 
-class Changed(UsageError):
+class JobChanged(UsageError):
     """The job was begun with something else."""
 
 
@@ -66,7 +66,7 @@ def folder_of(output: Path) -> Path:
     return output.absolute().with_name(name)
 
 
-class Store:
+class JobStore:
     """The folder of one job; a context, in which this process alone works on it.
 
     Raises OutputError where the disk refuses, Locked where another process is at work.
@@ -75,7 +75,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock: int | None = None
-        self._held: lock.Held | None = None
+        self._held: lock.HeldLock | None = None
 
     @property
     def is_safe(self) -> bool:
@@ -98,7 +98,7 @@ class Store:
             text = f"{self.folder.parent}: cannot be written to ({cause(error)})"
             raise OutputError(text) from error
         process = holder(self.folder) or "another"
-        raise Locked(f"{self.folder}: process {process} is at work on it already")
+        raise JobLocked(f"{self.folder}: process {process} is at work on it already")
 
     def _owner(self) -> str | None:
         """Who the folder belongs to, if that is somebody else."""
@@ -219,17 +219,17 @@ class Store:
         """Whether any part with frames in it was ever finished."""
         return _has_parts(self.folder)
 
-    def finish(self, number: int, suffix: str, record: Record) -> None:
+    def finish(self, number: int, suffix: str, record: SegmentRecord) -> None:
         """Give a part its name, and then its record."""
         if record.frames:
             atomic_write.rename(self.unfinished(number, suffix), self.part(number, suffix))
         atomic_write.write(self._record(number), sealed(asdict(record)))
 
-    def finished(self, number: int, suffix: str) -> Record | None:
+    def finished(self, number: int, suffix: str) -> SegmentRecord | None:
         """The record of a part that is there, complete and unchanged; else None."""
         data = unsealed(self._record(number))
         try:
-            record = Record(**(data or {}))
+            record = SegmentRecord(**(data or {}))
             part = self.part(number, suffix)
             if record.frames == 0:
                 return record

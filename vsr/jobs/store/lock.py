@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class HeldLock:
     """A lock on an open file, for as long as that is open and this is not closed."""
 
     everywhere: bool  # whether other machines see it, too
@@ -21,7 +21,7 @@ class Held:
             self.name.close()
 
 
-def take(number: int, *, shared: bool = False) -> Held | None:
+def take(number: int, *, shared: bool = False) -> HeldLock | None:
     """Lock the open file `number`; None where another process has done so.
 
     Where its file system refuses (some of the network, and of FUSE), a name is taken that the
@@ -33,19 +33,19 @@ def take(number: int, *, shared: bool = False) -> Held | None:
         return None
     except OSError:
         return _take_name(number)
-    return Held(everywhere=True)
+    return HeldLock(everywhere=True)
 
 
-def _take_name(number: int) -> Held | None:
+def _take_name(number: int) -> HeldLock | None:
     told = os.fstat(number)
     try:
         name = socket.socket(socket.AF_UNIX)
     except (AttributeError, OSError):
-        return Held(everywhere=False)
+        return HeldLock(everywhere=False)
     try:
         # Linux's abstract names lie in no folder, and end with their socket.
         name.bind(f"\0vsr-{told.st_dev:x}-{told.st_ino:x}")
     except OSError as error:
         name.close()
-        return None if error.errno == errno.EADDRINUSE else Held(everywhere=False)
-    return Held(everywhere=False, name=name)
+        return None if error.errno == errno.EADDRINUSE else HeldLock(everywhere=False)
+    return HeldLock(everywhere=False, name=name)

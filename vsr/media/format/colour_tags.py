@@ -37,7 +37,7 @@ _SRGB = (1, 13)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tags:
+class ColourTags:
     """The numbers as ffmpeg reports them; the enums of H.273, and the siting's name."""
 
     matrix: int
@@ -47,8 +47,8 @@ class Tags:
     siting: str | None
 
 
-def tags_of(frame: av.VideoFrame, siting: str | None) -> Tags:
-    return Tags(
+def tags_of(frame: av.VideoFrame, siting: str | None) -> ColourTags:
+    return ColourTags(
         matrix=int(frame.colorspace),
         range=int(frame.color_range),
         primaries=int(frame.color_primaries),
@@ -58,7 +58,13 @@ def tags_of(frame: av.VideoFrame, siting: str | None) -> Tags:
 
 
 def describe(
-    tags: Tags, layout: Layout, *, width: int, height: int, pix_fmt: str, options: ColourOptions
+    tags: ColourTags,
+    layout: Layout,
+    *,
+    width: int,
+    height: int,
+    pix_fmt: str,
+    options: ColourOptions,
 ) -> tuple[Colour, tuple[str, ...]]:
     """The colour of a frame, and in words what had to be guessed.
 
@@ -181,7 +187,9 @@ def for_output(
 
 def guessed(layout: Layout, *, width: int, height: int) -> Colour:
     """The colour that a player takes a picture for that nothing is tagged of."""
-    nothing = Tags(matrix=_UNKNOWN, range=0, primaries=_UNKNOWN, transfer=_UNKNOWN, siting=None)
+    nothing = ColourTags(
+        matrix=_UNKNOWN, range=0, primaries=_UNKNOWN, transfer=_UNKNOWN, siting=None
+    )
     colour, _ = describe(
         nothing, layout, width=width, height=height, pix_fmt="", options=ColourOptions()
     )

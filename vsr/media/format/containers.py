@@ -142,7 +142,7 @@ def container_of(path: Path) -> Container:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fate:
+class StreamAction:
     """What becomes of a stream: carried (`codec` is "copy" or an encoder) or not, and why."""
 
     codec: str | None
@@ -153,26 +153,28 @@ class Fate:
     channels: int = 0  # that sound has before it is encoded again
 
 
-def video_fate(container: Container, codec: str) -> Fate:
+def video_fate(container: Container, codec: str) -> StreamAction:
     """Of a video stream that is not the one that is upscaled."""
     if container.video is None or codec in container.video | container.copied_video:
-        return Fate(codec="copy", note="another video stream is copied as it is")
+        return StreamAction(codec="copy", note="another video stream is copied as it is")
     what = f"another video stream ({codec or 'unknown'})"
-    return Fate(codec=None, note=f"{what} does not fit {container.muxer}: left out", lost=True)
+    return StreamAction(
+        codec=None, note=f"{what} does not fit {container.muxer}: left out", lost=True
+    )
 
 
-def subtitle_fate(container: Container, codec: str) -> Fate:
+def subtitle_fate(container: Container, codec: str) -> StreamAction:
     if codec in container.subtitles:
-        return Fate(codec="copy")
+        return StreamAction(codec="copy")
     if codec in _TEXT and container.text is not None:
         lost = " (its styling is lost)" if codec in ("ass", "ssa") else ""
-        return Fate(
+        return StreamAction(
             codec=container.text,
             note=f"{codec} subtitles do not fit {container.muxer}: "
             f"converted to {container.text}{lost}",
             lost=bool(lost),
         )
-    return Fate(
+    return StreamAction(
         codec=None,
         note=f"{codec or 'unknown'} subtitles do not fit {container.muxer}: left out; "
         f"an .mkv would keep them",

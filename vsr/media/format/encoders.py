@@ -11,7 +11,7 @@ import av
 
 from vsr.errors import UsageError
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
-from vsr.media.format.hdr import Hdr, encoder_parameters
+from vsr.media.format.hdr import HdrMetadata, encoder_parameters
 from vsr.media.format.pixel_formats import layout_of
 from vsr.options import Codec, EncodeOptions
 
@@ -152,7 +152,7 @@ class EncoderPlan:
 
 
 def plan_encoder(
-    options: EncodeOptions, source: Layout, *, hdr: Hdr | None = None, planar: bool = False
+    options: EncodeOptions, source: Layout, *, hdr: HdrMetadata | None = None, planar: bool = False
 ) -> EncoderPlan:
     """Choose the pixel format nearest to the source's and check every option.
 

@@ -23,7 +23,7 @@ Point = tuple[Fraction, Fraction]  # CIE 1931 x, y
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mastering:
+class MasteringDisplay:
     """The display on which the film was graded. Luminance in cd/m2."""
 
     red: Point
@@ -35,20 +35,20 @@ class Mastering:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hdr:
+class HdrMetadata:
     """What a frame says; either part may be missing."""
 
-    mastering: Mastering | None = None
+    mastering: MasteringDisplay | None = None
     light: tuple[int, int] | None = None  # brightest pixel, brightest frame's mean; cd/m2
 
 
-def hdr_of(frame: av.VideoFrame) -> Hdr | None:
+def hdr_of(frame: av.VideoFrame) -> HdrMetadata | None:
     """The static metadata of `frame`, or None if it has none."""
     display = side_data(frame, SideDataType.MASTERING_DISPLAY_METADATA)
     level = side_data(frame, SideDataType.CONTENT_LIGHT_LEVEL)
     mastering = _mastering(display) if display is not None else None
     light: tuple[int, int] | None = struct.unpack_from("=II", level) if level is not None else None
-    return Hdr(mastering=mastering, light=light) if mastering or light else None
+    return HdrMetadata(mastering=mastering, light=light) if mastering or light else None
 
 
 def layers_beside(
@@ -93,17 +93,19 @@ def side_data(frame: av.VideoFrame, kind: SideDataType) -> bytes | None:
         return None
 
 
-def _mastering(data: bytes) -> Mastering | None:
+def _mastering(data: bytes) -> MasteringDisplay | None:
     """From AVMasteringDisplayMetadata: ten rationals of two ints, then two flags."""
     numbers = struct.unpack_from("=20i2i", data)
     if not all(numbers[20:]) or not all(numbers[1:20:2]):
         return None  # one half of it alone cannot be written
     values = [Fraction(a, b) for a, b in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
     red, green, blue, white = ((values[i], values[i + 1]) for i in (0, 2, 4, 6))
-    return Mastering(red=red, green=green, blue=blue, white=white, low=values[8], high=values[9])
+    return MasteringDisplay(
+        red=red, green=green, blue=blue, white=white, low=values[8], high=values[9]
+    )
 
 
-def encoder_parameters(hdr: Hdr, encoder: str) -> tuple[str, str] | None:
+def encoder_parameters(hdr: HdrMetadata, encoder: str) -> tuple[str, str] | None:
     """(option, its value) that makes `encoder` write `hdr`; None if it cannot."""
     m, parts = hdr.mastering, []
     if encoder in ("libx264", "libx265"):
@@ -126,7 +128,7 @@ def encoder_parameters(hdr: Hdr, encoder: str) -> tuple[str, str] | None:
     return None
 
 
-def _points(m: Mastering, number: Callable[[Fraction], str]) -> str:
+def _points(m: MasteringDisplay, number: Callable[[Fraction], str]) -> str:
     named = (("G", m.green), ("B", m.blue), ("R", m.red), ("WP", m.white))
     return "".join(f"{name}({number(x)},{number(y)})" for name, (x, y) in named)
 
@@ -138,7 +140,7 @@ TELLS_LIGHT = frozenset({"mp4", "mov", "matroska", "webm"})  # muxers that write
 _VISUAL = 78  # bytes of a picture's sample entry that come before the boxes in it
 
 
-def put_light(path: Path, hdr: Hdr) -> None:
+def put_light(path: Path, hdr: HdrMetadata) -> None:
     """Write `hdr` into the small MP4 or MOV `path`, whose index comes last, as `mdcv` and `clli`.
 
     ISO/IEC 14496-12, 12.1.5 and 12.1.6. PyAV can hand a muxer no such thing, but it copies them
@@ -161,7 +163,7 @@ def put_light(path: Path, hdr: Hdr) -> None:
     path.write_bytes(bytes(grown[:inside]) + boxes + bytes(grown[inside:]))
 
 
-def _light_boxes(hdr: Hdr) -> bytes:
+def _light_boxes(hdr: HdrMetadata) -> bytes:
     boxes, m = b"", hdr.mastering
     if m is not None:
         points = [round(v * 50000) for p in (m.green, m.blue, m.red, m.white) for v in p]

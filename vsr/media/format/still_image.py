@@ -32,7 +32,7 @@ _TURNS = {
 }  # fmt: skip
 
 
-class Notes(NamedTuple):
+class ImageMetadata(NamedTuple):
     """What lies around a picture."""
 
     profile: bytes | None  # ICC
@@ -54,7 +54,7 @@ def header(path: Path) -> Iterator[Image.Image]:
         raise OSError(str(error)) from error
 
 
-def notes_of(path: Path) -> Notes:
+def notes_of(path: Path) -> ImageMetadata:
     """Profile and EXIF of a picture; none for what Pillow does not know as one."""
     try:
         with header(path) as image:
@@ -62,12 +62,12 @@ def notes_of(path: Path) -> Notes:
             if image.format == "TIFF":
                 exif = _of_tiff(image)
     except OSError:
-        return Notes(None, None)  # no picture that Pillow knows: a film, or a rare format
+        return ImageMetadata(None, None)  # no picture that Pillow knows: a film, or a rare format
     if profile and profile[16:20] == b"CMYK":
         profile = None  # the result is RGB
     if isinstance(exif, bytes):
         exif = exif.removeprefix(b"Exif\0\0")
-    return Notes(profile or None, exif or None)
+    return ImageMetadata(profile or None, exif or None)
 
 
 def told_of_tiff(path: Path) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ def matrix_of(orientation: int) -> tuple[int, ...]:
     return (a, b, 0, c, d, 0, 0, 0, 1 << 30)
 
 
-def notes_of_matrix(matrix: tuple[int, ...]) -> Notes | None:
+def notes_of_matrix(matrix: tuple[int, ...]) -> ImageMetadata | None:
     """EXIF that turns a picture as `matrix` turns a film; None where EXIF cannot say it."""
     signs = tuple((n > 0) - (n < 0) for n in (matrix[0], matrix[1], matrix[3], matrix[4]))
     found = next((orientation for orientation, turn in _TURNS.items() if turn == signs), None)
@@ -116,10 +116,10 @@ def notes_of_matrix(matrix: tuple[int, ...]) -> Notes | None:
         return None
     exif = Image.Exif()
     exif[_ORIENTATION] = found
-    return Notes(None, exif.tobytes().removeprefix(b"Exif\0\0"))
+    return ImageMetadata(None, exif.tobytes().removeprefix(b"Exif\0\0"))
 
 
-def put_notes(target: Path, notes: Notes) -> None:
+def put_notes(target: Path, notes: ImageMetadata) -> None:
     """Write profile and EXIF into the finished PNG, JPEG or WebP `target`."""
     if not any(notes):
         return

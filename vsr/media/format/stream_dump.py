@@ -19,14 +19,14 @@ _DOLBY = re.compile(r"DOVI configuration record:.* profile: (\d+),.* compatibili
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dumped:
+class DumpedStream:
     """What was said of one stream; None: nothing."""
 
     siting: str | None = None  # of chroma: "left", "topleft", ...
     dolby: tuple[int, int] | None = None  # Dolby Vision's profile, and what its base layer is
 
 
-def dumped(container: av.container.InputContainer, index: int) -> Dumped:
+def dumped(container: av.container.InputContainer, index: int) -> DumpedStream:
     """Return what is said of stream `index`.
 
     libavformat says it to its log, when that is verbose. The log levels are the process's, so
@@ -45,14 +45,14 @@ def dumped(container: av.container.InputContainer, index: int) -> Dumped:
     for match, end in zip(begins, [*(m.start() for m in begins[1:]), len(text)], strict=True):
         if int(match[1]) == index:
             return _read(text[match.start() : end])
-    return Dumped()
+    return DumpedStream()
 
 
-def _read(text: str) -> Dumped:
+def _read(text: str) -> DumpedStream:
     inside = _PIX_FMT.search(text.splitlines()[0])
     names = set(inside[1].split(", ")) if inside else set()
     dolby = _DOLBY.search(text)
-    return Dumped(
+    return DumpedStream(
         siting=next((name for name in SITINGS if name in names), None),
         dolby=(int(dolby[1]), int(dolby[2])) if dolby else None,
     )

@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 
 from vsr.errors import InputError
-from vsr.events import Sink, Warning, silent
+from vsr.events import Sink, WarningNote, silent
 from vsr.media.format.decoder import decoded
 from vsr.media.source.integrity import flaws
 from vsr.media.source.probe import SourceInfo, open_source, reason
@@ -18,7 +18,7 @@ _SHORT = Fraction(1, 2)  # seconds by which a header's duration may be wrong
 _TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
-class Damage:
+class DamageCounter:
     """Counts what is damaged, and says so: the first place at once, the rest at the end."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Damage:
         if not self.packets + self.pictures:
             seconds = pts * self._source.video.time_base if pts is not None else None
             when = "at the end" if seconds is None else f"at {clock(float(seconds))}"
-            self._sink(Warning(text=f"{self._source.path.name}: damaged {when}"))
+            self._sink(WarningNote(text=f"{self._source.path.name}: damaged {when}"))
         return True
 
     def at_the_end(self) -> None:
@@ -74,7 +74,7 @@ class Damage:
     def tell(self) -> None:
         """Say how much it was."""
         for text in self.words():
-            self._sink(Warning(text=f"{self._source.path.name}: {text}"))
+            self._sink(WarningNote(text=f"{self._source.path.name}: {text}"))
 
     def words(self) -> list[str]:
         """Return how much it was, in words; nothing of what is whole."""
@@ -108,7 +108,7 @@ def check_whole(source: SourceInfo, sink: Sink = silent) -> None:
         stream = container.streams[source.video.index]
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
-        damage = Damage(source, stream, sink)
+        damage = DamageCounter(source, stream, sink)
         try:
             for picture in decoded(container, stream, damage.in_packet):
                 damage.in_picture(picture)

@@ -13,12 +13,12 @@ from pathlib import Path
 import av
 
 from vsr.errors import InputError
-from vsr.events import Sink, Warning
+from vsr.events import Sink, WarningNote
 from vsr.frame import Layout
 from vsr.media.format.animation import is_webp, webp_pictures
 from vsr.media.format.decoder import decoded
 from vsr.media.format.still_image import header, matrix_of, notes_of, orientation_of
-from vsr.media.source.image_list import Listing, list_files
+from vsr.media.source.image_list import ImageList, list_files
 from vsr.media.source.probe import SourceInfo, open_source, probe
 from vsr.media.source.streams import StreamInfo, main_video
 from vsr.options import ColourOptions
@@ -77,7 +77,7 @@ def probe_pictures(path: Path, fps: Fraction | None, colour: ColourOptions) -> S
     )
 
 
-def _told(listing: Listing, fps: Fraction | None) -> Iterator[str]:
+def _told(listing: ImageList, fps: Fraction | None) -> Iterator[str]:
     """What is to be said about the files."""
     if fps is None:
         yield f"no <source.fps> is given: read at {_RATE} pictures a second"
@@ -91,7 +91,7 @@ def _told(listing: Listing, fps: Fraction | None) -> Iterator[str]:
         yield "the pictures' colour profile and camera notes do not fit a film: left out"
 
 
-def _one_of_each_kind(listing: Listing) -> list[Path]:
+def _one_of_each_kind(listing: ImageList) -> list[Path]:
     """A picture of each kind that there is. Raises InputError unless all go together."""
     kinds: dict[tuple[str, ...], Path] = {}
     first: _Head | None = None
@@ -111,7 +111,7 @@ def _one_of_each_kind(listing: Listing) -> list[Path]:
 
 
 def _differs(
-    path: Path, size: tuple[int, int], listing: Listing, first: tuple[int, int]
+    path: Path, size: tuple[int, int], listing: ImageList, first: tuple[int, int]
 ) -> InputError:
     return InputError(
         f"{path}: is {size[0]}x{size[1]}, but {listing.pictures[0]} is {first[0]}x{first[1]}; "
@@ -172,7 +172,7 @@ def read_pictures(source: SourceInfo, start: int, sink: Sink) -> Iterator[av.Vid
         name, picture = listing.pictures[done], ahead.popleft().result()
         done += 1
         if picture is None:
-            sink(Warning(text=f"{name}: damaged; the picture before it stays"))
+            sink(WarningNote(text=f"{name}: damaged; the picture before it stays"))
             return
         size = (picture.width, picture.height)
         if size != (video.width, video.height):

@@ -32,7 +32,7 @@ _NTSC = (Fraction(30000, 1001), Fraction(60000, 1001))
 _LINES = (480, 486, 512, 576, 608, 1080, 1088)
 
 
-class Scan(Enum):
+class ScanMode(Enum):
     """How the pictures were scanned."""
 
     PROGRESSIVE = "progressive"
@@ -40,14 +40,14 @@ class Scan(Enum):
     TELECINED = "telecined"
 
 
-def detect_scan(source: SourceInfo) -> Scan:
+def detect_scan(source: SourceInfo) -> ScanMode:
     """Look at the beginning, and a minute on, of the source's video."""
     if source.pictures is not None or source.format == "webp":
-        return Scan.PROGRESSIVE
+        return ScanMode.PROGRESSIVE
     if source.pipe is not None:  # which cannot be looked at before it is read
-        return Scan.INTERLACED if source.video.interlaced else Scan.PROGRESSIVE
+        return ScanMode.INTERLACED if source.video.interlaced else ScanMode.PROGRESSIVE
     if source.video.height not in _LINES and not source.video.interlaced:
-        return Scan.PROGRESSIVE
+        return ScanMode.PROGRESSIVE
     combed = judged = repeated = seen = 0.0
     for place in _PLACES:
         if place and (source.duration is None or source.duration < 2 * place):
@@ -65,13 +65,13 @@ def detect_scan(source: SourceInfo) -> Scan:
         repeated += counts["repeated.top"] + counts["repeated.bottom"]
         seen += counts["repeated.top"] + counts["repeated.bottom"] + counts["repeated.neither"]
     if judged < 10 or combed / judged < _COMBED:
-        return Scan.PROGRESSIVE
+        return ScanMode.PROGRESSIVE
     near_ntsc = source.video.rate is not None and any(
         abs(source.video.rate / rate - 1) < Fraction(1, 200) for rate in _NTSC
     )
     if near_ntsc and repeated / seen > _REPEATED:
-        return Scan.TELECINED
-    return Scan.INTERLACED
+        return ScanMode.TELECINED
+    return ScanMode.INTERLACED
 
 
 def _judged(source: SourceInfo, place: float) -> Iterator[av.VideoFrame]:
@@ -116,15 +116,15 @@ def pulled(graph: Graph) -> Iterator[av.VideoFrame]:
         yield frame
 
 
-def undo(scan: Scan, rate: Fraction | None) -> Filters:
+def undo(scan: ScanMode, rate: Fraction | None) -> Filters:
     """The ffmpeg filters, with arguments, that make the pictures progressive.
 
     Interlaced: bwdif, one frame for each frame at its own time. Telecined: the fields are
     matched again and four frames come for five, the film's own.
     """
-    if scan is Scan.INTERLACED:
+    if scan is ScanMode.INTERLACED:
         return (("bwdif", "mode=send_frame:deint=all"),)
-    if scan is Scan.TELECINED and rate is not None:
+    if scan is ScanMode.TELECINED and rate is not None:
         return (
             ("fps", str(rate)),  # fieldmatch wants to be told that the rate is constant
             ("fieldmatch", "combmatch=full"),

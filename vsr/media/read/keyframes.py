@@ -123,7 +123,7 @@ def spans_of(
     behind the film's end, or ends before it starts.
     """
     spans: list[Span] = []
-    clock = _Clock(times, time_base, begin)
+    clock = _TimeReader(times, time_base, begin)
     at = 0
     for clip in clips:
         first = clock.place_of(clip.start)
@@ -171,7 +171,7 @@ def count(spans: Sequence[Span], times: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _ClipEdge:
     """Where a clip begins or ends."""
 
     frame: int  # the number of the first one there or behind
@@ -180,14 +180,14 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _Clock:
+class _TimeReader:
     """Turns what people say of time into places."""
 
     times: Sequence[int]
     time_base: Fraction
     begin: Fraction  # seconds
 
-    def place_of(self, moment: Moment | None) -> _Place:
+    def place_of(self, moment: Moment | None) -> _ClipEdge:
         """The first frame at or behind `moment`, or the moment where a frame stands for long."""
         if moment is None:
             return self._at(0)
@@ -196,7 +196,7 @@ class _Clock:
         assert moment.seconds is not None
         return self._behind(self.begin + moment.seconds)
 
-    def place_behind(self, clip: Clip, first: _Place) -> _Place:
+    def place_behind(self, clip: Clip, first: _ClipEdge) -> _ClipEdge:
         """The same for what is no longer in the clip."""
         if clip.duration is None:
             return self._at(len(self.times)) if clip.end is None else self.place_of(clip.end)
@@ -206,15 +206,15 @@ class _Clock:
         begin = self.begin if first.frame == 0 else first.tick * self.time_base
         return self._behind(begin + clip.duration.seconds)
 
-    def _at(self, frame: int) -> _Place:
+    def _at(self, frame: int) -> _ClipEdge:
         inside = frame < len(self.times)
-        return _Place(frame, self.times[frame] if inside else self.times[-1] + 1)
+        return _ClipEdge(frame, self.times[frame] if inside else self.times[-1] + 1)
 
-    def _behind(self, seconds: Fraction) -> _Place:
+    def _behind(self, seconds: Fraction) -> _ClipEdge:
         frame = bisect_left(self.times, (seconds - _TOLERANCE) / self.time_base)
         place, tick = self._at(frame), round(seconds / self.time_base)
         waits = 0 < frame < len(self.times) and place.tick - tick > _usual_step(self.times)
-        return _Place(frame, tick, held=True) if waits else place
+        return _ClipEdge(frame, tick, held=True) if waits else place
 
 
 def _usual_step(times: Sequence[int]) -> int:

@@ -19,7 +19,7 @@ from vsr.media.format.animation import webp_pictures
 from vsr.media.format.colour_tags import UnreadColours, describe, tags_of
 from vsr.media.format.decoder import decoded
 from vsr.media.format.pixel_formats import planes_of, working_format
-from vsr.media.read.damage import Damage
+from vsr.media.read.damage import DamageCounter
 from vsr.media.read.image_sequence import read_pictures
 from vsr.media.read.interlace import Filters, graph_of, pulled
 from vsr.media.source.probe import SourceInfo, open_source, reason
@@ -228,7 +228,7 @@ def _decoded(
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
 
-        damage = Damage(source, stream, sink, since=start)
+        damage = DamageCounter(source, stream, sink, since=start)
         try:
             if seek is not None:
                 try:

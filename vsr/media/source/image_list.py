@@ -43,7 +43,7 @@ def _suffix(name: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbered:
+class NumberedName:
     """A name with one number in it, written as printf and ffmpeg do: `shots/%05d.png`."""
 
     folder: Path
@@ -70,7 +70,7 @@ class Numbered:
         return f"{self.before}{number:0{self.digits}d}{self.after}"
 
 
-def numbered(path: Path) -> Numbered | None:
+def numbered(path: Path) -> NumberedName | None:
     """`path` as a pattern; None for a plain name, and for a file that is really called so.
 
     Raises UsageError for two numbers in one name, and for one that is not %d or %05d.
@@ -86,7 +86,7 @@ def numbered(path: Path) -> Numbered | None:
         raise UsageError(f"{path}: {only[0]} pads with blanks; write %d, or %05d")
     if int(width or 1) > _DIGITS:
         raise UsageError(f"{path}: numbers have {_DIGITS} digits at most, as in %0{_DIGITS}d.png")
-    return Numbered(
+    return NumberedName(
         folder=path.parent,
         before=path.name[: only.start()].replace("%%", "%"),
         digits=int(width or 1),
@@ -95,7 +95,7 @@ def numbered(path: Path) -> Numbered | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class ImageList:
     """The files of a folder or a pattern, in their natural order: 2.png before 10.png."""
 
     path: Path  # the folder or the pattern
@@ -103,7 +103,7 @@ class Listing:
     pictures: tuple[str, ...]  # names
     films: tuple[str, ...]  # names; animations are films
     others: int = 0  # what else lies in the folder
-    pattern: Numbered | None = None
+    pattern: NumberedName | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ def is_many(path: Path) -> bool:
         return False  # opening it will tell
 
 
-def list_files(path: Path) -> Listing:
+def list_files(path: Path) -> ImageList:
     """The pictures and films of a folder or a pattern; sub-folders and hidden files are others.
 
     Raises InputError where there are none, or where the folder cannot be read.
@@ -169,7 +169,7 @@ def list_files(path: Path) -> Listing:
     films = [name for name in names if _suffix(name) in FILMS]
     if not pictures and not films:
         raise InputError(f"{path}: holds no pictures or films")
-    return Listing(
+    return ImageList(
         path=path,
         folder=folder,
         pictures=tuple(sorted(pictures, key=_natural)),
@@ -178,13 +178,13 @@ def list_files(path: Path) -> Listing:
     )
 
 
-def _matching(path: Path, pattern: Numbered, files: Iterable[str]) -> Listing:
+def _matching(path: Path, pattern: NumberedName, files: Iterable[str]) -> ImageList:
     numbers = {n: name for name in files if (n := pattern.number(name)) is not None}
     if not numbers:
         raise InputError(f"{path}: no file has a name of this pattern")
     names = tuple(numbers[number] for number in sorted(numbers))
     films = _suffix(path.name) in FILMS
-    return Listing(
+    return ImageList(
         path=path,
         folder=pattern.folder,
         pictures=() if films else names,

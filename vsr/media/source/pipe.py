@@ -30,15 +30,15 @@ class Pipe:
         self._changed = threading.Condition()
         self._held = bytearray()
         self._at = 0  # of the first byte that is held
-        self._readers: list[Reader] = []
+        self._readers: list[PipeReader] = []
         self._copy: BinaryIO | None = None
         self._awaited: int | None = None  # readers that are still to come; None: not known
         self._fetching = self._ended = False
 
-    def reader(self) -> Reader:
+    def reader(self) -> PipeReader:
         """A reader that begins at the beginning; after `start`, only as many as it said."""
         with self._changed:
-            reader = Reader(self)
+            reader = PipeReader(self)
             self._readers.append(reader)
             if self._awaited is not None:
                 assert self._awaited > 0
@@ -80,7 +80,7 @@ class Pipe:
             self._ended = True
             self._changed.notify_all()
 
-    def take(self, reader: Reader, count: int) -> bytes:
+    def take(self, reader: PipeReader, count: int) -> bytes:
         while True:
             with self._changed:
                 begin = reader.place - self._at
@@ -91,7 +91,7 @@ class Pipe:
             if not self._fetch():
                 return b""
 
-    def leave(self, reader: Reader) -> None:
+    def leave(self, reader: PipeReader) -> None:
         with self._changed:
             if reader in self._readers:
                 self._readers.remove(reader)
@@ -133,7 +133,7 @@ class Pipe:
         self._at = needed
 
 
-class Reader:
+class PipeReader:
     """What PyAV reads from, as from a file."""
 
     def __init__(self, pipe: Pipe) -> None:

@@ -22,11 +22,11 @@ from vsr.machine import is_short_of_memory
 from vsr.media.format.animation import MILLISECOND, is_webp, webp_pictures
 from vsr.media.format.colour_tags import UnreadColours, describe, tags_of
 from vsr.media.format.decoder import decoded, has_hidden_alpha, most_pixels
-from vsr.media.format.hdr import Hdr, hdr_of, is_dolby_alone, layers_beside, side_data
+from vsr.media.format.hdr import HdrMetadata, hdr_of, is_dolby_alone, layers_beside, side_data
 from vsr.media.format.pixel_formats import planes_of, working_format
 from vsr.media.format.still_image import told_of_tiff
 from vsr.media.format.stream_dump import dumped
-from vsr.media.source.image_list import Listing
+from vsr.media.source.image_list import ImageList
 from vsr.media.source.pipe import Pipe
 from vsr.media.source.protocols import PLAYLISTS, input_options
 from vsr.media.source.streams import Kind, StreamInfo, main_video, stream_info
@@ -61,7 +61,7 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None  # how a player turns and mirrors the picture
     rotation: int  # degrees, counter-clockwise, as a player would have to turn the picture
     interlaced: bool
-    hdr: Hdr | None  # static metadata of the first frame
+    hdr: HdrMetadata | None  # static metadata of the first frame
     transparent: bool  # whether anything is seen through, as far as the first frame tells
     beside: tuple[str, ...] = ()  # in words, what goes with the picture and is lost
     hidden_alpha: bool  # VP8 and VP9 carry it beside the picture; no decoder here reads it
@@ -82,7 +82,7 @@ class SourceInfo:
     streams: tuple[StreamInfo, ...]
     chapters: int
     video: VideoInfo
-    pictures: Listing | None = None  # files that are read as the frames of one film
+    pictures: ImageList | None = None  # files that are read as the frames of one film
 
     def of_kind(self, *kinds: Kind) -> tuple[StreamInfo, ...]:
         return tuple(s for s in self.streams if s.kind in kinds)

@@ -21,7 +21,7 @@ from urllib.error import HTTPError
 import ffmpeg
 
 from vsr.errors import FfmpegError, InputError, UsageError, VsrError
-from vsr.events import Downloading, Note, Sink, Warning
+from vsr.events import Downloading, Note, Sink, WarningNote
 from vsr.fetch import fetch, open_address, quoted, without_login
 from vsr.media.ffmpeg import run
 from vsr.media.source.protocols import PLAYLISTS
@@ -70,7 +70,7 @@ def name_of_address(url: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class WantedSeconds:
     """How much is wanted of a source that may never end. Seconds."""
 
     limit: Fraction | None = None  # to record; None: to the end
@@ -78,7 +78,7 @@ class Wanted:
     glance: Fraction | None = None  # of what never ends, no more than this
 
 
-def record(url: str, folder: Path, wanted: Wanted, *, patience: float, sink: Sink) -> Path:
+def record(url: str, folder: Path, wanted: WantedSeconds, *, patience: float, sink: Sink) -> Path:
     """What is at `url`, as a file in `folder`.
 
     `patience`: seconds without a byte. Raises InputError, and UsageError for frames of what
@@ -95,7 +95,7 @@ def record(url: str, folder: Path, wanted: Wanted, *, patience: float, sink: Sin
         raise InputError(without_login(f"{url}: cannot be fetched ({reason})")) from error
 
 
-def _taken(url: str, folder: Path, wanted: Wanted, patience: float, sink: Sink) -> Path:
+def _taken(url: str, folder: Path, wanted: WantedSeconds, patience: float, sink: Sink) -> Path:
     name = name_of_address(url)
     if urllib.parse.urlsplit(url).scheme.lower() not in _WEB:
         playlist, live = False, True
@@ -109,7 +109,7 @@ def _taken(url: str, folder: Path, wanted: Wanted, patience: float, sink: Sink) 
                 text = head + answer.read(_PLAYLIST_BYTES)
                 live = _never_ends(answer.geturl(), text, patience)
             else:
-                live = answer.length is None and wanted != Wanted()
+                live = answer.length is None and wanted != WantedSeconds()
                 if not live:
                     path = folder / name
 
@@ -174,6 +174,6 @@ def _record(
     except FfmpegError as error:
         if not (path.exists() and path.stat().st_size > 0):
             raise InputError(without_login(f"{url}: cannot be read ({error})")) from error
-        sink(Warning(text=f"{name_of_address(url)}: the stream broke off; what came is used"))
+        sink(WarningNote(text=f"{name_of_address(url)}: the stream broke off; what came is used"))
     if not (path.exists() and path.stat().st_size > 0):
         raise InputError(f"{without_login(url)}: nothing came for {patience:g} s")

@@ -43,9 +43,9 @@ class Span:
             stays=self.stays,
         )
 
-    def piece(self, time_base: Fraction) -> Piece:
+    def piece(self, time_base: Fraction) -> SecondsSpan:
         """The same in seconds."""
-        return Piece(
+        return SecondsSpan(
             start=None if self.start is None else self.start * time_base,
             end=None if self.end is None else self.end * time_base,
             at=self.at * time_base,
@@ -56,7 +56,7 @@ WHOLE = Span()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class SecondsSpan:
     """A span in seconds, for the streams that have other time bases."""
 
     start: Fraction | None

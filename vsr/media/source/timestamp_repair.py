@@ -2,8 +2,8 @@
 
 Demuxers hand the timestamps through as they are, so what comes behind such a place would be
 squeezed to nothing, or stand still for hours. A source of that kind is copied once, packet by
-packet, with a clock that goes on. `Clocks` decides which packet belongs to which clock. In the
-copy a programme of MPEG-TS that goes on under new PIDs, as other streams, is one again.
+packet, with a clock that goes on. `ClockSplitter` decides which packet belongs to which clock.
+In the copy a programme of MPEG-TS that goes on under new PIDs, as other streams, is one again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
 from vsr.errors import InputError
-from vsr.events import Sink, Warning
+from vsr.events import Sink, WarningNote
 from vsr.media.source.probe import LENIENT, SourceInfo, open_source, reason
 from vsr.media.source.streams import kind_of
 from vsr.timing import to_fraction
@@ -38,7 +38,7 @@ _THEORA_HEADER = 0x80  # in a packet's first byte (Theora specification, 6.1)
 
 
 @dataclass
-class _Era:
+class _ClockEra:
     """The packets of one clock, in seconds as the file says them."""
 
     at: Fraction  # of the latest packet
@@ -56,7 +56,7 @@ class _Pace:
     shown: Fraction | None = None  # the latest pts
 
 
-class Clocks:
+class ClockSplitter:
     """Tells packets of one clock from those of the next, in the order of the file.
 
     A packet that lies before what its stream has had starts a new era, or joins the one that
@@ -68,7 +68,7 @@ class Clocks:
         self.follows = follows  # what goes on with which stream
         self._may_skip = may_skip
         self._paces: dict[int, _Pace] = {}
-        self.eras: list[_Era] = []
+        self.eras: list[_ClockEra] = []
 
     def era_of(self, packet: av.Packet[Any]) -> int | None:
         """The number of the packet's era; None where it has no time."""
@@ -81,7 +81,7 @@ class Clocks:
         pace = self._paces.setdefault(index, _Pace())
         timed = packet.stream.type in ("audio", "video")
         if not self.eras:
-            self.eras.append(_Era(at, at))
+            self.eras.append(_ClockEra(at, at))
         newest = len(self.eras) - 1
         anew = pace.index not in (None, packet.stream_index)
         pace.index = packet.stream_index
@@ -93,7 +93,7 @@ class Clocks:
             or (anew and at < self.eras[pace.era].ends.get(index, at))
         ):
             if pace.era == newest:
-                self.eras.append(_Era(at, at))
+                self.eras.append(_ClockEra(at, at))
             self._join(pace, len(self.eras) - 1)
         era = self.eras[pace.era]
         if timed:
@@ -135,11 +135,11 @@ class Clocks:
         return shifts
 
 
-def clocks_of(source: SourceInfo) -> Clocks:
+def clocks_of(source: SourceInfo) -> ClockSplitter:
     """Read all of the source, without decoding, and tell its clocks apart."""
     if source.pictures is not None or source.pipe is not None or source.format in _STEADY:
-        return Clocks({}, may_skip=False)
-    clocks = Clocks(_followers(source), may_skip=source.any_start)
+        return ClockSplitter({}, may_skip=False)
+    clocks = ClockSplitter(_followers(source), may_skip=source.any_start)
     for packet in _packets(source, clocks.follows):
         clocks.era_of(packet)
     return clocks
@@ -172,7 +172,9 @@ def _followers(source: SourceInfo) -> dict[int, int]:
     return follows if film in {follows.get(v.index) for v in videos} else {}
 
 
-def mended(source: SourceInfo, clocks: Clocks, folder: Path, *, sink: Sink) -> tuple[Path, int]:
+def mended(
+    source: SourceInfo, clocks: ClockSplitter, folder: Path, *, sink: Sink
+) -> tuple[Path, int]:
     """A copy of the source, in `folder`, whose clock goes on, and its picture's index there.
 
     Raises InputError where the source is too damaged for that.
@@ -193,22 +195,24 @@ def mended(source: SourceInfo, clocks: Clocks, folder: Path, *, sink: Sink) -> t
                 text = (
                     f"stream {stream.index}: {stream.kind} cannot be mended with the rest: left out"
                 )
-                sink(Warning(text=text))
+                sink(WarningNote(text=text))
         if lost:
             said = f"{lost} packets lie before what is heard already: left out"
-            sink(Warning(text=f"{source.path.name}: {said}"))
+            sink(WarningNote(text=f"{source.path.name}: {said}"))
         return path, held.index(clocks.follows.get(source.video.index, source.video.index))
     assert failure is not None
     why = f"its clock jumps, and cannot be mended ({reason(failure)})"
     raise InputError(f"{source.path}: {why}") from failure
 
 
-def _copy(source: SourceInfo, clocks: Clocks, path: Path, muxer: str) -> tuple[list[int], int]:
+def _copy(
+    source: SourceInfo, clocks: ClockSplitter, path: Path, muxer: str
+) -> tuple[list[int], int]:
     """Write the copy; returns the source's index of each of its streams, and what is not in it."""
     lost = 0
     begins = clocks.eras[0].begins
     shifts = clocks.shifts(begins if source.any_start else min(begins, Fraction(0)))
-    again = Clocks(clocks.follows, may_skip=source.any_start)
+    again = ClockSplitter(clocks.follows, may_skip=source.any_start)
     with (
         open_source(source.path) as container,
         av.open(str(path.absolute()), "w", format=muxer, **LENIENT) as output,
@@ -259,7 +263,7 @@ def _without_headers(
 
 
 @dataclass
-class _Copy:
+class _StreamCopy:
     """One stream of the copy, whose packets have to be in the order of decoding."""
 
     stream: Stream
@@ -290,7 +294,7 @@ class _Copy:
 
 def _streams(
     container: InputContainer, output: OutputContainer, follows: Mapping[int, int]
-) -> dict[int, _Copy]:
+) -> dict[int, _StreamCopy]:
     """A stream of the copy for each one of the source that it can hold."""
     copies = {}
     matroska = output.format.name == "matroska"
@@ -314,5 +318,5 @@ def _streams(
         rate = to_fraction(stream.average_rate) if isinstance(stream, av.VideoStream) else None
         if isinstance(copy, av.VideoStream) and rate is not None:
             copy.codec_context.framerate = rate
-        copies[stream.index] = _Copy(copy, matroska and kind == "video")
+        copies[stream.index] = _StreamCopy(copy, matroska and kind == "video")
     return copies

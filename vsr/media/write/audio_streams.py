@@ -17,7 +17,7 @@ from av.audio.stream import AudioStream
 
 from vsr.errors import FfmpegError
 from vsr.media.ffmpeg import file_argument, plain_name, run, said_of
-from vsr.media.format.containers import Container, Fate
+from vsr.media.format.containers import Container, StreamAction
 from vsr.media.source.probe import SourceInfo, open_source
 from vsr.media.source.protocols import input_options
 from vsr.media.write.muxer_trial import TRIED, comes_back, first_packets, holds, keeps_silence
@@ -30,7 +30,7 @@ _OPUS_LAYOUTS = "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sound:
+class _DecodedForm:
     """What a decoder makes of a stream."""
 
     codec: str
@@ -45,7 +45,7 @@ class _Sound:
 
 def audio_fates(
     source: SourceInfo, index: int, container: Container, folder: Path
-) -> Iterator[Fate]:
+) -> Iterator[StreamAction]:
     """Yield what can be tried with the source's sound `index`, the best first.
 
     As it is; without the packets that the muxer refuses; encoded again, without loss where
@@ -63,16 +63,16 @@ def audio_fates(
     if sound is not None and fits is None:
         fits = _fits(source, index, container.muxer, folder)
     if fits:
-        yield Fate(codec="copy")
+        yield StreamAction(codec="copy")
     if sound is None:
         return
     if fits:
-        yield Fate(codec="copy", whole=False)
+        yield StreamAction(codec="copy", whole=False)
     what = "cannot be copied" if fits else f"does not fit {container.muxer}"
     lossless = list(_lossless(sound, container))
     for encoder in [*lossless, *_lossy(container.muxer)]:
         how = " (lossless)" if encoder in lossless else ""
-        yield Fate(
+        yield StreamAction(
             codec=encoder,
             note=f"{sound.codec} audio {what}: re-encoded to {encoder}{how}",
             lost=not how or fits is True,
@@ -99,7 +99,7 @@ def _fits(source: SourceInfo, index: int, muxer: str, folder: Path) -> bool:
         written.unlink(missing_ok=True)
 
 
-def _sound(source: SourceInfo, stream: AudioStream) -> _Sound:
+def _sound(source: SourceInfo, stream: AudioStream) -> _DecodedForm:
     context = stream.codec_context
     form: av.AudioFormat | None = context.format  # damage may leave it open
     codec, kind = context.codec.canonical_name, form.packed.name if form is not None else ""
@@ -107,7 +107,7 @@ def _sound(source: SourceInfo, stream: AudioStream) -> _Sound:
     named = not layout.endswith(" channels")
     # The core of DTS, which decodes to floats, is lossy; what is beside it need not be.
     lossy = not kind or not context.codec.lossless or (codec == "dts" and kind in _FLOATS)
-    return _Sound(
+    return _DecodedForm(
         codec=codec,
         lossless=not lossy,
         kind=kind,
@@ -119,7 +119,7 @@ def _sound(source: SourceInfo, stream: AudioStream) -> _Sound:
     )
 
 
-def _lossless(sound: _Sound, container: Container) -> Iterator[str]:
+def _lossless(sound: _DecodedForm, container: Container) -> Iterator[str]:
     """The encoders whose result has the same samples, the best first."""
     if not sound.lossless:
         return
@@ -148,7 +148,7 @@ def _depth(source: SourceInfo, index: int, codec: str, kind: str) -> int:
     return int(line[1]) if line else 32
 
 
-def _is_held(encoder: str, muxer: str, sound: _Sound) -> bool:
+def _is_held(encoder: str, muxer: str, sound: _DecodedForm) -> bool:
     """Whether the muxer takes what the encoder makes of silence in the stream's own terms."""
     row = _INTEGERS if sound.kind in _INTEGERS else _FLOATS
     wider = row[row.index(sound.kind) :]
@@ -167,7 +167,7 @@ def _lossy(muxer: str) -> Iterator[str]:
             yield encoder
 
 
-def _settings(encoder: str, sound: _Sound) -> dict[str, str]:
+def _settings(encoder: str, sound: _DecodedForm) -> dict[str, str]:
     """The options of ffmpeg for one stream."""
     options = {}
     if encoder == "s302m":  # whose packets have 16 bits for their size

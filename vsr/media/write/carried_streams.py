@@ -7,23 +7,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsr.events import Note, Sink, Warning
-from vsr.media.format.containers import Container, Fate, subtitle_fate, video_fate
+from vsr.events import Note, Sink, WarningNote
+from vsr.media.format.containers import Container, StreamAction, subtitle_fate, video_fate
 from vsr.media.source.probe import SourceInfo
 from vsr.media.source.streams import StreamInfo
 from vsr.media.write.audio_streams import audio_fates
-from vsr.media.write.verify import Arrived, packets_in
+from vsr.media.write.verify import ArrivedAudio, packets_in
 
-Carried = tuple[StreamInfo, Fate]
+Carried = tuple[StreamInfo, StreamAction]
 
 
 @dataclass
-class Stream:
+class CarriedStream:
     """A stream of the source, what is being tried with it, and what can be tried else."""
 
     stream: StreamInfo
-    fate: Fate | None  # None: it is left out
-    others: Iterator[Fate]
+    fate: StreamAction | None  # None: it is left out
+    others: Iterator[StreamAction]
     why: str = ""  # it was not carried as it is
     empty: bool = False  # in the part that is wanted
     torn: int = 0  # packets that are left out
@@ -32,7 +32,7 @@ class Stream:
     def carried(self) -> list[Carried]:
         return [] if self.fate is None else [(self.stream, self.fate)]
 
-    def try_next(self, why: str, without_torn: Callable[[Stream], bool]) -> None:
+    def try_next(self, why: str, without_torn: Callable[[CarriedStream], bool]) -> None:
         """Take the next fate, after the last one failed because of `why`.
 
         `without_torn`: provides a copy that lacks the torn packets, if there are any.
@@ -49,7 +49,7 @@ class Stream:
             return False
         return packets_in(source.path, self.stream.index) != 0
 
-    def tell(self, arrived: Arrived | None, source: SourceInfo, sink: Sink) -> None:
+    def tell(self, arrived: ArrivedAudio | None, source: SourceInfo, sink: Sink) -> None:
         """Say what became of it, unless that is a copy."""
         what = self.stream.kind
         if self.fate is None:
@@ -66,12 +66,12 @@ class Stream:
 
 def _say(text: str, source: SourceInfo, stream: StreamInfo, sink: Sink, *, lost: bool) -> None:
     if text and lost:
-        sink(Warning(text=f"{source.path.name}: stream {stream.index}: {text}"))
+        sink(WarningNote(text=f"{source.path.name}: stream {stream.index}: {text}"))
     elif text:
         sink(Note(text=f"stream {stream.index}: {text}"))
 
 
-def can_be_cut(one: Stream, source: SourceInfo, sink: Sink) -> bool:
+def can_be_cut(one: CarriedStream, source: SourceInfo, sink: Sink) -> bool:
     kind = one.stream.kind
     if kind in ("video", "data"):
         _say(f"{kind} cannot be cut: left out", source, one.stream, sink, lost=True)
@@ -79,13 +79,13 @@ def can_be_cut(one: Stream, source: SourceInfo, sink: Sink) -> bool:
 
 
 def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
-    """Say which streams the container leaves out; `Sound` tells of those that it can hear."""
+    """Say which streams the container leaves out; `LiveAudio` tells of those that it can hear."""
     streams_of(source, container, Path(), audio=not container.sound, sink=sink)
 
 
 def streams_of(
     source: SourceInfo, container: Container, folder: Path, *, audio: bool, sink: Sink
-) -> list[Stream]:
+) -> list[CarriedStream]:
     """What the result is to have beside the picture; says what it is not to have.
 
     `folder`: for small files.
@@ -96,44 +96,46 @@ def streams_of(
             continue
         if stream.kind == "audio" and container.sound:
             fates = audio_fates(source, stream.index, container, folder)
-            found.append(Stream(stream, next(fates, None), fates, why="cannot be decoded"))
+            found.append(CarriedStream(stream, next(fates, None), fates, why="cannot be decoded"))
             continue
         fate = _fate(stream, source, container)
         _say(fate.note or "", source, stream, sink, lost=fate.lost)
         if fate.codec is not None:
-            found.append(Stream(stream, dataclasses.replace(fate, note=None), iter(())))
+            found.append(CarriedStream(stream, dataclasses.replace(fate, note=None), iter(())))
     return found
 
 
 def _fate(  # noqa: PLR0911 (a table of kinds)
     stream: StreamInfo, source: SourceInfo, container: Container
-) -> Fate:
+) -> StreamAction:
     gone = f"does not fit {container.muxer}: left out"
     if stream.kind == "audio":
-        return Fate(codec=None, note=f"sound {gone}", lost=True)
+        return StreamAction(codec=None, note=f"sound {gone}", lost=True)
     if stream.kind == "subtitle" and not stream.codec:
-        return Fate(codec=None, note="subtitle of an unknown codec is left out", lost=True)
+        return StreamAction(codec=None, note="subtitle of an unknown codec is left out", lost=True)
     # From elsewhere they come without durations, and MP4 would lose the last one.
     if stream.codec == "dvd_subtitle" and "mp4" in source.format and container.muxer == "mp4":
-        return Fate(codec="copy")
+        return StreamAction(codec="copy")
     if stream.kind == "subtitle":
         return subtitle_fate(container, stream.codec)
     if stream.kind == "cover":
         if container.covers:
-            return Fate(codec="copy")
-        return Fate(codec=None, note=f"cover art {gone}", lost=True)
+            return StreamAction(codec="copy")
+        return StreamAction(codec=None, note=f"cover art {gone}", lost=True)
     if stream.kind == "attachment":
         if container.attachments:
-            return Fate(codec="copy")
-        return Fate(
+            return StreamAction(codec="copy")
+        return StreamAction(
             codec=None, note=f"an attachment (a font?) {gone}; an .mkv would keep it", lost=True
         )
     if stream.kind == "video":
         return video_fate(container, stream.codec)
     if stream.codec == "tmcd" and container.muxer in ("mp4", "mov", "matroska", "webm"):
-        return Fate(codec=None)  # it is a tag of the video, too, and written anew from that
+        return StreamAction(codec=None)  # it is a tag of the video, too, and written anew from that
     if "mp4" in source.format and source.chapters and stream.codec == "bin_data":
-        return Fate(codec=None)  # the text track of the chapters, which are carried as chapters
+        return StreamAction(
+            codec=None
+        )  # the text track of the chapters, which are carried as chapters
     if stream.codec in container.data:
-        return Fate(codec="copy")
-    return Fate(codec=None, note=f"data ({stream.codec or 'unknown'}) {gone}", lost=True)
+        return StreamAction(codec="copy")
+    return StreamAction(codec=None, note=f"data ({stream.codec or 'unknown'}) {gone}", lost=True)

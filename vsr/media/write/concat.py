@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 
 from vsr.errors import OutputError, VsrError
-from vsr.media.format.hdr import Hdr, put_light
+from vsr.media.format.hdr import HdrMetadata, put_light
 from vsr.media.source.probe import LENIENT, reason
 from vsr.timing import rescale, to_fraction
 
@@ -26,7 +26,7 @@ def join(
     time_base: Fraction,
     rate: Fraction | None,
     last_duration: int,
-    hdr: Hdr | None = None,
+    hdr: HdrMetadata | None = None,
     muxer_options: Mapping[str, str],
 ) -> None:
     """Write the pictures of `parts`, which follow each other in time, into `target`.
@@ -72,7 +72,7 @@ def join(
 
 
 @contextmanager
-def _template(part: Path, target: Path, hdr: Hdr | None) -> Iterator[av.VideoStream]:
+def _template(part: Path, target: Path, hdr: HdrMetadata | None) -> Iterator[av.VideoStream]:
     """The stream of `part`; with `hdr` beside it, in a file of one packet that is removed again."""
     with ExitStack() as stack:
         stream = stack.enter_context(av.open(str(part.absolute()), **LENIENT)).streams.video[0]

@@ -14,10 +14,10 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
 from vsr.errors import SoundLost
-from vsr.events import Note, Sink, Warning
+from vsr.events import Note, Sink, WarningNote
 from vsr.media.source.probe import SourceInfo, open_source
-from vsr.media.source.spans import Piece
-from vsr.media.write.trim_packets import Rising, fine_base, packets_of
+from vsr.media.source.spans import SecondsSpan
+from vsr.media.write.trim_packets import RisingTimestamps, fine_base, packets_of
 from vsr.timing import rescale, to_fraction
 
 _NOT_IN_NUT = ("wma", "xma", "adpcm_g7", "atrac")  # it forgets the size of their blocks
@@ -26,23 +26,23 @@ _RAW = {
     "u8": "pcm_u8", "s16": "pcm_s16le", "s32": "pcm_s32le", "s64": "pcm_s64le",
     "flt": "pcm_f32le", "dbl": "pcm_f64le",
 }  # fmt: skip
-_WHOLE = Piece(start=None, end=None, at=Fraction(0))
+_WHOLE = SecondsSpan(start=None, end=None, at=Fraction(0))
 
 
-class Sound:
+class LiveAudio:
     """Reads the sound of `pieces` by itself, as far as the picture has come.
 
     No pieces: all of it. What the output cannot hold is decoded, which loses nothing.
     """
 
-    def __init__(self, source: SourceInfo, pieces: Sequence[Piece], *, sink: Sink) -> None:
+    def __init__(self, source: SourceInfo, pieces: Sequence[SecondsSpan], *, sink: Sink) -> None:
         self._source = source
         self._pieces = pieces or (_WHOLE,)
         self._sink = sink
         self._outputs: dict[int, Stream] = {}
         self._next: tuple[int, av.Packet[Any]] | None = None
-        self._rising: dict[int, Rising] = {}
-        self._decoders: dict[int, _Decoder] = {}
+        self._rising: dict[int, RisingTimestamps] = {}
+        self._decoders: dict[int, _SampleDecoder] = {}
         self._open = ExitStack()
 
     def attach(self, output: OutputContainer) -> None:
@@ -68,17 +68,17 @@ class Sound:
         form: av.AudioFormat | None = getattr(context, "format", None)
         if context is None or form is None:
             text = f"{self._source.path.name}: stream {index}: audio of an unknown codec: left out"
-            self._sink(Warning(text=text))
+            self._sink(WarningNote(text=text))
             return
         codec = context.codec.canonical_name
         if codec in output.supported_codecs and not codec.startswith(_NOT_IN_NUT):
             self._outputs[index] = output.add_stream_from_template(stream, opaque=True)
         else:
-            decoder = self._decoders[index] = _Decoder(context, output)
+            decoder = self._decoders[index] = _SampleDecoder(context, output)
             self._outputs[index] = decoder.stream
             said = f"{codec} audio does not fit {output.format.name}: decoded to {decoder.name}"
             self._sink(Note(text=f"stream {index}: {said}"))
-        self._rising[index] = Rising(fine_base(stream))
+        self._rising[index] = RisingTimestamps(fine_base(stream))
 
     def _read(
         self, container: InputContainer, indices: Sequence[int]
@@ -124,7 +124,7 @@ class Sound:
         self._open.close()
 
 
-class _Decoder:
+class _SampleDecoder:
     """Makes samples of packets, in the form in which their decoder gives them."""
 
     def __init__(self, context: AudioCodecContext, output: OutputContainer) -> None:

@@ -16,15 +16,22 @@ import ffmpeg
 from vsr.errors import FfmpegError, OutputError, SoundLost
 from vsr.events import Sink
 from vsr.media.ffmpeg import file_argument, plain_name, run
-from vsr.media.format.containers import Container, Fate
+from vsr.media.format.containers import Container, StreamAction
 from vsr.media.source.probe import SourceInfo
 from vsr.media.source.protocols import input_options
-from vsr.media.source.spans import Piece
+from vsr.media.source.spans import SecondsSpan
 from vsr.media.source.streams import StreamInfo, family
-from vsr.media.write.carried_streams import Carried, Stream, can_be_cut, streams_of
+from vsr.media.write.carried_streams import Carried, CarriedStream, can_be_cut, streams_of
 from vsr.media.write.provenance import MADE_BY
-from vsr.media.write.trim import LATER, NOTHING, Cuts, cut
-from vsr.media.write.verify import Arrived, Picture, Promised, earliness, packets_in, verify
+from vsr.media.write.trim import LATER, NOTHING, TrimmedStreams, cut
+from vsr.media.write.verify import (
+    ArrivedAudio,
+    EncodedVideo,
+    PromisedStream,
+    earliness,
+    packets_in,
+    verify,
+)
 from vsr.version import __version__
 
 # What other programs wrote about the source's video, and is no longer true of ours.
@@ -35,16 +42,16 @@ _STALE = (
     "_STATISTICS_WRITING_DATE_UTC", "_STATISTICS_WRITING_DATE_UTC-eng", "alpha_mode", "encoder",
 )  # fmt: skip
 _ENCODERS = {"libopus": "opus"}  # whose name is not their codec's
-_WHOLE = Piece(start=None, end=None, at=Fraction(0))
+_WHOLE = SecondsSpan(start=None, end=None, at=Fraction(0))
 
 
 def mux(
-    picture: Picture,
+    picture: EncodedVideo,
     source: SourceInfo,
     target: Path,
     container: Container,
     *,
-    pieces: Sequence[Piece] = (),
+    pieces: Sequence[SecondsSpan] = (),
     audio: bool = True,
     sink: Sink,
 ) -> None:
@@ -58,7 +65,9 @@ def mux(
     left out with a warning. Uses `target`'s folder for files of its own. Raises FfmpegError, or
     OutputError if the written file is not complete; SoundLost where it is, but for all sound.
     """
-    work = _Work(picture=picture, source=source, target=target, container=container, pieces=pieces)
+    work = _MuxTask(
+        picture=picture, source=source, target=target, container=container, pieces=pieces
+    )
     streams = streams_of(source, container, target.parent, audio=audio, sink=sink)
     if pieces:
         streams = [one for one in streams if can_be_cut(one, source, sink)]
@@ -73,7 +82,7 @@ def mux(
         raise SoundLost(f"{source.path}: {why}; <encode.audio> asks for none")
 
 
-def _settle(work: _Work, streams: Sequence[Stream]) -> list[Arrived]:
+def _settle(work: _MuxTask, streams: Sequence[CarriedStream]) -> list[ArrivedAudio]:
     """Join all; where that fails, try something else with the streams that it fails for.
 
     Damage in the source's other streams must not cost the work on the picture.
@@ -89,25 +98,25 @@ def _settle(work: _Work, streams: Sequence[Stream]) -> list[Arrived]:
     return _join(work, [c for one in streams for c in one.carried])
 
 
-def _disk_is_full(error: Exception | str, target: Path, picture: Picture) -> bool:
+def _disk_is_full(error: Exception | str, target: Path, picture: EncodedVideo) -> bool:
     free = shutil.disk_usage(target.parent).free
     limits = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "ulimit -f")
     return any(words in str(error) for words in limits) or free < picture.path.stat().st_size // 2
 
 
 @dataclass(kw_only=True)
-class _Work:
+class _MuxTask:
     """What is joined with what, and where to."""
 
-    picture: Picture
+    picture: EncodedVideo
     source: SourceInfo
     target: Path
     container: Container
-    pieces: Sequence[Piece]  # none: the source's streams are wanted whole
+    pieces: Sequence[SecondsSpan]  # none: the source's streams are wanted whole
     files: dict[int, Path] = field(default_factory=dict)  # read in place of the source's streams
     chapters: Path | None = None  # None: the source's
 
-    def cut(self, streams: Sequence[Stream]) -> None:
+    def cut(self, streams: Sequence[CarriedStream]) -> None:
         """Cut the sound and subtitles; what cannot be is left out."""
         wanted = [one for one in streams if one.stream.kind in ("audio", "subtitle") and one.fate]
         cuts = self._cuts(wanted, self.pieces)
@@ -118,7 +127,7 @@ class _Work:
                     raise OutputError(f"{self.target.parent.parent}: {why}")
                 one.fate, one.why, one.empty = None, why, why == NOTHING
 
-    def without_torn(self, one: Stream) -> bool:
+    def without_torn(self, one: CarriedStream) -> bool:
         """Read the stream from a copy without what the muxer refuses; False if that is nothing."""
         if self.pieces:
             return False  # it was cut so
@@ -126,7 +135,9 @@ class _Work:
         self.files |= cuts.files
         return one.torn > 0 and one.stream.index in cuts.files
 
-    def _cuts(self, streams: Sequence[Stream], pieces: Sequence[Piece]) -> Cuts:
+    def _cuts(
+        self, streams: Sequence[CarriedStream], pieces: Sequence[SecondsSpan]
+    ) -> TrimmedStreams:
         indices = [one.stream.index for one in streams]
         folder, muxer = self.target.parent, self.container.muxer
         cuts = cut(self.source, indices, pieces, folder, muxer=muxer)
@@ -135,7 +146,7 @@ class _Work:
         return cuts
 
 
-def _trouble_with(work: _Work, one: Stream) -> str | None:
+def _trouble_with(work: _MuxTask, one: CarriedStream) -> str | None:
     """Why the stream cannot be joined alone; None: it can."""
     try:
         _join(work, one.carried)
@@ -147,7 +158,7 @@ def _trouble_with(work: _Work, one: Stream) -> str | None:
     return None
 
 
-def _join(work: _Work, carried: list[Carried]) -> list[Arrived]:
+def _join(work: _MuxTask, carried: list[Carried]) -> list[ArrivedAudio]:
     picture, source, target, files = work.picture, work.source, work.target, work.files
     container = work.container
     target.unlink(missing_ok=True)  # or an earlier try's file would be taken for this one's
@@ -184,7 +195,7 @@ def _join(work: _Work, carried: list[Carried]) -> list[Arrived]:
         if not target.exists():
             raise
         failure = error  # damage that it passed over, perhaps: what it wrote will tell
-    promised = [Promised(kind="video"), *(_promised(*one) for one in carried)]
+    promised = [PromisedStream(kind="video"), *(_promised(*one) for one in carried)]
     try:
         arrived = verify(
             target,
@@ -201,15 +212,15 @@ def _join(work: _Work, carried: list[Carried]) -> list[Arrived]:
     return arrived
 
 
-def _promised(stream: StreamInfo, fate: Fate) -> Promised:
+def _promised(stream: StreamInfo, fate: StreamAction) -> PromisedStream:
     if stream.kind not in ("audio", "subtitle"):
-        return Promised(kind=stream.kind)
+        return PromisedStream(kind=stream.kind)
     codec = stream.codec if fate.codec == "copy" else _ENCODERS.get(fate.codec or "", fate.codec)
-    return Promised(kind=stream.kind, codec=family(codec or ""))
+    return PromisedStream(kind=stream.kind, codec=family(codec or ""))
 
 
 def _check_sound(
-    work: _Work, carried: Sequence[Carried], arrived: Sequence[Arrived], *, whole: bool
+    work: _MuxTask, carried: Sequence[Carried], arrived: Sequence[ArrivedAudio], *, whole: bool
 ) -> None:
     """Raise OutputError if sound arrived empty; `whole`: or less of it than is to be copied."""
     sound = [one for one in carried if one[0].kind == "audio"]
@@ -308,7 +319,7 @@ def _attached(
     return arguments
 
 
-def _details(picture: Picture, container: Container) -> dict[str, Any]:
+def _details(picture: EncodedVideo, container: Container) -> dict[str, Any]:
     options: dict[str, Any] = {"max_interleave_delta": "0"}  # late streams are not pushed on
     if container.muxer in ("mp4", "mov"):
         if picture.codec == "hevc":

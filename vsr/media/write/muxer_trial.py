@@ -87,7 +87,7 @@ def keeps_silence(encoder: str, muxer: str, rate: int, layout: str, form: str) -
         return False
 
 
-class Sieve:
+class PacketTrial:
     """Tells which packets of one stream a muxer takes; what it writes goes nowhere."""
 
     def __init__(self, output: OutputContainer, stream: av.stream.Stream) -> None:

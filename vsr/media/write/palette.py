@@ -15,7 +15,7 @@ from vsr.media.read.interlace import pulled
 _DITHER = "new=1:dither=bayer:bayer_scale=5:alpha_threshold=128"
 
 
-class Palette:
+class PaletteFilter:
     """RGBA pictures in, pictures of a few colours out, one palette a picture; None ends it."""
 
     def __init__(self, colours: int) -> None:

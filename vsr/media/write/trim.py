@@ -21,9 +21,9 @@ from av.stream import Stream
 
 from vsr.errors import InputError, OutputError
 from vsr.media.source.probe import LENIENT, SourceInfo, open_source, reason
-from vsr.media.source.spans import Piece
-from vsr.media.write.muxer_trial import Sieve
-from vsr.media.write.trim_packets import COARSE, Rising, fine_base, packets_of
+from vsr.media.source.spans import SecondsSpan
+from vsr.media.write.muxer_trial import PacketTrial
+from vsr.media.write.trim_packets import COARSE, RisingTimestamps, fine_base, packets_of
 from vsr.timing import to_fraction
 
 # What is written may start before zero, which NUT and Matroska cannot say.
@@ -38,7 +38,7 @@ _FOR_BLOCKS = ("asf", "mov", "matroska", "nut")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cuts:
+class TrimmedStreams:
     """What takes the place of the source's streams and chapters."""
 
     files: Mapping[int, Path]  # by the stream's index; one stream, LATER seconds late
@@ -50,18 +50,18 @@ class Cuts:
 def cut(
     source: SourceInfo,
     indices: Sequence[int],
-    pieces: Sequence[Piece],
+    pieces: Sequence[SecondsSpan],
     folder: Path,
     *,
     muxer: str,
-) -> Cuts:
+) -> TrimmedStreams:
     """What the source's sound and subtitle streams `indices` hold of `pieces`, in `folder`.
 
     `muxer`: the target's, which some packets may be too torn for. Trouble with a stream costs
     that stream alone. Raises OutputError where nothing can be written.
     """
     hides = muxer in ("mp4", "mov")  # the first part of a packet need not be played
-    files = {index: _File(folder / f"stream{index}.cut", muxer) for index in indices}
+    files = {index: _TrimmedFile(folder / f"stream{index}.cut", muxer) for index in indices}
     text, trouble = ";FFMETADATA1\n", None
     try:
         if source.pictures is None:  # which hold nothing else
@@ -79,7 +79,7 @@ def cut(
         raise OutputError(f"{folder.parent}: writing failed ({reason(error)})") from error
     missing = {i: trouble or file.trouble or "" for i, file in files.items()}
     missing |= {i: NOTHING for i, f in files.items() if f.empty and not missing[i]}
-    return Cuts(
+    return TrimmedStreams(
         files={i: file.path for i, file in files.items() if not missing[i]},
         chapters=chapters,
         missing={i: why for i, why in missing.items() if why},
@@ -87,7 +87,7 @@ def cut(
     )
 
 
-def _chapters(source: SourceInfo, pieces: Sequence[Piece]) -> str:
+def _chapters(source: SourceInfo, pieces: Sequence[SecondsSpan]) -> str:
     """The chapters of the pieces, each as far as it lies in one."""
     with open_source(source.path) as container:
         chapters = container.chapters()
@@ -113,7 +113,11 @@ def _escaped(text: str) -> str:
 
 
 def _cut_streams(
-    source: SourceInfo, files: Mapping[int, _File], pieces: Sequence[Piece], *, hides: bool
+    source: SourceInfo,
+    files: Mapping[int, _TrimmedFile],
+    pieces: Sequence[SecondsSpan],
+    *,
+    hides: bool,
 ) -> None:
     for number, piece in enumerate(pieces):
         with open_source(source.path) as container:
@@ -134,7 +138,7 @@ def _cut_streams(
                 files[index].write(packet)
 
 
-class _File:
+class _TrimmedFile:
     """The cut of one stream. What goes wrong with it is in `trouble`."""
 
     def __init__(self, path: Path, muxer: str) -> None:
@@ -143,7 +147,7 @@ class _File:
         self.empty = True
         self.torn = 0
         self._muxer = muxer
-        self._sieve: Sieve | None = None
+        self._sieve: PacketTrial | None = None
         self._container: OutputContainer | None = None
 
     def open(self, stream: Stream, *, hides: bool) -> None:
@@ -165,9 +169,9 @@ class _File:
             except (av.FFmpegError, OSError, ValueError):
                 self.close()
                 continue
-            self._rising = Rising(to_fraction(self._output.time_base) or COARSE)
+            self._rising = RisingTimestamps(to_fraction(self._output.time_base) or COARSE)
             if stream.type == "audio":
-                self._sieve = Sieve.of(stream, self._muxer)
+                self._sieve = PacketTrial.of(stream, self._muxer)
             return
         self.trouble = "cannot be cut"
 

@@ -20,7 +20,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from vsr.media.source.probe import SourceInfo
-from vsr.media.source.spans import Piece
+from vsr.media.source.spans import SecondsSpan
 from vsr.timing import rescale, to_fraction
 
 _PREROLL = Fraction(1, 10)  # seconds of sound that a decoder needs to get going
@@ -35,7 +35,7 @@ def fine_base(stream: Stream) -> Fraction:
     return Fraction(1, rate) if rate and base > COARSE else base
 
 
-class Rising:
+class RisingTimestamps:
     """The timestamps of one stream that is written in ticks of `tick` seconds.
 
     Where two pieces meet, rounding may put a packet on the one before it.
@@ -65,7 +65,7 @@ def packets_of(
     container: InputContainer,
     source: SourceInfo,
     streams: Sequence[Stream],
-    piece: Piece,
+    piece: SecondsSpan,
     *,
     hides: bool = False,
     first: bool = True,
@@ -76,7 +76,7 @@ def packets_of(
     `hides`: the target can leave the first part of a packet unplayed. `first`, `last`:
     nothing comes before the piece in the result, or behind it.
     """
-    cutters = {s.index: _Cutter(s, piece, hides, first, last) for s in streams}
+    cutters = {s.index: _PacketTrimmer(s, piece, hides, first, last) for s in streams}
     for packet in _packets(container, source, streams, piece):
         index = packet.stream_index
         # What an edit list hides is not the film's, but may get the decoder going.
@@ -90,7 +90,7 @@ def packets_of(
 
 
 def _packets(
-    container: InputContainer, source: SourceInfo, streams: Sequence[Stream], piece: Piece
+    container: InputContainer, source: SourceInfo, streams: Sequence[Stream], piece: SecondsSpan
 ) -> Iterator[av.Packet[Any]]:
     """The packets of `streams` around `piece`."""
     if not streams:
@@ -118,11 +118,11 @@ def _packets(
 
 
 @dataclass
-class _Cutter:
+class _PacketTrimmer:
     """Decides of each packet of one stream whether a piece takes it, and moves it."""
 
     stream: Stream
-    piece: Piece
+    piece: SecondsSpan
     hides: bool
     first: bool  # whether nothing comes before it in the result
     last: bool  # nor behind it

@@ -25,7 +25,7 @@ _LOOK = 500  # packets in which every stream should have begun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class EncodedVideo:
     """The encoded picture that is to be joined, and what it must contain."""
 
     path: Path
@@ -37,7 +37,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Promised:
+class PromisedStream:
     """A stream that the result is to have beside the picture."""
 
     kind: str
@@ -45,7 +45,7 @@ class Promised:
 
 
 @dataclass(kw_only=True)
-class Arrived:
+class ArrivedAudio:
     """A stream of sound in the result."""
 
     packets: int
@@ -54,12 +54,12 @@ class Arrived:
 
 def verify(
     path: Path,
-    picture: Picture,
-    promised: Sequence[Promised],
+    picture: EncodedVideo,
+    promised: Sequence[PromisedStream],
     *,
     moved: bool,
     early: Fraction = Fraction(0),
-) -> list[Arrived]:
+) -> list[ArrivedAudio]:
     """Read `path` back, without decoding; raises OutputError unless all of it is there.
 
     Returns its sound, in the order of the streams. `moved`: the container may shift all
@@ -72,7 +72,8 @@ def verify(
             video = container.streams.video[0]
             base = to_fraction(video.time_base) or Fraction(1)
             sound = {
-                s.index: Arrived(packets=0, channels=_channels(s)) for s in container.streams.audio
+                s.index: ArrivedAudio(packets=0, channels=_channels(s))
+                for s in container.streams.audio
             }
             stamps = _stamps(container, video, sound)
             found = _found(container)
@@ -98,14 +99,14 @@ def verify(
     return list(sound.values())
 
 
-def _found(container: InputContainer) -> Counter[Promised]:
+def _found(container: InputContainer) -> Counter[PromisedStream]:
     """The streams by what they are, and again by their kind alone."""
-    found: Counter[Promised] = Counter()
+    found: Counter[PromisedStream] = Counter()
     for stream in container.streams:
         info = stream_info(stream)
-        found[Promised(kind=info.kind)] += 1
+        found[PromisedStream(kind=info.kind)] += 1
         if info.codec:
-            found[Promised(kind=info.kind, codec=family(info.codec))] += 1
+            found[PromisedStream(kind=info.kind, codec=family(info.codec))] += 1
     return found
 
 
@@ -115,7 +116,9 @@ def _channels(stream: AudioStream) -> int:
 
 
 def _stamps(
-    container: InputContainer, video: av.VideoStream, sound: Mapping[int, Arrived] | None = None
+    container: InputContainer,
+    video: av.VideoStream,
+    sound: Mapping[int, ArrivedAudio] | None = None,
 ) -> array[int]:
     """The pts of all pictures, sorted: 8 bytes for each; counts the packets of `sound`, too."""
     heard, found = sound or {}, array("q")
@@ -128,7 +131,7 @@ def _stamps(
 
 
 def _same_times(
-    stamps: Sequence[int], base: Fraction, picture: Picture, shift: Fraction, most: Fraction
+    stamps: Sequence[int], base: Fraction, picture: EncodedVideo, shift: Fraction, most: Fraction
 ) -> bool:
     """Whether each picture is where it was before it was joined, moved by `shift` seconds.
 

@@ -18,8 +18,8 @@ from vsr.machine import codec_threads, scheduled_as_before
 from vsr.media.format.encoders import EncoderPlan
 from vsr.media.format.pixel_formats import fill, pix_fmt_of
 from vsr.media.source.probe import reason
-from vsr.media.write.live_audio import Sound
-from vsr.media.write.palette import Palette
+from vsr.media.write.live_audio import LiveAudio
+from vsr.media.write.palette import PaletteFilter
 
 
 def write_frames(
@@ -36,7 +36,7 @@ def write_frames(
     display_matrix: tuple[int, ...] | None,
     muxer_options: Mapping[str, str],
     muxer: str | None = None,
-    sound: Sound | None = None,
+    sound: LiveAudio | None = None,
 ) -> Generator[Frame, None, None]:
     """Write `frames` to `target`; yields each one as it goes to the encoder.
 
@@ -72,8 +72,8 @@ def write_frames(
         _open(stream, plan, width, height)  # before any frame is worked on
         if sound is not None:
             sound.attach(container)
-        reduce = Palette(plan.encoder.palette) if plan.encoder.palette else None
-        encode = _Encode(stream)
+        reduce = PaletteFilter(plan.encoder.palette) if plan.encoder.palette else None
+        encode = _EncoderLoop(stream)
         for frame in frames:
             picture = _picture(frame, plan, colour)
             for ready in reduce(picture) if reduce else (picture,):
@@ -99,7 +99,7 @@ def write_frames(
             container.close()
 
 
-class _Encode:
+class _EncoderLoop:
     """Encodes, and gives each packet the duration of its frame, which some encoders forget."""
 
     def __init__(self, stream: av.VideoStream) -> None:

@@ -1,6 +1,7 @@
 """The ends of the device stage: planes to RGB before the network, and back behind it.
 
-`PlainEnds` are PyTorch's operations one after the other, on any device. `ends_for` chooses.
+`TorchColourBackend` are PyTorch's operations one after the other, on any device. `ends_for`
+chooses.
 """
 
 from __future__ import annotations
@@ -13,32 +14,40 @@ from vsr.frame import Colour, Layout
 from vsr.stages.colour import convert, drift_correction
 
 
-class Ends(Protocol):
+class ColourBackend(Protocol):
     """What lies between planes that were uploaded and planes that will be downloaded."""
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
         """As `colour.to_rgb`."""
 
-    def find_drift(self, drawn: Tensor, shown: Tensor) -> drift_correction.Drift:
+    def find_drift(self, drawn: Tensor, shown: Tensor) -> drift_correction.DriftCorrection:
         """As `anchor.find_drift`."""
 
     def from_rgb(
-        self, rgb: Tensor, layout: Layout, tags: Colour, drift: drift_correction.Drift | None
+        self,
+        rgb: Tensor,
+        layout: Layout,
+        tags: Colour,
+        drift: drift_correction.DriftCorrection | None,
     ) -> tuple[Tensor, ...]:
         """As `colour.from_rgb`, of `rgb` less its drift; `rgb` may be changed."""
 
 
-class PlainEnds:
+class TorchColourBackend:
     """PyTorch's operations."""
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
         return convert.to_rgb(planes, layout, tags)
 
-    def find_drift(self, drawn: Tensor, shown: Tensor) -> drift_correction.Drift:
+    def find_drift(self, drawn: Tensor, shown: Tensor) -> drift_correction.DriftCorrection:
         return drift_correction.find_drift(drawn, shown)
 
     def from_rgb(
-        self, rgb: Tensor, layout: Layout, tags: Colour, drift: drift_correction.Drift | None
+        self,
+        rgb: Tensor,
+        layout: Layout,
+        tags: Colour,
+        drift: drift_correction.DriftCorrection | None,
     ) -> tuple[Tensor, ...]:
         if drift is not None:
             rgb = drift_correction.take_out(rgb, drift)

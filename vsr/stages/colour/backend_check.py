@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vsr.engine.base import Engine
-from vsr.engine.cuda.colour_kernels import FILES, Runner
+from vsr.engine.cuda.colour_kernels import FILES, KernelRunner
 from vsr.engine.cuda.driver import DriverError
 from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.engine.cuda.nvrtc import CompileError
@@ -16,66 +16,66 @@ from vsr.engine.cuda.select import surroundings
 from vsr.engine.trial_cache import remember, remembered
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Layout
-from vsr.stages.colour.backend import Ends, PlainEnds
+from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
 from vsr.stages.colour.convert import is_weighted
-from vsr.stages.colour.cuda_backend import KernelEnds, fits
-from vsr.stages.colour.drift_correction import CELL, Drift, side_of
+from vsr.stages.colour.cuda_backend import CudaColourBackend, fits
+from vsr.stages.colour.drift_correction import CELL, DriftCorrection, side_of
 
 _SOURCE = (37, 101)  # height and width of a trial's pictures: odd, beyond a block's columns at x4
 _FLOAT = 4e-6  # of RGB; of a code value at 16 bits 0.3
 _CODE = 2e-6  # share of values that may round to the other side, for each code value there is
 
-Making = Callable[[Callable[..., Tensor]], KernelEnds]  # from what makes blank tensors
-_Case = Callable[[Ends], tuple[Tensor, ...]]
+Making = Callable[[Callable[..., Tensor]], CudaColourBackend]  # from what makes blank tensors
+_Case = Callable[[ColourBackend], tuple[Tensor, ...]]
 
 
-def ends_for(engine: Engine, sink: Sink) -> Ends:
+def ends_for(engine: Engine, sink: Sink) -> ColourBackend:
     """Kernels beside an engine of kernels, which a job's fingerprint names; else PyTorch's."""
     if engine.device.type != "cuda" or engine.name not in CUDA_NAMES:
-        return PlainEnds()
+        return TorchColourBackend()
     device = engine.device
     try:
-        run = Runner(device)
+        run = KernelRunner(device)
         where = surroundings(device, FILES)
     except (CompileError, DriverError) as error:
         sink(Note(text=_missing(error)))
-        return PlainEnds()
-    return TriedEnds(
-        lambda blank: KernelEnds(run, run.processors, blank), device, where=where, sink=sink
+        return TorchColourBackend()
+    return CheckedColourBackend(
+        lambda blank: CudaColourBackend(run, run.processors, blank), device, where=where, sink=sink
     )
 
 
-class TriedEnds:
+class CheckedColourBackend:
     """Kernels for each kind of work that a trial on this very device found right."""
 
     def __init__(self, make: Making, device: torch.device, *, where: str, sink: Sink) -> None:
         """`where`: what a trial's outcome depends on besides the kind of work."""
         self._make, self._device, self._where, self._sink = make, device, where, sink
-        self._own, self._plain = make(torch.empty), PlainEnds()
+        self._own, self._plain = make(torch.empty), TorchColourBackend()
         self._passed: dict[str, bool] = {}
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
-        def case(ends: Ends) -> tuple[Tensor, ...]:
+        def case(ends: ColourBackend) -> tuple[Tensor, ...]:
             return (ends.to_rgb(self._planes(layout), layout, tags),)
 
         if not is_weighted(layout, tags):
             return self._plain.to_rgb(planes, layout, tags)
         return self._ends(f"to {_kind(layout, tags)}", case, 0).to_rgb(planes, layout, tags)
 
-    def find_drift(self, drawn: Tensor, shown: Tensor) -> Drift:
+    def find_drift(self, drawn: Tensor, shown: Tensor) -> DriftCorrection:
         side = side_of(drawn, shown)
 
-        def case(ends: Ends) -> tuple[Tensor, ...]:
+        def case(ends: ColourBackend) -> tuple[Tensor, ...]:
             return (ends.find_drift(*self._pictures(side // CELL)).cells,)
 
         return self._ends(f"drift {side}", case, 0).find_drift(drawn, shown)
 
     def from_rgb(
-        self, rgb: Tensor, layout: Layout, tags: Colour, drift: Drift | None
+        self, rgb: Tensor, layout: Layout, tags: Colour, drift: DriftCorrection | None
     ) -> tuple[Tensor, ...]:
         side = 0 if drift is None else drift.side
 
-        def case(ends: Ends) -> tuple[Tensor, ...]:
+        def case(ends: ColourBackend) -> tuple[Tensor, ...]:
             drawn, shown = self._pictures(max(side // CELL, 1))
             taken = self._plain.find_drift(drawn, shown) if side else None
             return ends.from_rgb(drawn.clone(), layout, tags, taken)
@@ -85,7 +85,7 @@ class TriedEnds:
         kind = f"from {_kind(layout, tags)} {side}"
         return self._ends(kind, case, layout.bits).from_rgb(rgb, layout, tags, drift)
 
-    def _ends(self, kind: str, case: _Case, bits: int) -> Ends:
+    def _ends(self, kind: str, case: _Case, bits: int) -> ColourBackend:
         """Those for work of that kind, an example of which is `case`. `bits`: of codes; 0: RGB."""
         if kind not in self._passed:
             self._passed[kind] = self._try(kind, case, bits)

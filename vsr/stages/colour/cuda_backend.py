@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from vsr.engine.cuda.colour_kernels import (
-    Between,
-    Codes,
-    Halving,
-    Step,
+    CodeRange,
+    Decimation,
+    Interpolation,
+    KernelStep,
     measuring,
     reading,
     writing,
@@ -24,17 +24,17 @@ from vsr.engine.cuda.colour_kernels import (
 from vsr.frame import Colour, Layout, Siting
 from vsr.stages.colour.chroma import halving, upsample
 from vsr.stages.colour.convert import codes, luma_matrix, luma_weights, shares
-from vsr.stages.colour.drift_correction import CELL, Drift, side_of, smooth
+from vsr.stages.colour.drift_correction import CELL, DriftCorrection, side_of, smooth
 
 _REACH = 7  # chroma samples to either side, at most, that a luma sample is made of
 
 
-class KernelEnds:
+class CudaColourBackend:
     """`run` queues a step on the device on which the tensors are; `blank` makes new tensors."""
 
     def __init__(
         self,
-        run: Callable[[Step], None],
+        run: Callable[[KernelStep], None],
         processors: int,
         blank: Callable[..., Tensor] = torch.empty,
     ) -> None:
@@ -54,21 +54,21 @@ class KernelEnds:
         self._run(
             reading(
                 planes, rgb, family=layout.family, across=across, down=down,
-                codes=Codes(luma=(zero, span), chroma=tuple(chroma)),
+                codes=CodeRange(luma=(zero, span), chroma=tuple(chroma)),
                 shares=shares(luma_matrix(layout, tags)),
             )
         )  # fmt: skip
         return rgb
 
-    def find_drift(self, drawn: Tensor, shown: Tensor) -> Drift:
+    def find_drift(self, drawn: Tensor, shown: Tensor) -> DriftCorrection:
         side = side_of(drawn, shown)
         size = (-(-drawn.shape[2] // side), -(-drawn.shape[3] // side))
         cells = self._blank(*drawn.shape[:2], *size, device=drawn.device, dtype=torch.float32)
         self._run(measuring(drawn, shown, cells, side=side, source_side=CELL))
-        return Drift(cells=smooth(cells), side=side)
+        return DriftCorrection(cells=smooth(cells), side=side)
 
     def from_rgb(
-        self, rgb: Tensor, layout: Layout, tags: Colour, drift: Drift | None
+        self, rgb: Tensor, layout: Layout, tags: Colour, drift: DriftCorrection | None
     ) -> tuple[Tensor, ...]:
         """Chroma thinned out once at most: see `fits`."""
         rgb = rgb.float()
@@ -81,13 +81,13 @@ class KernelEnds:
         (kr, kb), (of_red, _, _, of_blue) = luma_weights(matrix), shares(matrix)
         thinned = (layout.sub_x, layout.sub_y) if layout.family == "yuv" else (0, 0)
         across, down = (
-            _halving(phase) if times else Halving()
+            _halving(phase) if times else Decimation()
             for times, phase in zip(thinned, tags.siting.value, strict=True)
         )
         self._run(
             writing(
                 rgb, planes, family=layout.family, top=(1 << layout.bits) - 1,
-                codes=Codes(
+                codes=CodeRange(
                     luma=(zero, span),
                     chroma=(chroma_zero, chroma_span / of_blue, chroma_span / of_red),
                 ),
@@ -104,13 +104,13 @@ def fits(layout: Layout) -> bool:
     return layout.family != "yuv" or max(layout.sub_x, layout.sub_y) < 2
 
 
-def _halving(phase: float) -> Halving:
+def _halving(phase: float) -> Decimation:
     first, taps = halving(phase)
-    return Halving(sub=1, centred=phase == 0.5, first=first, taps=taps)
+    return Decimation(sub=1, centred=phase == 0.5, first=first, taps=taps)
 
 
 @lru_cache(maxsize=16)
-def _between(size: int, times: int, phase: float, device: torch.device) -> Between:
+def _between(size: int, times: int, phase: float, device: torch.device) -> Interpolation:
     """Which chroma samples make which of `size` luma samples: what `upsample` makes of impulses."""
     count = -(-size >> times)
     apart = (
@@ -133,4 +133,4 @@ def _between(size: int, times: int, phase: float, device: torch.device) -> Betwe
     share = torch.where(
         (column >= 0) & (column <= 2 * _REACH), share.gather(1, column.clamp(0, 2 * _REACH)), 0.0
     )
-    return Between(first=first.int().to(device), shares=share.float().contiguous().to(device))
+    return Interpolation(first=first.int().to(device), shares=share.float().contiguous().to(device))

@@ -20,7 +20,7 @@ CELL = 4  # source pixels
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drift:
+class DriftCorrection:
     """What a network has changed over large areas."""
 
     cells: Tensor  # (N, 3, h, w), smoothed
@@ -32,13 +32,13 @@ def anchor(enlarged: Tensor, source: Tensor) -> Tensor:
     return take_out(enlarged, find_drift(enlarged, source))
 
 
-def find_drift(enlarged: Tensor, source: Tensor) -> Drift:
+def find_drift(enlarged: Tensor, source: Tensor) -> DriftCorrection:
     """Of (N, 3, s*H, s*W) from its (N, 3, H, W) source; not a number where either is none."""
     side = side_of(enlarged, source)
     # The last cells may be smaller; they are means of what they hold.
     cells = F.avg_pool2d(enlarged, side, ceil_mode=True)
     cells = cells.sub_(F.avg_pool2d(source, CELL, ceil_mode=True)).contiguous()
-    return Drift(cells=smooth(cells), side=side)
+    return DriftCorrection(cells=smooth(cells), side=side)
 
 
 def side_of(enlarged: Tensor, source: Tensor) -> int:
@@ -54,7 +54,7 @@ def smooth(cells: Tensor) -> Tensor:
     return cells
 
 
-def take_out(enlarged: Tensor, drift: Drift) -> Tensor:
+def take_out(enlarged: Tensor, drift: DriftCorrection) -> Tensor:
     """`enlarged`, changed in place: less the drift, enlarged bilinearly.
 
     What lies between two rows of cells is a sum of the two, so only rows are interpolated

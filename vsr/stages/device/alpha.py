@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.events import Sink, Warning
+from vsr.events import Sink, WarningNote
 from vsr.frame import Frame
 
 _SOFT, _SHARP = 0.25, 0.5  # differences between neighbours of which nothing, and all, is drawn
@@ -53,5 +53,5 @@ def watched(frames: Iterator[Frame], name: str, sink: Sink) -> Iterator[Frame]:
         if not told and frame.layout.alpha:
             solid = (1 << frame.layout.bits) - 1
             if told := bool((frame.planes[-1].int() < solid).any()):
-                sink(Warning(text=f"{name}: becomes transparent later on, which is lost"))
+                sink(WarningNote(text=f"{name}: becomes transparent later on, which is lost"))
         yield frame

@@ -13,10 +13,10 @@ from vsr.engine.device import free_memory
 from vsr.errors import OutOfMemory
 from vsr.events import Note, Sink
 from vsr.options import DeviceOptions
-from vsr.stages.device.size import Target
+from vsr.stages.device.size import TargetSize
 from vsr.stages.device.tiles import EDGE
 from vsr.stages.temporal.grain import bytes_for
-from vsr.stages.temporal.mctf import Stabiliser
+from vsr.stages.temporal.mctf import TemporalFilter
 
 SMALLEST_TILE = 32
 _SHARE = 0.7  # of the free memory that is planned with; the rest is for what is not foreseen
@@ -24,25 +24,25 @@ _LARGEST_BATCH = 8  # measured elsewhere: beyond it nothing is gained
 
 
 @dataclass
-class Portion:
+class BatchPlan:
     """How much goes through the network at once."""
 
     batch: int  # frames
     tile: int  # side in source pixels; 0: whole frames
 
 
-class Room:
+class MemoryPlanner:
     """The memory of one run's frames on their device."""
 
     def __init__(
         self,
         engine: Engine,
-        target: Target,
+        target: TargetSize,
         options: DeviceOptions,
         *,
         overlap: int,
         keeps: bool,
-        stabiliser: Stabiliser[Any] | None = None,
+        stabiliser: TemporalFilter[Any] | None = None,
         grain: bool = False,
         sink: Sink,
     ) -> None:
@@ -58,7 +58,7 @@ class Room:
         around = self.around(width, height) + self._window(width, height)
         return self._engine.bytes_for(pixels) + around
 
-    def portion(self, width: int, height: int) -> Portion:
+    def portion(self, width: int, height: int) -> BatchPlan:
         """What memory allows. Raises OutOfMemory where a frame alone is too much for it."""
         engine = self._engine
         around, window = self.around(width, height), self._window(width, height)
@@ -92,7 +92,7 @@ class Room:
             # On a CPU a frame keeps all cores busy by itself.
             while batch < _LARGEST_BATCH and fits(pixels, batch + 1):
                 batch += 1
-        return Portion(batch=batch, tile=tile)
+        return BatchPlan(batch=batch, tile=tile)
 
     def _window(self, width: int, height: int) -> int:
         """What the stabiliser keeps, however many frames go through the network at once."""

@@ -34,7 +34,7 @@ _NEAR = 4  # source pixels around a block that are looked at, too, after moving 
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Level:
+class _ReuseTolerance:
     """How far a picture may be from what was drawn, in code values of 8 bit."""
 
     most: float  # of any pixel, in luma
@@ -45,10 +45,10 @@ class _Level:
 
 
 # Measured with benchmarks/reuse.py; docs/performance.md has the figures.
-_LEVELS: dict[Reuse, _Level] = {
-    "exact": _Level(most=0.0, rms=0.0, whole=0.0, halo=1.0, pans=False),
-    "safe": _Level(most=6.0, rms=1.5, whole=0.25, halo=0.67),
-    "fast": _Level(most=12.0, rms=2.5, whole=0.6, halo=0.45),
+_LEVELS: dict[Reuse, _ReuseTolerance] = {
+    "exact": _ReuseTolerance(most=0.0, rms=0.0, whole=0.0, halo=1.0, pans=False),
+    "safe": _ReuseTolerance(most=6.0, rms=1.5, whole=0.25, halo=0.67),
+    "fast": _ReuseTolerance(most=12.0, rms=2.5, whole=0.6, halo=0.45),
 }
 
 

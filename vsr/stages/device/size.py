@@ -11,7 +11,7 @@ from vsr.options import SizeOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class TargetSize:
     """The output's size, and its exact scale.
 
     width >= source width * scale: where that is not a whole, even number, the
@@ -25,7 +25,7 @@ class Target:
 
 def target_size(
     width: int, height: int, asked: SizeOptions, *, default_scale: int, layout: Layout
-) -> Target:
+) -> TargetSize:
     """The size of the result for a source of `width` x `height` pixels.
 
     Raises UsageError where nothing of the picture would be left.
@@ -46,10 +46,12 @@ def target_size(
         raise UsageError(
             f"a result of {out_width}x{out_height} pixels: sides must lie between 2 and 32768"
         )
-    return Target(width=out_width, height=out_height, scale=scale)
+    return TargetSize(width=out_width, height=out_height, scale=scale)
 
 
-def step(target: Target, source: tuple[int, int], enlarged: tuple[int, int]) -> tuple[float, float]:
+def step(
+    target: TargetSize, source: tuple[int, int], enlarged: tuple[int, int]
+) -> tuple[float, float]:
     """Output pixels per enlarged pixel, (across, down). Sizes are (width, height).
 
     A frame of another size than the target was chosen for is made to fill it.

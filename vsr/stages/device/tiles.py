@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.engine.base import Engine, TakesSeveral
+from vsr.engine.base import BatchesMixedSizes, Engine
 
 # Source pixels that repeat the edge around the whole picture. The networks pad with
 # zeros, which shows as a rim of up to 48/255 on saturated flat colours (measured, 6B);
@@ -65,7 +65,7 @@ def infer_areas(
         for top, bottom, left, right in areas
     ]
     given = [padded[:, :, y0:y1, x0:x1] for (y0, y1), (x0, x1) in spans]
-    if together and isinstance(engine, TakesSeveral) and len(padded) == 1:
+    if together and isinstance(engine, BatchesMixedSizes) and len(padded) == 1:
         drawn = _together(engine, given, padded.shape[2] * padded.shape[3])
     else:
         drawn = (engine(one) for one in given)
@@ -75,7 +75,7 @@ def infer_areas(
         yield piece[:, :, y : y + (bottom - top) * scale, x : x + (right - left) * scale]
 
 
-def _together(engine: TakesSeveral, given: list[Tensor], room: int) -> Iterator[Tensor]:
+def _together(engine: BatchesMixedSizes, given: list[Tensor], room: int) -> Iterator[Tensor]:
     """In as few calls as `room` pixels allow; none of the pictures has more."""
     room = min(room, engine.most_pixels)
     group: list[Tensor] = []

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vsr.engine.base import Engine, is_out_of_memory
-from vsr.engine.streams import Lanes
+from vsr.engine.streams import DeviceStreams
 from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
@@ -23,24 +23,24 @@ from vsr.options import DeviceOptions, TemporalOptions
 from vsr.stages.colour.alpha_bleed import bleed
 from vsr.stages.colour.backend_check import ends_for
 from vsr.stages.colour.convert import alpha_from_float, alpha_to_float
-from vsr.stages.colour.drift_correction import Drift, anchor, take_out
+from vsr.stages.colour.drift_correction import DriftCorrection, anchor, take_out
 from vsr.stages.device.alpha import enlarged
-from vsr.stages.device.memory_plan import SMALLEST_TILE, Portion, Room
+from vsr.stages.device.memory_plan import SMALLEST_TILE, BatchPlan, MemoryPlanner
 from vsr.stages.device.reuse import Reuser
-from vsr.stages.device.size import Target, step
+from vsr.stages.device.size import TargetSize, step
 from vsr.stages.device.tiles import infer
 from vsr.stages.resize import resize
 from vsr.stages.temporal.grain import regrained
-from vsr.stages.temporal.mctf import Stabiliser, is_on
+from vsr.stages.temporal.mctf import TemporalFilter, is_on
 
 _OVERLAP_CAP = 96  # inner pixels; beyond it x4plus changes by 0.021/255 at most (measured)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class OutputImage:
     """What the output's frames look like."""
 
-    target: Target
+    target: TargetSize
     layout: Layout
     colour: Colour
     kernel: str  # for the step from the network's size to the target's
@@ -48,7 +48,7 @@ class Picture:
 
 
 @dataclass
-class _Flight:
+class _BatchInFlight:
     """A batch whose results are on their way."""
 
     frames: list[Frame]
@@ -63,7 +63,7 @@ def reuses(options: DeviceOptions, engine: Engine) -> bool:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _FrameExtras:
     """What goes with a drawn frame through the stabiliser."""
 
     frame: Frame
@@ -81,7 +81,7 @@ class Upscaler:
     def __init__(
         self,
         engine: Engine,
-        picture: Picture,
+        picture: OutputImage,
         options: DeviceOptions,
         temporal: TemporalOptions | None = None,
         *,
@@ -93,21 +93,21 @@ class Upscaler:
         self._picture = picture
         self._options = options
         self._sink = sink
-        self._lanes = Lanes(engine.device)
+        self._lanes = DeviceStreams(engine.device)
         self._ends = ends_for(engine, sink)
         cap = min(engine.radius, _OVERLAP_CAP * engine.multiple)
         self._overlap = options.overlap if options.overlap is not None else cap
-        self._portions: dict[tuple[int, int], Portion] = {}  # by (width, height) of the frames
+        self._portions: dict[tuple[int, int], BatchPlan] = {}  # by (width, height) of the frames
         self._starts, self._part, self._steady_part = sorted(starts), 0, 0
         self._reuser: Reuser | None = None
         if reuses(options, engine):
             self._reuser = Reuser(engine, options.reuse, self._overlap)
         temporal = temporal or TemporalOptions()
         self._grain = temporal.grain
-        self._stabiliser: Stabiliser[_Kept] | None = None
+        self._stabiliser: TemporalFilter[_FrameExtras] | None = None
         if is_on(temporal.stabilise):
-            self._stabiliser = Stabiliser(temporal.stabilise)
-        self._room = Room(
+            self._stabiliser = TemporalFilter(temporal.stabilise)
+        self._room = MemoryPlanner(
             engine,
             picture.target,
             options,
@@ -120,7 +120,7 @@ class Upscaler:
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Enlarge `frames`, in order. Raises OutOfMemory when nothing smaller is left to try."""
-        flights: deque[_Flight] = deque()
+        flights: deque[_BatchInFlight] = deque()
         if self._stabiliser is None or self._reuser is not None:
             frames = (frame for frame in frames if not frame.context)
         for batch in self._batches(frames):
@@ -157,7 +157,7 @@ class Upscaler:
 
     # --- how much at once ---
 
-    def _portion(self, width: int, height: int) -> Portion:
+    def _portion(self, width: int, height: int) -> BatchPlan:
         """What memory allows for frames of that size, and what running out of it has taught."""
         if (width, height) not in self._portions:
             if self._portions:
@@ -167,7 +167,7 @@ class Upscaler:
             self._portions[width, height] = self._room.portion(width, height)
         return self._portions[width, height]
 
-    def _launch(self, batch: list[Frame]) -> Iterator[_Flight]:
+    def _launch(self, batch: list[Frame]) -> Iterator[_BatchInFlight]:
         """Queue a batch on the device, in as many pieces as memory asks for."""
         portion = self._portion(batch[0].width, batch[0].height)
         while batch:
@@ -189,7 +189,9 @@ class Upscaler:
                 continue
             self._shrink(portion, len(piece), batch[0], shortage)
 
-    def _shrink(self, portion: Portion, tried: int, frame: Frame, shortage: BaseException) -> None:
+    def _shrink(
+        self, portion: BatchPlan, tried: int, frame: Frame, shortage: BaseException
+    ) -> None:
         if self._engine.device.type == "cuda":
             torch.cuda.empty_cache()
         if tried > 1:
@@ -209,7 +211,7 @@ class Upscaler:
     # --- the work ---
 
     @torch.inference_mode()
-    def _compute(self, frames: list[Frame], tile: int) -> _Flight:
+    def _compute(self, frames: list[Frame], tile: int) -> _BatchInFlight:
         picture, engine = self._picture, self._engine
         first = frames[0]
         planes = tuple(
@@ -246,13 +248,13 @@ class Upscaler:
 
     def _steady(
         self, frames: list[Frame], shown: Tensor, sized: Tensor, alpha: Tensor | None
-    ) -> list[tuple[_Kept, Tensor]]:
+    ) -> list[tuple[_FrameExtras, Tensor]]:
         """What the stabiliser has finished after these frames."""
         assert self._stabiliser is not None
         finished = []
         for n, frame in enumerate(frames):
             part = slice(n, n + 1)
-            kept = _Kept(
+            kept = _FrameExtras(
                 frame,
                 shown[part] if self._grain else None,
                 None if alpha is None else alpha[part],
@@ -268,7 +270,7 @@ class Upscaler:
         return frame.fresh or (self._reuser is not None and part != last)
 
     @torch.inference_mode()
-    def _rest(self) -> _Flight | None:
+    def _rest(self) -> _BatchInFlight | None:
         """What the stabiliser has not handed out yet."""
         if self._stabiliser is None:
             return None
@@ -280,10 +282,10 @@ class Upscaler:
                 raise
             raise OutOfMemory(f"out of memory on {self._engine.device}, stabilising") from error
 
-    def _put_together(self, finished: list[tuple[_Kept, Tensor]]) -> _Flight:
+    def _put_together(self, finished: list[tuple[_FrameExtras, Tensor]]) -> _BatchInFlight:
         shown = [(kept, drawn) for kept, drawn in finished if not kept.frame.context]
         if not shown:
-            return _Flight([], (), torch.tensor(True), None)
+            return _BatchInFlight([], (), torch.tensor(True), None)
         with self._lanes.computing():
             drawn = _joined([drawn for _, drawn in shown])
             sources = [kept.source for kept, _ in shown if kept.source is not None]
@@ -300,8 +302,8 @@ class Upscaler:
         alpha: Tensor | None,
         finite: Tensor,
         *,
-        drift: Drift | None = None,
-    ) -> _Flight:
+        drift: DriftCorrection | None = None,
+    ) -> _BatchInFlight:
         """Planes, on their way to the host. `drift`: is still in `sized`, and is taken out."""
         with self._lanes.computing():
             if self._grain and source is not None:
@@ -310,7 +312,7 @@ class Upscaler:
             if alpha is not None:
                 out = (*out, alpha)
         (*here, finite), done = self._lanes.download((*out, finite))
-        return _Flight(frames, tuple(here), finite, done)
+        return _BatchInFlight(frames, tuple(here), finite, done)
 
     def _draw(self, rgb: Tensor, frames: list[Frame], tile: int) -> tuple[Tensor, Tensor]:
         """The pictures through the network, and the source that they show; both to be kept."""
@@ -363,7 +365,7 @@ class Upscaler:
         alpha = enlarged(alpha, network, lambda drawn: self._sized(drawn, source))
         return alpha_from_float(alpha, self._picture.layout)
 
-    def _land(self, flight: _Flight) -> Iterator[Frame]:
+    def _land(self, flight: _BatchInFlight) -> Iterator[Frame]:
         if flight.done is not None:
             flight.done.synchronize()
         if not flight.finite:
@@ -387,7 +389,7 @@ class Upscaler:
             self._reuser.forget()  # what is not a number
         self._sink(Note(text="16 bits overflow in this network: going on in fp32"))
 
-    def _frames(self, flight: _Flight) -> Iterator[Frame]:
+    def _frames(self, flight: _BatchInFlight) -> Iterator[Frame]:
         for n, frame in enumerate(flight.frames):
             planes = tuple(plane[n] for plane in flight.planes)
             yield frame.with_planes(planes, self._picture.layout, self._picture.colour)

@@ -23,7 +23,7 @@ _STRIPE = 512  # elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside:
+class NeighbourFrames:
     """K frames beside one, as the blend needs them."""
 
     drawn: Sequence[Tensor]  # (1, C, H, W) each
@@ -62,7 +62,7 @@ def starts_of(
     return (first[:, :, None] + inner).flatten(1, 2)
 
 
-def blended(drawn: Tensor, beside: Beside, size: tuple[int, int], most: float) -> Tensor:
+def blended(drawn: Tensor, beside: NeighbourFrames, size: tuple[int, int], most: float) -> Tensor:
     """(1, C, H, W) -> (1, C, *size): its first rows and columns, the weighed mean of all frames.
 
     Nothing changes by more than `most`.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.stages.temporal.motion import CELL, LUMA, Sight, around, box, celled
+from vsr.stages.temporal.motion import CELL, LUMA, LumaPyramid, around, box, celled
 from vsr.stages.temporal.subpel import QUARTERS, fetched, lines_at, phases, whole
 
 _LEAST = (0.7 / 255) ** 2  # variance of the noise; rounding to 8 bits and a little
@@ -24,7 +24,7 @@ _QUIET = 0.5  # of the cells with little texture show noise and nothing else
 
 
 @dataclass(frozen=True, kw_only=True)
-class Belief:
+class Confidence:
     """How strict the comparison is."""
 
     full: float  # mismatch, squared, in units of what is explained, up to which all is believed
@@ -32,7 +32,7 @@ class Belief:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class MatchFeatures:
     """What a source picture is compared by. Sizes are those of whole cells."""
 
     luma: Tensor  # (1, parts, parts, h, w): at all fractions of a pixel that are blended
@@ -44,10 +44,10 @@ class Look:
         return sum(x.numel() * x.element_size() for x in (self.luma, self.colour, self.slope))
 
 
-def look(rgb: Tensor, seen: Sight, parts: int) -> Look:
+def look(rgb: Tensor, seen: LumaPyramid, parts: int) -> MatchFeatures:
     """(1, 3, h, w) RGB, nominally 0..1, in whole cells; `seen`: of the same."""
     red_blue = F.avg_pool2d(rgb[:, ::2].float(), 2) - F.avg_pool2d(seen.luma, 2)
-    return Look(
+    return MatchFeatures(
         luma=seen.quarters if parts == QUARTERS else phases(seen.luma[0], parts),
         colour=phases(red_blue[0], QUARTERS),
         slope=_slope(seen.luma),
@@ -55,7 +55,11 @@ def look(rgb: Tensor, seen: Sight, parts: int) -> Look:
 
 
 def weights(
-    here: Look, beside: Sequence[Look], moves: Tensor, same: Tensor, belief: Belief
+    here: MatchFeatures,
+    beside: Sequence[MatchFeatures],
+    moves: Tensor,
+    same: Tensor,
+    belief: Confidence,
 ) -> Tensor:
     """(K, h, w), 0..1, of K neighbours.
 

@@ -30,7 +30,7 @@ _MOST = math.log(1.25)  # that is corrected
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _FrameBrightness:
     frame: Frame
     small: Tensor  # (1, 1, h, w) luma, 0..1
 
@@ -42,10 +42,10 @@ def levels(colour: Colour) -> bool:
 
 def deflicker(frames: Iterable[Frame]) -> Iterator[Frame]:
     """The same frames, each with its `gain`. In memory: `RADIUS` on either side."""
-    window: deque[_Seen] = deque()
+    window: deque[_FrameBrightness] = deque()
     here = 0  # place in the window of the frame that is handed out next
     for frame in frames:
-        seen = _Seen(frame, _small(frame))
+        seen = _FrameBrightness(frame, _small(frame))
         if window and (frame.fresh or window[-1].small.shape != seen.small.shape):
             yield from _rest(window, here)
             window.clear()
@@ -60,7 +60,7 @@ def deflicker(frames: Iterable[Frame]) -> Iterator[Frame]:
     yield from _rest(window, here)
 
 
-def _rest(window: deque[_Seen], here: int) -> Iterator[Frame]:
+def _rest(window: deque[_FrameBrightness], here: int) -> Iterator[Frame]:
     for n in range(here, len(window)):
         yield _levelled(window, n)
 
@@ -75,7 +75,7 @@ def _small(frame: Frame) -> Tensor:
     return thumbnail(light[None, None])
 
 
-def _levelled(window: deque[_Seen], here: int) -> Frame:
+def _levelled(window: deque[_FrameBrightness], here: int) -> Frame:
     at, steps, levels = window[here], [0.0], [0.0]
     for way in (-1, 1):
         last = at
@@ -89,7 +89,7 @@ def _levelled(window: deque[_Seen], here: int) -> Frame:
     return dataclasses.replace(at.frame, gain=math.exp(gain))
 
 
-def _same(one: _Seen, other: _Seen) -> bool:
+def _same(one: _FrameBrightness, other: _FrameBrightness) -> bool:
     if abs(_brighter(one.small, other.small)) > _LARGEST:
         return False
     return same_picture(one.small, other.small)

@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.options import Stabilise
-from vsr.stages.temporal.blend import Beside, blended, starts_of, whole_steps
-from vsr.stages.temporal.confidence import Belief, Look, look, weights
-from vsr.stages.temporal.motion import CELL, Sight, chained, inside, motion, sight
+from vsr.stages.temporal.blend import NeighbourFrames, blended, starts_of, whole_steps
+from vsr.stages.temporal.confidence import Confidence, MatchFeatures, look, weights
+from vsr.stages.temporal.motion import CELL, LumaPyramid, chained, inside, motion, sight
 from vsr.stages.temporal.shot_cuts import differ, thumbnail
 from vsr.stages.temporal.subpel import QUARTERS
 
@@ -33,18 +33,18 @@ Strength = Literal["light", "strong"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Level:
+class FilterLevel:
     """How far a frame may lean on those beside it."""
 
     radius: int  # frames on either side
-    belief: Belief
+    belief: Confidence
     most: float  # that its neighbours together may change a drawn pixel by, of 1
 
 
 # Measured with benchmarks/flicker.py; docs/stabilise.md has the figures.
-LEVELS: dict[Strength, Level] = {
-    "light": Level(radius=2, belief=Belief(full=2.5, none=8.0), most=12 / 255),
-    "strong": Level(radius=4, belief=Belief(full=3.0, none=9.0), most=12 / 255),
+LEVELS: dict[Strength, FilterLevel] = {
+    "light": FilterLevel(radius=2, belief=Confidence(full=2.5, none=8.0), most=12 / 255),
+    "strong": FilterLevel(radius=4, belief=Confidence(full=3.0, none=9.0), most=12 / 255),
 }
 
 # Floats for each source pixel: colour and slope, by which frames are compared beside luma, and
@@ -63,13 +63,13 @@ def is_on(stabilise: Stabilise) -> TypeGuard[Strength]:
 
 
 @dataclass(kw_only=True)
-class _Shown(Generic[T]):
+class _WindowFrame(Generic[T]):
     """A frame in the window."""
 
     token: T
     number: int  # its own
     size: tuple[int, ...]  # (h, w, H, W) as they came
-    look: Look
+    look: MatchFeatures
     thumbnail: Tensor
     drawn: Tensor  # (1, C, H, W), to whole blocks
     steps: dict[int, Tensor] = field(default_factory=dict)  # motion, to the frame before and after
@@ -81,14 +81,14 @@ class _Shown(Generic[T]):
         return self.look.bytes + sum(x.numel() * x.element_size() for x in tensors)
 
 
-class Stabiliser(Generic[T]):
+class TemporalFilter(Generic[T]):
     """A stream of drawn frames, each given back `radius` frames later."""
 
     def __init__(self, strength: Strength) -> None:
         self._level = LEVELS[strength]
         self.radius = self._level.radius
-        self._window: deque[_Shown[T]] = deque()  # of one shot or part
-        self._seen: Sight | None = None  # of the last frame in it
+        self._window: deque[_WindowFrame[T]] = deque()  # of one shot or part
+        self._seen: LumaPyramid | None = None  # of the last frame in it
         # Never given twice, not even after going back: frames remember each other by them.
         self._numbers = itertools.count()
         self._next = 0  # place in the window of the frame that is finished next
@@ -145,7 +145,7 @@ class Stabiliser(Generic[T]):
         self._next = 0
         return done
 
-    def saved(self) -> Stabiliser[T]:
+    def saved(self) -> TemporalFilter[T]:
         """As it is now, to go back to."""
         other = copy.copy(self)
         other._window = self._window.copy()
@@ -161,7 +161,7 @@ class Stabiliser(Generic[T]):
             self._next -= 1
         return here.token, drawn
 
-    def _moves(self, way: int) -> Iterator[tuple[_Shown[T], Tensor]]:
+    def _moves(self, way: int) -> Iterator[tuple[_WindowFrame[T], Tensor]]:
         """The frames on one side, nearest first, and where what is here is in them."""
         last = self._window[self._next]
         move: Tensor | None = None
@@ -180,9 +180,11 @@ def _sizes(width: int, height: int, scale: float) -> tuple[int, int]:
     return pixels, round(pixels * scale**2)
 
 
-def _shown(source: Tensor, seen: Sight, drawn: Tensor, token: T, number: int) -> _Shown[T]:
+def _shown(
+    source: Tensor, seen: LumaPyramid, drawn: Tensor, token: T, number: int
+) -> _WindowFrame[T]:
     size = (*source.shape[2:], *drawn.shape[2:])
-    return _Shown(
+    return _WindowFrame(
         token=token,
         number=number,
         size=size,
@@ -212,7 +214,7 @@ def _filled(picture: Tensor, down: int, across: int) -> Tensor:
     return picture.contiguous()
 
 
-def _same(here: _Shown[T], there: _Shown[T]) -> Tensor:
+def _same(here: _WindowFrame[T], there: _WindowFrame[T]) -> Tensor:
     """() bool: whether both are of one shot, and lit alike. Either asks, the other knows."""
     if there.number not in here.same:
         same = ~differ(here.thumbnail, there.thumbnail)
@@ -220,7 +222,9 @@ def _same(here: _Shown[T], there: _Shown[T]) -> Tensor:
     return here.same[there.number]
 
 
-def _stabilised(here: _Shown[T], beside: list[tuple[_Shown[T], Tensor]], level: Level) -> Tensor:
+def _stabilised(
+    here: _WindowFrame[T], beside: list[tuple[_WindowFrame[T], Tensor]], level: FilterLevel
+) -> Tensor:
     height, width, tall, wide = here.size
     if not beside:
         return here.drawn[:, :, :tall, :wide].clone()
@@ -230,7 +234,7 @@ def _stabilised(here: _Shown[T], beside: list[tuple[_Shown[T], Tensor]], level: 
     same = torch.stack([_same(here, there) for there in others])
     believed = weights(here.look, [there.look for there in others], moves, same, level.belief)
     blocks = (here.drawn.shape[2], here.drawn.shape[3])
-    neighbours = Beside(
+    neighbours = NeighbourFrames(
         drawn=[there.drawn for there in others],
         starts=starts_of(moves, scale, _block(here.size), blocks),
         weights=believed[:, :height, :width],

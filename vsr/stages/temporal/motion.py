@@ -32,7 +32,7 @@ LUMA = (0.2126, 0.7152, 0.0722)  # of red, green and blue: BT.709
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class LumaPyramid:
     """A source picture, prepared for search. Sizes are rounded up to whole cells."""
 
     quarters: Tensor  # (1, 4, 4, h, w) float, 0..1: luma at all quarters of a pixel
@@ -71,12 +71,12 @@ def celled(x: Tensor) -> Tensor:
     return (x[..., ::4] + x[..., 1::4] + x[..., 2::4] + x[..., 3::4]) * (1 / CELL**2)
 
 
-def sight(rgb: Tensor) -> Sight:
+def sight(rgb: Tensor) -> LumaPyramid:
     """(1, 3, h, w) RGB, nominally 0..1."""
     y = F.pad(luma(rgb), (0, -rgb.shape[3] % CELL, 0, -rgb.shape[2] % CELL), mode="replicate")
     half = F.avg_pool2d(y, 2)
     quarter = F.avg_pool2d(half, 2)
-    return Sight(
+    return LumaPyramid(
         quarters=phases(y[0], QUARTERS),
         grid=(quarter.shape[2], quarter.shape[3]),
         eighth=F.avg_pool2d(quarter, 2, ceil_mode=True),
@@ -102,7 +102,7 @@ def _windows(plane: Tensor, apart: int) -> Tensor:
     return torch.stack(below, 2).view(height * width, _WINDOW**2)
 
 
-def motion(here: Sight, there: Sight, guess: Tensor | None = None) -> Tensor:
+def motion(here: LumaPyramid, there: LumaPyramid, guess: Tensor | None = None) -> Tensor:
     """(1, 2, rows, columns) float: the content of cell c of `here` is at c + (x, y) in `there`.
 
     In source pixels. Every cell is moved to a place inside the picture. `guess`: the same, known
@@ -185,7 +185,7 @@ def _margin(cost: Tensor) -> Tensor:
     return _BETTER * cost.kthvalue(max(round(_USUAL * len(cost)), 1)).values
 
 
-def _fine(here: Sight, there: Sight, move: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _fine(here: LumaPyramid, there: LumaPyramid, move: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(1, 2, rows, columns) float: `move` with its part of a pixel, as far as noise lets it be
     seen; the same as it is measured; (1, rows, columns): how sure that is.
 
@@ -245,7 +245,7 @@ def _inverse(m: Tensor) -> Tensor:
     return rows / (m[0] * rows[0]).sum()
 
 
-def _chosen(here: Sight, there: Sight, camera: Tensor, own: Tensor) -> Tensor:
+def _chosen(here: LumaPyramid, there: LumaPyramid, camera: Tensor, own: Tensor) -> Tensor:
     """(1, 2, rows, columns): for each cell none, or the camera's, or its own motion.
 
     Its own has been fitted to the noise, too, or to what a codec changed, so it has to be better

@@ -36,7 +36,7 @@ _SHAPES = {"iso": GAUSSIAN, "generalized": GENERALISED, "plateau": PLATEAU}
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnBlur:
+class SampledBlur:
     """Of N clips with T frames."""
 
     on: bool
@@ -66,8 +66,8 @@ class DrawnBlur:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnStage:
-    blur: DrawnBlur
+class SampledStage:
+    blur: SampledBlur
     factor: float
     mode: str
     noise: str  # gaussian, poisson or none
@@ -78,7 +78,7 @@ class DrawnStage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnLast:
+class SampledLast:
     sinc: NDArray[np.bool_]  # (N,)
     size: NDArray[np.int64]  # (N,)
     cutoff: Numbers  # (N,)
@@ -87,7 +87,7 @@ class DrawnLast:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnTape:
+class SampledTape:
     luma: float
     bleed: float
     delay: float
@@ -97,38 +97,38 @@ class DrawnTape:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnCodec:
+class SampledCodec:
     codec: str
     quality: float
     profile: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnVideo:
+class SampledVideo:
     """What befalls one clip; None: it is spared."""
 
     halo: tuple[float, float] | None  # strength, sigma
     chroma: tuple[str, bool] | None  # kind, misplaced
     interlace: float | None
-    tape: DrawnTape | None
-    codec: DrawnCodec | None
+    tape: SampledTape | None
+    codec: SampledCodec | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class SampledDamage:
     """All of it for one batch; `seed` is also that of the noise."""
 
     seed: int
     start: int  # number of the first frame
-    first: DrawnStage
-    second: DrawnStage
-    last: DrawnLast
-    video: tuple[DrawnVideo, ...]  # N
+    first: SampledStage
+    second: SampledStage
+    last: SampledLast
+    video: tuple[SampledVideo, ...]  # N
 
-    def part(self, start: int, end: int) -> Drawn:
+    def part(self, start: int, end: int) -> SampledDamage:
         """The same for some of the frames."""
 
-        def cut(stage: DrawnStage) -> DrawnStage:
+        def cut(stage: SampledStage) -> SampledStage:
             blur = dataclasses.replace(
                 stage.blur,
                 sigma=stage.blur.sigma[:, start:end],
@@ -145,14 +145,14 @@ class Drawn:
         return dataclasses.replace(self, start=self.start + start, first=first, second=second)
 
 
-def draw(seed: int, damage: Damage, *, clips: int, frames: int) -> Drawn:
+def draw(seed: int, damage: Damage, *, clips: int, frames: int) -> SampledDamage:
     """The damage of `clips` clips of `frames` frames.
 
     One draw for all of them: kind, factor and mode of resize, the kind of noise, whether there is
     a second blur, and what comes last. All else is drawn for each clip, and walks over its frames.
     """
     chance = np.random.default_rng(seed)
-    return Drawn(
+    return SampledDamage(
         seed=seed,
         start=0,
         first=_stage(chance, damage.first, damage.walk, clips, frames),
@@ -162,19 +162,19 @@ def draw(seed: int, damage: Damage, *, clips: int, frames: int) -> Drawn:
     )
 
 
-def _stage(chance: Chance, stage: StageDamage, walk: Walk, clips: int, frames: int) -> DrawnStage:
+def _stage(chance: Chance, stage: StageDamage, walk: Walk, clips: int, frames: int) -> SampledStage:
     blur = draw_blur(chance, stage.blur, walk, clips, frames)
     factor, mode = draw_resize(chance, stage.resize)
     noise, strength, grey = draw_noise(chance, stage.noise, walk, clips, frames)
     jpeg = bool(chance.random() < stage.jpeg.share)
     quality = _walked(chance, stage.jpeg.quality, walk.quality, clips, frames)
-    return DrawnStage(
+    return SampledStage(
         blur=blur, factor=factor, mode=mode, noise=noise, strength=strength, grey=grey, jpeg=jpeg,
         quality=quality,
     )  # fmt: skip
 
 
-def draw_blur(chance: Chance, blur: Blur, walk: Walk, clips: int, frames: int) -> DrawnBlur:
+def draw_blur(chance: Chance, blur: Blur, walk: Walk, clips: int, frames: int) -> SampledBlur:
     """Kernels for `clips` clips."""
     on = bool(chance.random() < blur.share)
     names = kinds_of(chance, blur.kinds, clips)
@@ -189,7 +189,7 @@ def draw_blur(chance: Chance, blur: Blur, walk: Walk, clips: int, frames: int) -
     is_round = np.array([not name.endswith("aniso") for name in names])
     is_plateau = np.array([name.startswith("plateau") for name in names])
     lowest = np.where(size < 13, math.pi / 3, math.pi / 5)
-    return DrawnBlur(
+    return SampledBlur(
         on=on,
         kind=tuple(names),
         size=size,
@@ -220,9 +220,9 @@ def draw_noise(
     return kind, sigma if gaussian else scale, grey
 
 
-def draw_last(chance: Chance, last: Last, clips: int) -> DrawnLast:
+def draw_last(chance: Chance, last: Last, clips: int) -> SampledLast:
     """What comes at the end of the two stages."""
-    return DrawnLast(
+    return SampledLast(
         sinc=chance.random(clips) < last.sinc,
         size=chance.choice(last.sizes, clips),
         cutoff=chance.uniform(math.pi / 3, math.pi, clips),
@@ -231,7 +231,7 @@ def draw_last(chance: Chance, last: Last, clips: int) -> DrawnLast:
     )
 
 
-def draw_video(chance: Chance, video: VideoDamage) -> DrawnVideo:
+def draw_video(chance: Chance, video: VideoDamage) -> SampledVideo:
     """What befalls one clip."""
     shares = (
         video.halo.share, video.chroma.share, video.interlace.share, video.tape.share,
@@ -245,7 +245,7 @@ def draw_video(chance: Chance, video: VideoDamage) -> DrawnVideo:
     misplaced = bool(chance.random() < video.chroma.misplaced)
     mixed = float(chance.uniform(*video.interlace.strength))
     worn, coded = _tape(chance, video.tape), draw_codec(chance, video.codec)
-    return DrawnVideo(
+    return SampledVideo(
         halo=(float(strength), float(sigma)) if halo else None,
         chroma=(kind, misplaced) if chroma else None,
         interlace=mixed if interlace else None,
@@ -254,22 +254,22 @@ def draw_video(chance: Chance, video: VideoDamage) -> DrawnVideo:
     )
 
 
-def _tape(chance: Chance, tape: Tape) -> DrawnTape:
+def _tape(chance: Chance, tape: Tape) -> SampledTape:
     ranges = (tape.luma, tape.bleed, tape.delay, tape.jitter, tape.crawl)
     luma, bleed, delay, jitter, crawl = (float(chance.uniform(*ends)) for ends in ranges)
     switching = int(chance.integers(tape.switching[0], tape.switching[1] + 1))
-    return DrawnTape(
+    return SampledTape(
         luma=luma, bleed=bleed, delay=delay, jitter=jitter, switching=switching, crawl=crawl
     )
 
 
-def draw_codec(chance: Chance, codec: CodecDamage) -> DrawnCodec:
+def draw_codec(chance: Chance, codec: CodecDamage) -> SampledCodec:
     """Which encoder, and how bad."""
     name = kinds_of(chance, codec.kinds, 1)[0]
     crf, step = chance.uniform(*codec.crf), chance.uniform(*codec.quantiser)
     profile = kinds_of(chance, codec.profiles, 1)[0]
     quality = {"mpeg2": step, "mpeg4": step, "vp9": min(crf * 5 / 3, 63)}.get(name, crf)
-    return DrawnCodec(
+    return SampledCodec(
         codec=name, quality=float(quality), profile=profile if name == "x264" else None
     )
 

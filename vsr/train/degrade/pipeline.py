@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vsr.errors import UsageError
 from vsr.train.degrade import noise as noises
-from vsr.train.degrade.draws import Drawn, DrawnStage, draw
+from vsr.train.degrade.draws import SampledDamage, SampledStage, draw
 from vsr.train.degrade.jpeg import jpeg
 from vsr.train.degrade.kernels import SIDE, blur, sincs
 from vsr.train.degrade.video import damaged
@@ -46,7 +46,7 @@ def check_size(height: int, width: int, damage: Damage) -> None:
         )
 
 
-def apply(clips: Tensor, drawn: Drawn, damage: Damage) -> Tensor:
+def apply(clips: Tensor, drawn: SampledDamage, damage: Damage) -> Tensor:
     """`degrade`, of clips for which all is drawn already."""
     count, frames = clips.shape[:2]
     full = (clips.shape[3], clips.shape[4])
@@ -64,9 +64,9 @@ def apply(clips: Tensor, drawn: Drawn, damage: Damage) -> Tensor:
 
 def _stage(
     x: Tensor,
-    stage: DrawnStage,
+    stage: SampledStage,
     base: tuple[int, int],
-    drawn: Drawn,
+    drawn: SampledDamage,
     *,
     number: int,
     jpegs: bool = True,
@@ -89,7 +89,7 @@ def resized(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     return F.interpolate(x, size=size, mode=mode, align_corners=False)
 
 
-def _noisy(x: Tensor, stage: DrawnStage, drawn: Drawn, number: int) -> Tensor:
+def _noisy(x: Tensor, stage: SampledStage, drawn: SampledDamage, number: int) -> Tensor:
     """Each frame has a seed of its own, so that a film in pieces gets the noise of the whole."""
     if stage.noise == "none":
         return x
@@ -105,7 +105,7 @@ def _noisy(x: Tensor, stage: DrawnStage, drawn: Drawn, number: int) -> Tensor:
     return torch.stack(done, 1).flatten(0, 1)
 
 
-def _last(x: Tensor, drawn: Drawn, size: tuple[int, int]) -> Tensor:
+def _last(x: Tensor, drawn: SampledDamage, size: tuple[int, int]) -> Tensor:
     """To the size of the result and through a sinc, with the second JPEG before or behind."""
     last, second = drawn.last, drawn.second
     quality = _flat(second.quality)

@@ -12,14 +12,14 @@ from vsr.frame import Matrix, Siting
 from vsr.media.write.reencode import reencoded
 from vsr.stages.colour.chroma import downsample, upsample
 from vsr.stages.colour.convert import luma_weights
-from vsr.train.degrade.draws import DrawnCodec, DrawnTape, DrawnVideo
+from vsr.train.degrade.draws import SampledCodec, SampledTape, SampledVideo
 from vsr.train.degrade.kernels import blur_lines, gaussian_line
 
 _SUBSAMPLING = {"c420": (1, 1), "c422": (1, 0), "c411": (2, 0)}
 _CRAWL = math.pi / 2  # of the subcarrier's phase, for each pixel; it turns by pi for each line
 
 
-def damaged(clip: Tensor, drawn: DrawnVideo, *, seed: int, start: int, rate: int) -> Tensor:
+def damaged(clip: Tensor, drawn: SampledVideo, *, seed: int, start: int, rate: int) -> Tensor:
     """(T, 3, H, W) in 0..1 -> the same, clipped. `start`: the number of the first frame."""
     if drawn.halo is not None:
         clip = halo(clip, *drawn.halo)
@@ -81,7 +81,7 @@ def combed(clip: Tensor, strength: float) -> Tensor:
     return result
 
 
-def tape(clip: Tensor, worn: DrawnTape, *, seed: int, start: int) -> Tensor:
+def tape(clip: Tensor, worn: SampledTape, *, seed: int, start: int) -> Tensor:
     """What VHS makes of a clip, line by line."""
     ycc = to_ycc(clip)
     luma = blur_lines(ycc[:, :1], gaussian_line(worn.luma), dim=3)
@@ -100,7 +100,7 @@ def _dots(chroma: Tensor, start: int) -> Tensor:
     return chroma[:, :1] * phase.sin() + chroma[:, 1:] * phase.cos()
 
 
-def _lines_off(clip: Tensor, worn: DrawnTape, seed: int, start: int) -> Tensor:
+def _lines_off(clip: Tensor, worn: SampledTape, seed: int, start: int) -> Tensor:
     """(T, H): pixels that each line is late; those that the head switch tears most at the end."""
     rows = []
     for frame in range(start, start + len(clip)):
@@ -127,7 +127,7 @@ def _shifted(clip: Tensor, late: Tensor) -> Tensor:
     return clip.gather(3, left).lerp(clip.gather(3, right), share)
 
 
-def coded(clip: Tensor, drawn: DrawnCodec, *, rate: int) -> Tensor:
+def coded(clip: Tensor, drawn: SampledCodec, *, rate: int) -> Tensor:
     """Through a real encoder, on the CPU."""
     pictures = (clip * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     found = reencoded(

@@ -19,18 +19,18 @@ from tests.support.cuda.colour_emulator import Emulator
 from tests.support.cuda.ptx_memory import PtxError
 from tests.support.cuda.ptx_program import Program, parse
 from vsr.engine.cuda import colour_kernels
-from vsr.engine.cuda.colour_kernels import Step
+from vsr.engine.cuda.colour_kernels import KernelStep
 from vsr.engine.cuda.engine import source
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
 from vsr.events import Event
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
 from vsr.stages.colour import drift_correction
-from vsr.stages.colour.backend import PlainEnds
-from vsr.stages.colour.backend_check import TriedEnds
+from vsr.stages.colour.backend import TorchColourBackend
+from vsr.stages.colour.backend_check import CheckedColourBackend
 from vsr.stages.colour.chroma import downsample, upsample
 from vsr.stages.colour.convert import codes, luma_weights
-from vsr.stages.colour.cuda_backend import KernelEnds, fits
-from vsr.stages.colour.drift_correction import Drift
+from vsr.stages.colour.cuda_backend import CudaColourBackend, fits
+from vsr.stages.colour.drift_correction import DriftCorrection
 
 try:
     Nvrtc()
@@ -87,7 +87,9 @@ def exact_rgb(planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tenso
     return torch.stack((red, (luma - kr * red - kb * blue) / (1 - kr - kb), blue), 1)
 
 
-def exact_codes(rgb: Tensor, layout: Layout, tags: Colour, drift: Drift | None) -> list[Tensor]:
+def exact_codes(
+    rgb: Tensor, layout: Layout, tags: Colour, drift: DriftCorrection | None
+) -> list[Tensor]:
     """The code values in float64, clipped and not rounded."""
     rgb = rgb.double()
     if drift is not None:
@@ -133,7 +135,7 @@ def test_planes_are_those_of_float64(layout: Layout, tags: Colour) -> None:
     for width, height in ((37, 15), (1, 1), (5, 2), (243, 35)):
         rgb, emulator = random_rgb(width, height), Emulator()
         cells = torch.rand(2, 3, -(-height // 12), -(-width // 12)) / 10
-        drift = Drift(cells=cells, side=12) if height != 2 else None
+        drift = DriftCorrection(cells=cells, side=12) if height != 2 else None
         made = emulator.ends().from_rgb(rgb, layout, tags, drift)
         check_planes(made, exact_codes(rgb, layout, tags, drift), layout)
         assert emulator.wavefronts == emulator.ideal  # no access waits for another
@@ -149,12 +151,12 @@ def test_rgb_and_grey_come_back_exactly(family: str, bits: int, alpha: bool) -> 
     planes = random_planes(layout, 261, 7)
     emulator = Emulator()
     rgb = emulator.ends().to_rgb(planes, layout, tags)
-    assert torch.equal(rgb, PlainEnds().to_rgb(planes, layout, tags))
+    assert torch.equal(rgb, TorchColourBackend().to_rgb(planes, layout, tags))
     back = emulator.ends().from_rgb(rgb, layout, tags, None)
     for old, new in zip(planes[: 3 if family == "rgb" else 1], back, strict=True):
         assert torch.equal(old, new)
     rgb = random_rgb(30, 20)
-    drift = Drift(cells=torch.rand(2, 3, 2, 2), side=16)
+    drift = DriftCorrection(cells=torch.rand(2, 3, 2, 2), side=16)
     check_planes(
         emulator.ends().from_rgb(rgb, layout, tags, drift),
         exact_codes(rgb, layout, tags, drift), layout,
@@ -188,7 +190,7 @@ def test_what_is_not_a_number_is_seen_in_the_cells() -> None:
     for bad in (torch.inf, -torch.inf, torch.nan):
         drawn, shown = random_rgb(40, 36, count=1).contiguous(), torch.rand(1, 3, 9, 10)
         drawn[0, 1, -1, -1] = bad
-        for found in (Emulator().ends(), PlainEnds()):
+        for found in (Emulator().ends(), TorchColourBackend()):
             assert not torch.isfinite(found.find_drift(drawn, shown).cells.sum())
 
 
@@ -217,8 +219,8 @@ def test_the_trials_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     layout = Layout(family="yuv", bits=10, sub_x=1, sub_y=1)
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
     emulator, events = Emulator(), list[Event]()
-    tried = TriedEnds(
-        lambda blank: KernelEnds(emulator, 2, blank), torch.device("cpu"),
+    tried = CheckedColourBackend(
+        lambda blank: CudaColourBackend(emulator, 2, blank), torch.device("cpu"),
         where="here", sink=events.append,
     )  # fmt: skip
     rgb = tried.to_rgb(random_planes(layout, 8, 8), layout, tags)
@@ -273,10 +275,10 @@ def test_a_planted_fault_is_found(kernel: str, fault: str) -> None:
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
-    seen: dict[tuple[str, ...], Step] = {}
+    seen: dict[tuple[str, ...], KernelStep] = {}
 
     class Collector(Emulator):
-        def __call__(self, step: Step) -> None:
+        def __call__(self, step: KernelStep) -> None:
             seen[step.file, *step.options] = step
 
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED, siting=Siting.TOPLEFT)

@@ -21,16 +21,16 @@ from vsr.engine.build import build_engine
 from vsr.engine.cuda import colour_kernels, engine, nvrtc, select
 from vsr.engine.cuda.driver import DriverError
 from vsr.engine.cuda.engine import CUDA_NAMES, CudaEngine, pieces_of
-from vsr.engine.cuda.launch import SIGNATURES, Batch, Launch
-from vsr.engine.cuda.nvrtc import Code, CompileError
-from vsr.engine.cuda.tile_tables import Piece
+from vsr.engine.cuda.launch import SIGNATURES, DeviceBatch, Launch
+from vsr.engine.cuda.nvrtc import CompiledCode, CompileError
+from vsr.engine.cuda.tile_tables import SubImage
 from vsr.errors import UsageError
 from vsr.events import Event, Note, silent
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.nets.store import Loaded
+from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
 
 PROCESSORS = 3
@@ -132,7 +132,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def expected(given: CudaEngine, x: Tensor, scratch: Tensor, planes: Tensor) -> list[Launch]:
     count, _, height, width = x.shape
     (kept,) = given._shapes.values()
-    batch = Batch(
+    batch = DeviceBatch(
         pixels=count * height * width, tables=kept.tables, picture=x.data_ptr(),
         planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
@@ -173,11 +173,11 @@ def test_ends_arrive_with_all_their_numbers(
     """Fractions as fp32, strides of pictures beyond 2^31 numbers whole; a kernel is loaded once."""
     monkeypatch.setattr(colour_kernels, "Driver", lambda: driver)
     monkeypatch.setattr(colour_kernels, "Nvrtc", lambda: None)
-    code = Code(image=b"code", log="")
+    code = CompiledCode(image=b"code", log="")
     monkeypatch.setattr(colour_kernels, "compile_once", lambda *_, **__: code)
     properties = SimpleNamespace(multi_processor_count=PROCESSORS, major=8, minor=6)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    runner = colour_kernels.Runner(CPU)
+    runner = colour_kernels.KernelRunner(CPU)
     arguments = {
         "to_rgb": (*range(8), *(n / 3 for n in range(8)), *range(4)),
         "cells": (1, 2**40, -(2**33), 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14),
@@ -185,7 +185,7 @@ def test_ends_arrive_with_all_their_numbers(
     }
     for kernel, given in (*arguments.items(), *arguments.items()):
         launch = Launch(kernel=kernel, grid=5, threads=128, shared=0, arguments=given)
-        runner(colour_kernels.Step(options=("-DX",), launch=launch, reads=(), writes=()))
+        runner(colour_kernels.KernelStep(options=("-DX",), launch=launch, reads=(), writes=()))
         (arrived,) = driver.launched
         driver.launched.clear()
         assert (arrived.kernel, arrived.grid, arrived.threads) == (kernel, 5, 128)
@@ -224,7 +224,7 @@ def test_lists_share_one_graph_in_which_little_changes(driver: Recorder, given: 
         driver.launched.clear()
         ours.draw_pieces(pictures[0], pieces_of(pictures), scratch, planes)
         (kept,) = ours._lists.values()
-        batch = Batch(
+        batch = DeviceBatch(
             pixels=room, tables=kept.tables, picture=pictures[0].data_ptr(),
             planes=planes.data_ptr(), scratch=scratch.data_ptr(),
         )  # fmt: skip
@@ -387,7 +387,7 @@ def test_who_asks_for_it_is_told_why_not(
     gpu["capability"] = (9, 0)
     assert wanted("cuda", network()) == "ours"
     assert gpu["trials"] == 0
-    model = Loaded(name="tiny", network=network(), scale=4, kernel="bicubic")
+    model = LoadedModel(name="tiny", network=network(), scale=4, kernel="bicubic")
     with pytest.raises(UsageError, match="works on CUDA in fp16"):
         build_engine(model, Fraction(4), DeviceOptions(device="cpu", engine="cuda"))
 
@@ -417,7 +417,7 @@ def _changed(
             planes.copy_(change(self._given(x)))
 
         def draw_pieces(
-            self, origin: Tensor, pieces: list[Piece], scratch: Tensor, planes: Tensor
+            self, origin: Tensor, pieces: list[SubImage], scratch: Tensor, planes: Tensor
         ) -> None:
             first = origin.storage_offset()
             made = [
@@ -482,9 +482,11 @@ class Compiler:
     def __init__(self) -> None:
         self.compiled = 0
 
-    def compile(self, text: str, *, architecture: int, options: tuple[str, ...] = ()) -> Code:
+    def compile(
+        self, text: str, *, architecture: int, options: tuple[str, ...] = ()
+    ) -> CompiledCode:
         self.compiled += 1
-        return Code(image=b"code of " + text.encode(), log="")
+        return CompiledCode(image=b"code of " + text.encode(), log="")
 
 
 def test_the_same_is_compiled_once_and_a_torn_file_again(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.engine.build import build_engine
-from vsr.engine.cuda.colour_kernels import Runner
+from vsr.engine.cuda.colour_kernels import KernelRunner
 from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.engine import CUDA_NAMES, CudaEngine, architecture_of, pieces_of
 from vsr.engine.cuda.nvrtc import CompileError
@@ -24,11 +24,11 @@ from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.nets.store import Loaded
+from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
-from vsr.stages.colour.backend import PlainEnds
-from vsr.stages.colour.backend_check import TriedEnds, ends_for
-from vsr.stages.colour.cuda_backend import KernelEnds
+from vsr.stages.colour.backend import TorchColourBackend
+from vsr.stages.colour.backend_check import CheckedColourBackend, ends_for
+from vsr.stages.colour.cuda_backend import CudaColourBackend
 
 pytestmark = pytest.mark.gpu
 DEVICE = torch.device("cuda", 0)
@@ -180,8 +180,8 @@ def test_ends_are_those_of_pytorch(bits: int, sub: tuple[int, int], siting: Siti
         for size in layout.plane_sizes(321, 181)
     )
     drawn = torch.rand(2, 3, 4 * 181 + 8, 4 * 321 + 8, device=DEVICE)[..., 4:-4, 4:-4]
-    runner, plain = Runner(DEVICE), PlainEnds()
-    kernels = KernelEnds(runner, runner.processors)
+    runner, plain = KernelRunner(DEVICE), TorchColourBackend()
+    kernels = CudaColourBackend(runner, runner.processors)
     rgb = kernels.to_rgb(planes, layout, tags)
     assert (rgb - plain.to_rgb(planes, layout, tags)).abs().max() < 4e-6
     drift, right = (ends.find_drift(drawn, rgb) for ends in (kernels, plain))
@@ -199,7 +199,7 @@ def test_the_ends_pass_their_trials_here(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     events: list[Event] = []
     ends = ends_for(CudaEngine(network(), device=DEVICE), events.append)
-    assert isinstance(ends, TriedEnds)
+    assert isinstance(ends, CheckedColourBackend)
     rgb = torch.rand(1, 3, 64, 96, device=DEVICE)
     for siting in (Siting.LEFT, Siting.TOPLEFT, Siting.CENTER):
         layout = Layout(family="yuv", bits=10, sub_x=1, sub_y=1)
@@ -226,7 +226,7 @@ def test_pieces_of_a_picture_need_no_copy() -> None:
 
 
 def test_it_is_built_when_asked_for_and_results_outlive_the_next() -> None:
-    model = Loaded(name="tiny", network=network(), scale=4, kernel="bicubic")
+    model = LoadedModel(name="tiny", network=network(), scale=4, kernel="bicubic")
     engine = build_engine(model, Fraction(4), DeviceOptions(device="cuda", engine="cuda"))
     assert engine.name in CUDA_NAMES
     with torch.inference_mode():

@@ -21,7 +21,7 @@ from tests.support.cuda.emulator import Emulated, emulate, emulate_pieces
 from tests.support.cuda.ptx_memory import PtxError
 from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.engine import pieces_of, plan_for, source
-from vsr.engine.cuda.launch import Batch, Plan
+from vsr.engine.cuda.launch import DeviceBatch, LaunchPlan
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
 from vsr.engine.cuda.tiling import tiling_for
 from vsr.nets.arithmetic import fold_area
@@ -67,7 +67,7 @@ def exact(given: SRVGGNetCompact, x: Tensor) -> Tensor:
     return drawn + F.interpolate(x.double(), scale_factor=given.scale, mode="nearest")
 
 
-def plan_on(given: Network, arch: int, short: int | None = None) -> Plan:
+def plan_on(given: Network, arch: int, short: int | None = None) -> LaunchPlan:
     """As on a GPU of that kind; `short`: with other sums than there."""
     shared, tiling = ARCHITECTURES[arch] * KB, None
     if short is not None:
@@ -352,7 +352,7 @@ def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
     registers = [int(n) for n in re.findall(r"Used (\d+) registers", code.log)]
     for own in (plan, plan_on(network(), arch)):
         tables = own.tables(pieces_of([torch.empty(3, 99, 99)]), 1).at(0)
-        nowhere = Batch(pixels=99 * 99, tables=tables, picture=0, planes=0, scratch=0)
+        nowhere = DeviceBatch(pixels=99 * 99, tables=tables, picture=0, planes=0, scratch=0)
         for launch in own.launches(nowhere, 1):
             assert max(registers) * launch.threads <= 65536
             assert launch.shared <= ARCHITECTURES[arch] * KB

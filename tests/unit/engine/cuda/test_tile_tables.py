@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from vsr.engine.cuda.engine import pieces_of
-from vsr.engine.cuda.tile_tables import Piece, sources_of, tiles_of, together
+from vsr.engine.cuda.tile_tables import SubImage, sources_of, tiles_of, together
 
 
-def pieces(count: int, most: int) -> list[Piece]:
+def pieces(count: int, most: int) -> list[SubImage]:
     rng = random.Random(count)
     return [
-        Piece(
+        SubImage(
             height=rng.randint(1, most), width=rng.randint(1, most),
             offset=rng.randint(-(2**40), 2**40), strides=(7000, -90, 3),
         )

@@ -14,10 +14,10 @@ from torch import Tensor
 import vsr
 from tests.support import judge
 from tests.support.jobs import After
-from vsr.engine.torch_engine import EagerEngine
+from vsr.engine.torch_engine import TorchEngine
 from vsr.errors import Stopped
 from vsr.events import Event, Note
-from vsr.jobs.store.job_store import Store, folder_of
+from vsr.jobs.store.job_store import JobStore, folder_of
 from vsr.options import Stabilise
 from vsr.stages.device.tiles import infer
 
@@ -68,7 +68,7 @@ def test_a_job_keeps_the_level_that_it_was_begun_with(tmp_path: Path) -> None:
     source, output = made(tmp_path, 0), tmp_path / "out.mkv"
     with pytest.raises(Stopped):
         vsr.upscale(source, output, options("strong"), stop=After(1))
-    told = Store(folder_of(output)).job()
+    told = JobStore(folder_of(output)).job()
     assert told is not None
     assert level(source, output, options()) == ""  # it is not looked at again
     named = vsr.upscale(source, tmp_path / "named.mkv", options("strong")).output
@@ -113,7 +113,7 @@ def test_only_what_is_wanted_of_the_film_is_looked_at(tmp_path: Path) -> None:
 def test_what_another_film_was_begun_with_is_forgotten(tmp_path: Path) -> None:
     """Killed before its first part was finished, it will be begun anew."""
     output = tmp_path / "out.mkv"
-    with Store(folder_of(output)) as store:
+    with JobStore(folder_of(output)) as store:
         store.begin({"options": {"temporal": {"stabilise": "strong"}}})
     assert level(made(tmp_path, 0), output, options()) == "off"
 
@@ -131,7 +131,7 @@ def test_telecined_film_is_looked_at_as_it_is_restored(tmp_path: Path) -> None:
 def test_numbers_too_large_for_16_bits_are_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widened: list[EagerEngine] = []
+    widened: list[TorchEngine] = []
 
     def overflows(engine: Any, rgb: Tensor, **how: Any) -> Tensor:
         drawn = infer(engine, rgb, **how)
@@ -139,11 +139,11 @@ def test_numbers_too_large_for_16_bits_are_drawn_again(
 
     monkeypatch.setattr("vsr.jobs.run.auto_strength.infer", overflows)
 
-    def widen(engine: EagerEngine) -> bool:
+    def widen(engine: TorchEngine) -> bool:
         widened.append(engine)
         return True
 
-    monkeypatch.setattr(EagerEngine, "widen", widen)
+    monkeypatch.setattr(TorchEngine, "widen", widen)
     chosen = dataclasses.replace(options(), device=vsr.DeviceOptions(engine="torch"))
     assert level(made(tmp_path, 0), tmp_path / "out.mkv", chosen) == "off"
     assert len(widened) == 1

@@ -12,10 +12,10 @@ import pytest
 import vsr
 from tests.conftest import tiny_weights
 from tests.support import judge
-from vsr.engine.cache import Engines
+from vsr.engine.cache import EngineCache
 from vsr.events import silent
 from vsr.jobs.plan.segments import cut_at_keyframes
-from vsr.jobs.plan.source import Taken
+from vsr.jobs.plan.source import OpenedSource
 from vsr.jobs.run.fingerprint import differences, fingerprint
 from vsr.jobs.run.upscale import work_for
 from vsr.media.read.keyframes import keyframes
@@ -96,8 +96,8 @@ def base(tmp_path: Path) -> vsr.UpscaleOptions:
 
 
 def of(film: Path, planned: vsr.UpscaleOptions, asked: vsr.UpscaleOptions) -> dict[str, Any]:
-    taken = Taken(path=film, output=film.with_name("out.mkv"))
-    work = work_for(taken, planned, Engines(), sink=silent)
+    taken = OpenedSource(path=film, output=film.with_name("out.mkv"))
+    work = work_for(taken, planned, EngineCache(), sink=silent)
     job = work.job
     index = keyframes(job.source)
     parts = cut_at_keyframes(job.spans, index, job.source.video.time_base, planned.jobs.part)

@@ -21,7 +21,7 @@ from tests.support.jobs import After
 from vsr.errors import InputError, OutputError, OutputExists, Stopped, UsageError
 from vsr.events import Event, Progress, Started
 from vsr.jobs.store import job_status
-from vsr.jobs.store.job_store import Store, folder_of
+from vsr.jobs.store.job_store import JobStore, folder_of
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import Codec
 
@@ -300,7 +300,7 @@ def test_what_a_kill_left_at_the_very_end_is_not_taken_for_another_job(
 
     def left() -> None:
         """The store as a kill leaves it between its last but one file and its last."""
-        with Store(folder_of(output)) as store:
+        with JobStore(folder_of(output)) as store:
             store.begin(job)
             store.tell({"bytes": output.stat().st_size, "frames": 75})
             (store.folder / "job.json").unlink()
@@ -360,7 +360,7 @@ def test_a_machine_with_fewer_cores_goes_on(
 
 def test_a_second_process_is_told_who_is_at_work(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
-    with Store(folder_of(output)):
+    with JobStore(folder_of(output)):
         with pytest.raises(UsageError, match=f"process {os.getpid()} is at work"):
             upscale(film, output)
         assert folder_of(output).is_dir()

@@ -13,7 +13,7 @@ import pytest
 
 from vsr.errors import OutputError
 from vsr.jobs.store import job_status
-from vsr.jobs.store.job_store import Locked, Store, forget, holder, sealed
+from vsr.jobs.store.job_store import JobLocked, JobStore, forget, holder, sealed
 from vsr.jobs.store.registry import register, stores
 
 
@@ -27,7 +27,7 @@ def test_a_lock_that_was_removed_keeps_nobody_out(
 ) -> None:
     """The one before removes the store in the moment between opening the lock and taking it."""
     real = fcntl.flock
-    first = Store(folder)
+    first = JobStore(folder)
     first.__enter__()
 
     def flock(number: int, how: int) -> None:
@@ -39,9 +39,9 @@ def test_a_lock_that_was_removed_keeps_nobody_out(
 
     done: list[int] = []
     monkeypatch.setattr(fcntl, "flock", flock)
-    with Store(folder) as second:
+    with JobStore(folder) as second:
         assert (folder / "lock").read_text() == f"{os.getpid()}\n"
-        with pytest.raises(Locked), Store(folder):
+        with pytest.raises(JobLocked), JobStore(folder):
             pass
         second.remove()
 
@@ -52,7 +52,7 @@ def test_who_only_looks_keeps_nobody_out(folder: Path) -> None:
     looking = os.open(folder / "lock", os.O_RDONLY)
     fcntl.flock(looking, fcntl.LOCK_SH)
     threading.Timer(0.2, os.close, (looking,)).start()
-    with Store(folder):
+    with JobStore(folder):
         assert holder(folder) == os.getpid()
     assert holder(folder) is None
 
@@ -62,7 +62,7 @@ def test_a_link_in_its_place_is_not_followed(folder: Path, tmp_path: Path) -> No
     home.mkdir()
     (home / "000001.mkv").write_text("mine")
     folder.symlink_to(home)
-    with pytest.raises(OutputError, match="is in the way"), Store(folder):
+    with pytest.raises(OutputError, match="is in the way"), JobStore(folder):
         pass
     assert [path.name for path in home.iterdir()] == ["000001.mkv"]
 
@@ -70,7 +70,7 @@ def test_a_link_in_its_place_is_not_followed(folder: Path, tmp_path: Path) -> No
 def test_what_somebody_else_put_there_stays(folder: Path) -> None:
     folder.mkdir()
     (folder / "mine.txt").write_text("mine")
-    with Store(folder) as store:
+    with JobStore(folder) as store:
         store.begin({"parts": []})
         store.clear()
         store.begin({"parts": []})
@@ -83,7 +83,7 @@ def test_what_somebody_else_put_there_stays(folder: Path) -> None:
 def test_the_store_of_a_process_at_work_is_not_forgotten(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Store(folder):
+    with JobStore(folder):
         monkeypatch.setattr(os, "getpid", lambda: 1)
         assert not forget(folder)
         assert folder.is_dir()
@@ -96,7 +96,7 @@ def test_a_full_disk_does_not_keep_from_locking(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with Store(folder):
+    with JobStore(folder):
         assert holder(folder) == 0
 
 
@@ -110,10 +110,10 @@ def test_a_file_system_without_locks_keeps_others_out_all_the_same(
     monkeypatch.setattr(fcntl, "flock", none)
     for _ in range(2):
         assert holder(folder) is None
-        with Store(folder) as store:
+        with JobStore(folder) as store:
             assert not store.is_safe
             assert holder(folder) == os.getpid()
-            with pytest.raises(Locked, match=f"process {os.getpid()}"), Store(folder):
+            with pytest.raises(JobLocked, match=f"process {os.getpid()}"), JobStore(folder):
                 pass
             store.remove()
         assert not folder.exists()
@@ -148,8 +148,8 @@ def test_a_disk_that_is_not_connected_is_remembered(
 
 
 def test_being_refused_takes_no_time_to_speak_of(folder: Path) -> None:
-    with Store(folder):
+    with JobStore(folder):
         began = time.monotonic()
-        with pytest.raises(Locked, match=f"process {os.getpid()} is at work"), Store(folder):
+        with pytest.raises(JobLocked, match=f"process {os.getpid()} is at work"), JobStore(folder):
             pass
         assert time.monotonic() - began < 3

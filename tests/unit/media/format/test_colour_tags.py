@@ -10,12 +10,12 @@ import pytest
 import vsr
 from tests.support import judge
 from vsr.frame import Layout, Matrix, Range, Siting
-from vsr.media.format.colour_tags import Tags, describe
+from vsr.media.format.colour_tags import ColourTags, describe
 from vsr.media.source.probe import probe
 from vsr.options import ColourOptions
 
 YUV = Layout(family="yuv", sub_x=1, sub_y=1)
-NONE = Tags(matrix=2, range=0, primaries=2, transfer=2, siting=None)
+NONE = ColourTags(matrix=2, range=0, primaries=2, transfer=2, siting=None)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_film_with_a_matrix_alone_gets_what_belongs_to_it(
 
 
 def test_the_user_knows_better_than_the_tags() -> None:
-    tags = Tags(matrix=1, range=1, primaries=1, transfer=1, siting=None)
+    tags = ColourTags(matrix=1, range=1, primaries=1, transfer=1, siting=None)
     options = ColourOptions(matrix="bt601", range="full")
     colour, said = describe(tags, YUV, width=1920, height=1080, pix_fmt="yuv420p", options=options)
     assert (colour.matrix, colour.range) == (Matrix.SMPTE170M, Range.FULL)

@@ -12,7 +12,7 @@ import pytest
 import vsr
 from tests.support import judge
 from vsr.errors import InputError
-from vsr.events import Event, Warning
+from vsr.events import Event, WarningNote
 
 _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "12", "-pix_fmt", "yuv420p")
 _MPEG4 = ("-c:v", "mpeg4", "-g", "12")
@@ -42,7 +42,7 @@ def upscaled(source: Path) -> tuple[int, list[str]]:
     told: list[str] = []
 
     def sink(event: Event) -> None:
-        if isinstance(event, Warning):
+        if isinstance(event, WarningNote):
             told.append(event.text)
 
     options = vsr.UpscaleOptions(

@@ -11,27 +11,27 @@ import pytest
 
 import vsr
 from tests.support import judge
-from vsr.media.read.interlace import Scan, detect_scan
+from vsr.media.read.interlace import ScanMode, detect_scan
 from vsr.media.source.probe import probe
 
 MAKE = {
-    Scan.INTERLACED: "fps=50,scale=720:576,interlace=scan=tff",
-    Scan.TELECINED: "fps=24000/1001,scale=720:480,telecine",
-    Scan.PROGRESSIVE: "fps=25,scale=720:576",
+    ScanMode.INTERLACED: "fps=50,scale=720:576,interlace=scan=tff",
+    ScanMode.TELECINED: "fps=24000/1001,scale=720:480,telecine",
+    ScanMode.PROGRESSIVE: "fps=25,scale=720:576",
 }
 MPEG2 = ("-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-b:v", "6M")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast")  # says nothing of fields
 
 
-def make(path: Path, bunny: Path, scan: Scan, *codec: str) -> Path:
+def make(path: Path, bunny: Path, scan: ScanMode, *codec: str) -> Path:
     judge.ffmpeg("-i", str(bunny), "-vf", MAKE[scan], "-an", *codec, str(path))
     return path
 
 
 @pytest.mark.parametrize("codec", [MPEG2, H264], ids=["flagged", "unflagged"])
-@pytest.mark.parametrize("scan", Scan)
+@pytest.mark.parametrize("scan", ScanMode)
 def test_it_is_found_in_the_pictures(
-    tmp_path: Path, bunny: Path, scan: Scan, codec: tuple[str, ...]
+    tmp_path: Path, bunny: Path, scan: ScanMode, codec: tuple[str, ...]
 ) -> None:
     source = make(tmp_path / "s.mkv", bunny, scan, *codec)
     assert detect_scan(probe(source)) is scan
@@ -46,10 +46,10 @@ def combed(path: Path) -> int:
 
 @pytest.mark.parametrize(
     ("scan", "rate", "frames"),
-    [(Scan.INTERLACED, Fraction(25), 125), (Scan.TELECINED, Fraction(24000, 1001), 120)],
+    [(ScanMode.INTERLACED, Fraction(25), 125), (ScanMode.TELECINED, Fraction(24000, 1001), 120)],
 )
 def test_combing_is_taken_out(
-    tmp_path: Path, bunny: Path, scan: Scan, rate: Fraction, frames: int
+    tmp_path: Path, bunny: Path, scan: ScanMode, rate: Fraction, frames: int
 ) -> None:
     source = make(tmp_path / "s.mp4", bunny, scan, *MPEG2)
     output = tmp_path / "o.mp4"
@@ -69,7 +69,7 @@ def test_combing_is_taken_out(
 
 
 def test_off_means_off(tmp_path: Path, bunny: Path) -> None:
-    source = make(tmp_path / "s.mp4", bunny, Scan.INTERLACED, *MPEG2)
+    source = make(tmp_path / "s.mp4", bunny, ScanMode.INTERLACED, *MPEG2)
     options = vsr.UpscaleOptions(
         model=vsr.ModelOptions(name="nearest"),
         size=vsr.SizeOptions(scale=Fraction(1)),

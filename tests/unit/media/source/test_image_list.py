@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vsr.errors import InputError, UsageError
-from vsr.media.source.image_list import Listing, is_many, list_files, numbered
+from vsr.media.source.image_list import ImageList, is_many, list_files, numbered
 
 
 def names(folder: Path, *files: str) -> None:
@@ -94,7 +94,7 @@ def test_the_present_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_huge_folder_is_listed_quickly(tmp_path: Path) -> None:
     names(tmp_path, *(f"{n}.png" for n in range(20_000)))
 
-    def listed(path: Path) -> tuple[Listing, float]:
+    def listed(path: Path) -> tuple[ImageList, float]:
         began = time.perf_counter()
         return list_files(path), time.perf_counter() - began
 

@@ -22,12 +22,12 @@ from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import DeviceOptions, TemporalOptions
 from vsr.stages.colour import backend_check
-from vsr.stages.colour.backend import Ends, PlainEnds
-from vsr.stages.colour.backend_check import TriedEnds, ends_for
-from vsr.stages.colour.drift_correction import Drift
+from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
+from vsr.stages.colour.backend_check import CheckedColourBackend, ends_for
+from vsr.stages.colour.drift_correction import DriftCorrection
 from vsr.stages.device import upscaler
-from vsr.stages.device.size import Target
-from vsr.stages.device.upscaler import Picture, Upscaler
+from vsr.stages.device.size import TargetSize
+from vsr.stages.device.upscaler import OutputImage, Upscaler
 
 CPU = torch.device("cpu")
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
@@ -38,7 +38,7 @@ class Changed:
     """In place of kernels: PyTorch, and what `change` makes of its results."""
 
     def __init__(self, blank: Callable[..., Tensor], change: Callable[[Tensor], Tensor]) -> None:
-        self._blank, self._change, self._plain = blank, change, PlainEnds()
+        self._blank, self._change, self._plain = blank, change, TorchColourBackend()
 
     def _made(self, right: Tensor) -> Tensor:
         made = self._blank(*right.shape, dtype=right.dtype, device=right.device)
@@ -49,9 +49,9 @@ class Changed:
     def to_rgb(self, *given: Any) -> Tensor:
         return self._made(self._plain.to_rgb(*given))
 
-    def find_drift(self, *given: Any) -> Drift:
+    def find_drift(self, *given: Any) -> DriftCorrection:
         drift = self._plain.find_drift(*given)
-        return Drift(cells=self._made(drift.cells), side=drift.side)
+        return DriftCorrection(cells=self._made(drift.cells), side=drift.side)
 
     def from_rgb(self, *given: Any) -> tuple[Tensor, ...]:
         return tuple(self._made(plane) for plane in self._plain.from_rgb(*given))
@@ -62,14 +62,14 @@ def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
-def tried(change: Callable[[Tensor], Tensor], events: list[Event]) -> TriedEnds:
+def tried(change: Callable[[Tensor], Tensor], events: list[Event]) -> CheckedColourBackend:
     def make(blank: Callable[..., Tensor]) -> Any:
         return Changed(blank, change)
 
-    return TriedEnds(make, CPU, where="here", sink=events.append)
+    return CheckedColourBackend(make, CPU, where="here", sink=events.append)
 
 
-def work(ends: Ends) -> list[Tensor]:
+def work(ends: ColourBackend) -> list[Tensor]:
     """All three kinds, on pictures of another size than a trial's."""
     torch.manual_seed(0)
     planes = tuple(torch.randint(0, 256, (1, *s)).byte() for s in LAYOUT.plane_sizes(24, 16))
@@ -103,7 +103,7 @@ def test_a_trial_sees_what_is_wrong_and_pytorch_does_it(
 ) -> None:
     events: list[Event] = []
     ends = tried(change, events)
-    assert same(work(ends), work(PlainEnds()))
+    assert same(work(ends), work(TorchColourBackend()))
     assert ends._passed == dict.fromkeys(ends._passed, passes)
     assert len(ends._passed) == 3
     notes = {event.text for event in events if isinstance(event, Note)}
@@ -111,13 +111,13 @@ def test_a_trial_sees_what_is_wrong_and_pytorch_does_it(
 
 
 def test_a_trial_is_made_once_for_a_kind_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials, agrees = [], TriedEnds._agrees
+    trials, agrees = [], CheckedColourBackend._agrees
 
-    def counted(self: TriedEnds, *given: Any) -> bool:
+    def counted(self: CheckedColourBackend, *given: Any) -> bool:
         trials.append(given)
         return agrees(self, *given)
 
-    monkeypatch.setattr(TriedEnds, "_agrees", counted)
+    monkeypatch.setattr(CheckedColourBackend, "_agrees", counted)
     for _ in range(2):
         ends = tried(lambda made: made, [])
         for _ in range(3):
@@ -133,7 +133,7 @@ def test_what_cannot_be_had_is_not_remembered(error: Exception) -> None:
         raise error
 
     events: list[Event] = []
-    assert same(work(tried(fail, events)), work(PlainEnds()))
+    assert same(work(tried(fail, events)), work(TorchColourBackend()))
     assert isinstance(events[0], Note)
     assert "\n" not in events[0].text
     ends = tried(lambda made: made, [])
@@ -145,7 +145,7 @@ def test_chroma_that_is_thinned_out_twice_is_pytorchs() -> None:
     ends = tried(lambda made: made, [])
     layout = Layout(family="yuv", sub_x=2)
     rgb = torch.rand(1, 3, 16, 24)
-    planes, right = (one.from_rgb(rgb, layout, TAGS, None) for one in (ends, PlainEnds()))
+    planes, right = (one.from_rgb(rgb, layout, TAGS, None) for one in (ends, TorchColourBackend()))
     assert same(list(planes), list(right))
     assert not ends._passed
 
@@ -160,12 +160,12 @@ def test_on_a_cpu_and_with_other_engines_they_are_pytorchs(
     def missing(device: torch.device) -> None:
         raise DriverError("libcuda.so.1: cannot open shared object file")
 
-    monkeypatch.setattr(backend_check, "Runner", missing)
+    monkeypatch.setattr(backend_check, "KernelRunner", missing)
     events: list[Event] = []
     own = [(name, "cuda", 1) for name in CUDA_NAMES]
     for name, device, notes in (("cuda", "cpu", 0), ("torch", "cuda", 0), *own):
         given: Any = Named(name, device)
-        assert isinstance(ends_for(given, events.append), PlainEnds)
+        assert isinstance(ends_for(given, events.append), TorchColourBackend)
         assert len(events) == notes
         events.clear()
 
@@ -194,14 +194,16 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
         pytest.skip(f"needs NVRTC: {error}")
     torch.manual_seed(0)
     network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2).requires_grad_(False)
-    target = Target(width=int(22 * scale) // 2 * 2, height=int(14 * scale) // 2 * 2, scale=scale)
-    picture = Picture(
+    target = TargetSize(
+        width=int(22 * scale) // 2 * 2, height=int(14 * scale) // 2 * 2, scale=scale
+    )
+    picture = OutputImage(
         target=target, layout=LAYOUT.replace(bits=10), colour=TAGS, kernel="bicubic",
         anchored=anchored,
     )  # fmt: skip
     late: list[bool] = []
 
-    class Watched(PlainEnds):
+    class Watched(TorchColourBackend):
         def from_rgb(self, rgb: Tensor, *given: Any) -> tuple[Tensor, ...]:
             late.append(given[-1] is not None)
             return kernels.from_rgb(rgb, *given)
@@ -209,7 +211,7 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
         def to_rgb(self, *given: Any) -> Tensor:
             return kernels.to_rgb(*given)
 
-        def find_drift(self, *given: Any) -> Drift:
+        def find_drift(self, *given: Any) -> DriftCorrection:
             return kernels.find_drift(*given)
 
     def run() -> list[Frame]:
@@ -238,4 +240,4 @@ def test_codings_that_the_kernels_have_no_numbers_for_go_past_them(matrix: Matri
     frame = random_frames(1, 16, 16, LAYOUT, tags)[0]
     planes = tuple(plane[None] for plane in frame.planes)
     got = tried(lambda right: right + 1, []).to_rgb(planes, LAYOUT, tags)
-    assert torch.equal(got, PlainEnds().to_rgb(planes, LAYOUT, tags))
+    assert torch.equal(got, TorchColourBackend().to_rgb(planes, LAYOUT, tags))

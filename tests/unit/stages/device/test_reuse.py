@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.unit.stages.device.test_tiles import real_frame
-from vsr.engine.torch_engine import EagerEngine
+from vsr.engine.torch_engine import TorchEngine
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import Reuse
@@ -20,7 +20,7 @@ from vsr.stages.device.tiles import infer
 SCALE = 2
 
 
-class Counting(EagerEngine):
+class Counting(TorchEngine):
     """An engine that knows how many pixels it was given."""
 
     pixels = 0

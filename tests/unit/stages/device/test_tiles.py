@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tests.conftest import SAMPLES
 from tests.support import judge
-from vsr.engine.base import TakesSeveral
-from vsr.engine.torch_engine import EagerEngine
+from vsr.engine.base import BatchesMixedSizes
+from vsr.engine.torch_engine import TorchEngine
 from vsr.nets import store
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
@@ -20,13 +20,13 @@ from vsr.options import ModelOptions
 from vsr.stages.device.tiles import infer, infer_areas
 
 
-def engine_of(network: Network) -> EagerEngine:
-    return EagerEngine(
+def engine_of(network: Network) -> TorchEngine:
+    return TorchEngine(
         network.eval(), device=torch.device("cpu"), dtype=torch.float32, precision="fp32"
     )
 
 
-def real_engine(name: str) -> EagerEngine:
+def real_engine(name: str) -> TorchEngine:
     network = store.load(ModelOptions(name=name)).network
     assert network is not None
     return engine_of(network)
@@ -63,7 +63,7 @@ def test_tiled_equals_untiled_everywhere(
     assert (whole - tiled).abs().max() < 1e-5
 
 
-class Together(EagerEngine):
+class Together(TorchEngine):
     """One that takes several pictures, and knows which and for how much room."""
 
     def __init__(self, most: int = 10**6) -> None:
@@ -108,8 +108,8 @@ def test_areas_go_together_as_far_as_the_memory_of_the_picture_goes(most: int) -
 
 def test_other_engines_get_one_area_after_the_other() -> None:
     engine = engine_of(SRVGGNetCompact(num_feat=8, num_conv=2, upscale=2))
-    assert isinstance(Together(), TakesSeveral)
-    assert not isinstance(engine, TakesSeveral)
+    assert isinstance(Together(), BatchesMixedSizes)
+    assert not isinstance(engine, BatchesMixedSizes)
     x = torch.rand(1, 3, 50, 60)
     with torch.inference_mode():
         made = list(infer_areas(engine, x, AREAS, 4, together=True))

@@ -15,25 +15,25 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.unit.stages.device.test_tiles import engine_of
 from vsr.engine.base import is_out_of_memory
 from vsr.engine.build import build_engine
-from vsr.engine.torch_engine import EagerEngine
+from vsr.engine.torch_engine import TorchEngine
 from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Event, Note
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.nets.store import Loaded
+from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions, Reuse, TemporalOptions
 from vsr.stages.colour.convert import from_rgb
-from vsr.stages.device.memory_plan import Room
-from vsr.stages.device.size import Target
+from vsr.stages.device.memory_plan import MemoryPlanner
+from vsr.stages.device.size import TargetSize
 from vsr.stages.device.tiles import EDGE
-from vsr.stages.device.upscaler import Picture, Upscaler
+from vsr.stages.device.upscaler import OutputImage, Upscaler
 
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
 COLOUR = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
-PICTURE = Picture(
-    target=Target(width=192, height=128, scale=Fraction(2)),
+PICTURE = OutputImage(
+    target=TargetSize(width=192, height=128, scale=Fraction(2)),
     layout=LAYOUT, colour=COLOUR, kernel="bicubic",
 )  # fmt: skip
 
@@ -41,7 +41,7 @@ PICTURE = Picture(
 class SmallDevice:
     """An engine whose memory holds so many pixels and no more: the failure is injected here."""
 
-    def __init__(self, engine: EagerEngine, pixels: int, error: Exception) -> None:
+    def __init__(self, engine: TorchEngine, pixels: int, error: Exception) -> None:
         self.scale, self.multiple, self.radius = engine.scale, engine.multiple, engine.radius
         self.device, self.dtype, self.precision = engine.device, engine.dtype, engine.precision
         self._engine, self._pixels, self._error = engine, pixels, error
@@ -132,7 +132,7 @@ def test_frames_that_change_their_size_fill_the_same_picture() -> None:
 
 
 def test_memory_is_planned_before_it_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = Room(
+    room = MemoryPlanner(
         engine_of(NETWORK), PICTURE.target, DeviceOptions(),
         overlap=0, keeps=False, sink=print,
     )  # fmt: skip
@@ -208,7 +208,7 @@ def test_a_network_of_nonsense_ends_the_run() -> None:
 def test_bf16_keeps_ten_bits() -> None:
     """The last convolution stays in fp32, or bright values would come in steps of 1/256."""
     network = RRDBNet(num_feat=8, num_block=1, num_grow_ch=4)
-    engine = EagerEngine(
+    engine = TorchEngine(
         network, device=torch.device("cpu"), dtype=torch.bfloat16, precision="bf16"
     )
     out = engine(torch.rand(1, 3, 16, 16).to(engine.dtype))
@@ -243,7 +243,7 @@ class _Pictures(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def test_twice_the_size_from_a_network_for_four_makes_no_picture_of_four_times(
     network: Network,
 ) -> None:
-    model = Loaded(name="tiny", network=network, scale=4, kernel="bicubic")
+    model = LoadedModel(name="tiny", network=network, scale=4, kernel="bicubic")
     engine = build_engine(model, Fraction(2), DeviceOptions(device="cpu", engine="torch"))
     upscale = Upscaler(engine, PICTURE, DeviceOptions(tile=0), sink=lambda event: None)
     with _Pictures() as seen:

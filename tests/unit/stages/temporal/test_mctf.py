@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from tests.support.shots import noisy, panned, texture
-from vsr.stages.temporal.mctf import LEVELS, Stabiliser, Strength
+from vsr.stages.temporal.mctf import LEVELS, Strength, TemporalFilter
 
 STRENGTHS: list[Strength] = ["light", "strong"]
 
@@ -19,7 +19,7 @@ def filtered(
     strength: Strength, sources: list[Tensor], drawn: list[Tensor], begin: int = 0
 ) -> list[Tensor]:
     """Through a stream of their own; also proves that each comes back once, in order."""
-    stabiliser: Stabiliser[int] = Stabiliser(strength)
+    stabiliser: TemporalFilter[int] = TemporalFilter(strength)
     done = []
     for n in range(begin, len(sources)):
         done += stabiliser.push(sources[n], drawn[n], n, first=n == begin)
@@ -176,7 +176,7 @@ def test_what_was_handed_in_is_left_alone_and_shared_with_nothing() -> None:
 
 
 def test_another_size_and_first_begin_anew() -> None:
-    stabiliser: Stabiliser[str] = Stabiliser("light")
+    stabiliser: TemporalFilter[str] = TemporalFilter("light")
     sources, drawn = panned(3, (20, 24), (0, 0), 2)
     assert stabiliser.push(sources[0], drawn[0], "a", first=True) == []
     done = stabiliser.push(sources[1][:, :, :16], drawn[1][:, :, :32], "b")
@@ -192,7 +192,7 @@ def test_going_back_is_as_if_nothing_had_come() -> None:
     """Also where the frame that comes again is another: nothing is remembered of the first."""
     sources, still = panned(8, (24, 32), (0, 0), 2, seed=11)
     sources, drawn = noisy(sources, 2.0), noisy(still, 4.0)
-    stabiliser: Stabiliser[int] = Stabiliser("strong")
+    stabiliser: TemporalFilter[int] = TemporalFilter("strong")
     done = []
     for n in range(8):
         before = stabiliser.saved()
@@ -209,7 +209,7 @@ def test_going_back_is_as_if_nothing_had_come() -> None:
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_memory_is_as_announced(strength: Strength, scale: int, size: tuple[int, int]) -> None:
     """The most that was taken at any time is within the estimate, and a good part of it."""
-    stabiliser: Stabiliser[None] = Stabiliser(strength)
+    stabiliser: TemporalFilter[None] = TemporalFilter(strength)
     count = 2 * stabiliser.radius + 3
     sources, drawn = panned(count, size, (1, 0), scale)
     with (
