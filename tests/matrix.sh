@@ -2,6 +2,7 @@
 # Run a command as it would run on other machines, one row after the other, and say what it does.
 #   tests/matrix.sh                       README's two commands, on a clone of HEAD, in every row
 #   tests/matrix.sh -r one-core,no-home   in these rows
+#   tests/matrix.sh -r one-core+no-home   in one row that is both
 #   tests/matrix.sh -r ffmpeg-4.2 .venv/bin/pytest -q tests/unit/media    another command, right here
 #   tests/matrix.sh -l                    the rows
 # Ends with 1 if a row failed, or one that was named could not be made; 0 otherwise.
@@ -15,11 +16,11 @@ while getopts r:l option; do
   case $option in
     r) named=${OPTARG//,/ } ;;
     l) printf '%s\n' $rows && exit ;;
-    *) sed -n '2,7s/^# //p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,8s/^# //p' "$0" >&2 && exit 2 ;;
   esac
 done
 shift $((OPTIND - 1))
-for row in $named; do
+for row in ${named//+/ }; do
   [[ " ${rows//$'\n'/} " == *" $row "* ]] || { echo "$row: not one of: $rows" >&2 && exit 2; }
 done
 
@@ -85,7 +86,7 @@ make_odd_locale() { # ASCII in earnest, and a clock that is 12:45 or 13:45 ahead
 }
 
 make_memory_3g() { # with two cores at most, since pytest starts as many processes as there are
-  local two=(taskset -c "$(cores | head -n 2 | paste -sd ,)") bytes=$((3 << 30)) group limit
+  local two=(taskset -c "$(cores 2)") bytes=$((3 << 30)) group limit
   for group in /sys/fs/cgroup/memory /sys/fs/cgroup; do
     limit=$group/vsr-matrix/memory.limit_in_bytes
     [[ $group == */memory ]] || limit=$group/vsr-matrix/memory.max
@@ -107,8 +108,10 @@ in_group() {
   return $code
 }
 
-cores() { python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)), sep="\n")'; }
-make_one_core() { around=(taskset -c "$(cores | head -n 1)"); }
+cores() { # the first of those that we may use, as many as are asked for
+  python3 -c 'import os, sys; print(*sorted(os.sched_getaffinity(0))[:int(sys.argv[1])], sep=",")' "$1"
+}
+make_one_core() { around=(taskset -c "$(cores 1)"); }
 make_busy() { around=(beside_busy); }
 beside_busy() {
   local busy=() code
@@ -143,7 +146,7 @@ run_row() {
   if [[ ${#own[@]} == 0 ]]; then
     place=$work/clone
     rm -rf "$place" && git clone -q . "$place" || return
-    [[ $row == not-root ]] && chown -R 65534:65534 "$place"
+    [[ +$row+ == *+not-root+* ]] && chown -R 65534:65534 "$place"
     words=(bash -c "$(block "the sample command") && $(block "the test command")")
   fi
   if (cd "$place" && "${around[@]}" "${words[@]}") &>"$log" </dev/null; then
@@ -159,8 +162,13 @@ run_row() {
 own=("$@")
 failed=0
 for row in ${named:-$rows}; do
-  around=() cannot=
-  "make_${row//[-.]/_}"
+  all=() cannot=
+  for one in ${row//+/ }; do
+    around=()
+    "make_${one//[-.]/_}"
+    all+=("${around[@]}")
+  done
+  around=("${all[@]}")
   if [[ -n $cannot ]]; then
     echo "cannot be made here: $row: $cannot"
     [[ -z $named ]] || failed=1
