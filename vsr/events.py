@@ -85,7 +85,7 @@ Sink = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """The sink of those who do not listen."""
+    """Ignore an event: the sink of those who do not listen."""
 
 
 class OncePerNote:

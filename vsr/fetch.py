@@ -30,12 +30,12 @@ class BrokenOff(OSError):
 
 
 def without_login(text: str) -> str:
-    """Addresses without what stands before their @: nothing that is shown has a password."""
+    """Return addresses without what stands before their @: nothing that is shown has a password."""
     return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
 
 
 def quoted(url: str) -> str:
-    """An address as servers take it: spaces and letters of all kinds are written as %20."""
+    """Return an address as servers take it: spaces and letters of all kinds are written as %20."""
     parts = urllib.parse.urlsplit(url.strip())
     login, at, host = parts.netloc.rpartition("@")
     if not host.isascii():
@@ -55,7 +55,7 @@ def quoted(url: str) -> str:
 def open_address(
     url: str, *, timeout: float, begin: int = 0, validator: str | None = None
 ) -> http.client.HTTPResponse:
-    """The server's answer, from byte `begin` on if it can, and if `validator` still holds.
+    """Return the server's answer, from byte `begin` on if it can, and if `validator` still holds.
 
     `user:password@` before the host is sent as basic authentication. Raises OSError, ValueError.
     """
@@ -210,7 +210,7 @@ def _take(  # noqa: PLR0917 (only called above)
 
 
 def _goes_on(answer: http.client.HTTPResponse, have: int, seen: _KnownFile) -> bool:
-    """Whether a part of a file is the part that is missing, of the same file."""
+    """Return whether a part of a file is the part that is missing, of the same file."""
     told = re.match(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
     if told is None:
         return True

@@ -116,7 +116,7 @@ class Layout:
         return f"{kind} {self.bits} bit" + (" with alpha" if self.alpha else "")
 
     def plane_sizes(self, width: int, height: int) -> list[tuple[int, int]]:
-        """(height, width) of each plane of a picture of that size; chroma rounds up."""
+        """Return (height, width) of each plane of a picture of that size; chroma rounds up."""
         full = (height, width)
         chroma = (-(-height >> self.sub_y), -(-width >> self.sub_x))
         sizes = {"gray": [full], "rgb": [full] * 3, "yuv": [full, chroma, chroma]}[self.family]
@@ -158,5 +158,5 @@ class Frame:
     def with_planes(
         self, planes: tuple[torch.Tensor, ...], layout: Layout, colour: Colour
     ) -> Frame:
-        """The same moment, another picture."""
+        """Return the same moment, another picture."""
         return dataclasses.replace(self, planes=planes, layout=layout, colour=colour)

@@ -20,7 +20,8 @@ _MOST_THREADS = 16  # that libav finds sensible
 
 
 def cores(root: Path = _ROOT) -> int:
-    """Those that this process may run on, and no more than its share of their time; at least 1.
+    """Return those that this process may run on, and no more than its share of their time; at
+    least 1.
 
     `root`: where proc and sys are.
     """
@@ -29,19 +30,21 @@ def cores(root: Path = _ROOT) -> int:
 
 
 def codec_threads() -> int:
-    """0, which is as many as libav finds right; fewer where it would count what is not ours."""
+    """Return 0, which is as many as libav finds right; fewer where it would count what is not
+    ours.
+    """
     mine = cores()
     return 0 if mine == os.cpu_count() else min(mine, _MOST_THREADS)
 
 
 def memory(root: Path = _ROOT) -> int:
-    """Bytes of it that this process can ever have."""
+    """Return bytes of it that this process can ever have."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([physical, *(limit for limit, _ in _limits(root))])
 
 
 def free_host_memory(root: Path = _ROOT) -> int:
-    """Bytes that can be allocated now, about."""
+    """Return bytes that can be allocated now, about."""
     try:
         free = _fields(root / "proc/meminfo")["MemAvailable"] * 1024
     except (OSError, LookupError, ValueError):
@@ -50,7 +53,7 @@ def free_host_memory(root: Path = _ROOT) -> int:
 
 
 def is_short_of_memory() -> bool:
-    """Whether not even a little can be had, as where a limit such as `ulimit -v` is reached.
+    """Return whether not even a little can be had, as where a limit such as `ulimit -v` is reached.
 
     A damaged file may ask for far too much, and fail alike.
     """
@@ -62,7 +65,7 @@ def is_short_of_memory() -> bool:
 
 
 def _shares(root: Path) -> Iterator[float]:
-    """Cores' worth of time, of each group that limits it."""
+    """Yield the cores' worth of time of each group that limits it."""
     for group, version in _groups(root, "cpu"):
         with suppress(OSError, ValueError, ZeroDivisionError):
             if version == 2:
@@ -75,7 +78,7 @@ def _shares(root: Path) -> Iterator[float]:
 
 
 def _limits(root: Path) -> Iterator[tuple[int, int]]:
-    """(limit, used) in bytes, of each group that has one."""
+    """Yield (limit, used) in bytes, of each group that has one."""
     for group, version in _groups(root, "memory"):
         # Beyond the one that is called high, a process is slowed down until it stands.
         names, usage, total = ["memory.max", "memory.high"], "memory.current", ""
@@ -93,7 +96,7 @@ def _limits(root: Path) -> Iterator[tuple[int, int]]:
 
 
 def _number(path: Path) -> int | None:
-    """What stands in a file; None for "max", and where nothing can be read."""
+    """Return what stands in a file; None for "max", and where nothing can be read."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -101,13 +104,15 @@ def _number(path: Path) -> int | None:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Of lines such as "name 12" or "name: 12 kB", the numbers."""
+    """Return the numbers of lines such as "name 12" or "name: 12 kB", by name."""
     found = re.findall(r"^([^\s:]+):?[ \t]+(\d+)", path.read_text(), re.MULTILINE)
     return {name: int(value) for name, value in found}
 
 
 def _groups(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
-    """(folder, version) of the control groups that this process is in, the innermost first."""
+    """Yield (folder, version) of the control groups that this process is in, the innermost
+    first.
+    """
     try:
         memberships = _lines(root / "proc/self/cgroup")
         mounts = _lines(root / "proc/self/mountinfo")
@@ -130,7 +135,7 @@ def _groups(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
 
 
 def _mounted(line: str, controller: str | None) -> tuple[str, str] | None:
-    """The group that a line of mountinfo shows, and where; None for anything else.
+    """Return the group that a line of mountinfo shows, and where; None for anything else.
 
     `controller`: of version 1; None: version 2.
     """
@@ -143,7 +148,7 @@ def _mounted(line: str, controller: str | None) -> tuple[str, str] | None:
 
 
 def _unescaped(name: str) -> str:
-    """Spaces and the like are written as octal numbers."""
+    """Return a path of mountinfo, where spaces and the like are written as octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), name)
 
 

@@ -106,7 +106,9 @@ def run(
 
 
 def _depth(layout: Layout, width: int, height: int) -> int:
-    """How many frames of that kind a queue may hold: small ones cost nothing, 8K is 50 MB each."""
+    """Return how many frames of that kind a queue may hold: small ones cost nothing, 8K is 50 MB
+    each.
+    """
     samples = sum(rows * columns for rows, columns in layout.plane_sizes(width, height))
     room = int(_SHARE * free_memory(torch.device("cpu")))
     return max(1, min(_DEEPEST, room // (samples * layout.dtype.itemsize)))

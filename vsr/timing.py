@@ -14,7 +14,7 @@ class _Rational(Protocol):
 
 
 def to_fraction(value: _Rational | None) -> Fraction | None:
-    """A `Fraction`, or None where nothing is known.
+    """Return a `Fraction`, or None where nothing is known.
 
     PyAV up to 18 says unknown with None or 0/1; PyAV 19 hands out an
     `AVRational`, which may be 0/0. All of them become None here.
@@ -25,12 +25,12 @@ def to_fraction(value: _Rational | None) -> Fraction | None:
 
 
 def rescale(ticks: int, old: Fraction, new: Fraction) -> int:
-    """The timestamp `ticks` of time base `old` in time base `new`, to the nearest tick."""
+    """Return the timestamp `ticks` of time base `old` in time base `new`, to the nearest tick."""
     return round(ticks * old / new)
 
 
 def clock(seconds: float) -> str:
-    """`3725.2` -> `1:02:05`, for people."""
+    """Format seconds for people: `3725.2` -> `1:02:05`."""
     whole = int(seconds + 0.5)
     hours, rest = divmod(whole, 3600)
     minutes, secs = divmod(rest, 60)

@@ -64,7 +64,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def _best(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds, at its quickest: what the machine can do, not what it did."""
+    """Return seconds, at its quickest: what the machine can do, not what it did."""
     work()
     took = []
     for _ in range(_TRIES):

@@ -135,7 +135,7 @@ def bench(
 
 
 def _for_frames(options: UpscaleOptions, frames: int) -> UpscaleOptions:
-    """The same, of so many frames only, in one part, replacing what is there."""
+    """Return the same, of so many frames only, in one part, replacing what is there."""
     clips = options.source.clips
     if len(clips) > 1:
         raise UsageError("<source.clips>: a benchmark takes one part of a film")

@@ -56,7 +56,9 @@ class BenchStages:
 
     @torch.inference_mode()
     def all(self) -> list[BenchStage]:
-        """In the order of a run. Those of the device work on one frame, again and again."""
+        """Return all stages in the order of a run; those of the device work on one frame, again
+        and again.
+        """
         first, picture, lanes = self._frames[0], self._picture, self._lanes
         planes = self._upload()
         ends = ends_for(self._engine, silent)
@@ -108,7 +110,7 @@ class BenchStages:
         ]
 
     def _temporal(self, rgb: Tensor, sized: Tensor) -> Iterator[BenchStage]:
-        """What works on several frames, where it is asked for."""
+        """Yield what works on several frames, where it is asked for."""
         chosen = self._work.options.temporal
         if chosen.deflicker:
             yield BenchStage(
@@ -125,7 +127,9 @@ class BenchStages:
             yield self._on_device("grain", lambda: put_back(sized, rgb, share=chosen.grain, seed=0))
 
     def _network(self, rgb: Tensor) -> Iterator[BenchStage]:
-        """As it is run, and plainly: PyTorch's own layout, one frame, waiting for each."""
+        """Time the network as it is run, and plainly: PyTorch's own layout, one frame, waiting for
+        each.
+        """
         network, engine = self._work.model.network, self._engine
         if network is None:
             return
@@ -193,7 +197,9 @@ class BenchStages:
 
 
 def count_operations(network: Network) -> float:
-    """Of `network`, for each source pixel; a multiplication and an addition are two."""
+    """Count the operations of `network` for each source pixel; a multiplication and an addition
+    are two.
+    """
     shadow = copy.deepcopy(network).to("meta")
     with FlopCounterMode(display=False) as counter:
         shadow(torch.empty(1, 3, _PATCH, _PATCH, device="meta"))

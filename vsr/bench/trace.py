@@ -69,7 +69,7 @@ class Timeline:
 
 
 def timeline(events: Iterable[Event]) -> Timeline:
-    """Of a trace's `traceEvents`, within the annotation `LOOP`, or all of it where there is none.
+    """Read a trace's `traceEvents`, within the annotation `LOOP`, or all of it where there is none.
 
     Raises ValueError where no kernel ran on any stream.
     """
@@ -100,7 +100,7 @@ def timeline(events: Iterable[Event]) -> Timeline:
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """In order, those that touch as one."""
+    """Return the spans in order, those that touch as one."""
     made: list[Span] = []
     for start, end in sorted(spans):
         if made and start <= made[-1][1]:
@@ -111,7 +111,7 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def common(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
-    """What lies in both; each in order, without overlaps."""
+    """Return what lies in both; each in order, without overlaps."""
     made, a, b = [], 0, 0
     while a < len(one) and b < len(other):
         start, end = max(one[a][0], other[b][0]), min(one[a][1], other[b][1])
@@ -156,7 +156,7 @@ def _lane(
 
 
 def _calls(host: list[Event], device: list[Event]) -> list[tuple[str, Event]]:
-    """The host's calls that wait, by name. A copy from or to pageable memory is one, too."""
+    """Return the host's calls that wait, by name. A copy from or to pageable memory is one, too."""
     pageable = {e["args"].get("correlation") for e in device if "pageable" in e["name"].lower()}
     found = []
     for e in host:
@@ -200,7 +200,9 @@ def _waits(calls: list[tuple[str, Event]], host: list[Event]) -> tuple[Wait, ...
 
 
 def _where(call: Event, places: list[Event]) -> str:
-    """The innermost function of ours around it, if stacks were recorded, and PyTorch's operator."""
+    """Return the innermost function of ours around it, if stacks were recorded, and PyTorch's
+    operator.
+    """
     start, end = _span(call)
     around = [
         e

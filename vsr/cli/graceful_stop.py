@@ -24,7 +24,7 @@ class GracefulStop:
     """A context in which signals stop a run; a sink that knows what runs."""
 
     def __init__(self, sink: Sink) -> None:
-        """All events are handed on to `sink`."""
+        """Hand all events on to `sink`."""
         self._asked = False
         self._started: Started | None = None
         self._sink = sink
@@ -38,11 +38,11 @@ class GracefulStop:
         self._sink(event)
 
     def ended(self) -> None:
-        """What was started is over, however it ended."""
+        """Forget what was started: it is over, however it ended."""
         self._started = None
 
     def asked(self) -> bool:
-        """Whether the run is to end at the next part."""
+        """Return whether the run is to end at the next part."""
         return self._asked
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
@@ -91,19 +91,19 @@ class GracefulStop:
 
 
 def _is_named(started: Started) -> bool:
-    """Whether the complete film has its name, and the store is being removed."""
+    """Return whether the complete film has its name, and the store is being removed."""
     store = started.store
     return store is not None and JobStore(store).result_at(started.output) is not None
 
 
 def _is_over(started: Started) -> bool:
-    """Whether the film is complete, and only this is still to be said."""
+    """Return whether the film is complete, and only this is still to be said."""
     store = started.store
     return store is not None and not store.is_dir() and started.output.exists()
 
 
 def stopped_line(started: Started | None) -> str:
-    """How to go on."""
+    """Return how to go on."""
     line = "what is finished is kept; go on with the same command"
     if started is None:
         return line
@@ -111,7 +111,7 @@ def stopped_line(started: Started | None) -> str:
 
 
 def for_shell(path: Path) -> str:
-    """A name as it can be typed, whatever is in it."""
+    """Return a name as it can be typed, whatever is in it."""
     name = str(path)
     if name.isprintable():
         return shlex.quote(name)

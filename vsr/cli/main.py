@@ -34,7 +34,7 @@ _COMMANDS = {
 
 
 def _room(name: str) -> ModuleType:
-    """The file of a command, with all that it needs."""
+    """Return the file of a command, with all that it needs."""
     return importlib.import_module(f"vsr.cli.commands.{name}")
 
 

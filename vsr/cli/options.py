@@ -103,7 +103,7 @@ def tree_of(kind: type[T], values: Mapping[str, Any]) -> T:
 
 
 def upscale_tree(values: Mapping[str, Any]) -> UpscaleOptions:
-    """As `tree_of`, for `upscale_options`. Raises UsageError."""
+    """Build the options as `tree_of` does, for `upscale_options`. Raises UsageError."""
     options = tree_of(UpscaleOptions, values)
     single = {name: values[name] for name in ("start", "end", "duration")}
     if not any(single.values()):
@@ -115,7 +115,9 @@ def upscale_tree(values: Mapping[str, Any]) -> UpscaleOptions:
 
 
 def _options(leaf: OptionField) -> Iterator[Callable[[F], F]]:
-    """The options of click's for one of the tree: its own, and hidden ones of former names."""
+    """Yield the options of click's for one of the tree: its own, and hidden ones of former
+    names.
+    """
     told, kind = leaf.option, leaf.inner_type
     several = typing.get_origin(kind) is tuple and told.parse is not None and leaf.default == ()
     settings: dict[str, Any] = {"help": told.help, "metavar": told.metavar}
@@ -154,7 +156,7 @@ def _type(leaf: OptionField) -> Any:
 
 
 def _name(leaf: OptionField) -> str:
-    """The parameter's name in click: `size__scale`."""
+    """Return the parameter's name in click: `size__scale`."""
     return leaf.path.replace(".", "__")
 
 

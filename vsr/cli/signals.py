@@ -47,14 +47,14 @@ class SignalHandlers:
         self._reports: Any = None
 
     def start(self) -> None:
-        """From here on a signal is an exception."""
+        """Turn a signal into an exception from here on."""
         self._reports = sys.unraisablehook
         sys.unraisablehook = self._swallowed
         for number in signals():
             signal.signal(number, self._signalled)
 
     def end(self) -> None:
-        """From here on a signal changes nothing: how the command ended is being said.
+        """Ignore signals from here on: how the command ended is being said.
 
         Unless that takes too long, as on a terminal that was stopped with Ctrl-S.
         """
@@ -108,7 +108,7 @@ def say(text: str) -> None:
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Whether an interrupt came where somebody's tidying up then failed."""
+    """Return whether an interrupt came where somebody's tidying up then failed."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None

@@ -41,7 +41,9 @@ def prepare() -> None:
 
 
 def failure() -> str | None:
-    """What is to be said of text on standard output that could not be written; None: nothing."""
+    """Return what is to be said of text on standard output that could not be written; None:
+    nothing.
+    """
     failed = sys.stdout.failed if isinstance(sys.stdout, _SafeStream) else None
     if failed is None:
         return None
@@ -52,7 +54,9 @@ def failure() -> str | None:
 
 @contextmanager
 def in_a_folder() -> Iterator[None]:
-    """Be somewhere for a while, where the working folder is gone: Intel's MKL cannot be loaded."""
+    """Move somewhere for a while where the working folder is gone: Intel's MKL cannot be loaded
+    there.
+    """
     try:
         os.getcwd()  # noqa: PTH109 (only whether there is one)
     except OSError:
@@ -68,12 +72,12 @@ def in_a_folder() -> Iterator[None]:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether a library says, in whatever words, that there is no memory for it."""
+    """Return whether a library says, in whatever words, that there is no memory for it."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def printable(text: str) -> str:
-    """`text` in one line, with nothing in it that a terminal would take for an order."""
+    """Return `text` in one line, with nothing in it that a terminal would take for an order."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 

@@ -73,12 +73,12 @@ class Terminal:
                     self._say(f"{frames} frames in {seconds:.1f} s ({rate:.2f} fps)")
 
     def error(self, text: str) -> None:
-        """A line on stderr, however quiet."""
+        """Write a line on stderr, however quiet the run is."""
         with self._lock:
             tqdm.write(printable(text), file=sys.stderr)
 
     def result(self, text: str, *, err: bool = False) -> None:
-        """A line on stdout (or stderr), without breaking the bar."""
+        """Write a line on stdout (or stderr), without breaking the bar."""
         file = sys.stderr if err else sys.stdout
         if file is None:  # closed by somebody who does not want it
             return
@@ -141,13 +141,13 @@ class Terminal:
 
 
 def in_a_line(error: VsrError) -> str:
-    """What went wrong, and what was added to it."""
+    """Return what went wrong, and what was added to it."""
     text = for_people("; ".join((error.text, *getattr(error, "__notes__", ()))))
     return " ".join(text.splitlines())
 
 
 def size(count: int) -> str:
-    """`12.3 MB`."""
+    """Format a number of bytes: `12.3 MB`."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:

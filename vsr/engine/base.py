@@ -31,7 +31,7 @@ class Engine(Protocol):
         """Source pixels, over the whole batch, that may be handed in at once."""
 
     def bytes_for(self, pixels: int) -> int:
-        """Working memory, in bytes, for that many source pixels at once; an estimate."""
+        """Estimate the working memory, in bytes, for that many source pixels at once."""
 
     def widen(self) -> bool:
         """Go over to fp32, because 16 bits overflowed; False if that is where it is."""
@@ -42,7 +42,7 @@ class BatchesMixedSizes(Engine, Protocol):
     """An engine that draws many small pictures together quicker than one after the other."""
 
     def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
-        """(1, 3, h, w) each, of any sizes -> each as a call by itself makes it, bit for bit.
+        """Map (1, 3, h, w) each, of any sizes -> each as a call by itself makes it, bit for bit.
 
         `room`: source pixels that memory may be taken for, `bytes_for(room)`; all pictures
         together have no more, nor more than `most_pixels`.
@@ -50,7 +50,9 @@ class BatchesMixedSizes(Engine, Protocol):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on whichever device and in whichever words."""
+    """Return whether `error` says that memory ran out, on whichever device and in whichever
+    words.
+    """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     # The CPU allocator and cuDNN raise a plain RuntimeError.

@@ -18,7 +18,7 @@ from vsr.options import DeviceOptions
 def build_engine(
     model: LoadedModel, scale: Fraction, options: DeviceOptions, sink: Sink = silent
 ) -> Engine:
-    """An engine whose result is resized to `scale` afterwards, by as little as possible.
+    """Return an engine whose result is resized to `scale` afterwards, by as little as possible.
 
     Where `scale` is a whole part of the network's own (x2 of x4), the reduction is
     folded into the network's last convolution. Raises UsageError for a device,
@@ -41,7 +41,7 @@ def build_engine(
 
 
 def folding(model: LoadedModel, scale: Fraction) -> int:
-    """By how much the network of an engine for `scale` is reduced; 1: not at all."""
+    """Return by how much the network of an engine for `scale` is reduced; 1: not at all."""
     factor = model.scale / Fraction(scale)
     whole = factor > 1 and factor.denominator == 1 and model.scale % factor.numerator == 0
     return factor.numerator if whole and model.network is not None else 1

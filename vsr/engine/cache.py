@@ -24,7 +24,7 @@ class EngineCache:
         self._engines: dict[tuple[ModelOptions, int, DeviceOptions], tuple[Engine, str]] = {}
 
     def model(self, options: ModelOptions, sink: Sink = silent) -> LoadedModel:
-        """As `vsr.nets.store.load`, whose errors it raises."""
+        """Load a model once, as `vsr.nets.store.load`, whose errors it raises."""
         if options not in self._models:
             self._models[options] = load(options, sink)
         return self._models[options]
@@ -32,7 +32,7 @@ class EngineCache:
     def engine(
         self, options: ModelOptions, scale: Fraction, device: DeviceOptions, sink: Sink = silent
     ) -> Engine:
-        """As `build_engine` for that model."""
+        """Build an engine once, as `build_engine` for that model."""
         model = self.model(options)
         key = (options, folding(model, scale), device)
         engine, precision = self._engines.get(key, (None, ""))

@@ -16,7 +16,7 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:1` as a device that is there. Raises UsageError."""
+    """Return `auto`, `cpu`, `cuda` or `cuda:1` as a device that is there. Raises UsageError."""
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:
@@ -38,7 +38,8 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(
     asked: Precision, device: torch.device, engine: EngineName = "auto"
 ) -> tuple[str, torch.dtype]:
-    """The fastest precision that is right on `device` and that `engine` has, or the one asked for.
+    """Return the fastest precision that is right on `device` and that `engine` has, or the one
+    asked for.
 
     CUDA: fp16 (75 dB from fp32 on animevideov3). CPU: bf16 where the processor
     multiplies it in hardware (60 dB), else fp32. Raises UsageError for fp16 on a
@@ -58,7 +59,7 @@ def _fastest(device: torch.device) -> Precision:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the processor has it, and oneDNN, which multiplies, may use it.
+    """Return whether the processor has it, and oneDNN, which multiplies, may use it.
 
     It emulates it on any processor with AVX-512; ONEDNN_MAX_CPU_ISA can forbid it what is there.
     """
@@ -71,7 +72,9 @@ def _cpu_has_bf16() -> bool:
 
 
 def processor() -> str:
-    """As Linux names it; elsewhere its architecture, and what torch uses of it."""
+    """Return the processor's name as Linux has it; else its architecture, and what torch uses of
+    it.
+    """
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             if line.startswith("model name"):
@@ -80,7 +83,7 @@ def processor() -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be allocated now, about."""
+    """Return bytes that can be allocated now, about."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         # What torch's caching allocator holds but does not use is free for us too.

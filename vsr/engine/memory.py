@@ -9,13 +9,14 @@ from vsr.nets.rrdbnet import RRDBNet
 
 
 def widest(network: Network) -> int:
-    """Numbers per source pixel in the widest feature map: RRDBNet's tail is at full size."""
+    """Return numbers per source pixel in the widest feature map: RRDBNet's tail is at full size."""
     side = 4 // network.unshuffle if isinstance(network, RRDBNet) else 1
     return network.num_feat * side**2
 
 
 def bytes_per_pixel(network: Network, dtype: torch.dtype, *, maps: int = 3) -> int:
-    """Working memory per source pixel: the widest moment of the forward pass, plus its output.
+    """Estimate the working memory per source pixel: the forward pass at its widest, plus its
+    output.
 
     `maps`: feature maps of the widest kind that are there at once. PyTorch has three: a
     convolution's input and output, and one while the activation runs.

@@ -23,7 +23,7 @@ _MARGIN = 1.1  # times PyTorch's time: it should be faster, and caches are share
 
 
 def check_engine(asked: EngineName, device: torch.device, precision: str) -> None:
-    """Raises UsageError where the engine that was asked for cannot work."""
+    """Check that the engine that was asked for can work. Raises UsageError."""
     if asked == "cuda" and (device.type != "cuda" or precision != "fp16"):
         raise UsageError(
             f"<device.engine> cuda: works on CUDA in fp16, not on {device} in {precision}"
@@ -39,7 +39,7 @@ def check_engine(asked: EngineName, device: torch.device, precision: str) -> Non
 
 
 def wants_ncnn(asked: EngineName, network: Network, plain: Engine) -> NcnnEngine | None:
-    """An ncnn engine, if it was asked for or does the work of `plain` as well and faster."""
+    """Return an ncnn engine, if it was asked for or does the work of `plain` as well and faster."""
     if asked == "ncnn":
         return NcnnEngine(network)
     if asked == "torch" or plain.device.type != "cpu" or plain.precision != "fp32":
@@ -61,7 +61,7 @@ def _is_installed() -> bool:
 
 
 def _trial(network: Network, plain: Engine) -> bool:
-    """Whether ncnn computes what `plain` does, and is not slower.
+    """Return whether ncnn computes what `plain` does, and is not slower.
 
     Both with one thread, by that thread's own time: what else runs on the machine takes from
     that little, while several threads wait for each other, and the outcome is for good.
@@ -90,7 +90,7 @@ def _is_better(engine: Engine, plain: Engine, side: int) -> bool:
 
 
 def _description(network: Network) -> str:
-    """What the outcome depends on: the machine, the runtimes, the network's shape."""
+    """Return what the outcome depends on: the machine, the runtimes, the network's shape."""
     parameters = sum(p.numel() for p in network.parameters())
     return " ".join((
         processor(), f"torch {torch.__version__}",

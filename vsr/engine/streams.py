@@ -34,7 +34,7 @@ class DeviceStreams:
         return 2 if self._cuda else 0
 
     def upload(self, planes: list[Tensor]) -> Tensor:
-        """Host planes, equal in shape -> (N, ...) on the device, for the compute lane."""
+        """Map host planes, equal in shape -> (N, ...) on the device, for the compute stream."""
         if not self._cuda:
             return torch.stack(planes) if len(planes) > 1 else planes[0].unsqueeze(0)
         staged = torch.empty(
@@ -50,7 +50,7 @@ class DeviceStreams:
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
-        """Kernels queued inside run on the compute lane."""
+        """Queue the kernels of a `with` block on the compute stream."""
         if not self._cuda:
             yield
             return
@@ -60,7 +60,7 @@ class DeviceStreams:
     def download(
         self, tensors: tuple[Tensor, ...]
     ) -> tuple[tuple[Tensor, ...], torch.cuda.Event | None]:
-        """Results of the compute lane -> host tensors, valid once the event has happened."""
+        """Copy results of the compute stream to host tensors, valid once the event has happened."""
         if not self._cuda:
             return tensors, None
         self._download.wait_stream(self._compute)

@@ -15,7 +15,7 @@ from vsr.engine.user_cache import keep, place
 
 
 def remembered(name: str) -> bool | None:
-    """How the trial of that description ended; None: it was not made yet."""
+    """Return how the trial of that description ended; None: it was not made yet."""
     try:
         told = json.loads(_file(name).read_text(encoding="utf-8"))
         passed = told["passed"]
@@ -25,7 +25,7 @@ def remembered(name: str) -> bool | None:
 
 
 def remember(name: str, passed: bool) -> None:
-    """Whole or not at all; where nothing can be kept, the next run tries again."""
+    """Write an outcome whole or not at all; where nothing can be kept, the next run tries again."""
     keep(_file(name), json.dumps({"trial": name, "passed": passed}, indent=1).encode())
 
 

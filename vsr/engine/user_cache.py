@@ -11,7 +11,7 @@ import platformdirs
 
 
 def place(*names: str) -> Path:
-    """Where a file of that name is kept."""
+    """Return where a file of that name is kept."""
     return Path(platformdirs.user_cache_dir("vsr", appauthor=False), *names)
 
 

@@ -105,7 +105,7 @@ def _described(program: str, *, named: bool) -> FfmpegProgram:
 
 
 def has_filter(program: str, name: str) -> bool:
-    """Whether `program` was built with the filter `name`. Raises FfmpegError."""
+    """Return whether `program` was built with the filter `name`. Raises FfmpegError."""
     return any(name in line.split()[1:2] for line in _asked(program, "-filters").splitlines())
 
 
@@ -128,12 +128,12 @@ def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def file_argument(path: Path) -> str:
-    """A name that ffmpeg takes for a file whatever it looks like: `-x`, `a:b`, `a\\nb`."""
+    """Return a name that ffmpeg takes for a file whatever it looks like: `-x`, `a:b`, `a\\nb`."""
     return f"file:{path.absolute()}"
 
 
 def plain_name(path: Path, folder: Path) -> Path:
-    """A name that ffmpeg-python can hold: a link, where the file's own is no text at all."""
+    """Return a name that ffmpeg-python can hold: a link, where the file's own is no text at all."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -224,7 +224,9 @@ def fed(program: str, arguments: Sequence[str], folder: Path) -> Iterator[IO[byt
 
 
 def _unnamed() -> IO[bytes]:
-    """A file for a program's words, in memory: folders for such files may be full, or not there."""
+    """Return a file for a program's words, in memory: folders for such files may be full, or not
+    there.
+    """
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("vsr"), "w+b")
     return tempfile.TemporaryFile()

@@ -42,7 +42,7 @@ class Vmaf:
     """
 
     def __init__(self, *, width: int, height: int, bits: int, model: str) -> None:
-        """Raises FfmpegError where the ffmpeg that is used has no libvmaf."""
+        """Find the program; raises FfmpegError where the ffmpeg that is used has no libvmaf."""
         self._program = vmaf_ffmpeg()
         self._bits = next(depth for depth in _DEPTHS if depth >= bits)
         self._shift = self._bits - bits
@@ -76,7 +76,7 @@ class Vmaf:
             self._folder.cleanup()
 
     def add(self, reference: Tensor, output: Tensor) -> None:
-        """One pair of luma planes (H, W), uint8, or uint16 above 8 bits; in code values.
+        """Feed one pair of luma planes (H, W), uint8, or uint16 above 8 bits; in code values.
 
         Raises BrokenPipeError, of which leaving the context makes ffmpeg's words.
         """

@@ -12,7 +12,7 @@ from vsr.nets.srvgg import SRVGGNetCompact
 
 
 def blend(first: State, second: State, share: float) -> State:
-    """share * first + (1 - share) * second, tensor by tensor.
+    """Return share * first + (1 - share) * second, tensor by tensor.
 
     Deep network interpolation (Wang et al., CVPR 2019), as realesr-general-x4v3
     mixes its denoising and its detail-keeping twin.
@@ -23,7 +23,7 @@ def blend(first: State, second: State, share: float) -> State:
 
 
 def fold_area(network: Network, factor: int) -> Network:
-    """The same network followed by a `factor` x `factor` area reduction, as one network.
+    """Return the same network followed by a `factor` x `factor` area reduction, as one network.
 
     The last convolution, the pixel shuffle and the mean over factor x factor
     pixels are linear, so they are one convolution: with fewer output channels

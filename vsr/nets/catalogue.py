@@ -51,7 +51,7 @@ class Model:
         return self.url.rsplit("/", 1)[-1] if self.url else None
 
     def mirrored(self, base: str | None) -> str:
-        """The address of the file, under another base if one is given."""
+        """Return the address of the file, under another base if one is given."""
         assert self.url is not None
         if base is None:
             return self.url
@@ -80,13 +80,15 @@ def _entry(data: dict[str, Any], release: str) -> Model:
 
 @cache
 def catalogue() -> tuple[Model, ...]:
-    """All entries, networks first, in the order of the file."""
+    """Return all entries, networks first, in the order of the file."""
     data = tomllib.loads(_catalogue_file().read_text(encoding="utf-8"))
     return tuple(_entry(entry, data["release"]) for entry in data["model"])
 
 
 def find(name: str) -> Model:
-    """The entry of that name or alias, in any case. Raises UnknownModel with a suggestion."""
+    """Return the entry of that name or alias, in any case. Raises UnknownModel with a
+    suggestion.
+    """
     known = {key.casefold(): m for m in catalogue() for key in (m.name, *m.aliases)}
     if (model := known.get(name.casefold())) is not None:
         return model

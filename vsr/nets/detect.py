@@ -39,7 +39,7 @@ _OLD_ESRGAN = (
 
 
 def unwrap(loaded: object) -> State:
-    """The bare state dict inside a checkpoint. Raises BrokenWeights if there is none."""
+    """Return the bare state dict inside a checkpoint. Raises BrokenWeights if there is none."""
     for key in _WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             return unwrap(loaded[key])

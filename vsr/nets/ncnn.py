@@ -28,7 +28,7 @@ class _ParamReader:
         self._at = 0
 
     def take(self, dtype: str, count: int) -> Tensor:
-        """`count` numbers as float32; the position stays a multiple of 4 bytes."""
+        """Read `count` numbers as float32; the position stays a multiple of 4 bytes."""
         size = np.dtype(dtype).itemsize * count
         if self._at + size > len(self._data):
             raise BrokenWeights("the .bin file ends too early for its .param file")
@@ -70,7 +70,7 @@ def _rrdb_names(convolutions: int) -> list[str]:
 
 
 def read_ncnn(param: Path, weights: Path) -> dict[str, Tensor]:
-    """The state dict of an RRDBNet or SRVGGNetCompact, in the official key names.
+    """Return the state dict of an RRDBNet or SRVGGNetCompact, in the official key names.
 
     Raises BrokenWeights if the files do not fit each other or are neither network.
     """

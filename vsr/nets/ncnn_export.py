@@ -48,7 +48,7 @@ class _NcnnGraph:
         return self.layer("Interp", x, rest=f"0=1 1={times:e} 2={times:e}")  # nearest
 
     def files(self) -> tuple[str, bytes]:
-        """The text and the weights. ncnn wants a result that is used twice to be split."""
+        """Return the text and the weights. ncnn wants a result that is used twice to be split."""
         uses = Counter(name for _, _, inputs, _ in self._layers for name in inputs)
         taken: Counter[str] = Counter()
         lines, blobs = [], 0
@@ -67,7 +67,9 @@ class _NcnnGraph:
 
 
 def write_ncnn(network: Network) -> tuple[str, bytes]:
-    """The `.param` text and the `.bin` bytes. Raises TypeError for another kind of network."""
+    """Return the `.param` text and the `.bin` bytes. Raises TypeError for another kind of
+    network.
+    """
     graph = _NcnnGraph()
     graph.layer("Input", name=INPUT)
     if isinstance(network, SRVGGNetCompact):

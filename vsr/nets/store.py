@@ -39,12 +39,12 @@ class LoadedModel:
 
 
 def models_folder(options: ModelOptions) -> Path:
-    """Where downloaded weights are kept and dropped-in ones are found."""
+    """Return where downloaded weights are kept and dropped-in ones are found."""
     return options.folder or Path(platformdirs.user_cache_dir("vsr", appauthor=False)) / "models"
 
 
 def load(options: ModelOptions, sink: Sink = silent) -> LoadedModel:
-    """The model that `options` name. Downloads it if it is not here yet.
+    """Return the model that `options` name. Downloads it if it is not here yet.
 
     Raises UnknownModel, BrokenWeights, DownloadError, or UsageError for a denoise
     strength that the model does not have.
@@ -68,7 +68,7 @@ def load(options: ModelOptions, sink: Sink = silent) -> LoadedModel:
 
 
 def from_anywhere(options: ModelOptions) -> ModelOptions:
-    """The same, with paths that lead to the same files from any folder."""
+    """Return the same, with paths that lead to the same files from any folder."""
     own = Path(options.name).expanduser()
     name = str(own.absolute()) if _own_file(options) == own else options.name
     folder = options.folder.absolute() if options.folder is not None else None
@@ -80,7 +80,7 @@ def _ready(name: str, network: Network) -> LoadedModel:
 
 
 def _own_file(options: ModelOptions) -> Path | None:
-    """A weight file of the user's: by path, or by name in the models folder."""
+    """Return a weight file of the user's: by path, or by name in the models folder."""
     path = Path(options.name).expanduser()
     known = {name.casefold() for m in catalogue() for name in (m.name, *m.aliases)}
     if options.name.casefold() in known:
@@ -97,7 +97,7 @@ def _own_file(options: ModelOptions) -> Path | None:
 
 
 def load_file_as_network(path: Path, activation: Activation = "relu") -> Network:
-    """The network in a weight file, in eval mode, float32. Raises BrokenWeights."""
+    """Return the network in a weight file, in eval mode, float32. Raises BrokenWeights."""
     try:
         return from_state(read_weights(path), activation=activation)
     except BrokenWeights as error:
@@ -105,7 +105,7 @@ def load_file_as_network(path: Path, activation: Activation = "relu") -> Network
 
 
 def read_weights(path: Path) -> State:
-    """The bare state dict in a .pth, .safetensors or ncnn file.
+    """Return the bare state dict in a .pth, .safetensors or ncnn file.
 
     A `.pth` is a pickle; it is only ever read with `weights_only`, which builds
     tensors and runs no code. Raises BrokenWeights.
@@ -127,7 +127,9 @@ def read_weights(path: Path) -> State:
 
 
 def notes_of(path: Path) -> dict[str, str]:
-    """What a .safetensors says about itself; nothing, of other files. Raises BrokenWeights."""
+    """Return what a .safetensors says about itself; nothing, of other files. Raises
+    BrokenWeights.
+    """
     if path.suffix.lower() != ".safetensors":
         return {}
     try:
@@ -141,7 +143,7 @@ def notes_of(path: Path) -> dict[str, str]:
 
 
 def packaged(model: Model) -> tuple[Path, Path] | None:
-    """The .param and .bin files that came with the install, if they did."""
+    """Return the .param and .bin files that came with the install, if they did."""
     spec = importlib.util.find_spec(_PACKAGE)  # found, not imported: its code is not ours to run
     if model.package is None or spec is None or not spec.submodule_search_locations:
         return None
@@ -151,7 +153,7 @@ def packaged(model: Model) -> tuple[Path, Path] | None:
 
 
 def whereabouts(model: Model, options: ModelOptions) -> Path | None:
-    """Where the weights of `model` lie now; None if they would have to be fetched."""
+    """Return where the weights of `model` lie now; None if they would have to be fetched."""
     if (files := packaged(model)) is not None:
         return files[1]
     if model.file is None:

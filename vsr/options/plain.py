@@ -16,7 +16,7 @@ O = TypeVar("O")  # noqa: E741  (an options dataclass)
 
 
 def to_dict(options: object) -> dict[str, Any]:
-    """Plain JSON types: fractions become "3/2", paths become strings, tuples lists."""
+    """Return plain JSON types: fractions become "3/2", paths become strings, tuples lists."""
 
     def plain(value: object) -> Any:
         if dataclasses.is_dataclass(value):
@@ -31,7 +31,9 @@ def to_dict(options: object) -> dict[str, Any]:
 
 
 def from_dict(kind: type[O], data: Mapping[str, Any]) -> O:
-    """The inverse of `to_dict`. Raises UsageError for a name or value that does not belong."""
+    """Return the inverse of `to_dict`. Raises UsageError for a name or value that does not
+    belong.
+    """
     if not isinstance(data, Mapping):
         raise UsageError(f"{kind.__name__}: {data!r} is no table of options")
     hints = typing.get_type_hints(kind)

@@ -63,7 +63,7 @@ class Moment:
 
     @classmethod
     def parse(cls, text: str) -> Moment:
-        """`90`, `90.5`, `1:30`, `1:02:03.5`, or `240f` for a frame. Raises UsageError."""
+        """Parse `90`, `90.5`, `1:30`, `1:02:03.5`, or `240f` for a frame. Raises UsageError."""
         if match := re.fullmatch(r"(\d+)f", text):
             return cls(frame=int(match[1]))
         match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text)
@@ -90,7 +90,7 @@ class Clip:
 
     @classmethod
     def parse(cls, text: str) -> Clip:
-        """`START-END` or `START+DURATION`; either side may be left out. Raises UsageError."""
+        """Parse `START-END` or `START+DURATION`; either side may be left out. Raises UsageError."""
         match = re.fullmatch(r"([^-+]*)([-+])([^-+]*)", text)
         if match is None or not (match[1] or match[3]):
             raise UsageError(f"{text!r} is no clip such as 1:20-1:30, 80+10, 1:20- or 0f-240f")

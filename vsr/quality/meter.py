@@ -100,7 +100,7 @@ class Meter:
 
 
 def fits(size: tuple[int, int], wanted: tuple[int, int], options: MetricsOptions) -> bool:
-    """Whether pictures of that size are, or can be made, of the size that is wanted."""
+    """Return whether pictures of that size are, or can be made, of the size that is wanted."""
     larger = size[0] >= wanted[0] and size[1] >= wanted[1]
     return size == wanted or options.resize is not None or (options.crop and larger)
 
@@ -108,7 +108,7 @@ def fits(size: tuple[int, int], wanted: tuple[int, int], options: MetricsOptions
 def _still_values(
     ref: AlignedFrame, out: AlignedFrame, wanted: Collection[Metric], peak: float
 ) -> Iterator[tuple[str, float]]:
-    """What needs no other frame."""
+    """Yield what needs no other frame."""
     if "psnr" in wanted:
         yield "psnr_y", psnr(ref.luma, out.luma, peak)
         yield "psnr_rgb", psnr(ref.rgb, out.rgb, 1.0)

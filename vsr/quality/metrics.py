@@ -93,7 +93,7 @@ def metrics(
 def _measure(
     sources: tuple[SourceInfo, SourceInfo], meter: Meter, options: MetricsOptions, sink: Sink
 ) -> tuple[Meter, FramePairs]:
-    """Both films through the meter, each decoded in a thread of its own."""
+    """Put both films through the meter, each decoded in a thread of its own."""
     with meter, Scope() as scope:
         ref_frames, out_frames = (
             scope.ahead(read_frames(source, options.colour, sink=sink), depth=_AHEAD, name=name)
@@ -119,7 +119,7 @@ def _measure(
 def _opened(
     ref: Path | str, out: Path | str, options: MetricsOptions
 ) -> tuple[SourceInfo, SourceInfo]:
-    """What is in both. Of a film and pictures, the pictures take the film's rate."""
+    """Return what is in both. Of a film and pictures, the pictures take the film's rate."""
     paths = (_local(ref), _local(out))
     many = [is_many(path) for path in paths]
     films = [None if m else probe(p, options.colour) for p, m in zip(paths, many, strict=True)]
@@ -156,7 +156,7 @@ def _check_sizes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> N
 
 
 def _wanted(options: MetricsOptions, ref: SourceInfo) -> tuple[list[Metric], list[str]]:
-    """(metrics, which are left out of the usual ones and why).
+    """Return (metrics, which are left out of the usual ones and why).
 
     Raises UsageError, FfmpegError for one that was asked for and cannot be.
     """
@@ -200,7 +200,7 @@ def _started(ref: SourceInfo, out: SourceInfo, wanted: list[Metric]) -> Started:
 
 
 def _notes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> Iterator[str]:
-    """What the user should know before he believes a number."""
+    """Yield what the user should know before he believes a number."""
     for source in (ref, out):
         video = source.video
         yield from (f"{source.path.name}: {guess}" for guess in video.guesses)
@@ -222,7 +222,7 @@ def _notes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> Iterato
 
 
 def _coding(source: SourceInfo) -> str:
-    """How its code values are to be read."""
+    """Return how its code values are to be read."""
     video = source.video
     if video.layout.family == "rgb":
         return f"RGB {video.layout.bits} bit"

@@ -31,7 +31,7 @@ class ReferenceFormat:
 
 
 def terms_of(frame: Frame) -> ReferenceFormat:
-    """The terms that `frame` sets."""
+    """Return the terms that `frame` sets."""
     colour = written(frame.colour)
     return ReferenceFormat(
         width=frame.width, height=frame.height, layout=frame.layout, colour=colour
@@ -66,7 +66,9 @@ class AlignedFrame:
         return codes if own == theirs else (codes - own[0]) * (theirs[1] / own[1]) + theirs[0]
 
     def _has_its_luma(self) -> bool:
-        """Whether the first plane is luma with the weights of `terms`; grey has no others."""
+        """Return whether the first plane is luma with the weights of `terms`; grey has no
+        others.
+        """
         kinds = (self._frame.layout.family, self._terms.layout.family)
         if kinds[0] == "rgb" or not is_weighted(self._frame.layout, self._frame.colour):
             return False
@@ -79,12 +81,12 @@ class AlignedFrame:
         return self._sized(self._plain())[0].clamp(0.0, 1.0)
 
     def _plain(self) -> Tensor:
-        """(1, 3, h, w) RGB in the frame's own size, not clipped."""
+        """Return (1, 3, h, w) RGB in the frame's own size, not clipped."""
         frame = self._frame
         return to_rgb(tuple(p[None] for p in frame.planes), frame.layout, frame.colour)
 
     def _sized(self, x: Tensor) -> Tensor:
-        """(1, C, h, w) -> (1, C, H, W)."""
+        """Map (1, C, h, w) -> (1, C, H, W)."""
         terms = self._terms
         height, width = x.shape[-2:]
         if (width, height) == (terms.width, terms.height):
@@ -98,11 +100,13 @@ class AlignedFrame:
 
 
 def _matrix(terms: ReferenceFormat) -> Matrix:
-    """The matrix whose weights make the luma."""
+    """Return the matrix whose weights make the luma."""
     return Matrix.BT709 if terms.layout.family == "rgb" else terms.colour.matrix
 
 
 def as_codes(luma: Tensor, peak: float) -> Tensor:
-    """Code values rounded and clipped to what the bits can hold, for those that count in them."""
+    """Return code values rounded and clipped to what the bits can hold, for those that count in
+    them.
+    """
     kind = torch.uint8 if peak <= 255 else torch.uint16
     return luma.round().clamp(0, peak).to(kind)

@@ -29,7 +29,7 @@ _BREAKS = (0.01, 0.002)
 
 
 def dis() -> Flow:
-    """OpenCV's dense inverse search, at no more than 640 pixels a side.
+    """Return OpenCV's dense inverse search, at no more than 640 pixels a side.
 
     Kroeger, Timofte, Dai, Van Gool: Fast Optical Flow using Dense Inverse Search, ECCV 2016.
     Raises UsageError where OpenCV is not installed.
@@ -62,7 +62,7 @@ def _reduced(luma: Tensor) -> Tensor:
 
 
 def enlarged(field: Tensor, height: int, width: int) -> Tensor:
-    """A field of a smaller copy as one of a picture of that size."""
+    """Return a field of a smaller copy as one of a picture of that size."""
     h, w = field.shape[1:]
     if (h, w) == (height, width):
         return field
@@ -71,7 +71,7 @@ def enlarged(field: Tensor, height: int, width: int) -> Tensor:
 
 
 def warp(picture: Tensor, field: Tensor) -> Tensor:
-    """(C, H, W) -> (C, H, W): at each pixel, what `picture` shows where `field` points.
+    """Map (C, H, W) -> (C, H, W): at each pixel, what `picture` shows where `field` points.
 
     Bilinear; the edge repeats.
     """
@@ -82,7 +82,9 @@ def warp(picture: Tensor, field: Tensor) -> Tensor:
 
 
 def _grid(field: Tensor) -> Tensor:
-    """(H, W, 2): where `field` points, with -1 and 1 at the centres of the outermost pixels."""
+    """Return (H, W, 2): where `field` points, with -1 and 1 at the centres of the outermost
+    pixels.
+    """
     x, y = _ends(field)
     height, width = field.shape[1:]
     return torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), -1)
@@ -96,7 +98,7 @@ def _ends(field: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def visible(there: Tensor, back: Tensor) -> Tensor:
-    """(H, W) bool: which pixels of a picture are seen in the other one, too.
+    """Return (H, W) bool: which pixels of a picture are seen in the other one, too.
 
     `there`: the field from it to the other, `back`: from the other to it. Not seen is what does
     not come back to where it was, where motion breaks off, and what leaves the picture.

@@ -53,7 +53,9 @@ class FramePairs:
             self.first_alone = seconds(frame) + shift
 
     def _apart(self, ref: Frame | None, out: Frame | None) -> int:
-        """0: shown at the same time; -1: the one of REF comes earlier; 1: that of OUT."""
+        """Return 0 for frames shown at the same time, -1 where that of REF comes earlier, 1 that
+        of OUT.
+        """
         if ref is None or out is None:
             return 1 if ref is None else -1
         difference = seconds(ref) - seconds(out) - self._shift
@@ -62,7 +64,7 @@ class FramePairs:
         return -1 if difference < 0 else 1
 
     def _allowed(self, ref: Frame, out: Frame) -> Fraction:
-        """How far apart the times of one moment may lie, in seconds."""
+        """Return how far apart the times of one moment may lie, in seconds."""
         if ref.time_base == out.time_base and not self._shift:
             return Fraction(0)
         # A clock whose tick is a frame counts frames (AVI, pictures), and has rounded nothing.
@@ -72,5 +74,5 @@ class FramePairs:
 
 
 def seconds(frame: Frame) -> Fraction:
-    """When a frame is shown."""
+    """Return when a frame is shown."""
     return frame.pts * frame.time_base

@@ -20,7 +20,8 @@ _PIXELS = 1 << 17  # worked on at once: in the cache it takes a third of the tim
 
 
 def psnr(a: Tensor, b: Tensor, peak: float) -> float:
-    """Peak signal-to-noise ratio of two tensors of one shape, in dB; inf if they are equal.
+    """Return the peak signal-to-noise ratio of two tensors of one shape, in dB; inf if they are
+    equal.
 
     10 log10(peak^2 / mean squared error), the mean over all samples of all channels. For luma
     `peak` is 2^bits - 1, as in ffmpeg and the papers, also where limited range never gets there:
@@ -31,7 +32,8 @@ def psnr(a: Tensor, b: Tensor, peak: float) -> float:
 
 
 def ssim(a: Tensor, b: Tensor, peak: float) -> float:
-    """Structural similarity of two luma pictures (H, W), in -1 .. 1; 1 if they are equal.
+    """Return the structural similarity of two luma pictures (H, W), in -1 .. 1; 1 if they are
+    equal.
 
     Wang, Bovik, Sheikh, Simoncelli: Image Quality Assessment: From Error Visibility to
     Structural Similarity, IEEE TIP 13(4), 2004. Gaussian window of 11x11, sigma 1.5, K1 0.01,
@@ -43,7 +45,7 @@ def ssim(a: Tensor, b: Tensor, peak: float) -> float:
 
 
 def ms_ssim(a: Tensor, b: Tensor, peak: float) -> float:
-    """Multi-scale structural similarity of two luma pictures (H, W), in 0 .. 1.
+    """Return the multi-scale structural similarity of two luma pictures (H, W), in 0 .. 1.
 
     Wang, Simoncelli, Bovik: Multiscale Structural Similarity for Image Quality Assessment,
     Asilomar 2003: contrast and structure at five scales, luminance at the coarsest, a mean of
@@ -71,7 +73,7 @@ def _halved(x: Tensor) -> Tensor:
 
 
 def _similarity(a: Tensor, b: Tensor, peak: float) -> tuple[float, float]:
-    """The means of SSIM's map and of its contrast-structure part."""
+    """Return the means of SSIM's map and of its contrast-structure part."""
     height, width = a.shape
     if min(height, width) < SSIM_SIDE:
         raise UsageError(
@@ -89,7 +91,7 @@ def _similarity(a: Tensor, b: Tensor, peak: float) -> tuple[float, float]:
 
 
 def _maps(a: Tensor, b: Tensor, peak: float) -> Tensor:
-    """(2,) float64: the sums of SSIM's map and of its contrast-structure part."""
+    """Return (2,) float64: the sums of SSIM's map and of its contrast-structure part."""
     # Variances are differences of large numbers: float32 would be off by 1e-4 in bright flats.
     x, y = a.double() / peak, b.double() / peak
     mean_x, mean_y, xx, yy, xy = _windowed(torch.stack((x, y, x * x, y * y, x * y)))
@@ -101,7 +103,7 @@ def _maps(a: Tensor, b: Tensor, peak: float) -> Tensor:
 
 
 def _windowed(x: Tensor) -> Tensor:
-    """(N, H, W) -> (N, H - 10, W - 10): the Gaussian window's weighted means."""
+    """Map (N, H, W) -> (N, H - 10, W - 10): the Gaussian window's weighted means."""
     distance = torch.arange(SSIM_SIDE, dtype=torch.float64) - SSIM_SIDE // 2
     weights = torch.exp(-(distance**2) / (2 * _SIGMA**2))
     taps = (weights / weights.sum()).tolist()

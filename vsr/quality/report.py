@@ -88,17 +88,17 @@ class Report:
     values: Mapping[str, array[float]]  # by the names of KINDS; nan where a frame has none
 
     def score(self, name: str) -> Score:
-        """The score of that name. Raises KeyError."""
+        """Return the score of that name. Raises KeyError."""
         return {score.name: score for score in self.scores}[name]
 
     def rows(self) -> Iterator[tuple[Fraction, dict[str, float]]]:
-        """(seconds, the numbers by name) of each pair."""
+        """Yield (seconds, the numbers by name) of each pair."""
         for n, time in enumerate(self.times):
             yield time, {name: values[n] for name, values in self.values.items()}
 
 
 def score_of(name: str, values: array[float], times: tuple[Fraction, ...]) -> Score | None:
-    """What the frames' values come to; None where no frame has one."""
+    """Return what the frames' values come to; None where no frame has one."""
     there = [n for n, value in enumerate(values) if not math.isnan(value)]
     if not there:
         return None

@@ -20,7 +20,8 @@ _AROUND = 7  # pixels a side in whose mean that is looked for
 
 
 def warping_error(before: Tensor, now: Tensor, field: Tensor, seen: Tensor) -> float:
-    """Mean squared difference of `now` and of `before` moved onto it; nan if nothing is seen.
+    """Return mean squared difference of `now` and of `before` moved onto it; nan if nothing is
+    seen.
 
     (C, H, W) pictures, 0..1; `field` (2, H, W) from `now` to `before`; `seen` (H, W) bool: the
     pixels of `now` that `before` shows, too. Lai, Huang, Wang, Shechtman, Yumer, Yang: Learning
@@ -34,7 +35,7 @@ def warping_error(before: Tensor, now: Tensor, field: Tensor, seen: Tensor) -> f
 
 
 def still(before: Tensor, now: Tensor, peak: float) -> Tensor:
-    """(H, W) bool: where a film stands still, from two of its luma pictures (H, W).
+    """Return (H, W) bool: where a film stands still, from two of its luma pictures (H, W).
 
     Where they differ by no more than 2/255 of `peak` in the mean of 7x7 pixels.
     """
@@ -45,7 +46,8 @@ def still(before: Tensor, now: Tensor, peak: float) -> Tensor:
 
 
 def flicker(before: Tensor, now: Tensor, where: Tensor, peak: float) -> float:
-    """Mean |now - before| of luma pictures (H, W) over the pixels of `where`, in codes of 8 bits.
+    """Return mean |now - before| of luma pictures (H, W) over the pixels of `where`, in codes of 8
+    bits.
 
     The temporal gradient where the reference stands still: the warping error of Lai et al.
     (2018) for a motion known to be none, as a mean of absolute differences. nan if `where` is
@@ -57,7 +59,7 @@ def flicker(before: Tensor, now: Tensor, where: Tensor, peak: float) -> float:
 
 
 def tof(reference: Tensor, output: Tensor) -> float:
-    """Mean L1 distance of two motion fields (2, H, W), in pixels.
+    """Return mean L1 distance of two motion fields (2, H, W), in pixels.
 
     tOF of Chu, Xie, Mayer, Leal-Taixé, Thuerey: Learning Temporal Coherence via
     Self-Supervision for GAN-based Video Generation (TecoGAN), ACM TOG 39(4), 2020. Their fields
@@ -78,7 +80,7 @@ class TemporalMetrics:
         self._last: tuple[AlignedFrame, AlignedFrame] | None = None
 
     def __call__(self, ref: AlignedFrame, out: AlignedFrame) -> dict[str, float]:
-        """The values at this frame, by name.
+        """Return the values at this frame, by name.
 
         None for the first one, and none where less than a quarter of it was seen before, or less
         than a hundredth stands still.

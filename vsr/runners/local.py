@@ -33,7 +33,7 @@ _RUNS = 4  # that each worker gets of a film, about; a run of parts is read and 
 
 
 def runner_for(options: DeviceOptions) -> Runner:
-    """The runner that the options ask for: this process, or several."""
+    """Return the runner that the options ask for: this process, or several."""
     return several if _workers(options) > 1 else here
 
 
@@ -93,7 +93,7 @@ def _drive(
 
 
 def _job(work: RunContext, store: JobStore, device: str, count: int) -> dict[str, Any]:
-    """What a worker is told of the job."""
+    """Return what a worker is told of the job."""
     given = work.options.device
     threads = given.threads or max(cores() // count, 1)
     # One choice for all of them: where nothing can be remembered, each would try for itself.
@@ -156,7 +156,7 @@ class _Worker:
         self._send([{"number": p.number, **dataclasses.asdict(p.span)} for p in run])
 
     def settle(self) -> None:
-        """Its run is done."""
+        """Count a worker's run as done."""
         self.settled, self.frames = self.total, 0
 
     def end(self) -> None:

@@ -72,13 +72,17 @@ def _part(told: Mapping[str, Any]) -> Segment:
 
 
 def _end_with_parent() -> None:
-    """Be killed with the process that drives this one, or it would go on beside the next run."""
+    """Ask to be killed with the process that drives this one, or it would go on beside the next
+    run.
+    """
     death_signal = 1  # PR_SET_PDEATHSIG, of Linux
     ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
 
 
 def main() -> None:
-    """The process. Its parent may have ended while this one was loaded: then it is done."""
+    """Run a worker's process. Its parent may have ended while this one was loaded: then it is
+    done.
+    """
     _end_with_parent()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody hears any more: no words either
     # What a library prints must not get between the answers.

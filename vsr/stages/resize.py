@@ -15,7 +15,7 @@ _LOBES = 3  # of the Lanczos kernel
 def resize(
     x: Tensor, *, width: int, height: int, scale: tuple[float, float], kernel: str
 ) -> Tensor:
-    """(N, C, H, W) -> (N, C, height, width), float.
+    """Map (N, C, H, W) -> (N, C, height, width), float.
 
     `scale` is (horizontal, vertical) output pixels per input pixel and may be a
     little less than the sizes say: a picture whose exact size is odd gets one
@@ -59,7 +59,7 @@ def _lanczos(t: Tensor) -> Tensor:
 
 
 def _lanczos_axis(x: Tensor, dim: int, size: int, scale: float) -> Tensor:
-    """One axis: output i is the normalised sum of the inputs within the kernel's support.
+    """Return one axis: output i is the normalised sum of the inputs within the kernel's support.
 
     PyTorch has this kernel for the CPU only.
     """
@@ -78,7 +78,9 @@ def _lanczos_axis(x: Tensor, dim: int, size: int, scale: float) -> Tensor:
 def _lanczos_taps(
     device: torch.device, dtype: torch.dtype, count: int, size: int, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """(size, taps) of inputs, of `count`, and their weights; a frame would wait for the copies."""
+    """Return (size, taps) of inputs, of `count`, and their weights; a frame would wait for the
+    copies.
+    """
     shrink = min(scale, 1.0)
     taps = 2 * math.ceil(_LOBES / shrink) + 1
     centre = (torch.arange(size, dtype=torch.float64) + 0.5) / scale - 0.5

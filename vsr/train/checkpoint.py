@@ -59,7 +59,9 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest state that is whole; None if there is none. Only tensors and numbers are read."""
+    """Return the newest state that is whole; None if there is none. Only tensors and numbers are
+    read.
+    """
     for path in _newest_first(folder):
         try:
             data = path.read_bytes()

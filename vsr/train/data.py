@@ -101,7 +101,7 @@ def _stored(
     damage: Damage,
     seed: int,
 ) -> StoredClip:
-    """A clip and its damaged copies, as files."""
+    """Return a clip and its damaged copies, as files."""
     scale = damage.scale
     height, width = (side // scale * scale for side in clip.shape[2:])
     clip = clip[..., :height, :width]
@@ -128,7 +128,7 @@ def _copies(
 
 
 def _made_of(options: DataOptions, damage: Damage, seed: int) -> str:
-    """Of all that decides about the clips."""
+    """Return all that decides about the clips."""
     names = (
         "clean",
         "paired",
@@ -147,7 +147,7 @@ def _made_of(options: DataOptions, damage: Damage, seed: int) -> str:
 
 
 def mixed(*numbers: int) -> int:
-    """A seed out of several numbers; each that differs gives another."""
+    """Return a seed out of several numbers; each that differs gives another."""
     state = np.random.SeedSequence(numbers).generate_state(2)
     return int(state[0]) << 31 | int(state[1]) >> 1
 
@@ -155,7 +155,7 @@ def mixed(*numbers: int) -> int:
 def _all_clips(
     options: DataOptions, damage: Damage, sink: Sink
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """(scene, clip, its partner) of every source that can be read."""
+    """Yield (scene, clip, its partner) of every source that can be read."""
     paths = list(listed(options.clean))
     refused: list[str] = []
     first = last = 0
@@ -220,7 +220,9 @@ def _partner(path: Path, paired: Path | None) -> SourceInfo | None:
 
 
 def listed(paths: Iterable[Path]) -> Iterator[Path]:
-    """Films and pictures that paths stand for: themselves, folders of them, lists in .txt."""
+    """Return films and pictures that paths stand for: themselves, folders of them, lists in
+    .txt.
+    """
     for path in paths:
         if path.is_dir():
             kinds = FILMS | PICTURES
@@ -236,7 +238,9 @@ def listed(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def split(clips: Sequence[StoredClip], share: float) -> tuple[list[StoredClip], list[StoredClip]]:
-    """(to learn from, held out): whole scenes, evenly over all. One scene alone is not split."""
+    """Return (to learn from, held out): whole scenes, evenly over all. One scene alone is not
+    split.
+    """
     scenes = sorted({clip.scene for clip in clips})
     if share <= 0 or len(scenes) < 2:
         return list(clips), []
@@ -265,7 +269,7 @@ class Samples:
         self.damages = damage.per_sample or bool(clips and clips[0].lows)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(target, the same unsharpened, its damaged partner), (T, 3, H, W) in 0..1.
+        """Return (target, the same unsharpened, its damaged partner), (T, 3, H, W) in 0..1.
 
         The partner is None, and the others are of the larger area, where whole batches are
         damaged together.
@@ -330,7 +334,7 @@ def _cut(stored: NDArray[np.uint8], top: int, left: int, side: int) -> Tensor:
 def batches(
     samples: Samples, *, start: int, size: int, rank: int = 0, world: int = 1, workers: int = 2
 ) -> Generator[TrainingBatch, None, None]:
-    """Batches from the `start`-th on without end, made ahead by `workers` threads.
+    """Yield batches from the `start`-th on without end, made ahead by `workers` threads.
 
     Of `world` processes that work on one batch of `world` times `size`, the share of `rank`. How
     many work on it changes nothing.

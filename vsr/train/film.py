@@ -21,14 +21,14 @@ from vsr.stages.colour.convert import to_rgb
 
 
 def opened(path: Path) -> SourceInfo:
-    """A film, a picture, or numbered pictures as a film. Raises InputError."""
+    """Return a film, a picture, or numbered pictures as a film. Raises InputError."""
     return probe_pictures(path, None, ColourOptions()) if is_many(path) else probe(path)
 
 
 def frames(
     source: SourceInfo, *, start: float | None = None, sink: Sink = silent
 ) -> Generator[Frame, None, None]:
-    """Frames from `start` seconds on."""
+    """Return frames from `start` seconds on."""
     span = WHOLE
     if start is not None:
         tick = round(start / source.video.time_base)
@@ -37,18 +37,18 @@ def frames(
 
 
 def rgb(frame: Frame) -> Tensor:
-    """(3, H, W) float32 in 0..1, clipped as a screen clips it."""
+    """Return (3, H, W) float32 in 0..1, clipped as a screen clips it."""
     planes = tuple(plane[None] for plane in frame.planes)
     return to_rgb(planes, frame.layout, frame.colour)[0].clamp(0, 1)
 
 
 def codes(picture: Tensor) -> Tensor:
-    """(..., H, W) in 0..1 -> uint8."""
+    """Map (..., H, W) in 0..1 -> uint8."""
     return (picture * 255).round().clamp(0, 255).byte()
 
 
 def pieces(source: Iterator[Frame], size: int) -> Iterator[Sequence[Frame]]:
-    """Runs of `size` frames; the last may be shorter."""
+    """Yield runs of `size` frames; the last may be shorter."""
     run: list[Frame] = []
     for frame in source:
         run.append(frame)
@@ -60,7 +60,7 @@ def pieces(source: Iterator[Frame], size: int) -> Iterator[Sequence[Frame]]:
 
 
 def stacked(run: Sequence[Frame], path: Path) -> Tensor:
-    """(T, 3, H, W) of frames of one size. Raises InputError where they differ."""
+    """Return (T, 3, H, W) of frames of one size. Raises InputError where they differ."""
     if len({(frame.height, frame.width) for frame in run}) > 1:
         raise InputError(f"{path}: its pictures change their size, which training does not take")
     return torch.stack([rgb(frame) for frame in run])

@@ -156,7 +156,9 @@ def finetune(
 def _damage(
     clean: Path, damaged: Path | None, options: FinetuneOptions, scale: int, folder: Path
 ) -> tuple[Damage, str]:
-    """What to damage clips with: as told, or as estimated, which is kept for the next time."""
+    """Return what to damage clips with: as told, or as estimated, which is kept for the next
+    time.
+    """
     if options.damage is not None:
         return read_damage(options.damage, {"scale": scale}), f"as in {options.damage.name}"
     assert damaged is not None
@@ -169,7 +171,7 @@ def _damage(
 
 
 def _plan(clean: Path, options: FinetuneOptions, damage: Damage) -> TrainOptions:
-    """Damaged copies are made beforehand, of whole clips: as encoders see them, and at once."""
+    """Plan a run whose damaged copies are made beforehand, of whole clips, as encoders see them."""
     return TrainOptions(
         data=DataOptions(
             clean=(clean,), clips=options.clips, frames=1, length=3, window=512,
@@ -190,7 +192,9 @@ def _plan(clean: Path, options: FinetuneOptions, damage: Damage) -> TrainOptions
 def _timed(
     plan: TrainOptions, options: FinetuneOptions, device: torch.device, folder: Path, began: float
 ) -> TrainOptions:
-    """With as many steps as fit the time, by a trial; found once, and kept for the next time."""
+    """Return the plan with as many steps as fit the time, by a trial that is kept for the next
+    time.
+    """
     kept = folder / "steps.json"
     steps = options.steps
     if steps is None and kept.is_file():
@@ -207,7 +211,7 @@ def _timed(
 
 
 def _step_time(plan: TrainOptions, device: torch.device) -> float:
-    """Seconds of a step, by trying some."""
+    """Return seconds of a step, by trying some."""
     learner = Learner(plan, device, silent)
     side, scale = plan.data.patch, plan.damage.scale
     high = torch.rand(plan.schedule.batch, 1, 3, side, side)
@@ -223,7 +227,7 @@ def _step_time(plan: TrainOptions, device: torch.device) -> float:
 def _train(
     plan: TrainOptions, target: Path, deadline: float, sink: Sink, told: Told
 ) -> TrainingResult:
-    """Until the steps are done, the time is over, or it has long been no use."""
+    """Train until the steps are done, the time is over, or it has long been no use."""
     checks: list[float] = []
 
     def listening(step: int, numbers: Mapping[str, float]) -> None:

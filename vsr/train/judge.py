@@ -38,7 +38,9 @@ class JudgedClip:
 def held_pairs(
     folder: Path, clips: Iterable[StoredClip], damage: Damage, seed: int
 ) -> list[JudgedClip]:
-    """The same in every run: each clip with its first damaged copy, or with one that is made."""
+    """Return the same in every run: each clip with its first damaged copy, or with one that is
+    made.
+    """
     pairs = []
     for number, clip in enumerate(clips):
         high = torch.from_numpy(np.load(folder / clip.name))
@@ -52,7 +54,9 @@ def held_pairs(
 
 
 def enlarge(net: nn.Module, low: Tensor, *, keep_colours: bool = True) -> Tensor:
-    """(T, 3, h, w) uint8 -> (T, 3, H, W) float in 0..1, as `vsr upscale` would, frame by frame."""
+    """Map (T, 3, h, w) uint8 -> (T, 3, H, W) float in 0..1, as `vsr upscale` would, frame by
+    frame.
+    """
     device = next(net.parameters()).device
     done = []
     with torch.inference_mode():
@@ -68,13 +72,13 @@ def enlarge(net: nn.Module, low: Tensor, *, keep_colours: bool = True) -> Tensor
 
 
 def psnr(found: Tensor, high: Tensor) -> float:
-    """Mean over the frames, in dB, of RGB rounded to 8 bits."""
+    """Return mean over the frames, in dB, of RGB rounded to 8 bits."""
     error = (codes(found).float() - high.float()).square().mean((1, 2, 3)) / 255**2
     return float((-10 * error.clamp(min=1e-10).log10()).mean())
 
 
 def measured(net: nn.Module, pairs: Sequence[JudgedClip]) -> float:
-    """Mean PSNR of the pairs' first frames, in dB; not a number if there are none."""
+    """Return mean PSNR of the pairs' first frames, in dB; not a number if there are none."""
     net.eval()
     values = [psnr(enlarge(net, pair.low[:1]), pair.high[:1]) for pair in pairs]
     net.train()
@@ -82,7 +86,7 @@ def measured(net: nn.Module, pairs: Sequence[JudgedClip]) -> float:
 
 
 def vmaf(found: Sequence[Tensor], pairs: Sequence[JudgedClip]) -> float:
-    """Mean VMAF of pictures in 0..1 against their pairs' clean ones. Raises FfmpegError."""
+    """Return mean VMAF of pictures in 0..1 against their pairs' clean ones. Raises FfmpegError."""
     values: list[float] = []
     for pictures, pair in zip(found, pairs, strict=True):
         height, width = pair.high.shape[2:]

@@ -29,7 +29,7 @@ _BETAS = (0.9, 0.99)
 
 
 def new_network(options: TrainOptions, sink: Sink) -> tuple[Network, str]:
-    """(the network to begin with, its name). Raises ModelError, UsageError."""
+    """Return (the network to begin with, its name). Raises ModelError, UsageError."""
     scale = options.damage.scale
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -101,7 +101,7 @@ class Learner:
         return {name: float(loss.detach()) for name, loss in losses.items()} | {"norm": norm}
 
     def _losses(self, found: Tensor, high: Tensor) -> dict[str, Tensor]:
-        """Each with its weight in it."""
+        """Return each with its weight in it."""
         loss, frames = self.options.loss, high.shape[1]
         want = high.flatten(0, 1)
         made: dict[str, Tensor] = {}
@@ -160,7 +160,9 @@ class Learner:
         return norm
 
     def _average(self, number: int) -> None:
-        """The average is short at first: what the first steps were is soon forgotten."""
+        """Update the average, which is short at first: what the first steps were is soon
+        forgotten.
+        """
         share = min(self.options.schedule.ema, (number + 1) / (number + 10))
         with torch.no_grad():
             for name, value in self.net.named_parameters():
@@ -184,7 +186,7 @@ class Learner:
         return held
 
     def load(self, held: Mapping[str, Any]) -> None:
-        """The inverse of `state`. Raises KeyError, RuntimeError, ValueError for another's."""
+        """Restore a `state`. Raises KeyError, RuntimeError, ValueError for another's."""
         self.net.load_state_dict(held["net"])
         self.ema = {name: value.to(self.device) for name, value in held["ema"].items()}
         self.skipped = held["skipped"]
@@ -197,12 +199,12 @@ class Learner:
             self.disc_optimiser.load_state_dict(held["disc_optimiser"])
 
     def averaged(self) -> dict[str, Tensor]:
-        """The weights to give away: the average, and what is no parameter."""
+        """Return the weights to give away: the average, and what is no parameter."""
         return {**self.net.state_dict(), **self.ema}
 
 
 def rate_at(options: TrainOptions, number: int) -> float:
-    """The learning rate of a step, counted from 0."""
+    """Return the learning rate of a step, counted from 0."""
     schedule = options.schedule
     rate = schedule.rate * min(1.0, (number + 1) / max(schedule.warm_up, 1))
     if schedule.decay:
@@ -229,7 +231,7 @@ def _discriminator(options: TrainOptions) -> UNetDiscriminatorSN:
 
 
 def _mean_of_all(parameters: Iterable[nn.Parameter]) -> None:
-    """Gradients, averaged over the processes that share a batch; all at once, as one array.
+    """Average gradients over the processes that share a batch; all at once, as one array.
 
     The networks are small and plain, and there may be two of them: this does for both what
     DistributedDataParallel would, where anybody can read it.
@@ -247,7 +249,7 @@ def _mean_of_all(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def losses_named(loss: LossOptions, stage: str) -> str:
-    """`l1 1, gan 0.1 (vanilla)`: for the note in the weights."""
+    """Return `l1 1, gan 0.1 (vanilla)`: for the note in the weights."""
     named = {"l1": loss.l1, "charbonnier": loss.charbonnier, "consistency": loss.consistency,
              "temporal": loss.temporal}  # fmt: skip
     words = [f"{name} {weight:g}" for name, weight in named.items() if weight]

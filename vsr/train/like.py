@@ -62,7 +62,7 @@ class DamageEstimate:
         )
 
     def changes(self, scale: int) -> dict[str, Any]:
-        """For `read_damage`: a range around each value, at the low resolution."""
+        """Return changes for `read_damage`: a range around each value, at the low resolution."""
         off = {"share": 0.0}
         still = {"up": 0.0, "down": 0.0, "keep": 1.0, "modes": {"area": 1.0}}
         down = still | {"down": 1.0, "keep": 0.0, "range": [1 / scale, 1 / scale]}
@@ -94,7 +94,8 @@ class DamageEstimate:
 
 
 def estimate(damaged: Path, clean: Path, scale: int) -> DamageEstimate:
-    """The damage of `damaged`, of which `clean` shows what it might have been, `scale` as large.
+    """Return the damage of `damaged`, of which `clean` shows what it might have been, `scale` as
+    large.
 
     Raises InputError where one of them shows nothing to compare.
     """
@@ -134,7 +135,7 @@ def estimate(damaged: Path, clean: Path, scale: int) -> DamageEstimate:
 
 
 def _clips(source: SourceInfo, window: int) -> list[Tensor]:
-    """(T, 3, h, w) uint8 from all over a film. Raises InputError."""
+    """Return (T, 3, h, w) uint8 from all over a film. Raises InputError."""
     starts = places(source, _CLIPS)
     length = _FRAMES if starts != [None] else 1
     taken = [take(source, start, None, length=length, window=window) for start in starts]
@@ -152,7 +153,8 @@ def _clips(source: SourceInfo, window: int) -> list[Tensor]:
 
 
 def traits(clips: Sequence[Tensor]) -> Tensor:
-    """(2, bands) power of luma in dB at each spatial frequency: all over, and where it is flattest.
+    """Return (2, bands) power of luma in dB at each spatial frequency: all over, and where it is
+    flattest.
 
     `clips`: (T, 3, h, w), uint8 or float in 0..1.
     """
@@ -165,7 +167,9 @@ def traits(clips: Sequence[Tensor]) -> Tensor:
 
 
 def distance(one: Tensor, other: Tensor) -> float:
-    """dB by which two films' traits differ, but for how much contrast their scenes have."""
+    """Return the dB by which two films' traits differ, but for how much contrast their scenes
+    have.
+    """
     rest = one - other
     rest[0] -= rest[0, :3].mean()
     weight = torch.tensor([[1.0], [0.7]])
@@ -173,14 +177,14 @@ def distance(one: Tensor, other: Tensor) -> float:
 
 
 def _blocks(clip: Tensor) -> Tensor:
-    """(N, 32, 32) luma in code values."""
+    """Return (N, 32, 32) luma in code values."""
     x = clip.float() * (1 if clip.dtype == torch.uint8 else 255)
     luma = 0.299 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2]
     return luma.unfold(1, _BLOCK, _BLOCK).unfold(2, _BLOCK, _BLOCK).reshape(-1, _BLOCK, _BLOCK)
 
 
 def _banded(blocks: Tensor) -> Tensor:
-    """(N, 32, 32) -> (N, bands): mean power in rings of the spectrum."""
+    """Map (N, 32, 32) -> (N, bands): mean power in rings of the spectrum."""
     window = torch.hann_window(_BLOCK, periodic=False)
     window = window[:, None] * window
     blocks = (blocks - blocks.mean((1, 2), keepdim=True)) * window
@@ -197,7 +201,7 @@ def _banded(blocks: Tensor) -> Tensor:
 def _worse(
     lows: Sequence[Tensor], sigma: float, noise: float, codec: str | None, quality: float
 ) -> list[Tensor]:
-    """The same damage as `Estimate.changes` asks for, with single values."""
+    """Return the same damage as `Estimate.changes` asks for, with single values."""
     done = []
     for number, low in enumerate(lows):
         x = low
@@ -222,7 +226,7 @@ def _kernel(sigma: float) -> Tensor:
 
 
 def _quality_for(clips: Sequence[Tensor], codec: str, qp: float) -> float:
-    """The quality at which that codec quantises these clips as the film is: by halving."""
+    """Return the quality at which that codec quantises these clips as the film is: by halving."""
     low, high = _QUALITIES.get(codec, _CRF)
     with tempfile.TemporaryDirectory(prefix="vsr-like-") as folder:
         for _ in range(5):
@@ -241,14 +245,14 @@ def _quality_for(clips: Sequence[Tensor], codec: str, qp: float) -> float:
 
 
 def _between(values: Sequence[float], value: float) -> list[float]:
-    """Five from the neighbour on one side to that on the other."""
+    """Return five values from the neighbour on one side to that on the other."""
     at = values.index(value)
     low, high = values[max(at - 1, 0)], values[min(at + 1, len(values) - 1)]
     return [(low + value) / 2, value, (value + high) / 2]
 
 
 def described(changes: Mapping[str, Any]) -> str:
-    """The changes as TOML, for a file to keep."""
+    """Return the changes as TOML, for a file to keep."""
     lines: list[str] = []
 
     def table(data: Mapping[str, Any], name: str) -> None:

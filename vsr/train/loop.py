@@ -152,7 +152,7 @@ def _prepare(folder: Path, restart: bool) -> None:
 
 
 def _place() -> tuple[int, int]:
-    """(rank, world): of torchrun, whose variables say so, or of whoever set it up."""
+    """Return (rank, world): of torchrun, whose variables say so, or of whoever set it up."""
     if not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         cuda = torch.cuda.is_available()
         dist.init_process_group("nccl" if cuda else "gloo")
@@ -200,7 +200,9 @@ def _steps(
 
 
 def _ready(run: _TrainingRun, batch: TrainingBatch, pool: Pool | None, rank: int) -> TrainingBatch:
-    """A batch, damaged: where the reference does so, as a whole, on the device; and mixed."""
+    """Return a batch, damaged: where the reference does so, as a whole, on the device; and
+    mixed.
+    """
     if batch.low is not None:
         return batch
     assert pool is not None
@@ -287,7 +289,7 @@ def _go_on(run: _TrainingRun, pool: Pool | None) -> None:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -> Iterator[str]:
-    """Dotted names of what is not the same. Longer, without a decay, is the same run."""
+    """Yield dotted names of what is not the same. Longer, without a decay, is the same run."""
     for name in new.keys() | old.keys():
         path = f"{at}{name}"
         one, other = old.get(name), new.get(name)
@@ -300,7 +302,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -
 
 
 def _write_curve(run: _TrainingRun) -> None:
-    """One line for each step; columns as they came up."""
+    """Write one line for each step; columns as they came up."""
     names = list(dict.fromkeys(name for row in run.rows for name in row))
     text = io.StringIO()
     lines = csv.DictWriter(text, names, lineterminator="\n")
@@ -310,7 +312,7 @@ def _write_curve(run: _TrainingRun) -> None:
 
 
 def _notes(run: _TrainingRun, psnr: float) -> dict[str, str]:
-    """What the file says about itself."""
+    """Return what the file says about itself."""
     options = run.options
     named = {"SRVGGNetCompact": "srvgg", "RRDBNet": "rrdb"}
     kind = type(run.learner.net).__name__

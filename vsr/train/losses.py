@@ -13,12 +13,12 @@ _EPS = 1e-3  # of Charbonnier's root
 
 
 def charbonnier(found: Tensor, want: Tensor) -> Tensor:
-    """() mean of sqrt(d^2 + eps^2): L1 that is smooth at 0."""
+    """Return () mean of sqrt(d^2 + eps^2): L1 that is smooth at 0."""
     return ((found - want).square() + _EPS**2).sqrt().mean()
 
 
 def perceptual(found: Tensor, want: Tensor, features: Features) -> Tensor:
-    """() weighted L1 between the maps of a network that sees (Johnson et al., 2016)."""
+    """Return () weighted L1 between the maps of a network that sees (Johnson et al., 2016)."""
     with torch.no_grad():
         targets = features(want)
     total = found.new_zeros(())
@@ -28,7 +28,7 @@ def perceptual(found: Tensor, want: Tensor, features: Features) -> Tensor:
 
 
 def gan(logits: Tensor, real: bool, kind: GanKind) -> Tensor:
-    """() how far the verdict is from `real`: cross entropy, or least squares."""
+    """Return () how far the verdict is from `real`: cross entropy, or least squares."""
     want = torch.full_like(logits, float(real))
     if kind == "vanilla":
         return F.binary_cross_entropy_with_logits(logits, want)
@@ -36,10 +36,12 @@ def gan(logits: Tensor, real: bool, kind: GanKind) -> Tensor:
 
 
 def consistency(found: Tensor, want: Tensor, scale: int) -> Tensor:
-    """() L1 at the low resolution: what `found` is there, colours above all, `want` is too."""
+    """Return () L1 at the low resolution: what `found` is there, colours above all, `want` is
+    too.
+    """
     return (F.avg_pool2d(found, scale) - F.avg_pool2d(want, scale)).abs().mean()
 
 
 def temporal(found: Tensor, want: Tensor) -> Tensor:
-    """() L1 of the changes from frame to frame of clips: what flickers in one alone."""
+    """Return () L1 of the changes from frame to frame of clips: what flickers in one alone."""
     return (found.diff(dim=1) - want.diff(dim=1)).abs().mean()

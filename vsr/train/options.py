@@ -252,7 +252,7 @@ def _check_sizes(sizes: tuple[int, ...]) -> None:
 
 
 def read_damage(path: Path | None = None, changes: Mapping[str, Any] | None = None) -> Damage:
-    """The damage of a TOML file, over the reference's; then `changes`, over both.
+    """Return the damage of a TOML file, over the reference's; then `changes`, over both.
 
     Raises InputError for a file that is no TOML, UsageError for what does not belong in it.
     """
@@ -272,7 +272,9 @@ _WHOLE = frozenset({"kinds", "modes", "profiles"})
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base`, with what `over` says in its place; of kinds that `over` leaves out none remain."""
+    """Return `base` with what `over` says in its place; kinds that `over` leaves out do not
+    remain.
+    """
     result = dict(base)
     for name, value in over.items():
         below = result.get(name)

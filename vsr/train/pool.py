@@ -40,13 +40,13 @@ class Pool:
         return TrainingBatch(high=high, real=real, low=low)
 
     def state(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         if not self._kept:
             return {}
         high, real, low = (torch.stack(tensors) for tensors in zip(*self._kept, strict=True))
         return {"high": high, "real": real, "low": low}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Restore a `state`."""
         parts = [state[name] for name in ("high", "real", "low")] if state else []
         self._kept = list(zip(*parts, strict=True)) if parts else []

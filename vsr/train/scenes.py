@@ -32,7 +32,7 @@ class ScenePlace:
 
 
 def places(source: SourceInfo, count: int) -> list[float | None]:
-    """Seconds at which to look, evenly over the film; None: its only frame."""
+    """Return seconds at which to look, evenly over the film; None: its only frame."""
     if source.video.frames == 1 or not source.duration:
         return [None]
     length = source.duration
@@ -42,7 +42,8 @@ def places(source: SourceInfo, count: int) -> list[float | None]:
 def take(
     source: SourceInfo, start: float | None, until: float | None, *, length: int, window: int
 ) -> ScenePlace:
-    """A clip of `length` frames without a cut, soon after `start`, cut to `window` pixels a side.
+    """Return a clip of `length` frames without a cut, soon after `start`, cut to `window` pixels a
+    side.
 
     Goes on reading to the first cut, or to `until` if there is none. Raises InputError.
     """
@@ -82,7 +83,9 @@ def _taken(source: SourceInfo, run: list[Frame], window: int, *, ends: bool) -> 
 
 
 def _best(clip: Tensor, dim: int, window: int) -> tuple[int, int]:
-    """(start, end) of the stretch with most to see in it: the largest changes, at steps of 8."""
+    """Return (start, end) of the stretch with most to see in it: the largest changes, at steps of
+    8.
+    """
     size = clip.shape[dim]
     if size <= window:
         return 0, size
@@ -94,7 +97,7 @@ def _best(clip: Tensor, dim: int, window: int) -> tuple[int, int]:
 
 
 def read_at(source: SourceInfo, times: tuple[Fraction, ...]) -> Tensor:
-    """(T, 3, H, W) uint8: the frames of a film that are shown at these seconds.
+    """Return (T, 3, H, W) uint8: the frames of a film that are shown at these seconds.
 
     Raises InputError.
     """

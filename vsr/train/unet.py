@@ -63,5 +63,5 @@ def load_discriminator(net: UNetDiscriminatorSN, state: dict[str, Tensor]) -> No
 
 
 def parameters_of(net: nn.Module) -> int:
-    """How many numbers are learnt."""
+    """Return how many numbers are learnt."""
     return sum(int(torch.tensor(p.shape).prod()) for p in net.parameters())

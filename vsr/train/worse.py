@@ -77,7 +77,7 @@ def degrade_file(
 
 
 def _sheet(source: SourceInfo, output: Path, damage: Damage, seed: int, count: int) -> int:
-    """Pictures from all over the film, each with a seed of its own, in rows."""
+    """Make a sheet of pictures from all over the film, each with a seed of its own, in rows."""
     length = source.duration or 0.0
     rows = min(_COLUMNS, count)
     tiles: list[Tensor] = []
@@ -141,7 +141,7 @@ def _damaged(  # noqa: PLR0917
     colour: Colour,
     sink: Sink,
 ) -> Iterator[Frame]:
-    """Piece by piece, which is the same as in one."""
+    """Damage piece by piece, which is the same as in one."""
     length = max(min(_FRAMES, _PIECE // (size[0] * size[1])), 1)
     known = (source.video.frames or 0) + length
     drawn = draw(seed, damage, clips=1, frames=known)
@@ -156,6 +156,6 @@ def _damaged(  # noqa: PLR0917
 
 
 def _piece(clip: Tensor, drawn: SampledDamage, at: int, known: int, damage: Damage) -> Tensor:
-    """A film that is longer than it said goes on with the last values."""
+    """Damage one run; a film that is longer than it said goes on with the last values."""
     at = min(at, known - clip.shape[1])
     return apply(clip, drawn.part(at, at + clip.shape[1]), damage)[0]

@@ -87,7 +87,7 @@ def remove(output: Path) -> None:
 
 
 def _shown(path: Path) -> str:
-    """A name on one line."""
+    """Return a name on one line."""
     return for_shell(path) if "\n" in str(path) else str(path)
 
 

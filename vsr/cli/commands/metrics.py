@@ -64,7 +64,7 @@ def metrics(
 
 
 def _check_free(path: Path, overwrite: bool, measured: Iterable[Path | str]) -> None:
-    """Before the work, not after it."""
+    """Refuse an output that is there, before the work and not after it."""
     if any(is_too_long(part) for part in (*path.parts, _beside(path).name)):
         raise UsageError(f"{path}: the name is too long")
     for source in map(Path, measured):
@@ -85,7 +85,7 @@ def _beside(path: Path) -> Path:
 
 
 def _write(report: Report, path: Path) -> None:
-    """A line for each pair; its name appears when it is complete."""
+    """Write a line for each pair; the file's name appears when it is complete."""
     beside = _beside(path)
     try:
         with open(beside, "w", newline="", encoding="utf-8") as file:
@@ -124,7 +124,7 @@ def _line(score: Score) -> str:
 
 
 def _number(value: float) -> str:
-    """Of ten columns, with as many digits as it is good for."""
+    """Format a number in ten columns, with as many digits as it is good for."""
     return f"{value:>10.3e}" if 0 < abs(value) < 0.001 else f"{value:>10.4f}"
 
 
@@ -156,5 +156,5 @@ def _as_dict(report: Report) -> dict[str, Any]:
 
 
 def _plain(value: float | None) -> float | str | None:
-    """JSON has no infinity: the PSNR of equal pictures is the text "inf"."""
+    """Replace what JSON cannot say: the infinite PSNR of equal pictures becomes the text "inf"."""
     return "inf" if value is not None and math.isinf(value) else value

@@ -56,7 +56,7 @@ def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None
 
 
 def _check_one(source: str, output: Path | None) -> None:
-    """Raises UsageError for what stands for many files and not for one film."""
+    """Check that the source is one film; raises UsageError for what stands for many files."""
     if is_address(source) or not is_many(local_source(source)):
         return
     listing = list_files(local_source(source))
@@ -70,7 +70,7 @@ def _check_one(source: str, output: Path | None) -> None:
 
 
 def _live(event: Event) -> None:
-    """What the user should know of the looking itself."""
+    """Print what the user should know of the looking itself."""
     if isinstance(event, Note):
         click.echo(f"note: {event.text}", err=True)
 

@@ -104,7 +104,7 @@ def upscale(
 
 
 def _untried(names: tuple[str, ...]) -> str:
-    """What was not begun, in words; a folder's files follow on each other."""
+    """Return what was not begun, in words; a folder's files follow on each other."""
     if not names:
         return ""
     shown = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} to {names[-1]}"

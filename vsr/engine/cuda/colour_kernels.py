@@ -78,7 +78,7 @@ def reading(
     down: Interpolation,
     shares: Sequence[float],
 ) -> KernelStep:
-    """(N, h, w) planes, contiguous -> `rgb`, (N, 3, H, W) fp32, contiguous.
+    """Map (N, h, w) planes, contiguous -> `rgb`, (N, 3, H, W) fp32, contiguous.
 
     `codes.chroma`: (zero, span). `shares`: of Cr in red, Cb in green, Cr in green, Cb in blue.
     """
@@ -107,7 +107,8 @@ def reading(
 def measuring(
     drawn: Tensor, shown: Tensor, out: Tensor, *, side: int, source_side: int
 ) -> KernelStep:
-    """(N, 3, s*H, s*W) and (N, 3, H, W), fp32 -> `out`, (N, 3, cells), what their means differ by.
+    """Map (N, 3, s*H, s*W) and (N, 3, H, W), fp32 -> `out`, (N, 3, cells), what their means differ
+    by.
 
     `side`, `source_side`: of a cell, in pixels of either.
     """
@@ -141,7 +142,7 @@ def writing(
     side: int,
     processors: int,
 ) -> KernelStep:
-    """`rgb`, (N, 3, H, W) fp32 -> (N, h, w) planes, contiguous.
+    """Map `rgb`, (N, 3, H, W) fp32 -> (N, h, w) planes, contiguous.
 
     `codes.chroma`: (zero, span of B - Y, span of R - Y). `weights`: of red, green and blue in
     luma. `drift`: (N, 3, cells), contiguous, that is taken out; a cell has `side` pixels.
@@ -173,13 +174,15 @@ def writing(
 
 
 def strip(rows: int, columns: int, processors: int) -> int:
-    """Rows of chroma for a block: as many blocks as the GPU has room for at once, if it can be."""
+    """Return the rows of chroma for a block: as many blocks as the GPU can hold at once, if it can
+    be.
+    """
     strips = max(round(_BLOCKS * processors / columns), 1)
     return max(-(-rows // strips), min(_SHORTEST, rows))
 
 
 def _three(planes: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """All that a kernel asks for; grey has one."""
+    """Return all that a kernel asks for; grey has one."""
     return (planes[0], planes[1], planes[2]) if len(planes) > 1 else (planes[0],) * 3
 
 

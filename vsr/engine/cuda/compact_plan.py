@@ -26,7 +26,7 @@ class CompactPlan:
     def __init__(
         self, network: SRVGGNetCompact, device: torch.device, tiling: CompactTiling
     ) -> None:
-        """`network` in fp32; it stays as it is."""
+        """Take `network` in fp32; it stays as it is."""
         self.scale = network.scale
         self.options = tiling.options(network.scale)
         self.short_sums = tiling.short > 0
@@ -34,7 +34,7 @@ class CompactPlan:
         self.tiling = tiling
 
     def tables(self, pieces: Sequence[SubImage], processors: int) -> TileTables:
-        """What most kernels read lies first, so that its address never changes."""
+        """Put first what most kernels read, so that its address never changes."""
         blocks = processors * self.tiling.blocks
         height, width = self.tiling.height, self.tiling.width
         return together({
@@ -44,7 +44,7 @@ class CompactPlan:
         })  # fmt: skip
 
     def launches(self, batch: DeviceBatch, processors: int) -> Iterator[Launch]:
-        """`first`, each `middle`, `last`."""
+        """Return the launches `first`, each `middle`, `last`."""
         map_bytes = batch.pixels * FEATURES * 2
         tiles = batch.tables["tiles"].at
         source, target = batch.scratch, batch.scratch + map_bytes
@@ -58,7 +58,7 @@ class CompactPlan:
 
 
 def first(layer: PackedLayer, batch: DeviceBatch, target: int, channels: int) -> Launch:
-    """The picture into the first 64 channels of a feature map of so many."""
+    """Return the launch that puts the picture into the first 64 channels of a feature map."""
     tiles = batch.tables["first"]
     return Launch(
         kernel="first",
@@ -82,7 +82,7 @@ def last(
     sources: str = "sources",
     tiles: str = "tiles",
 ) -> Launch:
-    """A feature map into planes, onto the picture."""
+    """Return the launch that adds a feature map, as planes, onto the picture."""
     numbers = addresses(layer.weights, layer.bias)
     tables = (batch.tables[name].at for name in (sources, tiles))
     arguments = (source, batch.picture, *tables, batch.planes, *numbers)
@@ -92,7 +92,7 @@ def last(
 def tiled(
     kernel: str, tiling: CompactTiling, arguments: tuple[int, ...], processors: int, channels: int
 ) -> Launch:
-    """Blocks that stay and go from tile to tile. `channels` of the output."""
+    """Return the launch of blocks that stay and go from tile to tile. `channels` of the output."""
     return Launch(
         kernel=kernel,
         grid=processors * tiling.blocks,

@@ -51,7 +51,7 @@ class Driver:
         self.call("cuInit", ctypes.c_uint(0))
 
     def call(self, name: str, *arguments: object) -> None:
-        """Raises DriverError, in the driver's words, for any result but success."""
+        """Call the driver; raises DriverError, in its words, for any result but success."""
         result = getattr(self._lib, name)(*arguments)
         if result:
             text = ctypes.c_char_p()
@@ -60,7 +60,7 @@ class Driver:
             raise DriverError(f"{name}: {words} ({result})")
 
     def version(self) -> str:
-        """Of the driver, as precisely as it can be had."""
+        """Return the driver's version, as precisely as it can be had."""
         with suppress(OSError):
             return Path("/sys/module/nvidia/version").read_text(encoding="ascii").strip()
         version = ctypes.c_int()
@@ -68,14 +68,14 @@ class Driver:
         return f"CUDA {version.value}"
 
     def context(self, device: int) -> ctypes.c_void_p:
-        """The one that PyTorch uses, too; it is not given back before the process ends."""
+        """Return the context that PyTorch uses too; it is not given back before the process ends."""
         handle, context = ctypes.c_int(), ctypes.c_void_p()
         self.call("cuDeviceGet", ctypes.byref(handle), ctypes.c_int(device))
         self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), handle)
         return context
 
     def shared_memory(self, device: int) -> int:
-        """Bytes that a block may have on the device of that number."""
+        """Return bytes that a block may have on the device of that number."""
         handle, value = ctypes.c_int(), ctypes.c_int()
         self.call("cuDeviceGet", ctypes.byref(handle), ctypes.c_int(device))
         self.call("cuDeviceGetAttribute", ctypes.byref(value), _SHARED_MEMORY_OPTIN, handle)
@@ -104,7 +104,7 @@ class Kernels:
         return function
 
     def allow(self, launch: Launch) -> ctypes.c_void_p:
-        """The function of a launch, that may use as much shared memory as it asks for."""
+        """Return the function of a launch, that may use as much shared memory as it asks for."""
         function = self._functions[launch.kernel]
         if launch.shared > self._shared[launch.kernel]:
             call = self.driver.call
@@ -186,7 +186,7 @@ class Graph:
 
 
 def _parameters(launch: Launch) -> ctypes.Array[ctypes.c_void_p]:
-    """Pointers to the arguments, as the driver reads them; it copies them at once."""
+    """Return pointers to the arguments, as the driver reads them; it copies them at once."""
     values = [
         _KINDS[kind](value)
         for kind, value in zip(SIGNATURES[launch.kernel], launch.arguments, strict=True)

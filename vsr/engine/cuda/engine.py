@@ -59,7 +59,7 @@ class CudaEngine:
         tiling: CompactTiling | None = None,
         graphs: bool = True,
     ) -> None:
-        """`network` in fp32; it is kept. `tiling`, `graphs`: for those who measure."""
+        """Take `network` in fp32, and keep it. `tiling`, `graphs`: for those who measure."""
         self.scale = network.scale
         self.radius = network.receptive_radius
         self.device = device
@@ -111,7 +111,9 @@ class CudaEngine:
         return torch.empty(self.plan.scratch * pixels, dtype=torch.float16, device=self.device)
 
     def draw(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
-        """Of (N, 3, H, W) fp32 into `planes`, fp32; `scratch`: fp16, `plan.scratch` a pixel."""
+        """Upscale (N, 3, H, W) fp32 into `planes`, fp32; `scratch`: fp16, `plan.scratch` a
+        pixel.
+        """
         with torch.cuda.device(self.device):
             stream = torch.cuda.current_stream(self.device).cuda_stream
             # By stream: what one has copied, another would have to wait for.
@@ -125,7 +127,7 @@ class CudaEngine:
     def draw_pieces(
         self, origin: Tensor, pieces: list[SubImage], scratch: Tensor, planes: Tensor
     ) -> None:
-        """Likewise, of pictures whose offsets count from `origin`, one behind the other."""
+        """Upscale pictures whose offsets count from `origin`, one behind the other."""
         with torch.cuda.device(self.device):
             stream = torch.cuda.current_stream(self.device).cuda_stream
             tables = self._tables(pieces)
@@ -149,7 +151,7 @@ class CudaEngine:
 
     @torch.inference_mode()  # in which these tensors may have been made
     def _fill(self, kept: _ShapeCache, tables: TileTables) -> None:
-        """In the stream's order: behind what reads the last ones, before what reads these."""
+        """Copy in the stream's order: behind what reads the last ones, before what reads these."""
         given = torch.from_numpy(tables.words)
         if self.device.type == "cuda":
             given = given.pin_memory()  # or the host would wait for the copy
@@ -196,7 +198,9 @@ class CudaEngine:
 
 
 def pieces_of(pictures: Sequence[Tensor]) -> list[SubImage]:
-    """Each (3, h, w) or (1, 3, h, w), fp32; their places count from that of the first one."""
+    """Return each (3, h, w) or (1, 3, h, w), fp32; their places count from that of the first
+    one.
+    """
     origin, pieces = pictures[0].data_ptr(), []
     for one in pictures:
         *_, stride_c, stride_y, stride_x = one.stride()
@@ -212,7 +216,7 @@ def pieces_of(pictures: Sequence[Tensor]) -> list[SubImage]:
 
 
 def fits(network: Network) -> bool:
-    """Whether there are kernels for it."""
+    """Return whether there are kernels for it."""
     return fits_compact(network) or fits_dense(network)
 
 
@@ -223,7 +227,7 @@ def plan_for(
     architecture: int,
     tiling: CompactTiling | None = None,
 ) -> LaunchPlan:
-    """How `network` runs where a block may have `shared` bytes of shared memory.
+    """Return how `network` runs where a block may have `shared` bytes of shared memory.
 
     Raises DriverError where that is too little.
     """
@@ -237,13 +241,13 @@ def plan_for(
 
 
 def source(names: tuple[str, ...]) -> str:
-    """The text of kernels, one file after the other."""
+    """Return the text of kernels, one file after the other."""
     folder = resources.files("vsr.engine.cuda.kernels")
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
 def compiled(plan: LaunchPlan, device: torch.device) -> bytes:
-    """The kernels for `device`. Raises CompileError."""
+    """Return the kernels for `device`. Raises CompileError."""
     code = compile_once(
         Nvrtc(),
         source(plan.sources),

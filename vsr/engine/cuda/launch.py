@@ -58,12 +58,12 @@ class LaunchPlan(Protocol):
     most_pixels: int  # over a batch; beyond it 32 bits do not count everything
 
     def tables(self, pieces: Sequence[SubImage], processors: int) -> TileTables:
-        """Of these pictures, for a GPU of so many multiprocessors."""
+        """Return the tables of these pictures, for a GPU of so many multiprocessors."""
 
     def launches(self, batch: DeviceBatch, processors: int) -> Iterator[Launch]:
-        """In order, on a GPU of so many multiprocessors."""
+        """Return the launches in order, on a GPU of so many multiprocessors."""
 
 
 def addresses(*tensors: Tensor) -> Iterator[int]:
-    """Where they lie on their device."""
+    """Return where they lie on their device."""
     return (tensor.data_ptr() for tensor in tensors)

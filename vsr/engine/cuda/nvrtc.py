@@ -39,7 +39,7 @@ class Nvrtc:
         self.version = f"{major.value}.{minor.value}"
 
     def architectures(self) -> list[int]:
-        """Those that it makes machine code for: 80, 90, ..."""
+        """Return those that it makes machine code for: 80, 90, ..."""
         count = ctypes.c_int()
         self._check(self._lib.nvrtcGetNumSupportedArchs(ctypes.byref(count)))
         found = (ctypes.c_int * count.value)()
@@ -49,7 +49,9 @@ class Nvrtc:
     def compile(
         self, source: str, *, architecture: int, options: Sequence[str] = ()
     ) -> CompiledCode:
-        """Machine code for `architecture` (90 is sm_90), or PTX where it is too new for that."""
+        """Compile machine code for `architecture` (90 is sm_90), or PTX where it is too new for
+        that.
+        """
         known = self.architectures()
         if architecture in known:
             return self._compile(source, (f"-arch=sm_{architecture}", *options), "CUBIN")
@@ -59,7 +61,7 @@ class Nvrtc:
         return self._compile(source, (f"-arch=compute_{older[-1]}", *options), "PTX")
 
     def ptx(self, source: str, *, architecture: int, options: Sequence[str] = ()) -> str:
-        """The virtual assembly, for those who read it."""
+        """Return the virtual assembly, for those who read it."""
         code = self._compile(source, (f"-arch=compute_{architecture}", *options), "PTX")
         return code.image.rstrip(b"\0").decode("ascii")
 
@@ -94,7 +96,7 @@ class Nvrtc:
 def compile_once(
     compiler: Nvrtc, source: str, *, architecture: int, options: Sequence[str] = ()
 ) -> CompiledCode:
-    """As `Nvrtc.compile`, from the cache where it was compiled before."""
+    """Compile as `Nvrtc.compile`, or read the code from the cache where it was compiled before."""
     own = "\0".join((source, str(architecture), compiler.version, *options))
     name = hashlib.sha256(own.encode()).hexdigest()
     file = place("kernels", f"{name}.bin")
@@ -119,7 +121,9 @@ def _load(path: Path | None) -> ctypes.CDLL:
 
 
 def _names() -> Iterator[str]:
-    """Where PyTorch's wheels and NVIDIA's packages put it, the newest first; then the system's."""
+    """Yield where PyTorch's wheels and NVIDIA's packages put it, the newest first; then the
+    system's.
+    """
     folders = [_folder("torch", "lib")]
     for base in _folders("nvidia"):
         # By major version since CUDA 13; a package of its own before. Windows says bin.

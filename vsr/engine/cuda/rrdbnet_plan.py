@@ -30,7 +30,7 @@ _TIMES = 4  # the tail is at four times the source's size
 
 
 def fits_dense(network: Network) -> bool:
-    """Whether the kernels can run it: scale 4, not folded, 64 and 32 channels, RGB."""
+    """Return whether the kernels can run it: scale 4, not folded, 64 and 32 channels, RGB."""
     if not isinstance(network, RRDBNet) or (network.scale, network.unshuffle) != (_TIMES, 1):
         return False
     block = network.body[0] if len(network.body) else None
@@ -55,7 +55,7 @@ class _Buffer:
         return self.channels // 8
 
     def behind(self, channels: int) -> _Buffer:
-        """The same pixels' later channels."""
+        """Return the same pixels' later channels."""
         return replace(self, at=self.at + 2 * channels)
 
 
@@ -89,7 +89,7 @@ class RRDBNetPlan:
     def __init__(
         self, network: RRDBNet, device: torch.device, tiling: CompactTiling, dense: DenseTiling
     ) -> None:
-        """`network` in fp32; it stays as it is."""
+        """Take `network` in fp32; it stays as it is."""
         self.options = (*tiling.options(1), *dense.options)
         self._tiling, self._dense = tiling, dense
 
@@ -119,7 +119,9 @@ class RRDBNetPlan:
         self._nothing = torch.zeros(1, device=device)  # that the last layer adds to
 
     def tables(self, pieces: Sequence[SubImage], processors: int) -> TileTables:
-        """Tiles at each of the three sizes; what most kernels read lies first, and stays there."""
+        """Return tiles at each of the three sizes; what most kernels read lies first, and stays
+        there.
+        """
         sides, tall, wide = self._dense, self._tiling.height, self._tiling.width
         found = {
             name: tiles_of(pieces, sides.height, sides.width, times=times, blocks=processors)
@@ -135,7 +137,7 @@ class RRDBNetPlan:
         })  # fmt: skip
 
     def launches(self, batch: DeviceBatch, processors: int) -> Iterator[Launch]:
-        """The first layer, all blocks, the tail at two and four times the size."""
+        """Yield the first layer, all blocks, the tail at two and four times the size."""
         pixels = batch.pixels
         begin = _Buffer(at=batch.scratch, channels=FEATURES)
         rest = batch.scratch + 2 * FEATURES * pixels
@@ -164,7 +166,7 @@ class RRDBNetPlan:
     def _enlarged(
         self, batch: DeviceBatch, processors: int, begin: _Buffer, rest: int
     ) -> Iterator[Launch]:
-        """The tail, in what the blocks have worked in and behind it."""
+        """Yield the tail, in what the blocks have worked in and behind it."""
         pixels = batch.pixels
         large = 2 * FEATURES * _TIMES**2 * pixels  # bytes
         twice = _Buffer(at=rest, channels=FEATURES)
@@ -195,7 +197,7 @@ class RRDBNetPlan:
     def _mixed(
         self, step: _Convolution, skip: _Buffer, shares: Tensor, batch: DeviceBatch, processors: int
     ) -> Launch:
-        """The convolution, what it began from, and `skip`, by their shares."""
+        """Return the launch that sums the convolution, its input and `skip` by their shares."""
         source, target, layer = step.source, step.target, step.layer
         arguments = (
             source.at, source.units, step.channels // _CHUNK, target.at, target.units,

@@ -37,7 +37,7 @@ _MARGIN = 1.1  # times PyTorch's time
 def wants_cuda(
     asked: EngineName, network: Network, device: torch.device, precision: str, sink: Sink
 ) -> CudaEngine | None:
-    """Our kernels, if they were asked for or do PyTorch's work as well and not slower.
+    """Return our kernels if they were asked for, or do PyTorch's work as well and not slower.
 
     What speaks against them is told to `sink` once, by the run that finds it. Raises UsageError
     where they were asked for and cannot be had.
@@ -68,7 +68,7 @@ def wants_cuda(
 
 
 def _unfit(network: Network, device: torch.device) -> str | None:
-    """Why the kernels are not made for this; nothing that a user has to be told unasked."""
+    """Return why the kernels are not made for this; nothing that a user has to be told unasked."""
     if not fits(network):
         return "run compact networks of 64 features and whole x4 RRDBNets, which this one is not"
     found = architecture_of(device)
@@ -78,7 +78,7 @@ def _unfit(network: Network, device: torch.device) -> str | None:
 
 
 def _trial(network: Network, device: torch.device) -> str | None:
-    """What is wrong with the kernels on this device; None: nothing."""
+    """Return what is wrong with the kernels on this device; None: nothing."""
     sample = _sample(network)
     engine = CudaEngine(sample, device=device)
     plain = TorchEngine(copy.deepcopy(sample), device=device, dtype=torch.float16, precision="fp16")
@@ -105,7 +105,7 @@ def _trial(network: Network, device: torch.device) -> str | None:
 
 
 def _lists(engine: CudaEngine, x: Tensor) -> bool:
-    """Whether pieces of a picture come out together as they do one by one."""
+    """Return whether pieces of a picture come out together as they do one by one."""
     pieces = [x[:1, :, y : y + h, x0 : x0 + w] for y, x0, h, w in _PIECES]
     alone = torch.cat([engine(one).flatten() for one in pieces])
     numbers = engine.plan.scratch * x[:, 0].numel()
@@ -119,7 +119,9 @@ def _lists(engine: CudaEngine, x: Tensor) -> bool:
 
 
 def _sample(network: Network) -> Network:
-    """A small random one of its kind that comes to every kernel, with slopes like trained ones."""
+    """Return a small random one of its kind that comes to every kernel, with slopes like trained
+    ones.
+    """
     made: Network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -134,7 +136,7 @@ def _sample(network: Network) -> Network:
 
 
 def _seconds(engine: Engine, shape: tuple[int, ...]) -> float:
-    """Of its quickest run."""
+    """Return the seconds of its quickest run."""
     x = torch.rand(shape).to(engine.device, engine.dtype)
     took = []
     for _ in range(_ROUNDS + 3):
@@ -147,14 +149,14 @@ def _seconds(engine: Engine, shape: tuple[int, ...]) -> float:
 
 
 def _description(network: Network, device: torch.device) -> str:
-    """What the outcome depends on. Not the weights: the trial has its own."""
+    """Return what the outcome depends on. Not the weights: the trial has its own."""
     sums = short_sums(architecture_of(device))
     kind = (type(network).__name__, f"scale:{network.scale}", f"short:{sums}")
     return " ".join((surroundings(device, KERNELS), *kind))
 
 
 def surroundings(device: torch.device, files: tuple[str, ...]) -> str:
-    """The GPU, and all that kernels from those files go through."""
+    """Return the GPU, and all that kernels from those files go through."""
     kernels = hashlib.sha256(source(files).encode()).hexdigest()[:16]
     return " ".join((
         torch.cuda.get_device_name(device), f"driver {Driver().version()}",

@@ -48,7 +48,7 @@ class TileTables:
     starts: dict[str, tuple[int, int]]  # of each: its first word, and how many entries count
 
     def at(self, address: int) -> dict[str, TileTable]:
-        """As they lie where `words` are copied to."""
+        """Return the tables as they lie where `words` are copied to."""
         return {
             name: TileTable(at=address + 4 * start, count=count)
             for name, (start, count) in self.starts.items()
@@ -56,7 +56,7 @@ class TileTables:
 
 
 def together(found: dict[str, tuple[Words, int]]) -> TileTables:
-    """Of tables and the number of entries that count in each."""
+    """Put tables, and the number of entries that count in each, one behind the other."""
     starts: dict[str, tuple[int, int]] = {}
     start = 0
     for name, (words, count) in found.items():
@@ -70,7 +70,7 @@ def together(found: dict[str, tuple[Words, int]]) -> TileTables:
 def tiles_of(
     pieces: Sequence[SubImage], tall: int, wide: int, *, times: int = 1, blocks: int = 0
 ) -> tuple[Words, int]:
-    """Tiles of `tall` x `wide` pixels of pictures that are `times` as large as `pieces`.
+    """Return tiles of `tall` x `wide` pixels of pictures that are `times` as large as `pieces`.
 
     Along rows, rows of tiles down the pictures. Behind them are as many of no tile as blocks that
     go from one to the next, and look two ahead, may come to: 2 * `blocks`.
@@ -93,7 +93,9 @@ def tiles_of(
 
 
 def _edges(start: NDArray[np.int64], size: NDArray[np.int64], side: int) -> NDArray[np.int64]:
-    """From, and to: of `side` + 2 pixels, the first of which is the one before `start`."""
+    """Return from where to where `side` + 2 pixels reach, the first of which is the one before
+    `start`.
+    """
     begin: NDArray[np.int64] = (start == 0).astype(np.int64)
     end: NDArray[np.int64] = np.minimum(size - start + 1, side + 2)
     return begin | end << 8
@@ -102,7 +104,8 @@ def _edges(start: NDArray[np.int64], size: NDArray[np.int64], side: int) -> NDAr
 def sources_of(
     pieces: Sequence[SubImage], *, times: int = 1, empty: bool = False
 ) -> tuple[Words, int]:
-    """Where pictures `times` as large lie, 8 words each; `empty`: one number stands for them all.
+    """Return where pictures `times` as large lie, 8 words each; `empty`: one number stands for
+    them all.
 
     Its offset, in two; strides of colour, row and column; pixels before it, pixels of it.
     """

@@ -27,12 +27,14 @@ class CompactTiling:
         return 32 * (self.width // 16) * (self.height // self.rows)
 
     def shared(self, pieces: int) -> int:
-        """Bytes of shared memory of a block, for a layer of 16 * `pieces` output channels."""
+        """Return bytes of shared memory of a block, for a layer of 16 * `pieces` output
+        channels.
+        """
         patch = (self.height + 2) * (self.width + 2) * _FEATURES * 2
         return 2 * patch + self.stages * 3 * pieces * 512
 
     def options(self, scale: int) -> tuple[str, ...]:
-        """For the compiler."""
+        """Return the options for the compiler."""
         return (
             f"-DTILE_H={self.height}", f"-DTILE_W={self.width}", f"-DROWS={self.rows}",
             f"-DSTAGES={self.stages}", f"-DBLOCKS={self.blocks}", f"-DSCALE={scale}",
@@ -47,7 +49,7 @@ _FAST_IN_FP16 = (86, 89, 120)
 
 
 def short_sums(architecture: int) -> int:
-    """`Tiling.short` for a compute capability (86 is 8.6).
+    """Return `CompactTiling.short` for a compute capability (86 is 8.6).
 
     One stage, 48 products: quality is nearly that of fp32, also where a tensor core rounds more
     often than it has to; what that costs, it does beside the products.
@@ -56,7 +58,8 @@ def short_sums(architecture: int) -> int:
 
 
 def tiling_for(shared: int, architecture: int) -> CompactTiling | None:
-    """The one for a GPU whose blocks may have `shared` bytes of shared memory; None: too little.
+    """Return the one for a GPU whose blocks may have `shared` bytes of shared memory; None: too
+    little.
 
     227 KB (sm_90, 100, 103): two large patches and all weights. 163 KB (sm_80, 87): all
     weights, smaller patches. 99 KB (sm_86, 89, 120): weights come in as they are used.
@@ -87,19 +90,19 @@ class DenseTiling:
         return 32 * (self.width // 16) * (self.height // self.rows)
 
     def shared(self, pieces: int) -> int:
-        """Bytes of a block: 32 channels of a tile and their weights, twice."""
+        """Return bytes of a block: 32 channels of a tile and their weights, twice."""
         return 2 * ((self.height + 2) * (self.width + 2) * 64 + 18 * pieces * 512)
 
     @property
     def options(self) -> tuple[str, ...]:
-        """For the compiler."""
+        """Return the options for the compiler."""
         return (
             f"-DDENSE_H={self.height}", f"-DDENSE_W={self.width}", f"-DDENSE_ROWS={self.rows}",
         )  # fmt: skip
 
 
 def dense_tiling_for(shared: int) -> DenseTiling | None:
-    """As `tiling_for`, whatever the architecture: all sums are fp32."""
+    """Choose as `tiling_for`, whatever the architecture: all sums are fp32."""
     fitting = (one for one in DENSE_TILINGS if one.shared(4) <= shared)
     return next(fitting, None)
 

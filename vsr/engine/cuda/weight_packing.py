@@ -34,7 +34,7 @@ class PackedNetwork:
 
 
 def fits_compact(network: Network) -> bool:
-    """Whether the kernels can run it: 64 features, RGB in and out, three layers at least."""
+    """Return whether the kernels can run it: 64 features, RGB in and out, three layers at least."""
     if not isinstance(network, SRVGGNetCompact) or network.num_feat != FEATURES:
         return False
     layers = [layer for layer in network.body if isinstance(layer, nn.Conv2d)]
@@ -43,7 +43,7 @@ def fits_compact(network: Network) -> bool:
 
 
 def pack(network: SRVGGNetCompact, device: torch.device) -> PackedNetwork:
-    """Weights are rounded to fp16, biases and slopes are not. The network stays as it is."""
+    """Pack a network, which stays as it is: weights in fp16, biases and slopes in fp32."""
     convolutions = [layer for layer in network.body if isinstance(layer, nn.Conv2d)]
     slopes = [_slope(layer) for layer in network.body if not isinstance(layer, nn.Conv2d)]
     first, *middle, last = convolutions
@@ -82,14 +82,14 @@ def _slope(activation: nn.Module) -> Tensor:
 
 
 def _pieces(rows: Tensor, chunk: int) -> Tensor:
-    """(m, half, g, channels, ky, kx) -> (chunk, kx, its 16s, ky, m, g, t, side, half, pair)."""
+    """Map (m, half, g, channels, ky, kx) -> (chunk, kx, its 16s, ky, m, g, t, side, half, pair)."""
     m, channels = rows.shape[0], rows.shape[3]
     columns = rows.reshape(m, 2, 8, channels // chunk, chunk // 16, 2, 4, 2, 3, 3)
     return columns.permute(3, 9, 4, 8, 0, 2, 6, 5, 1, 7)
 
 
 def features(weight: Tensor, chunk: int = FEATURES) -> Tensor:
-    """Of (16 * pieces, channels, 3, 3), `chunk` of whose channels are read at a time.
+    """Pack (16 * pieces, channels, 3, 3), of whose channels `chunk` are read at a time.
 
     Output channel 2 * pieces * g + 2 * m + half is row (half, g) of piece m.
     """
@@ -98,14 +98,16 @@ def features(weight: Tensor, chunk: int = FEATURES) -> Tensor:
 
 
 def first_weights(weight: Tensor) -> Tensor:
-    """Of (64, 3, 3, 3). A column is 3 * tap + colour, of 27, then nothing up to 32."""
+    """Pack (64, 3, 3, 3). A column is 3 * tap + colour, of 27, then nothing up to 32."""
     columns = F.pad(weight.permute(0, 2, 3, 1).reshape(64, 27), (0, 5))
     pieces = columns.reshape(8, 4, 2, 2, 2, 4, 2)  # (g, m, half, 16 columns, side, t, pair)
     return pieces.permute(3, 1, 0, 5, 4, 2, 6)
 
 
 def last_weights(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Channel 16 * m + 2 * g + half is row (half, g) of piece m; zeros up to the next 16."""
+    """Pack the last layer: channel 16 * m + 2 * g + half is row (half, g) of piece m; zeros fill
+    up.
+    """
     assert layer.bias is not None
     missing = -layer.out_channels % 16
     weight = F.pad(layer.weight, (0, 0, 0, 0, 0, 0, 0, missing))

@@ -40,7 +40,7 @@ class CompletedFiles:
         self._places: dict[tuple[int, Path, Path | None], Path] = {}
 
     def find(self, task: Task) -> Result | None:
-        """The result of `task`, where it is there as it was left."""
+        """Return the result of `task`, where it is there as it was left."""
         told = None if task.options.jobs.restart else self._told(task)
         if told is None or _stamp(Path(told["file"])) != told["stamp"]:
             return None
@@ -50,7 +50,7 @@ class CompletedFiles:
         return Result(output=output, seconds=0.0, notes=notes, **size)
 
     def again(self, task: Task, sink: Sink) -> Result | None:
-        """As `find`, and says so of a film."""
+        """Find a result as `find`, and say so of a film."""
         result = self.find(task)
         if result is not None:
             _tidy(result.output)
@@ -86,7 +86,7 @@ class CompletedFiles:
                 self._hints.add(hint)
 
     def forget(self) -> None:
-        """All is done: the same command would mean it anew."""
+        """Forget the list when all is done: the same command would mean it anew."""
         for hint in self._hints:
             with suppress(OSError):
                 atomic_write.remove(hint)
@@ -115,7 +115,7 @@ class CompletedFiles:
         return told
 
     def _place(self, task: Task) -> Path | None:
-        """Where it is written that `task` is done; None for what is not in a file."""
+        """Return where it is written that `task` is done; None for what is not in a file."""
         source = Path(task.source)
         stamp = _source_stamp(source)
         if stamp is None:
@@ -137,7 +137,7 @@ def _hint(task: Task, which: list[Any]) -> Path:
 
 
 def _tidy(output: Path) -> None:
-    """A kill between a result's name and the end of its job leaves what it was made of."""
+    """Remove what a kill between a result's name and the end of its job has left."""
     store = folder_of(output)
     with suppress(OSError, VsrError):
         if store.is_dir() and holder(store) is None:
@@ -148,7 +148,7 @@ def _tidy(output: Path) -> None:
 
 
 def _read(book: Path) -> dict[str, Any]:
-    """What its lines tell of each picture; of one that was done again, the last."""
+    """Return what its lines tell of each picture; of one that was done again, the last."""
     found = {}
     with suppress(OSError):
         for line in book.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -173,7 +173,9 @@ def _is_picture(task: Task) -> bool:
 
 
 def _key(task: Task) -> str:
-    """What tells a picture from the others of its folder, and from itself when it was another."""
+    """Return what tells a picture from the others of its folder, and from itself when it was
+    another.
+    """
     source = Path(task.source)
     which = [os.fsdecode(source.name), _source_stamp(source), _name_of(task.output), task.stem]
     return json.dumps(which)
@@ -184,12 +186,12 @@ def _name_of(path: Path | None) -> str | None:
 
 
 def _source_stamp(path: Path) -> Any:
-    """As `_stamp`, and which file it is: others may have come to its name with their times."""
+    """Return `_stamp`, and which file it is: others may have come to its name with their times."""
     return _stamp(path, which=True)
 
 
 def _stamp(path: Path, *, which: bool = False) -> Any:
-    """What tells whether a file was changed, as JSON; None where there is no such file."""
+    """Return what tells whether a file was changed, as JSON; None where there is no such file."""
     try:
         told = path.stat()
     except (OSError, ValueError):

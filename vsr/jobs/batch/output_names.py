@@ -20,14 +20,14 @@ class OutputNames:
     """What results of a run are called; one that is the same a second time is refused."""
 
     def __init__(self, files: Sequence[Task]) -> None:
-        """`files`: the run's sources that are named one by one."""
+        """Take `files`, the run's sources that are named one by one."""
         self._sources = {os.path.realpath(task.source): str(task.source) for task in files}
         self._begun: set[tuple[object, ...]] = set()
         self._taken: dict[str, str] = {}  # real path -> the source that it is the result of
         self._source = ""
 
     def begin(self, task: Task) -> None:
-        """Raises UsageError for what is exactly what an earlier task was."""
+        """Begin a task. Raises UsageError for what is exactly what an earlier task was."""
         same = (str(task.source), task.output, task.options)
         self._source = without_login(str(task.source))
         if same in self._begun:
@@ -52,7 +52,8 @@ class OutputNames:
 
 
 def own_results(files: Sequence[Task]) -> list[Task]:
-    """Those of the sources that vsr made: they say so, or are called as another one's result.
+    """Return those of the sources that vsr made: they say so, or are called as another one's
+    result.
 
     A name is no proof. So it counts only where it would be the whole reason to fail, and not where
     the other one's result were to replace it: that is refused.
@@ -71,7 +72,7 @@ def own_results(files: Sequence[Task]) -> list[Task]:
 
 
 def _expected(task: Task) -> Iterator[tuple[str, str]]:
-    """Where the result will lie, and its name without the suffix, if that is made up."""
+    """Yield where the result will lie, and its name without the suffix, if that is made up."""
     source = Path(task.source)
     free = not task.options.encode.overwrite
     if free and (task.output is None or task.output.is_dir()):
@@ -85,7 +86,7 @@ def _place(folder: Path, stem: str) -> tuple[str, str]:
 
 
 def check_apart(folders: Sequence[FolderTasks]) -> None:
-    """Raises UsageError where the results of two folders or patterns would be mixed."""
+    """Check that the results of two folders or patterns do not mix. Raises UsageError."""
     seen: dict[str, Path] = {}
     for folder in folders:
         real = os.path.realpath(folder.folder)

@@ -157,14 +157,14 @@ class Batch:
             yield from ((folder, task) for task in folder.tasks(folder.listing.films))
 
     def _is_own(self, task: Task) -> bool:
-        """Whether `task` would be done on a result of vsr's, which a pattern has found."""
+        """Return whether `task` would be done on a result of vsr's, which a pattern has found."""
         if task.among is None or self.total == 1:
             return task in self._own
         source = Path(task.source)
         return not is_picture(source.name) and is_result(source)
 
     def _tell_of_done(self, sink: Sink) -> None:
-        """Of pictures, of which there may be thousands, once for all."""
+        """Say once how many pictures, of which there may be thousands, are done already."""
         tasks = (task for _, task in self._tasks() if is_picture(str(task.source)))
         if there := sum(self._done.find(task) is not None for task in tasks):
             text = f"{there} of {self.pictures} pictures are done already"
@@ -209,7 +209,9 @@ class Batch:
 
 
 def _is_folder(into: Path | None, output: Path | str | None, *, several: bool) -> bool:
-    """Whether results go into the folder `into`, named as `output`; it may have to be made."""
+    """Return whether results go into the folder `into`, named as `output`; it may have to be
+    made.
+    """
     if into is None or into == STDOUT:
         return False
     named_so = names_folder(output) or (several and not into.suffix)
@@ -219,7 +221,7 @@ def _is_folder(into: Path | None, output: Path | str | None, *, several: bool) -
 def _parts(
     output: Path | None, options: UpscaleOptions, *, apart: bool, folder: Path | None
 ) -> Iterator[tuple[Path | None, UpscaleOptions]]:
-    """What is made of each film: its name and options."""
+    """Yield what is made of each film: its name and options."""
     if not apart:
         yield output, options
         return
@@ -244,7 +246,7 @@ def _parts(
 
 
 def _is_film(output: Path | None, folder: Path | None) -> bool:
-    """Whether an output is one film, of all that a folder or a pattern holds."""
+    """Return whether an output is one film, of all that a folder or a pattern holds."""
     if output == STDOUT:
         return True
     if output is None or folder is not None or not output.suffix:

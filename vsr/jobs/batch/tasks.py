@@ -46,7 +46,7 @@ class FolderTasks:
         alone: bool,
         new: Path | None = None,
     ) -> None:
-        """`output`: the results' folder or pattern; unless `alone`, the folder of theirs.
+        """Take `output`, the results' folder or pattern; unless `alone`, the folder of theirs.
 
         `new`: a folder that is not there yet, and will be.
         """
@@ -60,7 +60,7 @@ class FolderTasks:
         self._made = False
 
     def tasks(self, names: Sequence[str]) -> Iterator[Task]:
-        """One for each of the listing's pictures or films."""
+        """Yield one for each of the listing's pictures or films."""
         listing, target = self.listing, self._target
         options, among = self._options, self._path
         alike = Counter(Path(name).stem for name in listing.names)
@@ -117,7 +117,9 @@ class FolderTasks:
         sweep(self.folder)
 
     def is_lost(self, error: VsrError | None) -> bool:
-        """Whether `error` tells that nothing more can be written into the results' folder."""
+        """Return whether `error` tells that nothing more can be written into the results'
+        folder.
+        """
         if not isinstance(error, OutputError) or isinstance(error, OutputExists):
             return False
         if refusal(error) in _LOST:
@@ -130,7 +132,7 @@ class FolderTasks:
         return False
 
     def after(self, task: Task) -> tuple[str, ...]:
-        """The names of the files that come after it."""
+        """Return the names of the files that come after it."""
         names = self.listing.names
         return names[names.index(Path(task.source).name) + 1 :]
 
@@ -144,7 +146,7 @@ class FolderTasks:
 def _target(
     source: Path, output: Path | None, options: UpscaleOptions, *, alone: bool, new: Path | None
 ) -> Path | NumberedName:
-    """Where the results of a folder or a pattern go."""
+    """Return where the results of a folder or a pattern go."""
     if alone and output is not None:
         if output.is_dir() or output == new or not (output.exists() or output.suffix):
             return output
@@ -156,7 +158,9 @@ def _target(
 
 
 def _likely_name(task: Task) -> str:
-    """What the result will be called, by the source's suffix; its content may want another."""
+    """Return what the result will be called, by the source's suffix; its content may want
+    another.
+    """
     source = Path(task.source)
     assert task.output is not None
     if task.stem is None:

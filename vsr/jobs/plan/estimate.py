@@ -48,7 +48,7 @@ class Estimate:
 
 
 def estimate(plan: Plan, options: UpscaleOptions) -> Estimate:
-    """Times the network on a small picture; the rest of the pipeline hides behind it."""
+    """Time the network on a small picture; the rest of the pipeline hides behind it."""
     frames = plan.frames
     if frames is None:
         return Estimate(seconds=None, bytes=None)
@@ -80,7 +80,9 @@ def _per_pixel(engine: Engine) -> float:
 
 
 def room(plan: Plan, options: UpscaleOptions) -> int | None:
-    """Bytes that a job takes on the disk at most, while it is joined: parts, picture, result."""
+    """Return bytes that a job takes on the disk at most, while it is joined: parts, picture,
+    result.
+    """
     return 3 * _bytes(plan, options, plan.frames) if plan.frames is not None else None
 
 

@@ -35,7 +35,7 @@ def check_replaceable(output: Path) -> None:
 
 
 def _is_mounted(path: Path) -> bool:
-    """As containers are given single files."""
+    """Return whether a file is mounted by itself, as containers are given single files."""
     real = os.fsencode(os.path.realpath(path))
     with suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
@@ -46,7 +46,7 @@ def _is_mounted(path: Path) -> bool:
 
 
 def refusal(error: BaseException | None) -> int | None:
-    """The errno that a disk refused with, also where only the words of a program tell it."""
+    """Return the errno that a disk refused with, also where only the words of a program tell it."""
     known = _FULL | _LASTING | {errno.EIO}
     seen: list[BaseException] = []
     while error is not None and error not in seen:  # one may be its own cause
@@ -62,10 +62,10 @@ def refusal(error: BaseException | None) -> int | None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether no more fits on a disk, or into a share of it."""
+    """Return whether no more fits on a disk, or into a share of it."""
     return refusal(error) in _FULL
 
 
 def is_lasting(error: BaseException) -> bool:
-    """Whether the same command would end the same way."""
+    """Return whether the same command would end the same way."""
     return refusal(error) in _LASTING or "ulimit -f" in str(error)

@@ -138,14 +138,16 @@ def _check_is_one(info: SourceInfo, path: Path, frames: int | None) -> None:
 
 
 def picture_pattern(output: Path) -> NumberedName | None:
-    """The names that an output asks for as `%05d.png` does; None where it is one file's name."""
+    """Return the names that an output asks for as `%05d.png` does; None where it is one file's
+    name.
+    """
     container = container_of(output)
     a_picture = container.pictures is not None or container.muxer == "webp"
     return numbered(output) if a_picture else None
 
 
 def _pattern(info: SourceInfo, named: Path | None) -> NumberedName | None:
-    """The numbered names of the result, if that is a picture for each frame."""
+    """Return the numbered names of the result, if that is a picture for each frame."""
     pattern, a_picture = None, named is None
     if named is not None and named != STDOUT:
         pattern = picture_pattern(named)
@@ -158,12 +160,14 @@ def _pattern(info: SourceInfo, named: Path | None) -> NumberedName | None:
 
 
 def spans(info: SourceInfo, options: UpscaleOptions) -> tuple[Span, ...]:
-    """The parts of the film that are wanted; none: the whole. Raises UsageError, InputError."""
+    """Return the parts of the film that are wanted; none: the whole. Raises UsageError,
+    InputError.
+    """
     return _wanted(info, options)[0]
 
 
 def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...], int | None]:
-    """The parts, and how many frames they hold."""
+    """Return the parts, and how many frames they hold."""
     if not options.source.clips:
         return (), info.video.frames
     if info.pipe is not None:
@@ -177,7 +181,9 @@ def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...]
 
 
 def _usual(container: Container, info: SourceInfo) -> Codec:
-    """What is usual in the container for what can be seen through, for HDR, or for others."""
+    """Return what is usual in the container for what can be seen through, for HDR, or for
+    others.
+    """
     if info.video.transparent and container.alpha is not None:
         # What was made smaller by VP9 need not become a file without loss.
         again = container.muxer == "matroska" and info.video.codec in ("vp8", "vp9")
@@ -196,7 +202,7 @@ def _scan(info: SourceInfo, options: UpscaleOptions) -> ScanMode:
 
 
 def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
-    """The source's own kind of file, where it can hold the result; else Matroska."""
+    """Return the source's own kind of file, where it can hold the result; else Matroska."""
     own = _ANIMATIONS.get(info.format.split(",")[0].removesuffix("_pipe"), info.path.suffix.lower())
     asked = options.encode.codec
     if not _a_still(info):
@@ -216,20 +222,20 @@ def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
 
 
 def _a_still(info: SourceInfo) -> bool:
-    """Whether the source is a single picture, of whatever kind."""
+    """Return whether the source is a single picture, of whatever kind."""
     named_so = is_picture(info.path.name) and info.video.frames == 1  # WebP; AVIF is an MP4
     return info.format.endswith(("_pipe", "image2")) or named_so
 
 
 def _label(target: TargetSize, options: UpscaleOptions) -> str:
-    """`4x`, or `1080p` if a height was asked for; `4x_90-100` of a part."""
+    """Return `4x`, or `1080p` if a height was asked for; `4x_90-100` of a part."""
     sized = options.size.height is not None or options.size.fit is not None
     label = f"{target.height}p" if sized else f"{float(target.scale):g}x"
     return "_".join((label, *(str(clip) for clip in options.source.clips)))
 
 
 def folder_label(options: UpscaleOptions) -> str:
-    """As above for a folder of pictures, each of which has a size of its own."""
+    """Return the label of a folder of pictures, each of which has a size of its own."""
     size = options.size
     if size.height is not None or size.fit is not None:
         return f"{size.height}p" if size.fit is None else "{}x{}".format(*size.fit)
@@ -297,7 +303,7 @@ def _check_output(source: Path | None, output: Path, options: UpscaleOptions) ->
 
 
 def default_scale(options: UpscaleOptions) -> int:
-    """The scale of the model that is named, without loading it where the catalogue knows."""
+    """Return the scale of the model that is named, without loading it where the catalogue knows."""
     try:
         return find(options.model.name).scale
     except LookupError:

@@ -17,7 +17,7 @@ _LONG = 3  # times the wanted length, from which a GOP is cut in its middle
 def cut_at_keyframes(
     spans: Sequence[Span], index: Keyframes, time_base: Fraction, seconds: float
 ) -> list[Span]:
-    """`spans` in parts of about `seconds`, which begin at keyframes.
+    """Return `spans` in segments of about `seconds`, which begin at keyframes.
 
     A part may begin anywhere and its frames are the same; at a keyframe the least is decoded
     in vain when the work is taken up again there.
@@ -39,7 +39,7 @@ def cut_at_keyframes(
 
 
 def _borders(begin: int, end: int, index: Keyframes, length: int) -> Iterator[int]:
-    """Where one part ends and the next begins."""
+    """Yield where one part ends and the next begins."""
     last = begin
     for key in (*(k for k in index.pts if begin < k < end), end):
         while key - last > _LONG * length:  # hardly any keyframes: cut between them
@@ -57,7 +57,7 @@ def _borders(begin: int, end: int, index: Keyframes, length: int) -> Iterator[in
 def with_context(
     spans: Sequence[Span], clips: Sequence[Span], frames: Sequence[int], count: int
 ) -> list[Span]:
-    """`spans`, with room on both sides for `count` frames of the clip that each is a part of.
+    """Return `spans` with room on both sides for `count` frames of the clip that each is a part of.
 
     `frames`: the pts of all frames, sorted. Filters may hand out fewer frames than they get.
     """
@@ -84,7 +84,7 @@ def _holds(clip: Span, part: Span) -> bool:
 
 
 def joined(parts: Sequence[Span]) -> list[Span]:
-    """The same frames in as few spans as possible, so that nothing is read twice."""
+    """Return the same frames in as few spans as possible, so that nothing is read twice."""
     result: list[Span] = []
     for part in parts:
         before = result[-1] if result else None

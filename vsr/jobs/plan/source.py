@@ -90,7 +90,7 @@ def intake(
 
 
 def _through(pipe: Pipe, name: Path, shown: str, output: Path) -> Iterator[OpenedSource]:
-    """What comes through `pipe`, once it is known what it is. `shown`: as people call it."""
+    """Yield what comes through `pipe`, once it is known what it is. `shown`: as people call it."""
     head = pipe.head(_HEAD)
     if not head:
         raise InputError(f"{shown}: nothing came")
@@ -104,13 +104,13 @@ def _through(pipe: Pipe, name: Path, shown: str, output: Path) -> Iterator[Opene
 
 
 def _seeks(head: bytes) -> bool:
-    """Whether a file that begins so is read here and there, and not from end to end."""
+    """Return whether a file that begins so is read here and there, and not from end to end."""
     return any(head[at:].startswith(mark) for at, mark in _SEEKING)
 
 
 @contextmanager
 def _folder_for(output: Path) -> Iterator[Path]:
-    """Where what was recorded lies: with the result, which needs more room than it does."""
+    """Return where what was recorded lies: with the result, which needs more room than it does."""
     if output == STDOUT:
         with tempfile.TemporaryDirectory(prefix="vsr-") as name:
             yield Path(name)
@@ -132,7 +132,7 @@ def _save(pipe: Pipe, path: Path) -> None:
 
 
 def _wanted(clips: tuple[Clip, ...], *, probing: bool) -> WantedSeconds:
-    """What is wanted of a live stream."""
+    """Return what is wanted of a live stream."""
     moments = [m for clip in clips for m in (clip.start, clip.end, clip.duration)]
     counted = any(m is not None and m.frame is not None for m in moments)
     glance = _GLANCE if probing else None
@@ -140,7 +140,7 @@ def _wanted(clips: tuple[Clip, ...], *, probing: bool) -> WantedSeconds:
 
 
 def _longest(clips: tuple[Clip, ...]) -> Fraction | None:
-    """The seconds of a live stream that are wanted; None: to its end."""
+    """Return the seconds of a live stream that are wanted; None: to its end."""
     ends = []
     for clip in clips:
         start = clip.start.seconds if clip.start is not None else Fraction(0)
@@ -155,7 +155,7 @@ def _longest(clips: tuple[Clip, ...]) -> Fraction | None:
 
 
 def kept(source: SourceInfo, folder: Path, stack: ExitStack) -> SourceInfo:
-    """The source as it can be read again, for what is not its picture."""
+    """Return the source as it can be read again, for what is not its picture."""
     pipe = source.pipe
     if pipe is None:
         return source

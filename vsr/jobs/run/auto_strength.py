@@ -45,7 +45,7 @@ _LIGHT, _STRONG = 0.1, 1.5
 
 
 def settled(work: RunContext) -> RunContext:
-    """The same work, with a level of the flicker filter where that was to be found out."""
+    """Return the same work, with a level of the flicker filter where that was to be found out."""
     temporal = work.options.temporal
     if temporal.stabilise != "auto":
         return work
@@ -57,7 +57,7 @@ def settled(work: RunContext) -> RunContext:
 
 
 def _begun(work: RunContext) -> Stabilise | None:
-    """What the job that is gone on with was begun with."""
+    """Return what the job that is gone on with was begun with."""
     output = work.job.output
     if output == STDOUT or work.options.jobs.restart:
         return None
@@ -95,7 +95,7 @@ def _told(work: RunContext, level: Stabilise, reason: str) -> Stabilise:
 
 @torch.inference_mode()
 def _taken_out(work: RunContext) -> Iterator[float]:
-    """How much a picture in the middle of each place changes, in code values."""
+    """Yield how much a picture in the middle of each place changes, in code values."""
     source = work.job.source
     # Those that make fewer frames of them are for the result.
     filters = undo(work.job.scan, source.video.rate)
@@ -115,7 +115,7 @@ def _taken_out(work: RunContext) -> Iterator[float]:
 
 
 def _places(work: RunContext) -> list[Span]:
-    """Where a few frames are to be read, spread over what is wanted of the source."""
+    """Return where a few frames are to be read, spread over what is wanted of the source."""
     index = keyframes(work.job.source)
     begins: dict[int, int | None] = {}  # and where what is wanted ends there
     for span in work.job.spans or (WHOLE,):
@@ -130,7 +130,7 @@ def _places(work: RunContext) -> list[Span]:
 
 
 def _drawn(frame: Frame, work: RunContext) -> tuple[Tensor, Tensor]:
-    """The middle of a frame, (1, 3, h, w), and what is drawn from it; both float."""
+    """Return the middle of a frame, (1, 3, h, w), and what is drawn from it; both float."""
     engine: Engine = work.engine
     planes = tuple(plane[None].to(engine.device) for plane in frame.planes)
     rgb = to_rgb(planes, frame.layout, frame.colour)
@@ -144,7 +144,7 @@ def _drawn(frame: Frame, work: RunContext) -> tuple[Tensor, Tensor]:
 
 
 def _looked_at(work: RunContext) -> tuple[int, int]:
-    """(height, width): as much as takes about as long with every network."""
+    """Return (height, width): as much as takes about as long with every network."""
     network = work.model.network
     assert network is not None
     slow = max(sum(p.numel() for p in network.parameters()) / _USUAL, 1.0)

@@ -33,12 +33,12 @@ _RATE = Fraction(25)  # of y4m, where the source has none
 
 
 def never() -> bool:
-    """Nobody asks to stop."""
+    """Return False: nobody asks to stop."""
     return False
 
 
 def unheard(job: Plan, complete: Path, frames: int) -> None:
-    """Nobody wants to know what is about to get its name."""
+    """Ignore what is about to get its name: nobody wants to know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +56,12 @@ class RunContext:
     ready: Callable[[Plan, Path, int], None] = unheard
 
     def on(self, source: SourceInfo) -> RunContext:
-        """The same work on another copy of its source."""
+        """Return the same work on another copy of its source."""
         job = dataclasses.replace(self.job, source=source, spans=spans(source, self.options))
         return dataclasses.replace(self, job=job)
 
     def mended(self, folder: Path) -> RunContext:
-        """The same work, on a copy in `folder` where the source's clock jumps."""
+        """Return the same work, on a copy in `folder` where the source's clock jumps."""
         source = self.job.source
         clocks = clocks_of(source)
         jumps, name = len(clocks.eras) - 1, source.path.name
@@ -77,14 +77,16 @@ class RunContext:
         return self.on(probe(path, self.options.colour, index))
 
     def part_encoder(self) -> EncoderPlan:
-        """The encoder of parts: the job's own, or a lossless one where those cannot be joined."""
+        """Return the encoder of parts: the job's own, or a lossless one where those cannot be
+        joined.
+        """
         job = self.job
         if job.pattern is None and job.container.muxer not in STILLS | ANIMATIONS:
             return job.encoder
         return plan_encoder(EncodeOptions(codec="ffv1"), job.encoder.layout)
 
     def picture(self) -> OutputImage:
-        """What the result's frames look like."""
+        """Return what the result's frames look like."""
         return OutputImage(
             target=self.job.target,
             layout=self.job.encoder.layout,
@@ -94,7 +96,7 @@ class RunContext:
         )
 
     def decoded(self) -> Iterator[Frame]:
-        """The frames that would be worked on, for those who only measure."""
+        """Return the frames that would be worked on, for those who only measure."""
         source, filters = self.progressive()
         spans, colour = self.counted(self.job.spans or (WHOLE,)), self.options.colour
         return read_frames(source, colour, filters=filters, spans=spans, sink=silent)
@@ -128,7 +130,7 @@ class RunContext:
         )
 
     def progressive(self) -> tuple[SourceInfo, Filters]:
-        """The source as the filters hand it out."""
+        """Return the source as the filters hand it out."""
         source, video = self.job.source, self.job.source.video
         filters = undo(self.job.scan, video.rate)
         if self.job.scan is ScanMode.TELECINED and video.rate is not None:  # four frames for five
@@ -143,7 +145,9 @@ class RunContext:
         return dataclasses.replace(source, video=video), filters
 
     def counted(self, spans: Sequence[Span]) -> list[Span]:
-        """In ticks of what `progressive` hands out: of a raw stream, whose frames are counted."""
+        """Return `spans` in ticks of what `progressive` hands out: of a raw stream, frames are
+        counted.
+        """
         ratio = self.job.source.video.time_base / self.progressive()[0].video.time_base
         return [span.rescaled(ratio) for span in spans]
 
@@ -151,7 +155,7 @@ class RunContext:
         return [span.piece(self.job.source.video.time_base) for span in self.job.spans]
 
     def muxer_options(self) -> dict[str, str]:
-        """Those of the result's own format."""
+        """Return those of the result's own format."""
         job, source = self.job, self.job.source
         if job.container.muxer in ANIMATIONS:
             return muxer_options(job.container.muxer, loops_of(source.path))
@@ -162,13 +166,15 @@ class RunContext:
         return self.exact(job.encoder)
 
     def exact(self, plan: EncoderPlan) -> dict[str, str]:
-        """Or a late start would be rounded to milliseconds."""
+        """Return the muxer's options for an exact start, which would else be rounded to
+        milliseconds.
+        """
         if plan.encoder.container not in ("mp4", "mov"):
             return {}
         return {"movie_timescale": str(max(self.job.source.video.time_base.denominator, 1000))}
 
     def _colour(self) -> Colour:
-        """What the result is written in."""
+        """Return what the result is written in."""
         job, encoder, video = self.job, self.job.encoder.encoder, self.job.source.video
         layout = job.encoder.layout
         if encoder.untagged:
@@ -183,5 +189,5 @@ class RunContext:
 
 
 def part_suffix(plan: EncoderPlan) -> str:
-    """Of the names of parts that are encoded so."""
+    """Return the suffix of segments that are encoded so."""
     return f".{plan.encoder.container}"

@@ -24,7 +24,9 @@ _PIECE = 1 << 20  # bytes that are hashed at the beginning, in the middle and at
 def fingerprint(
     job: Plan, parts: Sequence[Span], model: LoadedModel, engine: Engine, options: UpscaleOptions
 ) -> dict[str, Any]:
-    """As plain JSON types. Raises OSError where the source cannot be read."""
+    """Return the fingerprint as plain JSON types. Raises OSError where the source cannot be
+    read.
+    """
     own = chosen(options)
     del own["model"]["name"]  # the weights tell which, not what their file is called
     del own["device"]["precision"], own["device"]["engine"]  # "auto" is what it came to
@@ -47,7 +49,7 @@ def fingerprint(
 
 
 def chosen(options: UpscaleOptions) -> dict[str, Any]:
-    """Those of the options that decide what is made."""
+    """Return those of the options that decide what is made."""
     told = to_dict(options)
     for leaf in leaves(UpscaleOptions):
         if not leaf.option.changes_result:
@@ -57,7 +59,7 @@ def chosen(options: UpscaleOptions) -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """In words, what is not the same any more."""
+    """Return, in words, what is not the same any more."""
     found = []
     for name, before, after in _flat(old, new):
         if name in ("source", "weights", "parts") or name.startswith("source."):
@@ -76,7 +78,7 @@ def _flat(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
 
 
 def weights_of(model: LoadedModel) -> str:
-    """The sha256 of a network's numbers, whatever file they came from."""
+    """Return the sha256 of a network's numbers, whatever file they came from."""
     digest = hashlib.sha256(model.name.encode())
     if model.network is not None:
         for key, tensor in sorted(model.network.state_dict().items()):
@@ -86,7 +88,7 @@ def weights_of(model: LoadedModel) -> str:
 
 
 def _identity(source: Path | ImageList) -> dict[str, Any]:
-    """Of a file its size and pieces of it; of many pictures their names and sizes."""
+    """Return a file's size and pieces of it; of many pictures their names and sizes."""
     if isinstance(source, ImageList):
         digest = hashlib.sha256()
         for name in source.pictures:

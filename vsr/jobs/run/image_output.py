@@ -13,7 +13,9 @@ from vsr.media.source.image_list import NumberedName, folders_in, names_in
 
 
 def work_names(job: Plan, folder: Path) -> Path:
-    """The name that ffmpeg numbers the files in `folder` by; only its own % is a directive."""
+    """Return the name that ffmpeg numbers the files in `folder` by; only its own % is a
+    directive.
+    """
     escaped = str(folder.absolute()).replace("%", "%%")
     return Path(escaped) / f"%d{job.output.suffix}"
 

@@ -46,7 +46,7 @@ Runner = Callable[[RunContext, JobStore, Sequence[Segment], int], None]
 
 
 def here(work: RunContext, store: JobStore, parts: Sequence[Segment], done: int) -> None:
-    """In this process, one after the other."""
+    """Finish the segments in this process, one after the other."""
     into_store(work, store, parts, done)
 
 
@@ -78,7 +78,7 @@ def into_pipe(work: RunContext) -> Written:
 
 
 def into_folder(work: RunContext, folder: Path) -> tuple[Path, int]:
-    """The complete result, in `folder`, and its number of frames; all in one go.
+    """Return the complete result, in `folder`, and its number of frames; all in one go.
 
     Of a plan with a pattern, the files are there under `work_names`. Raises the errors of
     `vsr.errors`.
@@ -150,7 +150,7 @@ def from_store(
     records: Sequence[tuple[Segment, SegmentRecord]],
     folder: Path,
 ) -> tuple[Path, int]:
-    """The complete result, in `folder`, made of finished parts; and its number of frames.
+    """Return the complete result, in `folder`, made of finished parts; and its number of frames.
 
     Raises the errors of `vsr.errors`.
     """
@@ -210,7 +210,7 @@ def deliver(
 
 
 def _go_on(work: RunContext, store: JobStore) -> None:
-    """Called between two parts. Raises Stopped."""
+    """Check, between two segments, whether to go on. Raises Stopped."""
     if work.stop():
         raise Stopped("stopped")
     free = shutil.disk_usage(store.folder).free
@@ -229,7 +229,7 @@ def _target(work: RunContext, folder: Path) -> Path:
 def _complete(
     work: RunContext, encoded: Path, written: Written, source: SourceInfo, folder: Path
 ) -> Path:
-    """The picture, with what else is in the source; still in `folder`."""
+    """Return the picture, with what else is in the source; still in `folder`."""
     job, encoder, muxer = work.job, work.job.encoder.encoder, work.job.container.muxer
     if not written.frames:
         raise InputError(f"{source.path}: not one frame of its video can be decoded")
@@ -267,7 +267,7 @@ def _complete(
 
 
 def _free(output: Path) -> Path:
-    """A name beside the output's that nothing has yet."""
+    """Return a name beside the output's that nothing has yet."""
     for number in itertools.count(1):
         beside = output.with_stem(f"{output.stem}_no-audio{number if number > 1 else ''}")
         if not beside.exists():
@@ -276,7 +276,7 @@ def _free(output: Path) -> Path:
 
 
 def _context(work: RunContext) -> int:
-    """Frames next to a part that decide on its pixels, too."""
+    """Return frames next to a part that decide on its pixels, too."""
     chosen = work.options.temporal
     context = DEFLICKER_RADIUS if chosen.deflicker else 0
     if reuses(work.options.device, work.engine):
@@ -311,6 +311,6 @@ def _run(
 
 
 def _frames_of(paths: Sequence[Path]) -> Iterator[Frame]:
-    """The frames of finished parts, one after the other."""
+    """Yield the frames of finished parts, one after the other."""
     for path in paths:
         yield from read_frames(probe(path), ColourOptions(), sink=silent)

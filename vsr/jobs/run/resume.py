@@ -65,7 +65,7 @@ def run_job(work: RunContext, runner: Runner = here) -> int:
 
 @contextmanager
 def _on_disk(work: RunContext) -> Iterator[None]:
-    """What the disk refuses, as one line."""
+    """Raise what the disk refuses as one line."""
     folder = work.job.output.absolute().parent
     try:
         try:
@@ -121,7 +121,7 @@ def _run(work: RunContext, store: JobStore, runner: Runner) -> int:
 
 
 def _parts(work: RunContext, store: JobStore) -> list[Segment]:
-    """The parts of the film; what an earlier run has begun must be the same job."""
+    """Return the parts of the film; what an earlier run has begun must be the same job."""
     job = work.job
     index = keyframes(job.source)
     spans = cut_at_keyframes(job.spans, index, job.source.video.time_base, work.options.jobs.part)
@@ -157,7 +157,7 @@ def _parts(work: RunContext, store: JobStore) -> list[Segment]:
 
 
 def _tell_of_room(work: RunContext, store: JobStore) -> None:
-    """Before hours of work that may not fit; only an estimate, so that it does not refuse."""
+    """Warn before hours of work that may not fit; only an estimate, so that it does not refuse."""
     needed, free = room(work.job, work.options), shutil.disk_usage(store.folder).free
     if needed is not None and needed > free:
         text = f"may need about {needed >> 20} MB on the disk while it runs; {free >> 20} are free"
@@ -165,7 +165,7 @@ def _tell_of_room(work: RunContext, store: JobStore) -> None:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What tells whether a file was changed; None for a pattern of many."""
+    """Return what tells whether a file was changed; None for a pattern of many."""
     try:
         told = path.stat()
     except OSError:

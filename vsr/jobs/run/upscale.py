@@ -103,7 +103,7 @@ def upscale_one(
     stop: Callable[[], bool] = never,
     runner: Runner = here,
 ) -> Result:
-    """As `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it.
+    """Upscale as `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it.
 
     `claim`: told the result's name before any work; it may raise UsageError. `ready`: told of the
     complete file and its frames before that gets its name; of many, of the last when all have it.
@@ -198,7 +198,7 @@ def work_for(
 
 
 def _is_single(job: Plan) -> bool:
-    """Whether it is one picture, which is soon done again."""
+    """Return whether it is one picture, which is soon done again."""
     return job.container.pictures is not None or (job.source.video.frames == 1 and not job.spans)
 
 
@@ -217,7 +217,7 @@ def _result(job: Plan, frames: int, began: float, once: OncePerNote) -> Result:
 
 
 def read_source(taken: OpenedSource, options: UpscaleOptions) -> SourceInfo:
-    """What is in a file, or in the pictures of a folder or pattern. Raises InputError."""
+    """Return what is in a file, or in the pictures of a folder or pattern. Raises InputError."""
     if taken.pipe is None and is_many(taken.path):
         return probe_pictures(taken.path, options.source.fps, options.colour)
     return probe(taken.path, options.colour, options.source.stream, pipe=taken.pipe)
@@ -231,7 +231,7 @@ def _check(info: SourceInfo, sink: Sink) -> None:
 
 
 def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
-    """What the user should know before the work begins."""
+    """Yield what the user should know before the work begins."""
     video = job.source.video
     yield from video.guesses
     layout = job.encoder.layout
@@ -249,7 +249,7 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
 
 
 def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
-    """What of the picture the result cannot have."""
+    """Yield what of the picture the result cannot have."""
     video, layout = job.source.video, job.encoder.layout
     if job.source.pictures is None and job.source.pipe is None:
         yield from flaws(job.source.path, job.source.format)
@@ -290,7 +290,7 @@ _TELLS_NO_TRANSFER = frozenset({"gif", "webp", "mjpeg"})
 
 
 def _describe(job: Plan, model: str, engine: Engine) -> str:
-    """The run in one line, for people."""
+    """Return the run in one line, for people."""
     video = job.source.video
     # PyTorch goes without saying.
     runtime = {"ncnn": "ncnn ", **dict.fromkeys(CUDA_NAMES, "own kernels ")}.get(engine.name, "")

@@ -37,7 +37,7 @@ class JobStatus:
 
 
 def jobs(folders: Sequence[Path] = ()) -> Iterator[JobStatus]:
-    """The jobs that were begun on this machine, and those in `folders`."""
+    """Yield the jobs that were begun on this machine, and those in `folders`."""
     found = dict.fromkeys(stores())
     for folder in folders:
         found |= dict.fromkeys(sorted(folder.glob(".*.vsr")))
@@ -47,7 +47,7 @@ def jobs(folders: Sequence[Path] = ()) -> Iterator[JobStatus]:
 
 
 def job_of(output: Path) -> JobStatus:
-    """The job whose result `output` is to be; also by its store. Raises UsageError."""
+    """Return the job whose result `output` is to be; also by its store. Raises UsageError."""
     for store in (folder_of(output), folder_of(output.resolve()), output):
         if (job := _read(store)) is not None:
             return job
@@ -89,7 +89,7 @@ def _read(store: Path) -> JobStatus | None:
 
 
 def _stats(paths: Iterable[Path]) -> list[os.stat_result]:
-    """Of those that are there; a job that runs renames its files meanwhile."""
+    """Return the stats of those that are there; a job that runs renames its files meanwhile."""
     found = []
     with suppress(OSError):
         for path in paths:

@@ -57,7 +57,7 @@ class JobChanged(UsageError):
 
 
 def folder_of(output: Path) -> Path:
-    """Where the store of `output` lies."""
+    """Return where the store of `output` lies."""
     name = f".{output.name}.vsr"
     encoded = os.fsencode(name)
     # ffmpeg-python cannot hold a name that is no text.
@@ -101,7 +101,7 @@ class JobStore:
         raise JobLocked(f"{self.folder}: process {process} is at work on it already")
 
     def _owner(self) -> str | None:
-        """Who the folder belongs to, if that is somebody else."""
+        """Return who the folder belongs to, if that is somebody else."""
         try:
             user = self.folder.stat().st_uid
             return pwd.getpwuid(user).pw_name if user != os.geteuid() else None
@@ -111,7 +111,7 @@ class JobStore:
             return f"user {user}"
 
     def _take(self) -> bool:
-        """Whether the lock is ours now. Raises OSError."""
+        """Return whether the lock is ours now. Raises OSError."""
         # A link may lead to a folder of the user's, and what is in there is not ours to clear.
         if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
             raise OutputError(f"{self.folder}: is in the way, and is no folder that vsr made")
@@ -159,7 +159,7 @@ class JobStore:
     # --- the job ---
 
     def job(self) -> dict[str, Any] | None:
-        """What `begin` wrote; None where there is nothing that can be read."""
+        """Return what `begin` wrote; None where there is nothing that can be read."""
         job = unsealed(self.folder / "job.json")
         # Killed when all was done and half tidied up, only the result tells what was made.
         return job or (unsealed(self.folder / "result.json") or {}).get("job")
@@ -173,7 +173,7 @@ class JobStore:
         atomic_write.write(self.folder / "result.json", sealed({**result, "job": self.job()}))
 
     def result_at(self, output: Path) -> int | None:
-        """The number of frames, if `output` is already the result that was told of."""
+        """Return the number of frames, if `output` is already the result that was told of."""
         told = unsealed(self.folder / "result.json")
         try:
             if told is not None and output.stat().st_size == told.get("bytes"):
@@ -183,7 +183,7 @@ class JobStore:
         return None
 
     def delivers_pictures(self) -> bool:
-        """Whether some of the pictures of a pattern may have got their names already."""
+        """Return whether some of the pictures of a pattern may have got their names already."""
         return "pictures" in (unsealed(self.folder / "result.json") or {})
 
     def clear(self, *, keep: Collection[str] = ()) -> None:
@@ -194,7 +194,7 @@ class JobStore:
         self._sweep(("lock", *keep))
 
     def remove(self) -> None:
-        """The job is done: remove all, last of all what tells that it is."""
+        """Remove all of a job that is done, last of all what tells that it is."""
         last = ("job.json", "lock", "result.json")
         self._sweep(last)
         for name in last:
@@ -208,15 +208,15 @@ class JobStore:
     # --- its parts ---
 
     def part(self, number: int, suffix: str) -> Path:
-        """The name of a finished part."""
+        """Return the name of a finished part."""
         return self.folder / f"{number:06d}{suffix}"
 
     def unfinished(self, number: int, suffix: str) -> Path:
-        """The name that a part is written under."""
+        """Return the name that a part is written under."""
         return self.folder / f"{number:06d}.part{suffix}"
 
     def has_parts(self) -> bool:
-        """Whether any part with frames in it was ever finished."""
+        """Return whether any part with frames in it was ever finished."""
         return _has_parts(self.folder)
 
     def finish(self, number: int, suffix: str, record: SegmentRecord) -> None:
@@ -226,7 +226,7 @@ class JobStore:
         atomic_write.write(self._record(number), sealed(asdict(record)))
 
     def finished(self, number: int, suffix: str) -> SegmentRecord | None:
-        """The record of a part that is there, complete and unchanged; else None."""
+        """Return the record of a part that is there, complete and unchanged; else None."""
         data = unsealed(self._record(number))
         try:
             record = SegmentRecord(**(data or {}))
@@ -243,12 +243,12 @@ class JobStore:
 
 
 def sealed(data: Mapping[str, Any]) -> str:
-    """As JSON, with a hash that tells whether a single byte of it was changed."""
+    """Return JSON with a hash that tells whether a single byte of it was changed."""
     return json.dumps({"seal": _seal(data), **data}, indent=1)
 
 
 def unsealed(path: Path) -> dict[str, Any] | None:
-    """What was sealed; None where it is not there, torn, changed, or something else."""
+    """Return what was sealed; None where it is not there, torn, changed, or something else."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         seal = data.pop("seal")
@@ -272,7 +272,9 @@ def forget(folder: Path | None) -> bool:
 
 
 def holder(folder: Path) -> int | None:
-    """The process that works on the job in `folder`; 0: one that cannot be told; None: none."""
+    """Return the process that works on the job in `folder`; 0: one that cannot be told; None:
+    none.
+    """
     try:
         number = _open(folder, os.O_RDONLY)
     except OSError:
@@ -291,7 +293,7 @@ def holder(folder: Path) -> int | None:
 
 
 def _open(folder: Path, how: int) -> int:
-    """The lock, and nothing that a link leads to."""
+    """Return the lock, and nothing that a link leads to."""
     return os.open(folder / "lock", how | os.O_NOFOLLOW, 0o644)
 
 
@@ -303,6 +305,6 @@ def _sweep(folder: Path, keep: Collection[str]) -> None:
 
 
 def _has_parts(folder: Path) -> bool:
-    """Whether there is a finished part that holds anything."""
+    """Return whether there is a finished part that holds anything."""
     files = (path for path in folder.glob("[0-9]*") if path.suffix != ".json")
     return any(".part" not in path.suffixes for path in files)

@@ -16,7 +16,7 @@ import platformdirs
 
 
 def state_folder() -> Path:
-    """Where what is kept between runs lies."""
+    """Return where what is kept between runs lies."""
     return Path(platformdirs.user_state_dir("vsr", appauthor=False))
 
 
@@ -40,7 +40,7 @@ def register(store: Path) -> None:
 
 
 def stores() -> Iterator[Path]:
-    """The stores that are still there, oldest first."""
+    """Yield the stores that are still there, oldest first."""
     try:
         hints = sorted(_folder().iterdir(), key=_written)
     except OSError:

@@ -29,7 +29,7 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBom
 
 
 def loops_of(path: Path) -> int:
-    """How often the animation is to be played: 0 for ever; 1 where the file does not say."""
+    """Return how often the animation is to be played: 0 for ever; 1 where the file does not say."""
     try:
         with Image.open(path) as image:
             loop = image.info.get("loop")
@@ -42,7 +42,7 @@ def loops_of(path: Path) -> int:
 
 
 def muxer_options(muxer: str, loops: int) -> dict[str, str]:
-    """The muxer's own option for `loops` plays."""
+    """Return the muxer's own option for `loops` plays."""
     if muxer == "apng":
         return {"plays": str(loops)}
     if muxer == "gif":
@@ -51,7 +51,7 @@ def muxer_options(muxer: str, loops: int) -> dict[str, str]:
 
 
 def is_webp(path: Path) -> bool:
-    """Whether the file is a WebP, by its first bytes."""
+    """Return whether the file is a WebP, by its first bytes."""
     try:
         with path.open("rb") as file:
             head = file.read(12)
@@ -61,7 +61,7 @@ def is_webp(path: Path) -> bool:
 
 
 def webp_pictures(path: Path) -> Iterator[av.VideoFrame]:
-    """The frames of a WebP as RGBA pictures with pts and duration in milliseconds.
+    """Yield the frames of a WebP as RGBA pictures with pts and duration in milliseconds.
 
     Raises OSError for a file that cannot be decoded.
     """

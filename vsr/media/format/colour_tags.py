@@ -66,7 +66,7 @@ def describe(
     pix_fmt: str,
     options: ColourOptions,
 ) -> tuple[Colour, tuple[str, ...]]:
-    """The colour of a frame, and in words what had to be guessed.
+    """Return the colour of a frame, and in words what had to be guessed.
 
     Untagged pictures are read as players read them (mpv's rule): BT.709 from 1280
     columns or above 576 lines on, BT.601 below; limited range; chroma to the left.
@@ -154,7 +154,7 @@ def _check(colour: Colour) -> None:
 
 
 def written(colour: Colour) -> Colour:
-    """`colour`, with a matrix that players read and we write: that of the same primaries."""
+    """Return `colour` with a matrix that players read and we write: that of the same primaries."""
     if colour.matrix not in _ODD:
         return colour
     usual = {5: Matrix.BT470BG, 6: Matrix.SMPTE170M, 7: Matrix.SMPTE170M, 9: Matrix.BT2020_NCL}
@@ -169,7 +169,7 @@ def for_output(
     sitings: Collection[Siting],
     full_range: bool,
 ) -> Colour:
-    """The colour that the output is written in: the source's, as far as it can be said.
+    """Return the colour that the output is written in: the source's, as far as it can be said.
 
     RGB becomes BT.709 limited range, and a matrix that few players read a usual one. Chroma
     moves to the left, and full range becomes limited, where the codec could not tell a player
@@ -186,7 +186,7 @@ def for_output(
 
 
 def guessed(layout: Layout, *, width: int, height: int) -> Colour:
-    """The colour that a player takes a picture for that nothing is tagged of."""
+    """Return the colour that a player takes a picture for that nothing is tagged of."""
     nothing = ColourTags(
         matrix=_UNKNOWN, range=0, primaries=_UNKNOWN, transfer=_UNKNOWN, siting=None
     )

@@ -133,7 +133,7 @@ STDOUT = Path("-")
 
 
 def container_of(path: Path) -> Container:
-    """By the output's name. Raises UsageError for a suffix that vsr does not write."""
+    """Choose by the output's name. Raises UsageError for a suffix that vsr does not write."""
     found = CONTAINERS.get(path.suffix.lower())
     if found is None:
         known = ", ".join(CONTAINERS)
@@ -154,7 +154,7 @@ class StreamAction:
 
 
 def video_fate(container: Container, codec: str) -> StreamAction:
-    """Of a video stream that is not the one that is upscaled."""
+    """Decide about a video stream that is not the one that is upscaled."""
     if container.video is None or codec in container.video | container.copied_video:
         return StreamAction(codec="copy", note="another video stream is copied as it is")
     what = f"another video stream ({codec or 'unknown'})"

@@ -19,17 +19,21 @@ _MOST_PIXELS = 2**28  # ffmpeg itself refuses more
 
 
 def most_pixels() -> int:
-    """The largest picture that is decoded: a header may claim any size, and memory is finite."""
+    """Return the largest picture that is decoded: a header may claim any size, and memory is
+    finite.
+    """
     return min(_MOST_PIXELS, memory() // _BYTES_PER_PIXEL)
 
 
 def has_hidden_alpha(stream: av.VideoStream) -> bool:
-    """Whether the container says that alpha lies beside the picture (VP8 and VP9)."""
+    """Return whether the container says that alpha lies beside the picture (VP8 and VP9)."""
     return {k.lower(): v for k, v in stream.metadata.items()}.get("alpha_mode") == "1"
 
 
 def decoder_of(stream: av.VideoStream) -> av.VideoCodecContext:
-    """A decoder for the stream: its own, or the one that reads its alpha where there is one."""
+    """Return a decoder for the stream: its own, or the one that reads its alpha where there is
+    one.
+    """
     own = stream.codec_context
     own.thread_count = codec_threads()
     name = _SEES_ALPHA.get(own.codec.canonical_name) if has_hidden_alpha(stream) else None
@@ -52,7 +56,7 @@ def decoded(
     stream: av.VideoStream,
     heard: Callable[[av.Packet[av.VideoStream], av.FFmpegError | None], None],
 ) -> Iterator[av.VideoFrame]:
-    """All pictures of `stream`; `heard` is told of each packet before it is decoded.
+    """Yield all pictures of `stream`; `heard` is told of each packet before it is decoded.
 
     And with the error, of each that the decoder refuses.
 
@@ -77,7 +81,7 @@ def decoded(
 
 
 def _drained(decoder: av.VideoCodecContext) -> Iterator[av.VideoFrame]:
-    """What the decoder still holds after it has stumbled over the last packets."""
+    """Yield what the decoder still holds after it has stumbled over the last packets."""
     for _ in range(64):
         try:
             frames = decoder.decode(None)

@@ -224,26 +224,28 @@ def _add(settings: dict[str, str], given: Iterable[tuple[str, str]]) -> None:
 
 
 def _reduced(encoder: Encoder, colours: int) -> Encoder:
-    """The same, with palettes of so many colours."""
+    """Return the same, with palettes of so many colours."""
     if encoder.palette is None:
         raise UsageError(f"<encode.colours>: {encoder.name} has no palette; GIF has one")
     return dataclasses.replace(encoder, palette=colours)
 
 
 def one_file_each(plan: EncoderPlan) -> EncoderPlan:
-    """The same, with each frame as a picture of its own in ffmpeg's numbered files."""
+    """Return the same, with each frame as a picture of its own in ffmpeg's numbered files."""
     name = {"libwebp_anim": "libwebp"}.get(plan.encoder.name, plan.encoder.name)
     encoder = dataclasses.replace(plan.encoder, name=name, container="image2")
     return dataclasses.replace(plan, encoder=encoder)
 
 
 def kept_in(plan: EncoderPlan, muxer: str) -> EncoderPlan:
-    """The same, with the picture in ffmpeg's container `muxer` until it is joined with the rest."""
+    """Return the same, with the picture in ffmpeg's container `muxer` until it is joined with the
+    rest.
+    """
     return dataclasses.replace(plan, encoder=dataclasses.replace(plan.encoder, container=muxer))
 
 
 def _choose_format(encoder: Encoder, options: EncodeOptions, source: Layout) -> str:
-    """The format that loses least of the source: chroma, then depth, then alpha; no more."""
+    """Return the format that loses least of the source: chroma, then depth, then alpha; no more."""
     want_bits = options.bits or min(source.bits, 16)
     keeps_rgb = any(name.startswith(("gbr", "rgb", "bgr")) for name in encoder.formats)
     family = "yuv" if source.family == "rgb" and not keeps_rgb else source.family
@@ -294,7 +296,9 @@ def _options(encoder: Encoder) -> list[av.codec.context.CodecOption]:
 
 
 def _check_names(encoder: Encoder, given: tuple[tuple[str, str], ...]) -> None:
-    """ffmpeg ignores an option that it does not know; the user would never learn of the typo."""
+    """Refuse an option that ffmpeg does not know: it would be ignored, and the typo never be
+    seen.
+    """
     if not given:
         return
     known = {option.name for option in _options(encoder)}

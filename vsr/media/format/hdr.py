@@ -43,7 +43,7 @@ class HdrMetadata:
 
 
 def hdr_of(frame: av.VideoFrame) -> HdrMetadata | None:
-    """The static metadata of `frame`, or None if it has none."""
+    """Return the static metadata of `frame`, or None if it has none."""
     display = side_data(frame, SideDataType.MASTERING_DISPLAY_METADATA)
     level = side_data(frame, SideDataType.CONTENT_LIGHT_LEVEL)
     mastering = _mastering(display) if display is not None else None
@@ -54,7 +54,7 @@ def hdr_of(frame: av.VideoFrame) -> HdrMetadata | None:
 def layers_beside(
     frame: av.VideoFrame, dolby: tuple[int, int] | None, colour: Colour
 ) -> Iterator[str]:
-    """In words, what goes with the picture of HDR that is made for each scene of it anew.
+    """Return, in words, what of HDR goes with the picture and is made anew for each scene of it.
 
     `dolby`: profile of Dolby Vision, and what its base layer is, if the container names them.
     It describes the source's own pixels, in forms that no encoder here writes.
@@ -73,7 +73,9 @@ def layers_beside(
 
 
 def is_dolby_alone(frame: av.VideoFrame, dolby: tuple[int, int] | None) -> bool:
-    """Whether the colours are Dolby Vision's own, with no base layer that other players read."""
+    """Return whether the colours are Dolby Vision's own, with no base layer that other players
+    read.
+    """
     if dolby is not None:
         profile, base = dolby
         return profile == 5 or (profile in _MAY_BE_ALONE and base == 0)
@@ -85,7 +87,7 @@ _MAY_BE_ALONE = (10, 20)  # AV1 and MV-HEVC
 
 
 def side_data(frame: av.VideoFrame, kind: SideDataType) -> bytes | None:
-    """The raw bytes of one kind of side data, or None."""
+    """Return the raw bytes of one kind of side data, or None."""
     try:
         # The stubs give it the type of another container.
         return bytes(cast("SideDataContainer", frame.side_data)[kind])
@@ -94,7 +96,7 @@ def side_data(frame: av.VideoFrame, kind: SideDataType) -> bytes | None:
 
 
 def _mastering(data: bytes) -> MasteringDisplay | None:
-    """From AVMasteringDisplayMetadata: ten rationals of two ints, then two flags."""
+    """Read AVMasteringDisplayMetadata: ten rationals of two ints, then two flags."""
     numbers = struct.unpack_from("=20i2i", data)
     if not all(numbers[20:]) or not all(numbers[1:20:2]):
         return None  # one half of it alone cannot be written
@@ -106,7 +108,7 @@ def _mastering(data: bytes) -> MasteringDisplay | None:
 
 
 def encoder_parameters(hdr: HdrMetadata, encoder: str) -> tuple[str, str] | None:
-    """(option, its value) that makes `encoder` write `hdr`; None if it cannot."""
+    """Return (option, its value) that makes `encoder` write `hdr`; None if it cannot."""
     m, parts = hdr.mastering, []
     if encoder in ("libx264", "libx265"):
         if m is not None:

@@ -22,7 +22,7 @@ _GBR_TO_RGB = (2, 0, 1)
 
 
 def layout_of(pix_fmt: str) -> Layout | None:
-    """The layout that holds all of `pix_fmt`, or None for what has no picture planes."""
+    """Return the layout that holds all of `pix_fmt`, or None for what has no picture planes."""
     try:
         form = av.VideoFormat(pix_fmt)
     except ValueError:
@@ -50,7 +50,7 @@ def layout_of(pix_fmt: str) -> Layout | None:
 
 
 def pix_fmt_of(layout: Layout) -> str:
-    """The planar pixel format with exactly these planes, as far as ffmpeg has one."""
+    """Return the planar pixel format with exactly these planes, as far as ffmpeg has one."""
     depth = "" if layout.bits <= 8 else f"{layout.bits}le"
     if layout.family == "rgb":
         return ("gbrap" if layout.alpha else "gbrp") + depth
@@ -64,7 +64,7 @@ def pix_fmt_of(layout: Layout) -> str:
 
 
 def working_format(pix_fmt: str) -> tuple[str, Layout]:
-    """(pixel format, layout) that a frame of `pix_fmt` is brought to without loss.
+    """Return (pixel format, layout) that a frame of `pix_fmt` is brought to without loss.
 
     Itself where its planes can be used as they are; else the planar format with
     the same samples (nv12 -> yuv420p, rgb24 -> gbrp, pal8 -> gbrap). Raises
@@ -98,7 +98,7 @@ def _exists(name: str) -> bool:
 
 
 def planes_of(frame: av.VideoFrame, layout: Layout) -> tuple[torch.Tensor, ...]:
-    """The planes of a frame in its working format, without copying; in our order."""
+    """Return the planes of a frame in its working format, without copying; in our order."""
     sizes = layout.plane_sizes(frame.width, frame.height)
     # A plane keeps its frame's memory alive for as long as the tensor lives.
     tensors = [torch.from_dlpack(plane) for plane in frame.planes]  # type: ignore[attr-defined]

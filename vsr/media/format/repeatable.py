@@ -48,7 +48,7 @@ def _threads(height: int, *, rows: int) -> int:
 
 
 def _x265_parameters(width: int) -> list[str]:
-    """x265 4.2 goes wrong in narrow pictures."""
+    """Return the parameters with which x265 4.2 does not go wrong in narrow pictures."""
     parameters = []
     if width <= _NARROW:
         # Of fewer than four blocks in a row it writes the costs behind the end of its buffer.

@@ -41,7 +41,7 @@ class ImageMetadata(NamedTuple):
 
 @contextmanager
 def header(path: Path) -> Iterator[Image.Image]:
-    """A picture as Pillow opens it, of which it has read no more than it must.
+    """Return a picture as Pillow opens it, of which it has read no more than it must.
 
     Raises OSError, around the body as well, for whatever Pillow cannot make sense of.
     """
@@ -55,7 +55,7 @@ def header(path: Path) -> Iterator[Image.Image]:
 
 
 def notes_of(path: Path) -> ImageMetadata:
-    """Profile and EXIF of a picture; none for what Pillow does not know as one."""
+    """Read profile and EXIF of a picture; none for what Pillow does not know as one."""
     try:
         with header(path) as image:
             profile, exif = image.info.get("icc_profile"), image.info.get("exif")
@@ -71,7 +71,8 @@ def notes_of(path: Path) -> ImageMetadata:
 
 
 def told_of_tiff(path: Path) -> tuple[str, ...]:
-    """In words, what of a TIFF is not read. Raises InputError for one that ffmpeg gets wrong.
+    """Return, in words, what of a TIFF is not read. Raises InputError for one that ffmpeg gets
+    wrong.
 
     ffmpeg takes the first of several pages, and makes black of JPEG in a TIFF.
     """
@@ -95,7 +96,9 @@ def _of_tiff(image: Image.Image) -> bytes | None:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """How a picture that Pillow has open is to be turned, 1 to 8 as EXIF counts; 1: not at all."""
+    """Return how a picture that Pillow has open is to be turned, 1 to 8 as EXIF counts; 1: not at
+    all.
+    """
     if image.format != "TIFF" and not image.info.get("exif"):
         return 1  # asked for what is not in the header, Pillow would read all of a PNG
     value = image.getexif().get(_ORIENTATION, 1)
@@ -103,13 +106,13 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def matrix_of(orientation: int) -> tuple[int, ...]:
-    """The display matrix of a film that is turned like a picture of that orientation."""
+    """Return the display matrix of a film that is turned like a picture of that orientation."""
     a, b, c, d = (n << 16 for n in _TURNS[orientation])
     return (a, b, 0, c, d, 0, 0, 0, 1 << 30)
 
 
 def notes_of_matrix(matrix: tuple[int, ...]) -> ImageMetadata | None:
-    """EXIF that turns a picture as `matrix` turns a film; None where EXIF cannot say it."""
+    """Return EXIF that turns a picture as `matrix` turns a film; None where EXIF cannot say it."""
     signs = tuple((n > 0) - (n < 0) for n in (matrix[0], matrix[1], matrix[3], matrix[4]))
     found = next((orientation for orientation, turn in _TURNS.items() if turn == signs), None)
     if found is None:
@@ -182,7 +185,7 @@ def _webp(data: bytes, profile: bytes | None, exif: bytes | None) -> bytes:
 
 
 def _header(name: bytes, body: bytes) -> bytes:
-    """The VP8X of a plain WebP, from the head of its one picture."""
+    """Return the VP8X of a plain WebP, from the head of its one picture."""
     if name == b"VP8L":  # a byte of signature, then 14 + 14 bits of size and one of alpha
         bits = int.from_bytes(body[1:5], "little")
         flags = _ALPHA if bits >> 28 & 1 else 0
@@ -194,7 +197,7 @@ def _header(name: bytes, body: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Names and bodies of the chunks of a WebP."""
+    """Yield names and bodies of the chunks of a WebP."""
     at = 12
     while at + 8 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 8], "little")
@@ -203,7 +206,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def is_lossless(path: Path) -> bool:
-    """Whether every picture of the WebP `path` is coded without loss."""
+    """Return whether every picture of the WebP `path` is coded without loss."""
     coded = []
     for name, body in _chunks(path.read_bytes()):
         if name == b"ANMF":  # a frame: 16 bytes of place and time, then chunks of its own

@@ -29,7 +29,7 @@ class DamageCounter:
         *,
         since: int | None = None,
     ) -> None:
-        """Of `stream`, an open one of `source`; not of what comes before the timestamp `since`."""
+        """Count for `stream`, an open one of `source`, from the timestamp `since` on."""
         self._source, self._stream, self._since = source, stream, since
         self._sink = sink
         self.packets = self.pictures = 0

@@ -38,7 +38,7 @@ class _Head:
 
 
 def probe_pictures(path: Path, fps: Fraction | None, colour: ColourOptions) -> SourceInfo:
-    """The pictures of the folder or pattern `path` as one film of `fps` frames per second.
+    """Return the pictures of the folder or pattern `path` as one film of `fps` frames per second.
 
     Reads every header, so that nothing is begun with pictures that do not go together.
     Raises InputError, which names the first that differs.
@@ -78,7 +78,7 @@ def probe_pictures(path: Path, fps: Fraction | None, colour: ColourOptions) -> S
 
 
 def _told(listing: ImageList, fps: Fraction | None) -> Iterator[str]:
-    """What is to be said about the files."""
+    """Yield what is to be said about the files."""
     if fps is None:
         yield f"no <source.fps> is given: read at {_RATE} pictures a second"
     if listing.missing:
@@ -92,7 +92,7 @@ def _told(listing: ImageList, fps: Fraction | None) -> Iterator[str]:
 
 
 def _one_of_each_kind(listing: ImageList) -> list[Path]:
-    """A picture of each kind that there is. Raises InputError unless all go together."""
+    """Return a picture of each kind that there is. Raises InputError unless all go together."""
     kinds: dict[tuple[str, ...], Path] = {}
     first: _Head | None = None
     for name in listing.pictures:
@@ -120,7 +120,7 @@ def _differs(
 
 
 def _head(path: Path) -> _Head:
-    """By Pillow, which reads headers only; by a whole probe where it does not know the format."""
+    """Read a header by Pillow; by a whole probe where it does not know the format."""
     try:
         with header(path) as image:
             count = getattr(image, "n_frames", 1)
@@ -143,7 +143,7 @@ def _head(path: Path) -> _Head:
 
 
 def _layout_of_all(layouts: list[Layout]) -> Layout:
-    """The layout that holds each of `layouts`."""
+    """Return the layout that holds each of `layouts`."""
     family = max((layout.family for layout in layouts), key=lambda f: _RICHER[f])
     yuv = [layout for layout in layouts if layout.family == "yuv" and family == "yuv"]
     return Layout(
@@ -156,7 +156,7 @@ def _layout_of_all(layouts: list[Layout]) -> Layout:
 
 
 def read_pictures(source: SourceInfo, start: int, sink: Sink) -> Iterator[av.VideoFrame]:
-    """The frames of `probe_pictures`, from number `start` on; several are decoded at once.
+    """Yield the frames of `probe_pictures`, from number `start` on; several are decoded at once.
 
     A damaged picture is passed over with a note; the one before it stays for its time.
     Raises InputError for one that is gone, or of another size.

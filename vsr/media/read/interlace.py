@@ -92,7 +92,7 @@ def _judged(source: SourceInfo, place: float) -> Iterator[av.VideoFrame]:
 
 
 def graph_of(picture: av.VideoFrame, filters: Filters) -> Graph:
-    """An ffmpeg filter graph for pictures such as this one."""
+    """Return an ffmpeg filter graph for pictures such as this one."""
     graph = Graph()
     graph.threads = codec_threads()
     first = graph.add_buffer(
@@ -107,7 +107,7 @@ def graph_of(picture: av.VideoFrame, filters: Filters) -> Graph:
 
 
 def pulled(graph: Graph) -> Iterator[av.VideoFrame]:
-    """All frames that a filter graph has ready."""
+    """Yield all frames that a filter graph has ready."""
     while True:
         try:
             frame = graph.vpull()
@@ -117,7 +117,7 @@ def pulled(graph: Graph) -> Iterator[av.VideoFrame]:
 
 
 def undo(scan: ScanMode, rate: Fraction | None) -> Filters:
-    """The ffmpeg filters, with arguments, that make the pictures progressive.
+    """Return the ffmpeg filters, with arguments, that make the pictures progressive.
 
     Interlaced: bwdif, one frame for each frame at its own time. Telecined: the fields are
     matched again and four frames come for five, the film's own.

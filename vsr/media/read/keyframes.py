@@ -28,7 +28,7 @@ _SHOW_FRAME = 0x10  # in a VP8 packet's first byte (RFC 6386, 9.1)
 
 
 def frame_times(source: SourceInfo) -> list[int]:
-    """The pts of all frames, in the reader's terms, sorted; without decoding where possible.
+    """Return the pts of all frames, in the reader's terms, sorted; without decoding where possible.
 
     Raises InputError.
     """
@@ -63,7 +63,9 @@ def _demuxed(source: SourceInfo) -> list[int] | None:
 
 
 def _shown(container: InputContainer, source: SourceInfo) -> Iterator[av.Packet[Any]]:
-    """The packets of the picture that are shown; VP8 has some that only help to decode others."""
+    """Yield the packets of the picture that are shown; VP8 has some that only help to decode
+    others.
+    """
     for packet in container.demux(container.streams[source.video.index]):
         if not packet.size or packet.is_discard:
             continue
@@ -73,7 +75,9 @@ def _shown(container: InputContainer, source: SourceInfo) -> Iterator[av.Packet[
 
 
 def _decodable(source: SourceInfo, times: list[int], keys: list[int]) -> list[int]:
-    """`times` without what lacks a keyframe before it, as the decoder judges the first ones."""
+    """Return `times` without what lacks a keyframe before it, as the decoder judges the first
+    ones.
+    """
     safe = keys[1] if len(keys) == _KEYS else None  # from here on every packet is a picture
     first = []
     with closing(timed_pictures(source, (), start=None, sink=silent)) as pictures:
@@ -93,7 +97,7 @@ class Keyframes:
 
 
 def keyframes(source: SourceInfo) -> Keyframes:
-    """Where the source's keyframes are, by demuxing alone. Raises InputError."""
+    """Return where the source's keyframes are, by demuxing alone. Raises InputError."""
     if source.pictures is not None:
         count = len(source.pictures.pictures)
         return Keyframes(pts=tuple(range(count)), frames=range(count))
@@ -117,7 +121,7 @@ def keyframes(source: SourceInfo) -> Keyframes:
 def spans_of(
     clips: Sequence[Clip], times: Sequence[int], time_base: Fraction, begin: Fraction
 ) -> tuple[Span, ...]:
-    """The frames that each clip takes of those at `times`, placed one clip after the other.
+    """Return the frames that each clip takes of those at `times`, placed one clip after the other.
 
     `begin`: what players show as 0:00, in seconds. Raises UsageError for a clip that lies
     behind the film's end, or ends before it starts.
@@ -142,7 +146,9 @@ def spans_of(
 
 
 def span_ahead(clips: Sequence[Clip], time_base: Fraction, begin: Fraction) -> Span:
-    """The part of what comes through a pipe, of which nothing is known yet. Raises UsageError."""
+    """Return the part of what comes through a pipe, of which nothing is known yet. Raises
+    UsageError.
+    """
     clip, *more = clips
     moments = [m.seconds for m in (clip.start, clip.end, clip.duration) if m is not None]
     if more or None in moments:
@@ -161,7 +167,7 @@ def span_ahead(clips: Sequence[Clip], time_base: Fraction, begin: Fraction) -> S
 
 
 def count(spans: Sequence[Span], times: Sequence[int]) -> int:
-    """How many frames the spans take."""
+    """Return how many frames the spans take."""
     return sum(
         (len(times) if span.end is None else bisect_left(times, span.end))
         - (0 if span.start is None else bisect_left(times, span.start))
@@ -188,7 +194,9 @@ class _TimeReader:
     begin: Fraction  # seconds
 
     def place_of(self, moment: Moment | None) -> _ClipEdge:
-        """The first frame at or behind `moment`, or the moment where a frame stands for long."""
+        """Return the first frame at or behind `moment`, or the moment where a frame stands for
+        long.
+        """
         if moment is None:
             return self._at(0)
         if moment.frame is not None:
@@ -197,7 +205,7 @@ class _TimeReader:
         return self._behind(self.begin + moment.seconds)
 
     def place_behind(self, clip: Clip, first: _ClipEdge) -> _ClipEdge:
-        """The same for what is no longer in the clip."""
+        """Return the same for what is no longer in the clip."""
         if clip.duration is None:
             return self._at(len(self.times)) if clip.end is None else self.place_of(clip.end)
         if clip.duration.frame is not None:

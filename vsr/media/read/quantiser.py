@@ -18,7 +18,8 @@ _DELTA = 16  # bytes into a block, where its difference from the frame's qp stan
 
 
 def mean_quantiser(source: SourceInfo, frames: int = 48) -> float | None:
-    """Mean qp of a film's first `frames` pictures, but for its intra pictures if there are others.
+    """Return mean qp of a film's first `frames` pictures, but for its intra pictures if there are
+    others.
 
     In the codec's own scale. None for codecs whose decoder does not tell: h264, mpeg2video, mpeg4
     and vp9 do.

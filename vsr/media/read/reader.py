@@ -46,7 +46,7 @@ def read_frames(
     context: int = 0,
     sink: Sink,
 ) -> Generator[Frame, None, None]:
-    """Every frame of the source's video, in order, with strictly rising pts.
+    """Yield every frame of the source's video, in order, with strictly rising pts.
 
     Planes are the decoder's own memory. pts are in `source.video.time_base`, less
     `source.start`; of several `spans`, as each span places them. Damaged data is passed
@@ -69,7 +69,7 @@ def read_frames(
 
 
 def _around(pictures: Iterator[_Timed], span: Span, context: int) -> Iterator[tuple[_Timed, bool]]:
-    """Those of a span, and the ones next to it, which are marked."""
+    """Yield those of a span, and the ones next to it, which are marked."""
     early: deque[_Timed] = deque(maxlen=context)
     late = 0
     standing: av.VideoFrame | None = None
@@ -98,7 +98,7 @@ def _around(pictures: Iterator[_Timed], span: Span, context: int) -> Iterator[tu
 
 
 def _staying(pictures: Iterator[tuple[_Timed, bool]], end: int) -> Iterator[tuple[_Timed, bool]]:
-    """The same, the last one that is not marked until `end`."""
+    """Yield the same, the last one that is not marked until `end`."""
     before: _Timed | None = None  # which waits to be known for the last one
     for timed, marked in pictures:
         if before is not None:
@@ -118,7 +118,9 @@ def _until(timed: _Timed, end: int) -> _Timed:
 def timed_pictures(
     source: SourceInfo, filters: Filters, *, start: int | None, sink: Sink
 ) -> Generator[_Timed, None, None]:
-    """The decoder's pictures with pts and duration, from somewhere before the pts `start` on."""
+    """Yield the decoder's pictures with pts and duration, from somewhere before the pts `start`
+    on.
+    """
     timed = _rising(source, _filtered(_pictures(source, start, sink), filters), sink)
     video, end = source.video, -(1 << 62)
     # MP4 and MOV have no durations, but steps of the order in which pictures are decoded.
@@ -140,7 +142,7 @@ def timed_pictures(
 
 
 def _rising(source: SourceInfo, pictures: Iterator[av.VideoFrame], sink: Sink) -> Iterator[_Timed]:
-    """The pictures with pts that rise, and the durations that they come with, or 0."""
+    """Yield the pictures with pts that rise, and the durations that they come with, or 0."""
     video = source.video
     offset = round(source.start / video.time_base)
     last_pts, last_duration, started = -(1 << 62), 0, False
@@ -166,7 +168,7 @@ def _rising(source: SourceInfo, pictures: Iterator[av.VideoFrame], sink: Sink) -
 def _stamped(
     pictures: Iterator[av.VideoFrame],
 ) -> Iterator[tuple[av.VideoFrame, int | None]]:
-    """Each picture with its pts; before the first known one they are counted back from it.
+    """Yield each picture with its pts; before the first known one they are counted back from it.
 
     ffmpeg hands out what lies before zero in Matroska without any timestamp.
     """
@@ -188,7 +190,7 @@ def _stamped(
 
 
 def _usual(rate: Fraction | None, time_base: Fraction) -> int:
-    """How long a frame is shown of which nothing is known."""
+    """Return how long a frame is shown of which nothing is known."""
     return rescale(1, 1 / rate, time_base) if rate else 0
 
 
@@ -219,7 +221,7 @@ def _pictures(source: SourceInfo, start: int | None, sink: Sink) -> Iterator[av.
 def _decoded(
     source: SourceInfo, sink: Sink, *, seek: int | None = None, start: int | None = None
 ) -> Generator[av.VideoFrame, None, None]:
-    """The decoder's pictures; from the keyframe before the timestamp `seek` on.
+    """Yield the decoder's pictures; from the keyframe before the timestamp `seek` on.
 
     What is damaged before `start` is not told: nobody will see it.
     """
@@ -248,7 +250,7 @@ def _decoded(
 
 
 def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[av.VideoFrame]:
-    """Through an ffmpeg filter graph, which is made anew where the pictures change their kind."""
+    """Put frames through an ffmpeg filter graph, made anew where the pictures change their kind."""
     if not filters:
         yield from pictures
         return

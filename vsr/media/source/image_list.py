@@ -29,12 +29,12 @@ _NAME_BYTES = 255  # of a file's name
 
 
 def is_too_long(name: str) -> bool:
-    """For a file's name."""
+    """Return whether a name is too long for a file."""
     return len(os.fsencode(name)) > _NAME_BYTES
 
 
 def is_picture(name: str) -> bool:
-    """By its suffix."""
+    """Return whether a file is a picture, by its suffix."""
     return _suffix(name) in PICTURES
 
 
@@ -53,14 +53,14 @@ class NumberedName:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the name of a high number would be longer than names may be."""
+        """Return whether a name is too long for a file."""
         return is_too_long(self._name(10**_DIGITS - 1))
 
     def path(self, number: int) -> Path:
         return self.folder / self._name(number)
 
     def number(self, name: str) -> int | None:
-        """The number in `name`, or None if it is not one of these names."""
+        """Return the number in `name`, or None if it is not one of these names."""
         middle = name[len(self.before) : len(name) - len(self.after)]
         if not (middle.isascii() and middle.isdigit()) or self._name(int(middle)) != name:
             return None
@@ -71,7 +71,7 @@ class NumberedName:
 
 
 def numbered(path: Path) -> NumberedName | None:
-    """`path` as a pattern; None for a plain name, and for a file that is really called so.
+    """Return `path` as a pattern; None for a plain name, and for a file that is really called so.
 
     Raises UsageError for two numbers in one name, and for one that is not %d or %05d.
     """
@@ -121,7 +121,7 @@ class ImageList:
 
 
 def names_in(folder: Path) -> list[str]:
-    """All that lies in a folder for results. Raises OutputError."""
+    """Return all that lies in a folder for results. Raises OutputError."""
     try:
         return os.listdir(folder)  # noqa: PTH208 (names are wanted, of 100,000 files)
     except OSError as error:
@@ -129,7 +129,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def folders_in(folder: Path) -> set[str]:
-    """What lies in a folder for results and is a folder itself. Raises OutputError."""
+    """Return what lies in a folder for results and is a folder itself. Raises OutputError."""
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
@@ -138,7 +138,7 @@ def folders_in(folder: Path) -> set[str]:
 
 
 def is_many(path: Path) -> bool:
-    """Whether `path` stands for many files: a folder or a pattern. Raises UsageError."""
+    """Return whether `path` stands for many files: a folder or a pattern. Raises UsageError."""
     try:
         return path.is_dir() or numbered(path) is not None
     except PermissionError:
@@ -146,7 +146,8 @@ def is_many(path: Path) -> bool:
 
 
 def list_files(path: Path) -> ImageList:
-    """The pictures and films of a folder or a pattern; sub-folders and hidden files are others.
+    """Return the pictures and films of a folder or a pattern; sub-folders and hidden files are
+    others.
 
     Raises InputError where there are none, or where the folder cannot be read.
     """
@@ -194,6 +195,6 @@ def _matching(path: Path, pattern: NumberedName, files: Iterable[str]) -> ImageL
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Numbers in a name count as numbers."""
+    """Return a key for sorting by which numbers in a name count as numbers."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], name

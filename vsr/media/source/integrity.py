@@ -39,7 +39,7 @@ def flaws(path: Path, demuxer: str) -> tuple[str, ...]:
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[str]:
-    """MP4 and MOV: ISO/IEC 14496-12, section 4.2."""
+    """Walk the boxes of MP4 and MOV: ISO/IEC 14496-12, section 4.2."""
     at = 0
     while at < size:
         file.seek(at)
@@ -55,7 +55,7 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[str]:
 
 
 def _riff(file: BinaryIO, size: int) -> Iterator[str]:
-    """AVI, of which large ones have several such chunks (OpenDML)."""
+    """Walk the chunks of an AVI, of which large ones have several (OpenDML)."""
     at = 0
     while at < size:
         file.seek(at)
@@ -72,7 +72,7 @@ def _riff(file: BinaryIO, size: int) -> Iterator[str]:
 
 
 def _ogg(file: BinaryIO, size: int) -> Iterator[str]:
-    """The last page says that it is the last (RFC 3533, section 6)."""
+    """Check whether the last page says that it is the last (RFC 3533, section 6)."""
     file.seek(max(size - _LAST_PAGE, 0))
     data = file.read()
     page = data.rfind(b"OggS")
@@ -81,7 +81,7 @@ def _ogg(file: BinaryIO, size: int) -> Iterator[str]:
 
 
 def _packets(file: BinaryIO, size: int) -> Iterator[str]:
-    """MPEG-TS, whose packets all have one length (ISO/IEC 13818-1, 2.4.3.2; with a stamp, 192)."""
+    """Walk MPEG-TS, whose packets have one length (ISO/IEC 13818-1, 2.4.3.2; with a stamp, 192)."""
     head = file.read(4 + 192 + 1)
     for length, mark in ((188, 0), (192, 4)):
         if head[mark : mark + 1] == head[mark + length : mark + length + 1] == b"G":
@@ -91,7 +91,7 @@ def _packets(file: BinaryIO, size: int) -> Iterator[str]:
 
 
 def _gif(file: BinaryIO, size: int) -> Iterator[str]:
-    """GIF89a, sections 18 to 26."""
+    """Walk the blocks of a GIF: GIF89a, sections 18 to 26."""
     data = memoryview(file.read())
 
     def table(packed: int) -> int:
@@ -115,7 +115,7 @@ def _gif(file: BinaryIO, size: int) -> Iterator[str]:
 
 
 def _matroska(file: BinaryIO, size: int) -> Iterator[str]:
-    """Matroska and WebM: EBML (RFC 8794, sections 4 and 5)."""
+    """Walk Matroska and WebM: EBML (RFC 8794, sections 4 and 5)."""
     at = end = places = passed = 0
     while at < size:
         file.seek(at)

@@ -20,7 +20,7 @@ _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 def local(name: Path | str) -> Path:
-    """A file's name. `-` as it stands is a standard stream; `./-` is a file like any other.
+    """Return a file's name. `-` as it stands is a standard stream; `./-` is a file like any other.
 
     Raises UsageError for a name that no file can have.
     """
@@ -44,7 +44,7 @@ def local(name: Path | str) -> Path:
 
 
 def local_source(name: Path | str) -> Path:
-    """As `local`; of an open file (`/dev/stdin`, `/dev/fd/3`), the name that it has itself."""
+    """Return `local` of a source; of an open file (`/dev/stdin`, `/dev/fd/3`), its own name."""
     path = local(name)
     if (number := _open_file(path)) is None:
         return path
@@ -56,7 +56,7 @@ def local_source(name: Path | str) -> Path:
 
 
 def local_output(name: Path | str) -> Path:
-    """As `local`, for a result. Raises UsageError for what is no file, OutputError."""
+    """Return `local` of a result. Raises UsageError for what is no file, OutputError."""
     path = local(name)
     number = _open_file(path)
     if number == 1 or path == STDOUT:
@@ -78,12 +78,12 @@ def local_output(name: Path | str) -> Path:
 
 
 def names_folder(name: Path | str | None) -> bool:
-    """Whether a result's name says that it is a folder, there or not: `done/`."""
+    """Return whether a result's name says that it is a folder, there or not: `done/`."""
     return isinstance(name, str) and name.endswith("/")
 
 
 def comes_once(path: Path) -> bool:
-    """Whether what is called so can only be read from its beginning to its end, one time."""
+    """Return whether what is called so can only be read from its beginning to its end, one time."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -94,7 +94,9 @@ def comes_once(path: Path) -> bool:
 
 
 def opened(path: Path) -> BinaryIO:
-    """What comes through `STDIN`, a named pipe or an open file. Raises InputError, UsageError."""
+    """Return what comes through `STDIN`, a named pipe or an open file. Raises InputError,
+    UsageError.
+    """
     shown = "standard input" if path == STDIN else str(path)
     number = _open_file(path)
     try:
@@ -117,7 +119,7 @@ def opened(path: Path) -> BinaryIO:
 
 
 def _open_file(path: Path) -> int | None:
-    """The number of the open file that a name stands for."""
+    """Return the number of the open file that a name stands for."""
     found = _OPEN.fullmatch(str(path))
     if found is None:
         return None

@@ -36,7 +36,7 @@ class Pipe:
         self._fetching = self._ended = False
 
     def reader(self) -> PipeReader:
-        """A reader that begins at the beginning; after `start`, only as many as it said."""
+        """Return a reader that begins at the beginning; after `start`, only as many as it said."""
         with self._changed:
             reader = PipeReader(self)
             self._readers.append(reader)
@@ -46,7 +46,7 @@ class Pipe:
             return reader
 
     def head(self, count: int) -> bytes:
-        """The first bytes, without taking them away."""
+        """Return the first bytes, without taking them away."""
         reader = self.reader()
         data = reader.read(count)
         while len(data) < count and (more := reader.read(count - len(data))):
@@ -55,7 +55,7 @@ class Pipe:
         return data
 
     def start(self, readers: int, copy: BinaryIO | None = None) -> None:
-        """After `readers` more readers have come, let go of what all of them have read.
+        """Let go of what all have read, once `readers` more readers have come.
 
         `copy` gets all bytes, from the first on.
         """
@@ -141,7 +141,7 @@ class PipeReader:
         self._pipe = pipe
 
     def read(self, count: int) -> bytes:
-        """At most `count` bytes; b"" at the end."""
+        """Read at most `count` bytes; b"" at the end."""
         return self._pipe.take(self, count)
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class PipeReader:
 
 
 def incoming(file: BinaryIO) -> Chunks:
-    """What comes through a pipe, a socket or a terminal; a file too."""
+    """Return what comes through a pipe, a socket or a terminal; a file too."""
     number = file.fileno()
 
     def chunks() -> bytes | None:
@@ -161,7 +161,7 @@ def incoming(file: BinaryIO) -> Chunks:
 
 
 def growing(path: Path, patience: float) -> Chunks:
-    """A file, read on at its end until it has not grown for `patience` seconds."""
+    """Return a file, read on at its end until it has not grown for `patience` seconds."""
     file = path.open("rb")
     grown = time.monotonic()
 

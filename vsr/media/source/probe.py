@@ -90,7 +90,7 @@ class SourceInfo:
 
 @contextlib.contextmanager
 def open_source(path: Path, pipe: Pipe | None = None) -> Iterator[InputContainer]:
-    """The file, or what comes through `pipe`, as an open container.
+    """Open the file, or what comes through `pipe`, as a container.
 
     Raises InputError in one line, whatever is wrong.
     """
@@ -123,7 +123,7 @@ def open_source(path: Path, pipe: Pipe | None = None) -> Iterator[InputContainer
 
 
 def reason(error: BaseException) -> str:
-    """The core of an ffmpeg or system error, without numbers and file names.
+    """Return the core of an ffmpeg or system error, without numbers and file names.
 
     Raises OutOfMemory for one that says nothing of the file.
     """
@@ -208,7 +208,7 @@ def probe(
 def _streams(
     container: InputContainer, main: VideoStream
 ) -> tuple[tuple[StreamInfo, ...], tuple[str, ...]]:
-    """All streams, and in words what one of them would add to the picture of `main`."""
+    """Return all streams, and in words what one of them would add to the picture of `main`."""
     streams = tuple(stream_info(s) for s in container.streams)
     if container.metadata.get("major_brand") not in _AVIF:
         return streams, ()
@@ -282,7 +282,7 @@ def _video_info(
     said: tuple[str, ...] = (),
     beside: tuple[str, ...] = (),
 ) -> VideoInfo:
-    """What the first frame shows, beside what the container says."""
+    """Return what the first frame shows, beside what the container says."""
     try:
         working, layout = working_format(frame.format.name)
     except ValueError as error:
@@ -359,7 +359,9 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
 
 
 def _is_unused(frame: av.VideoFrame, working: str, layout: Layout) -> bool:
-    """Raw pictures of 32 bits often leave the fourth byte at zero, and mean no alpha with it."""
+    """Return whether alpha is unused: raw pictures of 32 bits often leave the fourth byte at
+    zero.
+    """
     if working != frame.format.name:
         frame = frame.reformat(format=working)
     return not bool(planes_of(frame, layout)[-1].int().any())
@@ -370,14 +372,14 @@ _PICTURES = ("_pipe", "image2", "gif", "apng")  # carry an alpha channel that is
 
 
 def _shows_through(frame: av.VideoFrame, working: str, layout: Layout) -> bool:
-    """Whether anything is seen through."""
+    """Return whether anything is seen through."""
     if working != frame.format.name:
         frame = frame.reformat(format=working)
     return bool(planes_of(frame, layout)[-1].int().min() < (1 << layout.bits) - 1)
 
 
 def _rate(stream: VideoStream) -> Fraction | None:
-    """Frames per second: the average, unless it is a clock's ticks, as of raw DV."""
+    """Return frames per second: the average, unless it is a clock's ticks, as of raw DV."""
     average, guessed = (to_fraction(r) for r in (stream.average_rate, stream.guessed_rate))
     believable = [rate for rate in (average, guessed) if rate is not None and rate <= _MOST_RATE]
     return believable[0] if believable else None

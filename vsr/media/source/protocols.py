@@ -20,7 +20,7 @@ PLAYLISTS = frozenset({".m3u8", ".m3u", ".ffconcat"})
 
 
 def input_options(path: Path) -> dict[str, str]:
-    """Options for ffmpeg's demuxers, as PyAV and the ffmpeg program both take them."""
+    """Return options for ffmpeg's demuxers, as PyAV and the ffmpeg program both take them."""
     options = {"protocol_whitelist": "file"}
     if path.suffix.lower() in PLAYLISTS:
         options["protocol_whitelist"] = "file,crypto,data"

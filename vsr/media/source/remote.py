@@ -44,7 +44,9 @@ _AGAIN = {
 
 
 def is_address(text: str) -> bool:
-    """Whether it names something elsewhere. Raises UsageError for a kind that is not read."""
+    """Return whether it names something elsewhere. Raises UsageError for a kind that is not
+    read.
+    """
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
     if match is None:
         return False
@@ -55,7 +57,9 @@ def is_address(text: str) -> bool:
 
 
 def name_of_address(url: str) -> str:
-    """A file's name for what is at `url`; never that of a playlist, which may name files here."""
+    """Return a file's name for what is at `url`; never that of a playlist, which may name files
+    here.
+    """
     parts = urllib.parse.urlsplit(url)
     last = urllib.parse.unquote(parts.path.rstrip("/").rpartition("/")[2])
     # Letters that were typed where names are not UTF-8 came as bytes.
@@ -79,7 +83,7 @@ class WantedSeconds:
 
 
 def record(url: str, folder: Path, wanted: WantedSeconds, *, patience: float, sink: Sink) -> Path:
-    """What is at `url`, as a file in `folder`.
+    """Return what is at `url`, as a file in `folder`.
 
     `patience`: seconds without a byte. Raises InputError, and UsageError for frames of what
     is live.
@@ -133,7 +137,7 @@ def _taken(url: str, folder: Path, wanted: WantedSeconds, patience: float, sink:
 
 
 def _never_ends(url: str, text: bytes, patience: float) -> bool:
-    """Whether a playlist grows on; of a list of playlists, whether the first one does."""
+    """Return whether a playlist grows on; of a list of playlists, whether the first one does."""
     if b"<MPD" in text:
         return re.search(rb"type\s*=\s*[\"']dynamic", text) is not None
     if b"#EXT-X-STREAM-INF" in text:

@@ -24,11 +24,11 @@ class Span:
     stays: bool = False  # the last frame stands until `end`, however long it was meant to
 
     def moved(self, pts: int) -> int:
-        """Where a pts of the source lands."""
+        """Return where a pts of the source lands."""
         return pts - (self.start or 0) + self.at
 
     def rescaled(self, ratio: Fraction) -> Span:
-        """The same in ticks of which one of these is `ratio`; each to the nearest."""
+        """Return the same in ticks of which one of these is `ratio`; each to the nearest."""
 
         def tick(value: int | None) -> int | None:
             return None if value is None else round(value * ratio)
@@ -44,7 +44,7 @@ class Span:
         )
 
     def piece(self, time_base: Fraction) -> SecondsSpan:
-        """The same in seconds."""
+        """Return the same in seconds."""
         return SecondsSpan(
             start=None if self.start is None else self.start * time_base,
             end=None if self.end is None else self.end * time_base,

@@ -33,7 +33,7 @@ class StreamInfo:
 
 
 def main_video(container: InputContainer, path: Path, index: int | None = None) -> VideoStream:
-    """The stream to upscale: `index`, or of those that last the largest; never cover art.
+    """Return the stream to upscale: `index`, or of those that last the largest; never cover art.
 
     A preview of a moment does not last, whatever its flags say. Raises UsageError where
     `index` is no video.
@@ -59,7 +59,7 @@ def main_video(container: InputContainer, path: Path, index: int | None = None) 
 
 
 def _track_of_avif(videos: list[VideoStream], path: Path) -> VideoStream:
-    """The animation in an AVIF, beside which lies a picture for those who show but one."""
+    """Return the animation in an AVIF, beside which lies a picture for those who show but one."""
     tracks = [s for s in videos if s.frames > 1] or videos
     if len({(s.width, s.height) for s in tracks}) == 1 < len(tracks):
         raise InputError(
@@ -70,7 +70,7 @@ def _track_of_avif(videos: list[VideoStream], path: Path) -> VideoStream:
 
 
 def length_of(stream: VideoStream) -> Fraction | None:
-    """Seconds, as the header says; None where it does not, as in MPEG-TS."""
+    """Return seconds, as the header says; None where it does not, as in MPEG-TS."""
     # Of Matroska without such a tag each stream is said to be as long as the whole.
     if match := re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")):
         hours, minutes, seconds = (Fraction(part) for part in match.groups())
@@ -82,7 +82,9 @@ def length_of(stream: VideoStream) -> Fraction | None:
 
 
 def kind_of(stream: av.stream.Stream) -> Kind:
-    """Cover art is video to ffmpeg, and what it has no name for is data to us."""
+    """Return a stream's kind: cover art is video to ffmpeg, and what it has no name for is data to
+    us.
+    """
     if stream.type == "video":
         return "cover" if stream.disposition & _Flag.attached_pic else "video"
     if stream.type in ("audio", "subtitle", "attachment"):
@@ -91,12 +93,14 @@ def kind_of(stream: av.stream.Stream) -> Kind:
 
 
 def family(codec: str) -> str:
-    """The codec as all containers can tell it: MP4 and MPEG-TS have one name for MPEG's layers."""
+    """Return the codec as all containers can tell it: MP4 and MPEG-TS have one name for MPEG's
+    layers.
+    """
     return "mp3" if codec in ("mp1", "mp2") else codec
 
 
 def stream_info(stream: av.stream.Stream) -> StreamInfo:
-    """The stream as the container lists it."""
+    """Return the stream as the container lists it."""
     context = getattr(stream, "codec_context", None)
     metadata = stream.metadata
     return StreamInfo(
@@ -110,7 +114,9 @@ def stream_info(stream: av.stream.Stream) -> StreamInfo:
 
 
 def _data_codec(stream: av.stream.Stream) -> str:
-    """What a data stream holds; MP4 tells timecode and GoPro's telemetry apart by tags alone."""
+    """Return what a data stream holds; MP4 tells timecode and GoPro's telemetry apart by tags
+    alone.
+    """
     if "timecode" in stream.metadata:
         return "tmcd"
     if "GoPro MET" in stream.metadata.get("handler_name", ""):

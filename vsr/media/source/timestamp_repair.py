@@ -71,7 +71,7 @@ class ClockSplitter:
         self.eras: list[_ClockEra] = []
 
     def era_of(self, packet: av.Packet[Any]) -> int | None:
-        """The number of the packet's era; None where it has no time."""
+        """Return the number of the packet's era; None where it has no time."""
         base = to_fraction(packet.time_base)
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None or base is None:
@@ -123,7 +123,8 @@ class ClockSplitter:
         return self._may_skip and pace.last is not None and at - self.eras[pace.era].at > _AHEAD
 
     def shifts(self, start: Fraction) -> list[Fraction]:
-        """Seconds that are added to the times of each era, so that each follows the one before.
+        """Return seconds that are added to the times of each era, so that each follows the one
+        before.
 
         It begins where all streams have ended that go on in it. `start`: the film's own zero.
         """
@@ -146,7 +147,9 @@ def clocks_of(source: SourceInfo) -> ClockSplitter:
 
 
 def _followers(source: SourceInfo) -> dict[int, int]:
-    """Streams of MPEG-TS that begin where others of their kind have ended, and which these are."""
+    """Find streams of MPEG-TS that begin where others of their kind have ended, and which those
+    are.
+    """
     videos = source.of_kind("video")
     if source.format != "mpegts" or len(videos) < _SEVERAL:
         return {}
@@ -175,7 +178,7 @@ def _followers(source: SourceInfo) -> dict[int, int]:
 def mended(
     source: SourceInfo, clocks: ClockSplitter, folder: Path, *, sink: Sink
 ) -> tuple[Path, int]:
-    """A copy of the source, in `folder`, whose clock goes on, and its picture's index there.
+    """Return a copy of the source, in `folder`, whose clock goes on, and its picture's index there.
 
     Raises InputError where the source is too damaged for that.
     """
@@ -233,7 +236,7 @@ def _copy(
 
 
 def _packets(source: SourceInfo, follows: Mapping[int, int]) -> Iterator[av.Packet[Any]]:
-    """All packets in the order of the file, up to where it cannot be read any more.
+    """Yield all packets in the order of the file, up to where it cannot be read any more.
 
     The last packets of a stream that has ended come at the very end of a file, so what goes on
     with others is read after them.
@@ -295,7 +298,7 @@ class _StreamCopy:
 def _streams(
     container: InputContainer, output: OutputContainer, follows: Mapping[int, int]
 ) -> dict[int, _StreamCopy]:
-    """A stream of the copy for each one of the source that it can hold."""
+    """Return a stream of the copy for each one of the source that it can hold."""
     copies = {}
     matroska = output.format.name == "matroska"
     for stream in container.streams:

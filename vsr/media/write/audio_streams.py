@@ -82,7 +82,7 @@ def audio_fates(
 
 
 def _fits(source: SourceInfo, index: int, muxer: str, folder: Path) -> bool:
-    """The same question as `holds`, put to the ffmpeg program."""
+    """Put the same question as `holds` to the ffmpeg program."""
     written = folder / "trial"
     whole = ffmpeg.input(
         file_argument(plain_name(source.path, folder)), **input_options(source.path)
@@ -120,7 +120,7 @@ def _sound(source: SourceInfo, stream: AudioStream) -> _DecodedForm:
 
 
 def _lossless(sound: _DecodedForm, container: Container) -> Iterator[str]:
-    """The encoders whose result has the same samples, the best first."""
+    """Yield the encoders whose result has the same samples, the best first."""
     if not sound.lossless:
         return
     raw = {
@@ -138,7 +138,7 @@ def _lossless(sound: _DecodedForm, container: Container) -> Iterator[str]:
 
 
 def _depth(source: SourceInfo, index: int, codec: str, kind: str) -> int:
-    """How many bits of a sample are used; a decoder puts 24 of them into 32."""
+    """Return how many bits of a sample are used; a decoder puts 24 of them into 32."""
     if kind != "s32":
         return {"u8": 8, "s16": 16}.get(kind, 64)
     if named := re.fullmatch(r"pcm_[su](\d+)[bl]e(?:_planar)?", codec):
@@ -149,7 +149,9 @@ def _depth(source: SourceInfo, index: int, codec: str, kind: str) -> int:
 
 
 def _is_held(encoder: str, muxer: str, sound: _DecodedForm) -> bool:
-    """Whether the muxer takes what the encoder makes of silence in the stream's own terms."""
+    """Return whether the muxer takes what the encoder makes of silence in the stream's own
+    terms.
+    """
     row = _INTEGERS if sound.kind in _INTEGERS else _FLOATS
     wider = row[row.index(sound.kind) :]
     try:
@@ -168,7 +170,7 @@ def _lossy(muxer: str) -> Iterator[str]:
 
 
 def _settings(encoder: str, sound: _DecodedForm) -> dict[str, str]:
-    """The options of ffmpeg for one stream."""
+    """Return the options of ffmpeg for one stream."""
     options = {}
     if encoder == "s302m":  # whose packets have 16 bits for their size
         options = {"strict": "-2", "filter": "asetnsamples=n=1024:p=0"}

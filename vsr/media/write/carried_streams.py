@@ -86,7 +86,7 @@ def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
 def streams_of(
     source: SourceInfo, container: Container, folder: Path, *, audio: bool, sink: Sink
 ) -> list[CarriedStream]:
-    """What the result is to have beside the picture; says what it is not to have.
+    """Return what the result is to have beside the picture; say what it is not to have.
 
     `folder`: for small files.
     """

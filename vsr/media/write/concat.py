@@ -73,7 +73,9 @@ def join(
 
 @contextmanager
 def _template(part: Path, target: Path, hdr: HdrMetadata | None) -> Iterator[av.VideoStream]:
-    """The stream of `part`; with `hdr` beside it, in a file of one packet that is removed again."""
+    """Open the stream of `part`; with `hdr` beside it, in a file of one packet that is removed
+    again.
+    """
     with ExitStack() as stack:
         stream = stack.enter_context(av.open(str(part.absolute()), **LENIENT)).streams.video[0]
         kind = _IN_MP4.get(stream.codec_context.codec.canonical_name)
@@ -95,7 +97,7 @@ SAYS_DURATIONS = frozenset({"matroska", "webm"})
 
 
 def _steps(order: Sequence[int], last_duration: int) -> list[int]:
-    """How long each picture stands until the next is shown."""
+    """Return how long each picture stands until the next is shown."""
     steps = [max(last_duration, 1)] * len(order)
     shown = sorted(range(len(order)), key=order.__getitem__)
     for n, after in pairwise(shown):
@@ -104,7 +106,7 @@ def _steps(order: Sequence[int], last_duration: int) -> list[int]:
 
 
 def _decoding(order: Sequence[int], steps: Sequence[int], time_base: Fraction) -> list[int]:
-    """The dts of each packet: rising, and none behind its pts.
+    """Return the dts of each packet: rising, and none behind its pts.
 
     MP4 says no durations; whoever reads it takes the step from one dts to the next. So that is
     made each picture's own duration, which works where decoding runs ahead far enough. Before a
@@ -128,7 +130,7 @@ def _decoding(order: Sequence[int], steps: Sequence[int], time_base: Fraction) -
 
 
 def _packets(parts: Sequence[Path], time_base: Fraction) -> Iterator[av.Packet[av.VideoStream]]:
-    """All packets, in the order of decoding, with pts and duration in `time_base`."""
+    """Yield all packets, in the order of decoding, with pts and duration in `time_base`."""
     extradata: bytes | None = None
     for number, part in enumerate(parts):
         try:

@@ -104,7 +104,7 @@ class LiveAudio:
             yield from decoder.decoded(stream.codec_context, packet)
 
     def until(self, seconds: Fraction | None) -> Iterator[av.Packet[Any]]:
-        """The packets that are heard up to then; None: all the rest."""
+        """Yield the packets that are heard up to then; None: all the rest."""
         if not self._outputs:
             return
         while True:
@@ -140,7 +140,7 @@ class _SampleDecoder:
     def decoded(
         self, context: AudioCodecContext, packet: av.Packet[Any]
     ) -> Iterator[av.Packet[Any]]:
-        """The packet's samples, which begin when it does; none of what is torn."""
+        """Yield the packet's samples, which begin when it does; none of what is torn."""
         base, begin = to_fraction(packet.time_base), packet.pts
         try:
             frames = [f for frame in context.decode(packet) for f in self._packed.resample(frame)]

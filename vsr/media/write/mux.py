@@ -147,7 +147,7 @@ class _MuxTask:
 
 
 def _trouble_with(work: _MuxTask, one: CarriedStream) -> str | None:
-    """Why the stream cannot be joined alone; None: it can."""
+    """Return why the stream cannot be joined alone; None: it can."""
     try:
         _join(work, one.carried)
     except (FfmpegError, OutputError) as error:
@@ -236,7 +236,7 @@ def _check_sound(
 
 
 def _read_from(others: Any, stream: StreamInfo, files: Mapping[int, Path]) -> Any:
-    """The stream in the source, or in the file that holds the cut of it."""
+    """Return the stream in the source, or in the file that holds the cut of it."""
     if stream.index not in files:
         return others[str(stream.index)]
     return ffmpeg.input(file_argument(files[stream.index]), itsoffset=str(-LATER))["0"]
@@ -265,7 +265,8 @@ def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
 def _dispositions(
     source: SourceInfo, container: Container, carried: list[Carried]
 ) -> dict[str, str]:
-    """The source's flags (forced, default, ...), as they are; the upscaled video is the default.
+    """Return the source's flags (forced, default, ...), as they are; the upscaled video is the
+    default.
 
     A source that has none, as MPEG-TS, leaves them to ffmpeg.
     """
@@ -284,7 +285,7 @@ def _dispositions(
 
 
 def _forgotten(carried: list[Carried], files: Mapping[int, Path]) -> list[str]:
-    """Arguments that drop the stale tags of every stream that is not a whole copy.
+    """Return arguments that drop the stale tags of every stream that is not a whole copy.
 
     And that say of the picture who made it, where other encoders say that.
     """
@@ -302,7 +303,7 @@ def _attached(
     carried: list[Carried],
     folder: Path,
 ) -> list[str]:
-    """Cover art as Matroska wants it: an attached file, not one more video track."""
+    """Return cover art as Matroska wants it: an attached file, not one more video track."""
     arguments: list[str] = []
     before = sum(stream.kind == "attachment" for stream, _ in carried)
     for n, stream in enumerate(covers):
@@ -329,5 +330,7 @@ def _details(picture: EncodedVideo, container: Container) -> dict[str, Any]:
 
 
 def movie_timescale(first: Fraction) -> dict[str, str]:
-    """MP4 counts a late start in this, in milliseconds unless it is told otherwise."""
+    """Return the timescale in which MP4 counts a late start; milliseconds unless it is told
+    otherwise.
+    """
     return {"movie_timescale": str(max(first.denominator, 1000))} if (first * 1000) % 1 else {}

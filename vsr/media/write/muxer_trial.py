@@ -25,7 +25,7 @@ _LATE = 4096  # samples that may be missing at an end: what decoders leave out t
 
 
 def holds(source: InputContainer, stream: AudioStream, muxer: str) -> bool | None:
-    """Whether `muxer` takes the stream, and gives back what can be decoded as before.
+    """Return whether `muxer` takes the stream, and gives back what can be decoded as before.
 
     None where PyAV does not let it be asked: its list of what fits is shorter than the muxer's.
     """
@@ -49,7 +49,7 @@ def holds(source: InputContainer, stream: AudioStream, muxer: str) -> bool | Non
 
 
 def comes_back(written: Any, context: AudioCodecContext, packets: Iterable[av.Packet[Any]]) -> bool:
-    """Whether the only stream in a file is of the same sound, with as many samples.
+    """Return whether the only stream in a file is of the same sound, with as many samples.
 
     `written`: a path, or an open file. `context`: decodes the `packets` that are in there.
     """
@@ -66,7 +66,7 @@ def comes_back(written: Any, context: AudioCodecContext, packets: Iterable[av.Pa
 
 
 def keeps_silence(encoder: str, muxer: str, rate: int, layout: str, form: str) -> bool:
-    """Whether silence that `encoder` has encoded comes back from the container as sound."""
+    """Return whether silence that `encoder` has encoded comes back from the container as sound."""
     memory = io.BytesIO()
     try:
         with av.open(memory, "w", format=muxer, **LENIENT) as output:
@@ -106,7 +106,7 @@ class PacketTrial:
         return cls(output, copy)
 
     def takes(self, packet: av.Packet[Any]) -> bool:
-        """Whether there is nothing wrong with what is in the packet."""
+        """Return whether there is nothing wrong with what is in the packet."""
         try:
             self._output.mux_one(_for(packet, self._stream))
         except av.InvalidDataError:
@@ -153,7 +153,7 @@ def first_packets(source: InputContainer, stream: AudioStream) -> Iterator[av.Pa
 
 
 def _for(packet: av.Packet[Any], stream: av.stream.Stream) -> av.Packet[Any]:
-    """A copy of the packet that belongs to `stream`."""
+    """Return a copy of the packet that belongs to `stream`."""
     copy: av.Packet[Any] = av.Packet(bytes(packet))
     copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
     copy.time_base = packet.time_base
@@ -171,7 +171,9 @@ def _are_alike(one: AudioCodecContext, other: AudioCodecContext | None) -> bool:
 
 
 def _length(packets: Sequence[av.Packet[Any]]) -> Fraction:
-    """Seconds from the beginning of the first packet to that of the last; 0 if nobody knows."""
+    """Return seconds from the beginning of the first packet to that of the last; 0 if nobody
+    knows.
+    """
     times = [
         p.pts * (to_fraction(p.time_base) or Fraction(0)) for p in packets if p.pts is not None
     ]
@@ -179,7 +181,7 @@ def _length(packets: Sequence[av.Packet[Any]]) -> Fraction:
 
 
 def _samples(context: AudioCodecContext, packets: Iterable[av.Packet[Any]]) -> int:
-    """How many samples the packets hold, as far as they can be decoded."""
+    """Return how many samples the packets hold, as far as they can be decoded."""
     count = 0
     for packet in (*packets, None):
         with suppress(av.FFmpegError):

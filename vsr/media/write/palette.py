@@ -19,7 +19,7 @@ class PaletteFilter:
     """RGBA pictures in, pictures of a few colours out, one palette a picture; None ends it."""
 
     def __init__(self, colours: int) -> None:
-        """`colours`: 2 to 256, of which one is what can be seen through."""
+        """Take `colours`, 2 to 256, of which one is what can be seen through."""
         self._colours = colours
         self._graph: Graph | None = None
 

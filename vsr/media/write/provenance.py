@@ -11,7 +11,9 @@ MADE_BY = "vsr "  # and the version, in the tag of the picture's encoder
 
 
 def is_result(path: Path) -> bool:
-    """Whether vsr says in the file that it made the picture; not all kinds of file can say it."""
+    """Return whether vsr says in the file that it made the picture; not all kinds of file can say
+    it.
+    """
     try:
         with open_source(path) as container:
             told = [stream.metadata for stream in container.streams.video[:1]]

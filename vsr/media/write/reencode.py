@@ -37,7 +37,7 @@ def reencoded(
     profile: str | None = None,
     rate: int = 25,
 ) -> NDArray[np.uint8]:
-    """(T, H, W, 3) RGB -> the same, coded as 4:2:0 and decoded.
+    """Map (T, H, W, 3) RGB -> the same, coded as 4:2:0 and decoded.
 
     `codec`: x264, x265, mpeg2, mpeg4 or vp9. `quality`: crf, or the quantiser of the MPEGs.
     `profile`: of x264. One thread, so that every machine gives the same. Raises VsrError.
@@ -61,7 +61,7 @@ def written(
     profile: str | None = None,
     rate: int = 25,
 ) -> bytes:
-    """The file that `reencoded` makes in between, in NUT. Raises VsrError."""
+    """Return the file that `reencoded` makes in between, in NUT. Raises VsrError."""
     height, width = pictures.shape[1:3]
     down, right = (max(_SIDE, side + -side % _STEP) - side for side in (height, width))
     whole = np.pad(pictures, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")

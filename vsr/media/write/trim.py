@@ -55,7 +55,7 @@ def cut(
     *,
     muxer: str,
 ) -> TrimmedStreams:
-    """What the source's sound and subtitle streams `indices` hold of `pieces`, in `folder`.
+    """Return what the source's sound and subtitle streams `indices` hold of `pieces`, in `folder`.
 
     `muxer`: the target's, which some packets may be too torn for. Trouble with a stream costs
     that stream alone. Raises OutputError where nothing can be written.
@@ -88,7 +88,7 @@ def cut(
 
 
 def _chapters(source: SourceInfo, pieces: Sequence[SecondsSpan]) -> str:
-    """The chapters of the pieces, each as far as it lies in one."""
+    """Return the chapters of the pieces, each as far as it lies in one."""
     with open_source(source.path) as container:
         chapters = container.chapters()
     lines = [";FFMETADATA1"]

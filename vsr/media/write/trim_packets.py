@@ -29,7 +29,9 @@ _SEEK = 60  # seconds; a subtitle that has been standing for longer is not found
 
 
 def fine_base(stream: Stream) -> Fraction:
-    """The stream's time base; AVI's may be as coarse as a packet of sound, and that is not."""
+    """Return the stream's time base; AVI's may be as coarse as a packet of sound, and that is
+    not.
+    """
     base = to_fraction(stream.time_base) or Fraction(1, 1000)
     rate = getattr(stream, "sample_rate", None)
     return Fraction(1, rate) if rate and base > COARSE else base
@@ -71,7 +73,7 @@ def packets_of(
     first: bool = True,
     last: bool = True,
 ) -> Iterator[tuple[int, av.Packet[Any]]]:
-    """The packets of `streams` that belong to `piece`, moved to its place, by stream index.
+    """Yield the packets of `streams` that belong to `piece`, moved to its place, by stream index.
 
     `hides`: the target can leave the first part of a packet unplayed. `first`, `last`:
     nothing comes before the piece in the result, or behind it.
@@ -92,7 +94,7 @@ def packets_of(
 def _packets(
     container: InputContainer, source: SourceInfo, streams: Sequence[Stream], piece: SecondsSpan
 ) -> Iterator[av.Packet[Any]]:
-    """The packets of `streams` around `piece`."""
+    """Yield the packets of `streams` around `piece`."""
     if not streams:
         return
     start = (piece.start or Fraction(0)) + source.start
@@ -135,7 +137,8 @@ class _PacketTrimmer:
         self._standing: av.Packet[Any] | None = None
 
     def take(self, packet: av.Packet[Any], offset: Fraction) -> Iterator[av.Packet[Any]]:
-        """The packet, cut and moved, if it belongs in the piece; before it, what stands there.
+        """Yield the packet, cut and moved, if it belongs in the piece; before it, what stands
+        there.
 
         `offset`: what the source's clock is ahead of the picture's, in seconds.
         """
@@ -153,7 +156,7 @@ class _PacketTrimmer:
             yield self._moved(packet, begin)
 
     def leads_in(self, packet: av.Packet[Any], offset: Fraction) -> bool:
-        """Whether the packet comes just before the piece, where the target can hide it."""
+        """Return whether the packet comes just before the piece, where the target can hide it."""
         stamp = packet.pts if packet.pts is not None else packet.dts
         if not (self.hides and self.first and self.stream.type == "audio") or stamp is None:
             return False
@@ -172,7 +175,7 @@ class _PacketTrimmer:
         return begin >= start if self.first else middle >= start
 
     def _samples(self, packet: av.Packet[Any], begin: Fraction) -> Iterator[av.Packet[Any]]:
-        """The samples of a PCM packet that lie in the piece."""
+        """Yield the samples of a PCM packet that lie in the piece."""
         context: Any = self.stream.codec_context
         bits = re.search(r"\d+", context.name)
         size = context.layout.nb_channels * (int(bits[0]) // 8 if bits else 1)  # a-law: 8 bit
@@ -216,7 +219,7 @@ class _PacketTrimmer:
         yield self._moved(packet, begin)
 
     def rest(self) -> Iterator[av.Packet[Any]]:
-        """What was shown already when the piece began, and no packet has replaced."""
+        """Yield what was shown already when the piece began, and no packet has replaced."""
         if self._standing is not None and self.piece.start is not None:
             packet, self._standing = self._standing, None
             yield self._moved(packet, self.piece.start)

@@ -100,7 +100,7 @@ def verify(
 
 
 def _found(container: InputContainer) -> Counter[PromisedStream]:
-    """The streams by what they are, and again by their kind alone."""
+    """Return the streams by what they are, and again by their kind alone."""
     found: Counter[PromisedStream] = Counter()
     for stream in container.streams:
         info = stream_info(stream)
@@ -120,7 +120,9 @@ def _stamps(
     video: av.VideoStream,
     sound: Mapping[int, ArrivedAudio] | None = None,
 ) -> array[int]:
-    """The pts of all pictures, sorted: 8 bytes for each; counts the packets of `sound`, too."""
+    """Return the pts of all pictures, sorted: 8 bytes for each; counts the packets of `sound`,
+    too.
+    """
     heard, found = sound or {}, array("q")
     for packet in container.demux(video, *(container.streams[index] for index in heard)):
         if packet.size and packet.stream_index in heard:
@@ -133,7 +135,7 @@ def _stamps(
 def _same_times(
     stamps: Sequence[int], base: Fraction, picture: EncodedVideo, shift: Fraction, most: Fraction
 ) -> bool:
-    """Whether each picture is where it was before it was joined, moved by `shift` seconds.
+    """Return whether each picture is where it was before it was joined, moved by `shift` seconds.
 
     `picture` itself has to begin and end where its frames did.
     """
@@ -150,7 +152,7 @@ def _same_times(
 
 
 def earliness(source: SourceInfo, indices: Collection[int]) -> Fraction:
-    """Seconds that the first of the source's sounds among `indices` begins before zero.
+    """Return seconds that the first of the source's sounds among `indices` begins before zero.
 
     Headers do not tell: Ogg says zero where Vorbis begins earlier.
     """
@@ -172,7 +174,9 @@ def earliness(source: SourceInfo, indices: Collection[int]) -> Fraction:
 
 
 def packets_in(path: Path, index: int) -> int | None:
-    """How many packets stream `index` of a file has; None where it cannot be read to its end."""
+    """Return how many packets stream `index` of a file has; None where it cannot be read to its
+    end.
+    """
     try:
         with open_source(path) as container:
             packets = container.demux(container.streams[index])

@@ -15,7 +15,7 @@ _SOLID = 1 / 255
 
 
 def bleed(rgb: Tensor, alpha: Tensor) -> Tensor:
-    """(N, 3, H, W) and (N, 1, H, W), both float in 0..1 -> rgb, unchanged where it is seen."""
+    """Map (N, 3, H, W) and (N, 1, H, W), both float in 0..1 -> rgb, unchanged where it is seen."""
     if min(rgb.shape[2:]) <= 1:
         return rgb
     weight = F.avg_pool2d(alpha, 2, ceil_mode=True)

@@ -18,10 +18,10 @@ class ColourBackend(Protocol):
     """What lies between planes that were uploaded and planes that will be downloaded."""
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
-        """As `colour.to_rgb`."""
+        """Convert as `convert.to_rgb`."""
 
     def find_drift(self, drawn: Tensor, shown: Tensor) -> drift_correction.DriftCorrection:
-        """As `anchor.find_drift`."""
+        """Find the drift as `drift_correction.find_drift`."""
 
     def from_rgb(
         self,
@@ -30,7 +30,7 @@ class ColourBackend(Protocol):
         tags: Colour,
         drift: drift_correction.DriftCorrection | None,
     ) -> tuple[Tensor, ...]:
-        """As `colour.from_rgb`, of `rgb` less its drift; `rgb` may be changed."""
+        """Convert as `convert.from_rgb`, of `rgb` less its drift; `rgb` may be changed."""
 
 
 class TorchColourBackend:

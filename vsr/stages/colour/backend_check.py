@@ -30,7 +30,9 @@ _Case = Callable[[ColourBackend], tuple[Tensor, ...]]
 
 
 def ends_for(engine: Engine, sink: Sink) -> ColourBackend:
-    """Kernels beside an engine of kernels, which a job's fingerprint names; else PyTorch's."""
+    """Return kernels beside an engine of kernels, which a job's fingerprint names; else
+    PyTorch's.
+    """
     if engine.device.type != "cuda" or engine.name not in CUDA_NAMES:
         return TorchColourBackend()
     device = engine.device
@@ -49,7 +51,7 @@ class CheckedColourBackend:
     """Kernels for each kind of work that a trial on this very device found right."""
 
     def __init__(self, make: Making, device: torch.device, *, where: str, sink: Sink) -> None:
-        """`where`: what a trial's outcome depends on besides the kind of work."""
+        """Take `where`: what a trial's outcome depends on besides the kind of work."""
         self._make, self._device, self._where, self._sink = make, device, where, sink
         self._own, self._plain = make(torch.empty), TorchColourBackend()
         self._passed: dict[str, bool] = {}
@@ -86,7 +88,9 @@ class CheckedColourBackend:
         return self._ends(kind, case, layout.bits).from_rgb(rgb, layout, tags, drift)
 
     def _ends(self, kind: str, case: _Case, bits: int) -> ColourBackend:
-        """Those for work of that kind, an example of which is `case`. `bits`: of codes; 0: RGB."""
+        """Return those for work of that kind, an example of which is `case`. `bits`: of codes; 0:
+        RGB.
+        """
         if kind not in self._passed:
             self._passed[kind] = self._try(kind, case, bits)
         return self._own if self._passed[kind] else self._plain
@@ -131,7 +135,7 @@ class CheckedColourBackend:
         return True
 
     def _planes(self, layout: Layout) -> tuple[Tensor, ...]:
-        """Any code values."""
+        """Return planes of any code values."""
         dice = torch.Generator().manual_seed(0)
         height, width = _SOURCE
         return tuple(
@@ -141,7 +145,7 @@ class CheckedColourBackend:
         )  # fmt: skip
 
     def _pictures(self, scale: int) -> tuple[Tensor, Tensor]:
-        """Drawn, a piece of something larger, and shown."""
+        """Return an upscaled picture, a piece of something larger, and its source."""
         dice = torch.Generator().manual_seed(0)
         height, width = (side * scale for side in _SOURCE)
         drawn = torch.rand(2, 3, height + 8, width + 8, generator=dice) * 1.4 - 0.2

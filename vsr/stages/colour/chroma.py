@@ -47,7 +47,7 @@ _DUAL_COSITED = (
 def upsample(
     plane: Tensor, *, width: int, height: int, sub: tuple[int, int], siting: Siting
 ) -> Tensor:
-    """(N, h, w) chroma -> (N, height, width), float.
+    """Map (N, h, w) chroma -> (N, height, width), float.
 
     `sub`: log2 of the (horizontal, vertical) subsampling.
     """
@@ -61,7 +61,7 @@ def upsample(
 
 
 def downsample(plane: Tensor, *, sub: tuple[int, int], siting: Siting) -> Tensor:
-    """(N, height, width) -> (N, h, w) chroma, rounded up to whole samples; float."""
+    """Map (N, height, width) -> (N, h, w) chroma, rounded up to whole samples; float."""
     for dim, times, phase in ((2, sub[0], siting.value[0]), (1, sub[1], siting.value[1])):
         for _ in range(times):
             plane = _halve(plane, dim, phase)
@@ -69,14 +69,14 @@ def downsample(plane: Tensor, *, sub: tuple[int, int], siting: Siting) -> Tensor
 
 
 def halving(phase: float) -> tuple[int, tuple[float, ...]]:
-    """(luma index of the first tap, relative to 2k; the taps) of the filter for chroma k."""
+    """Return (luma index of the first tap, relative to 2k; the taps) of the filter for chroma k."""
     if phase == 0.5:
         return -5, (*reversed(_DUAL_CENTRED), *_DUAL_CENTRED)
     return -6 + int(phase), (*reversed(_DUAL_COSITED[1:]), *_DUAL_COSITED)
 
 
 def _weighted(plane: Tensor, dim: int, count: int, stride: int, taps: tuple[float, ...]) -> Tensor:
-    """sum of taps[t] * plane[t + stride * i], for i < count."""
+    """Return the sum of taps[t] * plane[t + stride * i], for i < count."""
     # Every stride-th sample, once: reading them apart for each tap takes four times as long.
     phases = [_every(plane, dim, first, stride) for first in range(stride)]
     total: Tensor | None = None
@@ -127,7 +127,7 @@ def _extended(  # noqa: PLR0917 (as `_mirror`)
     phase: float,
     size: int,
 ) -> Tensor:
-    """The samples `reach[0]` ... `reach[1] - 1`, of which the plane has 0 ... count - 1."""
+    """Return the samples `reach[0]` ... `reach[1] - 1`, of which the plane has 0 ... count - 1."""
     count = plane.shape[dim]
     # Borders alone are looked up: a whole plane would take longer than all the filters do.
     before, after = (
@@ -141,7 +141,9 @@ def _extended(  # noqa: PLR0917 (as `_mirror`)
 def _mirror(  # noqa: PLR0917 (cached by position)
     device: torch.device, start: int, stop: int, step: int, offset: float, phase: float, size: int
 ) -> Tensor:
-    """Indices of the samples at step * k + offset, k in start..stop, mirrored into the picture."""
+    """Return indices of the samples at step * k + offset, k in start..stop, mirrored into the
+    picture.
+    """
     low, high = (-0.5, size - 0.5) if phase == 0.5 else (0.0, size - 1.0)
     span = max(high - low, 0.5)
     position = torch.arange(start, stop, dtype=torch.float64) * step + offset

@@ -30,7 +30,7 @@ _KR_KB = {
 
 
 def codes(layout: Layout, colour: Colour) -> tuple[float, float, float, float]:
-    """(luma zero, luma span, chroma zero, chroma span) in code values."""
+    """Return (luma zero, luma span, chroma zero, chroma span) in code values."""
     one = float(1 << (layout.bits - 8))
     top = float((1 << layout.bits) - 1)
     if colour.range is Range.FULL:
@@ -41,7 +41,7 @@ def codes(layout: Layout, colour: Colour) -> tuple[float, float, float, float]:
 
 
 def to_rgb(planes: tuple[Tensor, ...], layout: Layout, colour: Colour) -> Tensor:
-    """(N, h, w) planes, uint8 or uint16 -> (N, 3, H, W) float32, RGB, nominally 0..1.
+    """Map (N, h, w) planes, uint8 or uint16 -> (N, 3, H, W) float32, RGB, nominally 0..1.
 
     An alpha plane is left to `alpha_to_float`. Gamma-encoded in, gamma-encoded out.
     """
@@ -74,7 +74,7 @@ def to_rgb(planes: tuple[Tensor, ...], layout: Layout, colour: Colour) -> Tensor
 
 
 def from_rgb(rgb: Tensor, layout: Layout, colour: Colour) -> tuple[Tensor, ...]:
-    """(N, 3, H, W) RGB -> (N, h, w) planes of `layout`, without alpha.
+    """Map (N, 3, H, W) RGB -> (N, h, w) planes of `layout`, without alpha.
 
     Rounds to the nearest code value and clips to what the bits can hold.
     """
@@ -103,46 +103,52 @@ def from_rgb(rgb: Tensor, layout: Layout, colour: Colour) -> tuple[Tensor, ...]:
 
 
 def luma_matrix(layout: Layout, colour: Colour) -> Matrix:
-    """The matrix that luma is made with; of grey, and where there is no luma, BT.709's."""
+    """Return the matrix that luma is made with; of grey, and where there is no luma, BT.709's."""
     return colour.matrix if layout.family == "yuv" else Matrix.BT709
 
 
 def is_weighted(layout: Layout, colour: Colour) -> bool:
-    """Whether luma is a weighted sum of R', G' and B', and chroma what blue and red are more."""
+    """Return whether luma is a weighted sum of R', G' and B', and chroma what blue and red are
+    more.
+    """
     return layout.family != "yuv" or colour.matrix in _KR_KB
 
 
 def shares(matrix: Matrix) -> tuple[float, float, float, float]:
-    """Of Cr in red, of Cb in green, of Cr in green, of Cb in blue; luma is in each, whole."""
+    """Return the shares of Cr in red, Cb in green, Cr in green, Cb in blue; luma is in each,
+    whole.
+    """
     kr, kb = _KR_KB[matrix]
     kg = 1 - kr - kb
     return 2 - 2 * kr, -kb * (2 - 2 * kb) / kg, -kr * (2 - 2 * kr) / kg, 2 - 2 * kb
 
 
 def luma_codes(layout: Layout, colour: Colour) -> tuple[float, float]:
-    """(code value of black, span from there to white) of luma: (16, 219) in limited 8 bit."""
+    """Return (code value of black, span from there to white) of luma: (16, 219) in limited 8
+    bit.
+    """
     return codes(layout, colour)[:2]
 
 
 def luma_weights(matrix: Matrix) -> tuple[float, float]:
-    """(Kr, Kb) of a matrix; BT.601 has several names for the same."""
+    """Return (Kr, Kb) of a matrix; BT.601 has several names for the same."""
     return _KR_KB[matrix]
 
 
 def luma_of(rgb: Tensor, matrix: Matrix) -> Tensor:
-    """(N, 3, H, W) RGB -> (N, H, W) Y', 0..1, with the weights of `matrix`."""
+    """Map (N, 3, H, W) RGB -> (N, H, W) Y', 0..1, with the weights of `matrix`."""
     kr, kb = _KR_KB[matrix]
     red, green, blue = rgb.unbind(1)
     return (green * (1 - kr - kb)).add_(red, alpha=kr).add_(blue, alpha=kb)
 
 
 def alpha_to_float(plane: Tensor, bits: int) -> Tensor:
-    """(N, H, W) code values -> (N, 1, H, W) float32 in 0..1. Alpha is always full range."""
+    """Map (N, H, W) code values -> (N, 1, H, W) float32 in 0..1. Alpha is always full range."""
     return _scaled(plane, 0.0, float((1 << bits) - 1)).unsqueeze(1)
 
 
 def alpha_from_float(alpha: Tensor, layout: Layout) -> Tensor:
-    """The inverse of `alpha_to_float`, rounded and clipped."""
+    """Return the inverse of `alpha_to_float`, rounded and clipped."""
     return _coded(alpha[:, 0], 0.0, float((1 << layout.bits) - 1), layout)
 
 

@@ -38,7 +38,7 @@ class CudaColourBackend:
         processors: int,
         blank: Callable[..., Tensor] = torch.empty,
     ) -> None:
-        """`processors`: multiprocessors of the GPU."""
+        """Take `processors`, the multiprocessors of the GPU."""
         self._run, self._processors, self._blank = run, processors, blank
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
@@ -70,7 +70,7 @@ class CudaColourBackend:
     def from_rgb(
         self, rgb: Tensor, layout: Layout, tags: Colour, drift: DriftCorrection | None
     ) -> tuple[Tensor, ...]:
-        """Chroma thinned out once at most: see `fits`."""
+        """Convert to planes; chroma is thinned out once at most: see `fits`."""
         rgb = rgb.float()
         planes = tuple(
             self._blank(rgb.shape[0], *size, device=rgb.device, dtype=layout.dtype)
@@ -100,7 +100,9 @@ class CudaColourBackend:
 
 
 def fits(layout: Layout) -> bool:
-    """Whether `from_rgb` can write it: not 4:1:1 and 4:1:0, whose chroma is thinned out twice."""
+    """Return whether `from_rgb` can write it: not 4:1:1 and 4:1:0, whose chroma is thinned out
+    twice.
+    """
     return layout.family != "yuv" or max(layout.sub_x, layout.sub_y) < 2
 
 
@@ -111,7 +113,9 @@ def _halving(phase: float) -> Decimation:
 
 @lru_cache(maxsize=16)
 def _between(size: int, times: int, phase: float, device: torch.device) -> Interpolation:
-    """Which chroma samples make which of `size` luma samples: what `upsample` makes of impulses."""
+    """Return which chroma samples make which of `size` luma samples: what `upsample` makes of
+    impulses.
+    """
     count = -(-size >> times)
     apart = (
         2 * _REACH + 2

@@ -28,12 +28,14 @@ class DriftCorrection:
 
 
 def anchor(enlarged: Tensor, source: Tensor) -> Tensor:
-    """(N, 3, s*H, s*W) and its (N, 3, H, W) source, both float -> enlarged, changed in place."""
+    """Map (N, 3, s*H, s*W) and its (N, 3, H, W) source, both float -> enlarged, changed in
+    place.
+    """
     return take_out(enlarged, find_drift(enlarged, source))
 
 
 def find_drift(enlarged: Tensor, source: Tensor) -> DriftCorrection:
-    """Of (N, 3, s*H, s*W) from its (N, 3, H, W) source; not a number where either is none."""
+    """Compare (N, 3, s*H, s*W) with its (N, 3, H, W) source; not a number where either is none."""
     side = side_of(enlarged, source)
     # The last cells may be smaller; they are means of what they hold.
     cells = F.avg_pool2d(enlarged, side, ceil_mode=True)
@@ -42,12 +44,12 @@ def find_drift(enlarged: Tensor, source: Tensor) -> DriftCorrection:
 
 
 def side_of(enlarged: Tensor, source: Tensor) -> int:
-    """Of a cell, in pixels of `enlarged`."""
+    """Return the side of a cell, in pixels of `enlarged`."""
     return CELL * (enlarged.shape[3] // source.shape[3])
 
 
 def smooth(cells: Tensor) -> Tensor:
-    """(N, 3, h, w) -> the same, 1 2 1 down and across."""
+    """Map (N, 3, h, w) -> the same, 1 2 1 down and across."""
     cells = F.pad(cells, (1, 1, 1, 1), mode="replicate")
     for _ in range(2):
         cells = F.avg_pool2d(cells, 2, stride=1)
@@ -55,7 +57,7 @@ def smooth(cells: Tensor) -> Tensor:
 
 
 def take_out(enlarged: Tensor, drift: DriftCorrection) -> Tensor:
-    """`enlarged`, changed in place: less the drift, enlarged bilinearly.
+    """Take the drift, enlarged bilinearly, out of `enlarged`, which is changed in place.
 
     What lies between two rows of cells is a sum of the two, so only rows are interpolated
     and nothing of full size is made: a quarter of the time of `interpolate` on a CPU.

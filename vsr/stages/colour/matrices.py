@@ -29,7 +29,7 @@ _ICTCP_OF_LMS = {
 
 
 def rgb_of(first: Tensor, second: Tensor, third: Tensor, colour: Colour) -> Tensor:
-    """(N, H, W) each, of one size: luma in 0..1, chroma in -0.5..0.5 -> (N, 3, H, W) R'G'B'.
+    """Map (N, H, W) each, of one size: luma in 0..1, chroma in -0.5..0.5 -> (N, 3, H, W) R'G'B'.
 
     For the matrices that `shares` of `vsr.stages.colour.convert` has no numbers for.
     """
@@ -49,7 +49,9 @@ def rgb_of(first: Tensor, second: Tensor, third: Tensor, colour: Colour) -> Tens
 
 @lru_cache(maxsize=16)
 def derived_weights(primaries: int) -> tuple[float, float]:
-    """(Kr, Kb) of H.273's equations 32 to 37: the share of white's light that red and blue are."""
+    """Return (Kr, Kb) of H.273's equations 32 to 37: the share of white's light that red and blue
+    are.
+    """
     points = CHROMATICITIES[primaries]
     x, y = points[0::2], points[1::2]
     columns = torch.tensor(
@@ -65,7 +67,9 @@ def _with_green(luma: Tensor, blue: Tensor, red: Tensor, kr: float, kb: float) -
 
 
 def _of_constant_luminance(luma: Tensor, cb: Tensor, cr: Tensor, kr: float, kb: float) -> Tensor:
-    """Luma is the curve's value of the luminance, and each difference is scaled to +-0.5."""
+    """Convert where luma is the curve's value of luminance, and each difference is scaled to
+    +-0.5.
+    """
     to_light, to_signal = _CAMERA
 
     def primary(difference: Tensor, k: float) -> Tensor:
@@ -86,7 +90,9 @@ def _of_ictcp(intensity: Tensor, ct: Tensor, cp: Tensor, transfer: int) -> Tenso
 
 
 def _mixed(rows: _Rows, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """One sum of the three parts for each row; a matrix product would run in TF32 on CUDA."""
+    """Return one sum of the three parts for each row; a matrix product would run in TF32 on
+    CUDA.
+    """
     return tuple(
         (parts[0] * row[0]).add_(parts[1], alpha=row[1]).add_(parts[2], alpha=row[2])
         for row in rows

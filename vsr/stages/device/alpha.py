@@ -23,7 +23,7 @@ _AROUND = 2  # pixels on each side of an edge that belong to it
 def enlarged(
     alpha: Tensor, draw: Callable[[Tensor], Tensor] | None, size: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """(N, 1, h, w) -> (N, 1, H, W), both float in 0..1, the result a little beyond.
+    """Map (N, 1, h, w) -> (N, 1, H, W), both float in 0..1, the result a little beyond.
 
     `draw`: (N, 3, h, w) RGB in, as much larger as the network makes it out; None: there is no
     network. `size`: brings what was drawn, and what was not, to the result's size.
@@ -39,7 +39,7 @@ def enlarged(
 
 
 def edges(alpha: Tensor) -> Tensor:
-    """(N, 1, h, w) in 0..1: how far a pixel belongs to an edge."""
+    """Return (N, 1, h, w) in 0..1: how far a pixel belongs to an edge."""
     wide = F.pad(alpha, (1, 1, 1, 1), mode="replicate")
     leap = F.max_pool2d(wide, 3, 1) + F.max_pool2d(-wide, 3, 1)
     share = ((leap - _SOFT) / (_SHARP - _SOFT)).clamp_(0, 1)
@@ -47,7 +47,7 @@ def edges(alpha: Tensor) -> Tensor:
 
 
 def watched(frames: Iterator[Frame], name: str, sink: Sink) -> Iterator[Frame]:
-    """The same frames; says so if one is seen through, for a result that cannot be."""
+    """Yield the same frames; say so if one is seen through, for a result that cannot be."""
     told = False
     for frame in frames:
         if not told and frame.layout.alpha:

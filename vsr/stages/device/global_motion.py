@@ -16,7 +16,7 @@ _FLAT = 1e-6  # of a spectrum, that counts as nothing
 
 
 def pan(here: Tensor, before: Tensor) -> tuple[int, int]:
-    """(right, down) by which what is in `before` has moved; both (1, 3, h, w) RGB, float.
+    """Return (right, down) by which what is in `before` has moved; both (1, 3, h, w) RGB, float.
 
     The likeliest move of the picture as a whole; whether it explains anything is to be seen by
     moving it.
@@ -38,7 +38,7 @@ def pan(here: Tensor, before: Tensor) -> tuple[int, int]:
 
 
 def _mismatch(here: Tensor, before: Tensor, right: int, down: int) -> Tensor:
-    """() mean square of what is left where both have something to show."""
+    """Return () mean square of what is left where both have something to show."""
     height, width = here.shape
     top, left = max(down, 0), max(right, 0)
     bottom, edge = height + min(down, 0), width + min(right, 0)
@@ -58,5 +58,7 @@ def _signed(place: int, size: int) -> int:
 
 
 def moved(picture: Tensor, right: int, down: int) -> Tensor:
-    """(1, C, h, w) -> the same, moved; what comes in at an edge is what went out at the other."""
+    """Map (1, C, h, w) -> the same, moved; what comes in at an edge is what went out at the
+    other.
+    """
     return torch.roll(picture, (down, right), (2, 3))

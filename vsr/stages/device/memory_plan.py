@@ -46,20 +46,22 @@ class MemoryPlanner:
         grain: bool = False,
         sink: Sink,
     ) -> None:
-        """`overlap`: of tiles. `keeps`: a picture, to use it again. `grain`: is put back."""
+        """Plan for tiles with `overlap`. `keeps`: a picture, to use it again. `grain`: is put
+        back.
+        """
         self._engine, self._target, self._options = engine, target, options
         self._overlap, self._keeps, self._stabiliser = overlap, keeps, stabiliser
         self._grain = grain
         self._sink = sink
 
     def bytes_for(self, width: int, height: int) -> int:
-        """Working memory, in bytes, for one whole frame of that size; an estimate."""
+        """Estimate the working memory, in bytes, for one whole frame of that size."""
         pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
         around = self.around(width, height) + self._window(width, height)
         return self._engine.bytes_for(pixels) + around
 
     def portion(self, width: int, height: int) -> BatchPlan:
-        """What memory allows. Raises OutOfMemory where a frame alone is too much for it."""
+        """Return what memory allows. Raises OutOfMemory where a frame alone is too much for it."""
         engine = self._engine
         around, window = self.around(width, height), self._window(width, height)
         free = free_memory(engine.device)
@@ -95,22 +97,22 @@ class MemoryPlanner:
         return BatchPlan(batch=batch, tile=tile)
 
     def _window(self, width: int, height: int) -> int:
-        """What the stabiliser keeps, however many frames go through the network at once."""
+        """Return what the stabiliser keeps, however many frames go through the network at once."""
         if self._stabiliser is None:
             return 0
         return self._stabiliser.bytes_for(width, height, self._scale(width, height))
 
     def _scale(self, width: int, height: int) -> float:
-        """Of a side; the mean of both, where they are not scaled alike."""
+        """Return the scale of a side; the mean of both, where they are not scaled alike."""
         return math.sqrt(self._target.width * self._target.height / width / height)
 
     def _tile_pixels(self, tile: int, width: int, height: int) -> int:
-        """Pixels of a tile with its surroundings, which end at the picture's edge."""
+        """Return pixels of a tile with its surroundings, which end at the picture's edge."""
         across, down = (min(tile + 2 * self._overlap, side + 2 * EDGE) for side in (width, height))
         return across * down
 
     def around(self, width: int, height: int) -> int:
-        """Memory of a whole frame around the network, however small the tiles: fp32 RGB.
+        """Return memory of a whole frame around the network, however small the tiles: fp32 RGB.
 
         The source and its padded copy; the network's result twice, and the drift that the
         anchor takes from it; the resized picture, its planes and what they are made from. What

@@ -70,7 +70,7 @@ class Reuser:
         self._source = self._drawn = None
 
     def __call__(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, 3, H, W) -> the enlarged picture, and the source that it shows.
+        """Map (1, 3, H, W) -> the enlarged picture, and the source that it shows.
 
         Both belong to this object and are valid until the next call.
         """
@@ -95,14 +95,14 @@ class Reuser:
         return drawn, source
 
     def _boxes(self, changed: NDArray[np.bool_]) -> tuple[list[Area], float]:
-        """What to draw, and how much of a frame's work that is."""
+        """Return what to draw, and how much of a frame's work that is."""
         boxes = cover(changed, self._halo / _BLOCK)
         return boxes, sum(_cost(box, self._halo / _BLOCK) for box in boxes) / changed.size
 
     def _panned(
         self, rgb: Tensor, source: Tensor, drawn: Tensor, boxes: list[Area], work: float
     ) -> tuple[Tensor, Tensor, list[Area], float]:
-        """Source and result, moved as the picture has, if less is to be drawn then."""
+        """Return source and result, moved as the picture has, if less is to be drawn then."""
         right, down = pan(rgb, source)
         step = self._engine.multiple
         if (right == down == 0) or right % step or down % step:
@@ -118,7 +118,9 @@ class Reuser:
         return self._source, self._drawn, fewer, less
 
     def _entered(self, rgb: Tensor, right: int, down: int) -> NDArray[np.bool_]:
-        """Blocks that hold what came in at an edge, or was drawn so close to it that it shows."""
+        """Return blocks that hold what came in at an edge, or was drawn so close to it that it
+        shows.
+        """
         height, width = rgb.shape[2:]
         entered = np.zeros((-(-height // _BLOCK), -(-width // _BLOCK)), bool)
         for axis, (by, size) in enumerate(((down, height), (right, width))):
@@ -141,7 +143,7 @@ class Reuser:
         return self._drawn, self._source
 
     def _changed(self, rgb: Tensor, source: Tensor, near: int = 0) -> NDArray[np.bool_]:
-        """(rows, columns) of blocks; `near`: pixels around each that count, too."""
+        """Return (rows, columns) of blocks; `near`: pixels around each that count, too."""
         difference = (rgb - source).mul_(255)
         light = luma(difference)[:, 0]
         found = (
@@ -168,14 +170,14 @@ class Reuser:
 
 
 def _too_much(square: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
-    """The worst of the blocks, without which the mean of the frame is within `limit`."""
+    """Return the worst of the blocks, without which the mean of the frame is within `limit`."""
     ordered = np.sort(square, axis=None)
     kept = int(np.searchsorted(np.cumsum(ordered) / square.size, limit, side="right"))
     return square >= ordered[kept] if kept < square.size else np.zeros_like(square, bool)
 
 
 def _ringed(changed: NDArray[np.bool_], ring: int) -> NDArray[np.bool_]:
-    """With the blocks up to `ring` blocks away."""
+    """Return the blocks with those up to `ring` blocks away."""
     for axis in (0, 1):
         for _ in range(ring):
             after, before = np.roll(changed, 1, axis), np.roll(changed, -1, axis)
@@ -185,7 +187,7 @@ def _ringed(changed: NDArray[np.bool_], ring: int) -> NDArray[np.bool_]:
 
 
 def cover(changed: NDArray[np.bool_], halo: float) -> list[Area]:
-    """Rectangles, in blocks, that hold every changed one and cost little with `halo` around.
+    """Return rectangles, in blocks, that hold every changed one and cost little with `halo` around.
 
     A box is cut in two, where that is cheapest, as long as the halves cost less than it.
     """
@@ -213,7 +215,7 @@ def _cost(box: Area, halo: float) -> float:
 
 
 def _bounds(changed: NDArray[np.bool_], box: Area) -> Area | None:
-    """The part of `box` that holds what changed in it; None if nothing did."""
+    """Return the part of `box` that holds what changed in it; None if nothing did."""
     top, bottom, left, right = box
     inside = changed[top:bottom, left:right]
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))

@@ -26,7 +26,7 @@ class TargetSize:
 def target_size(
     width: int, height: int, asked: SizeOptions, *, default_scale: int, layout: Layout
 ) -> TargetSize:
-    """The size of the result for a source of `width` x `height` pixels.
+    """Return the size of the result for a source of `width` x `height` pixels.
 
     Raises UsageError where nothing of the picture would be left.
     """
@@ -52,7 +52,7 @@ def target_size(
 def step(
     target: TargetSize, source: tuple[int, int], enlarged: tuple[int, int]
 ) -> tuple[float, float]:
-    """Output pixels per enlarged pixel, (across, down). Sizes are (width, height).
+    """Return output pixels per enlarged pixel, (across, down). Sizes are (width, height).
 
     A frame of another size than the target was chosen for is made to fill it.
     """

@@ -20,7 +20,7 @@ Area = tuple[int, int, int, int]  # of a picture: top, bottom, left, right
 
 
 def infer(engine: Engine, rgb: Tensor, *, tile: int, overlap: int) -> Tensor:
-    """(N, 3, H, W) -> (N, 3, scale * H, scale * W), in the engine's dtype.
+    """Map (N, 3, H, W) -> (N, 3, scale * H, scale * W), in the engine's dtype.
 
     `tile`: side in source pixels, 0 for the whole picture at once. Tiles see
     `overlap` pixels around them; from the network's receptive radius on, the
@@ -51,7 +51,7 @@ def infer(engine: Engine, rgb: Tensor, *, tile: int, overlap: int) -> Tensor:
 def infer_areas(
     engine: Engine, rgb: Tensor, areas: Sequence[Area], overlap: int, *, together: bool = False
 ) -> Iterator[Tensor]:
-    """What `infer` makes of each area of the picture; the network sees `overlap` around it.
+    """Yield what `infer` makes of each area of the picture; the network sees `overlap` around it.
 
     `together`: as many at once as the engine can, in the memory of the whole picture.
     """
@@ -76,7 +76,7 @@ def infer_areas(
 
 
 def _together(engine: BatchesMixedSizes, given: list[Tensor], room: int) -> Iterator[Tensor]:
-    """In as few calls as `room` pixels allow; none of the pictures has more."""
+    """Upscale in as few calls as `room` pixels allow; none of the pictures has more."""
     room = min(room, engine.most_pixels)
     group: list[Tensor] = []
     pixels = 0
@@ -92,7 +92,7 @@ def _together(engine: BatchesMixedSizes, given: list[Tensor], room: int) -> Iter
 
 
 def _padded(rgb: Tensor, step: int) -> tuple[Tensor, int]:
-    """With its edge repeated, to the network's multiple on all sides; and how wide."""
+    """Repeat the edge, to the network's multiple on all sides; and return how wide."""
     edge = -(-EDGE // step) * step
     right, bottom = edge + (-rgb.shape[3] % step), edge + (-rgb.shape[2] % step)
     return F.pad(rgb, (edge, right, edge, bottom), mode="replicate"), edge
@@ -106,5 +106,5 @@ def _spans(size: int, tile: int, step: int) -> Iterator[tuple[int, int]]:
 
 
 def _grown(start: int, stop: int, overlap: int, size: int, step: int) -> tuple[int, int]:
-    """The span with its overlap, inside 0..size, on multiples of `step`."""
+    """Return the span with its overlap, inside 0..size, on multiples of `step`."""
     return max(start - overlap, 0) // step * step, min(-(-(stop + overlap) // step) * step, size)

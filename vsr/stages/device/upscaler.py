@@ -58,7 +58,7 @@ class _BatchInFlight:
 
 
 def reuses(options: DeviceOptions, engine: Engine) -> bool:
-    """Whether what was drawn before decides on what is drawn now."""
+    """Return whether what was drawn before decides on what is drawn now."""
     return options.reuse != "off" and engine.radius > 0
 
 
@@ -88,7 +88,7 @@ class Upscaler:
         starts: Sequence[int] = (),
         sink: Sink,
     ) -> None:
-        """`starts`: pts from which on nothing of what was drawn before may be used."""
+        """Take `starts`: pts from which on nothing of what was drawn before may be used."""
         self._engine = engine
         self._picture = picture
         self._options = options
@@ -137,7 +137,7 @@ class Upscaler:
             self._sink(Note(text=f"reuse: {saved:.0%} of the network's work was not needed"))
 
     def bytes_for(self, width: int, height: int) -> int:
-        """Working memory, in bytes, for one whole frame of that size; an estimate."""
+        """Estimate the working memory, in bytes, for one whole frame of that size."""
         return self._room.bytes_for(width, height)
 
     def _batches(self, frames: Iterable[Frame]) -> Iterator[list[Frame]]:
@@ -158,7 +158,9 @@ class Upscaler:
     # --- how much at once ---
 
     def _portion(self, width: int, height: int) -> BatchPlan:
-        """What memory allows for frames of that size, and what running out of it has taught."""
+        """Return what memory allows for frames of that size, and what running out of it has
+        taught.
+        """
         if (width, height) not in self._portions:
             if self._portions:
                 filled = f"{self._picture.target.width}x{self._picture.target.height}"
@@ -249,7 +251,7 @@ class Upscaler:
     def _steady(
         self, frames: list[Frame], shown: Tensor, sized: Tensor, alpha: Tensor | None
     ) -> list[tuple[_FrameExtras, Tensor]]:
-        """What the stabiliser has finished after these frames."""
+        """Return what the stabiliser has finished after these frames."""
         assert self._stabiliser is not None
         finished = []
         for n, frame in enumerate(frames):
@@ -264,14 +266,16 @@ class Upscaler:
         return finished
 
     def _begins(self, frame: Frame) -> bool:
-        """Whether what came before is another clip, or a part that must not be looked into."""
+        """Return whether what came before is another clip, or a part that must not be looked
+        into.
+        """
         part, last = bisect_right(self._starts, frame.pts), self._steady_part
         self._steady_part = part
         return frame.fresh or (self._reuser is not None and part != last)
 
     @torch.inference_mode()
     def _rest(self) -> _BatchInFlight | None:
-        """What the stabiliser has not handed out yet."""
+        """Return what the stabiliser has not handed out yet."""
         if self._stabiliser is None:
             return None
         try:
@@ -304,7 +308,7 @@ class Upscaler:
         *,
         drift: DriftCorrection | None = None,
     ) -> _BatchInFlight:
-        """Planes, on their way to the host. `drift`: is still in `sized`, and is taken out."""
+        """Send planes to the host. `drift`: is still in `sized`, and is taken out."""
         with self._lanes.computing():
             if self._grain and source is not None:
                 sized = regrained(frames, sized, source, self._grain)
@@ -315,7 +319,9 @@ class Upscaler:
         return _BatchInFlight(frames, tuple(here), finite, done)
 
     def _draw(self, rgb: Tensor, frames: list[Frame], tile: int) -> tuple[Tensor, Tensor]:
-        """The pictures through the network, and the source that they show; both to be kept."""
+        """Return the pictures through the network, and the source that they show; both to be
+        kept.
+        """
         if self._reuser is not None and tile:
             self._sink(Note(text="reuse: not of frames that are cut into tiles"))
         if self._reuser is None or tile:
@@ -343,7 +349,7 @@ class Upscaler:
         return resize(drawn, width=target.width, height=target.height, scale=scale, kernel=kernel)
 
     def _is_last(self, drawn: Tensor, source: Frame) -> bool:
-        """Whether nothing comes between what was drawn and its planes."""
+        """Return whether nothing comes between what was drawn and its planes."""
         if self._stabiliser is not None or self._grain:
             return False
         target = self._picture.target
@@ -396,5 +402,5 @@ class Upscaler:
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:
-    """Along their first axis; not copied if there is one."""
+    """Join along the first axis; one alone is not copied."""
     return torch.cat(tensors) if len(tensors) > 1 else tensors[0]

@@ -32,7 +32,9 @@ class NeighbourFrames:
 
 
 def whole_steps(moves: Tensor, scale: tuple[float, float]) -> Tensor:
-    """(K, 2, rows, columns) in source pixels, rounded to whole drawn pixels; still in source."""
+    """Return (K, 2, rows, columns) in source pixels, rounded to whole drawn pixels; still in
+    source.
+    """
     sizes = torch.tensor(scale, device=moves.device)[:, None, None]
     return inside((moves * sizes).round_() / sizes)
 
@@ -40,7 +42,8 @@ def whole_steps(moves: Tensor, scale: tuple[float, float]) -> Tensor:
 def starts_of(
     moves: Tensor, scale: tuple[float, float], block: tuple[int, int], size: tuple[int, int]
 ) -> Tensor:
-    """(K, H, columns) long: where, in a flat picture, each row of each block of it comes from.
+    """Return (K, H, columns) long: where, in a flat picture, each row of each block of it comes
+    from.
 
     `moves`: of the source's cells, (K, 2, rows, columns); `scale`: (horizontal, vertical);
     `block`: (down, across) in a picture of that size, (H, W), which is made of whole ones.
@@ -63,7 +66,8 @@ def starts_of(
 
 
 def blended(drawn: Tensor, beside: NeighbourFrames, size: tuple[int, int], most: float) -> Tensor:
-    """(1, C, H, W) -> (1, C, *size): its first rows and columns, the weighed mean of all frames.
+    """Map (1, C, H, W) -> (1, C, *size): its first rows and columns, the weighed mean of all
+    frames.
 
     Nothing changes by more than `most`.
     """
@@ -93,7 +97,8 @@ def blended(drawn: Tensor, beside: NeighbourFrames, size: tuple[int, int], most:
 
 
 def _total(planes: Tensor) -> Tensor:
-    """(K, ...) -> (...), one after the other: a frame that has no weight must not change how the
+    """Map (K, ...) -> (...), one after the other: a frame that has no weight must not change how
+    the
     others are rounded, and sum() puts them together in groups.
     """
     total = planes[0].clone()
@@ -103,7 +108,8 @@ def _total(planes: Tensor) -> Tensor:
 
 
 def _moved(starts: Tensor, width: int) -> NDArray[np.bool_] | None:
-    """(K, H): whether anything in a row comes from elsewhere; not on a device, which would have
+    """Return (K, H): whether anything in a row comes from elsewhere; not on a device, which would
+    have
     to be waited for.
     """
     if starts.device.type != "cpu":
@@ -114,7 +120,8 @@ def _moved(starts: Tensor, width: int) -> NDArray[np.bool_] | None:
 
 
 def _taller(x: Tensor, rows: slice, height: int) -> Tensor:
-    """(K, h, W) -> (K, rows, W): those of (K, height, W), between the ones there are bilinearly.
+    """Map (K, h, W) -> (K, rows, W): those of (K, height, W), between the ones there are
+    bilinearly.
 
     As a product with the few rows around, which is the quickest way on a CPU.
     """
@@ -127,7 +134,9 @@ def _taller(x: Tensor, rows: slice, height: int) -> Tensor:
 
 
 def _brought(picture: Tensor, starts: Tensor, across: int) -> Tensor:
-    """(C, rows, W), of (C, H, W): one line of a block after the other, from where each starts."""
+    """Return (C, rows, W), of (C, H, W): one line of a block after the other, from where each
+    starts.
+    """
     channels, _, width = picture.shape
     every = picture.as_strided(
         (picture.numel() - across + 1, across), (1, 1), picture.storage_offset()

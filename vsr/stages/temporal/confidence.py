@@ -45,7 +45,7 @@ class MatchFeatures:
 
 
 def look(rgb: Tensor, seen: LumaPyramid, parts: int) -> MatchFeatures:
-    """(1, 3, h, w) RGB, nominally 0..1, in whole cells; `seen`: of the same."""
+    """Return (1, 3, h, w) RGB, nominally 0..1, in whole cells; `seen`: of the same."""
     red_blue = F.avg_pool2d(rgb[:, ::2].float(), 2) - F.avg_pool2d(seen.luma, 2)
     return MatchFeatures(
         luma=seen.quarters if parts == QUARTERS else phases(seen.luma[0], parts),
@@ -61,7 +61,7 @@ def weights(
     same: Tensor,
     belief: Confidence,
 ) -> Tensor:
-    """(K, h, w), 0..1, of K neighbours.
+    """Return (K, h, w), 0..1, of K neighbours.
 
     `moves`: (K, 2, rows, columns), where what is here is in each of them; `same`: (K,) bool,
     whether they are of one shot. The noise is that of the neighbour that matches best: it is the
@@ -94,19 +94,20 @@ def weights(
 
 
 def _square(tint: Tensor) -> Tensor:
-    """(K, 2, h, w) red and blue less luma -> (K, h, w): mean square of that of R, G and B."""
+    """Map (K, 2, h, w) red and blue less luma -> (K, h, w): mean square of that of R, G and B."""
     red, blue = tint.unbind(1)
     green = (red * LUMA[0]).add_(blue, alpha=LUMA[2]).div_(LUMA[1])
     return red.square().addcmul_(green, green).addcmul_(blue, blue).div_(3)
 
 
 def _wider(x: Tensor, by: int) -> Tensor:
-    """(K, h, w) -> (K, h, 1, w * by), to be used for `by` rows each."""
+    """Map (K, h, w) -> (K, h, 1, w * by), to be used for `by` rows each."""
     return x[..., None].expand(*x.shape, by).flatten(2)[:, :, None]
 
 
 def _calm(slope: Tensor) -> Tensor:
-    """(n,) long: the cells with little texture, in which a wrong vector makes little difference.
+    """Return (n,) long: the cells with little texture, in which a wrong vector makes little
+    difference.
 
     The flattest are left out, which may be bars and clipped.
     """
@@ -115,7 +116,8 @@ def _calm(slope: Tensor) -> Tensor:
 
 
 def _usual(cells: Tensor, common: Tensor, calm: Tensor) -> Tensor:
-    """(K,): what noise makes of the squared mismatch in the cells `calm`, of (K, rows, columns).
+    """Return (K,): what noise makes of the squared mismatch in the cells `calm`, of (K, rows,
+    columns).
 
     What a whole cell has in common, as in a fade or where a blurred picture moves, is no noise.
     """
@@ -124,7 +126,7 @@ def _usual(cells: Tensor, common: Tensor, calm: Tensor) -> Tensor:
 
 
 def _slope(luma: Tensor) -> Tensor:
-    """(1, 1, h, w) -> (h, w)."""
+    """Map (1, 1, h, w) -> (h, w)."""
     edged = F.pad(luma, (2, 2, 2, 2), mode="replicate")[0, 0]
     x = (edged[1:-1, 2:] - edged[1:-1, :-2]).square_()
     y = (edged[2:, 1:-1] - edged[:-2, 1:-1]).square_()

@@ -36,12 +36,12 @@ class _FrameBrightness:
 
 
 def levels(colour: Colour) -> bool:
-    """Whether the light of such a film can be levelled by a gain."""
+    """Return whether the light of such a film can be levelled by a gain."""
     return not colour.hdr
 
 
 def deflicker(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The same frames, each with its `gain`. In memory: `RADIUS` on either side."""
+    """Yield the same frames, each with its `gain`. In memory: `RADIUS` on either side."""
     window: deque[_FrameBrightness] = deque()
     here = 0  # place in the window of the frame that is handed out next
     for frame in frames:
@@ -96,7 +96,7 @@ def _same(one: _FrameBrightness, other: _FrameBrightness) -> bool:
 
 
 def _brighter(one: Tensor, other: Tensor) -> float:
-    """The logarithm of how much brighter `one` is."""
+    """Return the logarithm of how much brighter `one` is."""
     lit = torch.minimum(one, other) > _LIT
     if int(lit.sum()) < _FEW:
         return 0.0
@@ -104,7 +104,9 @@ def _brighter(one: Tensor, other: Tensor) -> float:
 
 
 def _line_at_zero(steps: list[float], levels: list[float]) -> float:
-    """Where the straight line that fits best passes 0; with too few steps, the last known."""
+    """Return where the straight line that fits best passes 0; with too few steps, the last
+    known.
+    """
     count = len(steps)
     middle, level = sum(steps) / count, sum(levels) / count
     spread = sum((x - middle) ** 2 for x in steps)

@@ -56,7 +56,7 @@ class Grain:
 
 
 def regrained(frames: Sequence[Frame], drawn: Tensor, source: Tensor, share: float) -> Tensor:
-    """As `put_back`, of (N, 3, H, W) RGB drawn from (N, 3, h, w), which are those of `frames`."""
+    """Put grain back as `put_back`, on (N, 3, H, W) RGB drawn from (N, 3, h, w) of `frames`."""
     grained = []
     for n, frame in enumerate(frames):
         alpha = frame.planes[-1][None].to(source.device) if frame.layout.alpha else None
@@ -69,7 +69,7 @@ def regrained(frames: Sequence[Frame], drawn: Tensor, source: Tensor, share: flo
 def put_back(
     drawn: Tensor, source: Tensor, *, share: float, seed: int, alpha: Tensor | None = None
 ) -> Tensor:
-    """(1, 3, H, W) RGB drawn from (1, 3, h, w), both float, 0..1 -> with grain, a new tensor.
+    """Map (1, 3, H, W) RGB drawn from (1, 3, h, w), both float, 0..1 -> with grain, a new tensor.
 
     `share`: of the missing grain's standard deviation. The same seed gives the same noise, of
     the same picture on the same kind of device. `alpha`: (1, 1, h, w), 0..1, of the source; what
@@ -86,7 +86,7 @@ def put_back(
 
 
 def bytes_for(source: int, target: int) -> int:
-    """Memory, in bytes, for pictures of so many pixels; an estimate.
+    """Return memory, in bytes, for pictures of so many pixels; an estimate.
 
     The result, and either the enlarged noise or the cells, which overlap, of both pictures.
     """
@@ -95,7 +95,7 @@ def bytes_for(source: int, target: int) -> int:
 
 
 def _alike(source: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """Both at the smaller of their sizes, by the mean of what a pixel covers."""
+    """Return both at the smaller of their sizes, by the mean of what a pixel covers."""
     height, width = (min(a, b) for a, b in zip(source.shape[2:], drawn.shape[2:], strict=True))
 
     def sized(x: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def _alike(source: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def measured(source: Tensor, small: Tensor) -> Grain | None:
-    """Of two (1, 3, h, w); None: the source has no more noise than the drawn picture."""
+    """Measure two (1, 3, h, w); None: the source has no more noise than the drawn picture."""
     cells, drawn = _cells(source), _cells(small)
     light = luma(drawn).mean((1, 2, 3))
     drawn = drawn - drawn.mean((2, 3), keepdim=True)
@@ -136,7 +136,7 @@ def measured(source: Tensor, small: Tensor) -> Grain | None:
 
 
 def _cells(x: Tensor) -> Tensor:
-    """(1, 3, h, w) -> (n, 3, 16, 16); what is left over at the edges is not looked at."""
+    """Map (1, 3, h, w) -> (n, 3, 16, 16); what is left over at the edges is not looked at."""
     if min(x.shape[2:]) < _CELL:
         return x.new_empty(0, 3, _CELL, _CELL)
     cells = x[0].float().unfold(1, _CELL, _STEP).unfold(2, _CELL, _STEP)
@@ -144,7 +144,7 @@ def _cells(x: Tensor) -> Tensor:
 
 
 def _least(power: Tensor, light: Tensor) -> Tensor:
-    """For each cell: what cells of its brightness, if there are enough, miss at least."""
+    """Return for each cell what cells of its brightness, if there are enough, miss at least."""
     least = power.quantile(_LEAST).expand_as(power).clone()
     knots = torch.tensor(_KNOTS[1:-1], device=light.device)
     place = torch.bucketize(light, knots)
@@ -156,7 +156,7 @@ def _least(power: Tensor, light: Tensor) -> Tensor:
 
 
 def _strength(power: Tensor, light: Tensor) -> Tensor:
-    """At the knots; where few cells are as bright, it leans on all of them."""
+    """Return the strength at the knots; where few cells are as bright, it leans on all of them."""
     knots = torch.tensor(_KNOTS, device=light.device)
     place = (torch.bucketize(light, knots) - 1).clamp(0, len(_KNOTS) - 2)
     up = (light - knots[place]) / (knots[place + 1] - knots[place])
@@ -168,7 +168,7 @@ def _strength(power: Tensor, light: Tensor) -> Tensor:
 
 
 def _colour(cells: Tensor, drawn: Tensor) -> Tensor:
-    """The root of the missing covariance of R, G and B, as far as that is positive."""
+    """Return the root of the missing covariance of R, G and B, as far as that is positive."""
     covariance = _covariance(cells) - _covariance(drawn)
     values, vectors = torch.linalg.eigh(covariance.double().cpu())
     values = values.clamp(min=0)
@@ -184,7 +184,7 @@ def _covariance(cells: Tensor) -> Tensor:
 
 
 def noise(grain: Grain, small: Tensor, scale: float, seed: int) -> Tensor:
-    """(1, 3, h, w) for a picture of that light, to be enlarged by `scale`."""
+    """Return (1, 3, h, w) for a picture of that light, to be enlarged by `scale`."""
     height, width = small.shape[2:]
     device = small.device
     generator = torch.Generator(device).manual_seed(seed)
@@ -197,7 +197,7 @@ def noise(grain: Grain, small: Tensor, scale: float, seed: int) -> Tensor:
 
 
 def _between(strength: Tensor, light: Tensor) -> Tensor:
-    """`strength`, told at the knots, where luma is `light`."""
+    """Interpolate `strength`, told at the knots, where luma is `light`."""
     found = strength[0].expand_as(light)
     for n in range(len(_KNOTS) - 1):
         step = (strength[n + 1] - strength[n]) / (_KNOTS[n + 1] - _KNOTS[n])
@@ -206,12 +206,14 @@ def _between(strength: Tensor, light: Tensor) -> Tensor:
 
 
 def _shown(light: Tensor) -> Tensor:
-    """0 for black and for white, 1 for nearly all else."""
+    """Return 0 for black and for white, 1 for nearly all else."""
     return torch.clamp(torch.minimum(light, 1 - light) / (2 * _CLIPPED), 0, 1)
 
 
 def _filter(spectrum: Tensor, scale: float) -> Tensor:
-    """(7, 7): gives white noise that spectrum, and variance 1, once enlarged and made small."""
+    """Return (7, 7): gives white noise that spectrum, and variance 1, once enlarged and made
+    small.
+    """
     kept = _kept(scale).to(spectrum.device)
     gain = (spectrum / kept.clamp(min=_WEAKEST)).sqrt()
     kernel = torch.fft.fftshift(torch.fft.ifft2(gain).real)
@@ -223,7 +225,9 @@ def _filter(spectrum: Tensor, scale: float) -> Tensor:
 
 @cache
 def _kept(scale: float) -> Tensor:
-    """(16, 16): the share of each frequency's power that survives enlarging and making smaller."""
+    """Return (16, 16): the share of each frequency's power that survives enlarging and making
+    smaller.
+    """
     side = 3 * _CELL
     dot = torch.zeros(1, 1, side, side)
     dot[0, 0, side // 2, side // 2] = 1

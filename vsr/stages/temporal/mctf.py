@@ -53,12 +53,12 @@ _FLOATS, _SEARCH = 10, 38
 
 
 def radius_of(stabilise: Stabilise) -> int:
-    """How many frames on either side decide on a frame. "auto" has to be settled before."""
+    """Return how many frames on either side decide on a frame. "auto" has to be settled before."""
     return LEVELS[stabilise].radius if is_on(stabilise) else 0
 
 
 def is_on(stabilise: Stabilise) -> TypeGuard[Strength]:
-    """Whether that is a level of the filter."""
+    """Return whether that is a level of the filter."""
     return stabilise in LEVELS
 
 
@@ -96,7 +96,8 @@ class TemporalFilter(Generic[T]):
     def push(
         self, source: Tensor, drawn: Tensor, token: T, *, first: bool = False
     ) -> list[tuple[T, Tensor]]:
-        """(1, 3, h, w) RGB and what was drawn from it, (1, C, H, W), both float and about 0..1.
+        """Return (1, 3, h, w) RGB and what was drawn from it, (1, C, H, W), both float and about
+        0..1.
 
         Gives back what is finished, in order, with what was handed in beside it. `first`: nothing
         before this frame has to do with it. Results are new tensors; `drawn` is kept, unchanged,
@@ -121,7 +122,9 @@ class TemporalFilter(Generic[T]):
         return sum(shown.bytes for shown in self._window)
 
     def bytes_for(self, width: int, height: int, scale: float, channels: int = 3) -> int:
-        """Memory for sources of that size, at most: the window, and what a frame is made with."""
+        """Return memory for sources of that size, at most: the window, and what a frame is made
+        with.
+        """
         pixels, drawn = _sizes(width, height, scale)
         window = (2 * self.radius + 1) * self.bytes_each(width, height, scale, channels)
         # A padded copy and the result; what weighs the neighbours and where their lines begin,
@@ -130,13 +133,13 @@ class TemporalFilter(Generic[T]):
         return window + 4 * (2 * channels * drawn + beside + (2 * _SEARCH + 80) * pixels)
 
     def bytes_each(self, width: int, height: int, scale: float, channels: int = 3) -> int:
-        """Memory for a frame in the window."""
+        """Return memory for a frame in the window."""
         pixels, drawn = _sizes(width, height, scale)
         parts = _parts(scale, scale)
         return 4 * ((_FLOATS + parts**2) * pixels + channels * drawn)
 
     def flush(self) -> list[tuple[T, Tensor]]:
-        """What is left; the next frame begins anew."""
+        """Return what is left; the next frame begins anew."""
         done = []
         while self._next < len(self._window):
             done.append(self._finish())
@@ -146,7 +149,7 @@ class TemporalFilter(Generic[T]):
         return done
 
     def saved(self) -> TemporalFilter[T]:
-        """As it is now, to go back to."""
+        """Return the filter's state as it is now, to go back to."""
         other = copy.copy(self)
         other._window = self._window.copy()
         return other
@@ -162,7 +165,7 @@ class TemporalFilter(Generic[T]):
         return here.token, drawn
 
     def _moves(self, way: int) -> Iterator[tuple[_WindowFrame[T], Tensor]]:
-        """The frames on one side, nearest first, and where what is here is in them."""
+        """Yield the frames on one side, nearest first, and where what is here is in them."""
         last = self._window[self._next]
         move: Tensor | None = None
         for n in range(self._next + way, self._next + way * (self.radius + 1), way):
@@ -175,7 +178,7 @@ class TemporalFilter(Generic[T]):
 
 
 def _sizes(width: int, height: int, scale: float) -> tuple[int, int]:
-    """Pixels of the source, to whole cells, and of what is drawn from it."""
+    """Return pixels of the source, to whole cells, and of what is drawn from it."""
     pixels = (-(-width // CELL) * CELL) * (-(-height // CELL) * CELL)
     return pixels, round(pixels * scale**2)
 
@@ -195,19 +198,19 @@ def _shown(
 
 
 def _parts(across: float, down: float) -> int:
-    """Of a source pixel: drawn ones, by which frames are moved; quarters where they do not fit."""
+    """Return how many drawn pixels a source pixel is moved by; quarters where they do not fit."""
     fits = across == down and across in range(1, QUARTERS)
     return round(across) if fits else QUARTERS
 
 
 def _block(size: tuple[int, ...]) -> tuple[int, int]:
-    """(down, across): what a cell of the source is in the drawn picture, in whole pixels."""
+    """Return (down, across): what a cell of the source is in the drawn picture, in whole pixels."""
     height, width, tall, wide = size
     return max(round(CELL * tall / height), 1), max(round(CELL * wide / width), 1)
 
 
 def _filled(picture: Tensor, down: int, across: int) -> Tensor:
-    """With its edge repeated until blocks of that size fill it."""
+    """Repeat the edge until blocks of that size fill the picture."""
     right, bottom = -picture.shape[3] % across, -picture.shape[2] % down
     if right or bottom:
         picture = F.pad(picture, (0, right, 0, bottom), mode="replicate")
@@ -215,7 +218,7 @@ def _filled(picture: Tensor, down: int, across: int) -> Tensor:
 
 
 def _same(here: _WindowFrame[T], there: _WindowFrame[T]) -> Tensor:
-    """() bool: whether both are of one shot, and lit alike. Either asks, the other knows."""
+    """Return () bool: whether both are of one shot, and lit alike. Either asks, the other knows."""
     if there.number not in here.same:
         same = ~differ(here.thumbnail, there.thumbnail)
         here.same[there.number] = there.same[here.number] = same

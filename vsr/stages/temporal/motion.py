@@ -49,30 +49,36 @@ class LumaPyramid:
 
 
 def luma(rgb: Tensor) -> Tensor:
-    """(N, 3, h, w) -> (N, 1, h, w); BT.709's weights do for all."""
+    """Map (N, 3, h, w) -> (N, 1, h, w); BT.709's weights do for all."""
     red, green, blue = rgb.float().unbind(1)
     return (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]).unsqueeze(1)
 
 
 def box(x: Tensor) -> Tensor:
-    """(..., h + 2, w + 2) -> (..., h, w): mean of 3 x 3; a tenth of a pooling's time on a CPU."""
+    """Map (..., h + 2, w + 2) -> (..., h, w): mean of 3 x 3; a tenth of a pooling's time on a
+    CPU.
+    """
     x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
     return (x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]).mul_(1 / 9)
 
 
 def around(x: Tensor) -> Tensor:
-    """(K, h, w) or (1, K, h, w) -> the same: mean of 3 x 3; beyond the edge, the edge goes on."""
+    """Map (K, h, w) or (1, K, h, w) -> the same: mean of 3 x 3; beyond the edge, the edge goes
+    on.
+    """
     return box(F.pad(x, (1, 1, 1, 1), mode="replicate"))
 
 
 def celled(x: Tensor) -> Tensor:
-    """(..., h, w) -> (..., h / 4, w / 4): the mean of each cell; a third of a pooling's time."""
+    """Map (..., h, w) -> (..., h / 4, w / 4): the mean of each cell; a third of a pooling's
+    time.
+    """
     x = x[..., ::4, :] + x[..., 1::4, :] + x[..., 2::4, :] + x[..., 3::4, :]
     return (x[..., ::4] + x[..., 1::4] + x[..., 2::4] + x[..., 3::4]) * (1 / CELL**2)
 
 
 def sight(rgb: Tensor) -> LumaPyramid:
-    """(1, 3, h, w) RGB, nominally 0..1."""
+    """Return (1, 3, h, w) RGB, nominally 0..1."""
     y = F.pad(luma(rgb), (0, -rgb.shape[3] % CELL, 0, -rgb.shape[2] % CELL), mode="replicate")
     half = F.avg_pool2d(y, 2)
     quarter = F.avg_pool2d(half, 2)
@@ -87,7 +93,7 @@ def sight(rgb: Tensor) -> LumaPyramid:
 
 
 def _windows(plane: Tensor, apart: int) -> Tensor:
-    """(1, 1, h, w) -> (h * w, 16): 4 x 4 samples around the cell whose first pixel it is.
+    """Map (1, 1, h, w) -> (h * w, 16): 4 x 4 samples around the cell whose first pixel it is.
 
     At full size a window of 8 x 8 around the cell of 4 x 4, every other pixel of it; at half
     size 4 x 4 around 2 x 2.
@@ -103,7 +109,8 @@ def _windows(plane: Tensor, apart: int) -> Tensor:
 
 
 def motion(here: LumaPyramid, there: LumaPyramid, guess: Tensor | None = None) -> Tensor:
-    """(1, 2, rows, columns) float: the content of cell c of `here` is at c + (x, y) in `there`.
+    """Return (1, 2, rows, columns) float: the content of cell c of `here` is at c + (x, y) in
+    `there`.
 
     In source pixels. Every cell is moved to a place inside the picture. `guess`: the same, known
     to about a pixel; without one everything within REACH is searched.
@@ -122,7 +129,7 @@ def motion(here: LumaPyramid, there: LumaPyramid, guess: Tensor | None = None) -
 
 
 def chained(first: Tensor, second: Tensor) -> Tensor:
-    """From a to b, then from b to c: (1, 2, rows, columns) -> the same, from a to c, about."""
+    """Chain motion from a to b and from b to c: (1, 2, rows, columns) -> from a to c, about."""
     _, _, rows, columns = first.shape
     x = (first[0, 0] / CELL).round().long() + torch.arange(columns, device=first.device)
     y = (first[0, 1] / CELL).round().long() + torch.arange(rows, device=first.device)[:, None]
@@ -131,7 +138,7 @@ def chained(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _searched(here: Tensor, there: Tensor) -> Tensor:
-    """(2, rows, columns) long: the best of all vectors up to REACH, in its pixels."""
+    """Return (2, rows, columns) long: the best of all vectors up to REACH, in its pixels."""
     rows, columns = here.shape[2:]
     side = 2 * REACH + 1
     padded = F.pad(there, (REACH, REACH, REACH, REACH), mode="replicate")
@@ -149,7 +156,9 @@ def _searched(here: Tensor, there: Tensor) -> Tensor:
 def _refined(
     here: Tensor, there: Tensor, guess: Tensor, grid: tuple[int, int], cell: int
 ) -> Tensor:
-    """(2, rows, columns) long: the best of what is near `guess`, next to it, or no motion."""
+    """Return (2, rows, columns) long: the best of what is near `guess`, next to it, or no
+    motion.
+    """
     rows, columns = grid
     height, width = rows * cell, columns * cell
     steps = torch.arange(-1, 2, device=guess.device)
@@ -177,7 +186,7 @@ def _refined(
 
 
 def _margin(cost: Tensor) -> Tensor:
-    """() float: by how much one vector must match better than another to be preferred.
+    """Return () float: by how much one vector must match better than another to be preferred.
 
     `cost`: of the best vectors; what noise leaves of it is found in the better half of the cells.
     """
@@ -186,7 +195,8 @@ def _margin(cost: Tensor) -> Tensor:
 
 
 def _fine(here: LumaPyramid, there: LumaPyramid, move: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(1, 2, rows, columns) float: `move` with its part of a pixel, as far as noise lets it be
+    """Return (1, 2, rows, columns) float: `move` with its part of a pixel, as far as noise lets it
+    be
     seen; the same as it is measured; (1, rows, columns): how sure that is.
 
     One step of Lucas and Kanade: more than one gained nothing (measured).
@@ -212,13 +222,14 @@ def _fine(here: LumaPyramid, there: LumaPyramid, move: Tensor) -> tuple[Tensor, 
 
 
 def _step(xx: Tensor, yy: Tensor, xy: Tensor, xt: Tensor, yt: Tensor) -> Tensor:
-    """(1, 2, rows, columns): the step that explains the rest best, a pixel at most."""
+    """Return (1, 2, rows, columns): the step that explains the rest best, a pixel at most."""
     below = (xx * yy - xy * xy).clamp(min=_LEAST**2)
     return torch.stack([(yy * xt - xy * yt) / below, (xx * yt - xy * xt) / below], 1).clamp_(-1, 1)
 
 
 def _camera(move: Tensor, sure: Tensor) -> Tensor:
-    """(1, 2, rows, columns): the affine motion that most cells agree with; `sure`: their weight.
+    """Return (1, 2, rows, columns): the affine motion that most cells agree with; `sure`: their
+    weight.
 
     Least squares, again and again with less weight on those that disagree (Holland and Welsch
     1977), in closed form, so that a device need not be waited for.
@@ -240,13 +251,13 @@ def _camera(move: Tensor, sure: Tensor) -> Tensor:
 
 
 def _inverse(m: Tensor) -> Tensor:
-    """Of a symmetric (3, 3) matrix, by cofactors."""
+    """Invert a symmetric (3, 3) matrix, by cofactors."""
     rows = torch.stack([torch.linalg.cross(m[(n + 1) % 3], m[(n + 2) % 3]) for n in range(3)])
     return rows / (m[0] * rows[0]).sum()
 
 
 def _chosen(here: LumaPyramid, there: LumaPyramid, camera: Tensor, own: Tensor) -> Tensor:
-    """(1, 2, rows, columns): for each cell none, or the camera's, or its own motion.
+    """Return (1, 2, rows, columns): for each cell none, or the camera's, or its own motion.
 
     Its own has been fitted to the noise, too, or to what a codec changed, so it has to be better
     by more.
@@ -264,7 +275,7 @@ def _chosen(here: LumaPyramid, there: LumaPyramid, camera: Tensor, own: Tensor) 
 
 
 def inside(move: Tensor) -> Tensor:
-    """(K, 2, rows, columns): shortened so that every cell stays inside the picture."""
+    """Return (K, 2, rows, columns): shortened so that every cell stays inside the picture."""
     rows, columns = move.shape[2:]
     left = torch.arange(columns, device=move.device) * CELL
     top = torch.arange(rows, device=move.device)[:, None] * CELL

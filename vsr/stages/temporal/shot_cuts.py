@@ -25,7 +25,7 @@ _JUMP = 10 / 255  # of the mean
 
 
 def thumbnail(luma: Tensor) -> Tensor:
-    """(1, 1, h, w) -> (1, 1, h / 8, w / 8), each pixel the mean of what it stands for.
+    """Map (1, 1, h, w) -> (1, 1, h / 8, w / 8), each pixel the mean of what it stands for.
 
     Small pictures are made less small.
     """
@@ -34,7 +34,7 @@ def thumbnail(luma: Tensor) -> Tensor:
 
 
 def unlike(one: Tensor, other: Tensor) -> Tensor:
-    """() float: the share of two thumbnails' contrast that no small shift and gain explains.
+    """Return () float: the share of two thumbnails' contrast that no small shift and gain explains.
 
     Measured on films: up to 0.31 within a shot, from 0.40 on across a cut.
     """
@@ -50,7 +50,7 @@ def unlike(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _unexplained(a: Tensor, b: Tensor) -> Tensor:
-    """() float: mean distance of `a` to the nearest value that `b` takes close by."""
+    """Return () float: mean distance of `a` to the nearest value that `b` takes close by."""
     side = 2 * _SHIFT + 1
     padded = F.pad(b, (_SHIFT,) * 4, mode="replicate")
     high = F.max_pool2d(padded, side, stride=1)
@@ -59,10 +59,10 @@ def _unexplained(a: Tensor, b: Tensor) -> Tensor:
 
 
 def same_picture(one: Tensor, other: Tensor) -> bool:
-    """Whether two thumbnails are of one shot, however it is lit."""
+    """Return whether two thumbnails are of one shot, however it is lit."""
     return bool(unlike(one, other) <= _UNLIKE)
 
 
 def differ(one: Tensor, other: Tensor) -> Tensor:
-    """() bool: whether two thumbnails are of different shots, or lit differently."""
+    """Return () bool: whether two thumbnails are of different shots, or lit differently."""
     return (unlike(one, other) > _UNLIKE) | ((one.mean() - other.mean()).abs() > _JUMP)

@@ -16,7 +16,7 @@ _A = -0.75  # of the cubic, as in torch's bicubic mode
 
 
 def phases(planes: Tensor, parts: int) -> Tensor:
-    """(C, h, w) -> (C, parts, parts, h, w): [c, i, j] is plane c, moved by i / parts rows and
+    """Map (C, h, w) -> (C, parts, parts, h, w): [c, i, j] is plane c, moved by i / parts rows and
     j / parts columns. Beyond the edge, the edge goes on.
     """
     channels, height, width = planes.shape
@@ -31,7 +31,7 @@ def phases(planes: Tensor, parts: int) -> Tensor:
 
 
 def _taps(t: float) -> tuple[float, ...]:
-    """Shares of four pixels, `t` of the way from the second to the third: Keys 1981."""
+    """Return shares of four pixels, `t` of the way from the second to the third: Keys 1981."""
 
     def near(x: float) -> float:
         return ((_A + 2) * x - (_A + 3)) * x * x + 1
@@ -43,12 +43,13 @@ def _taps(t: float) -> tuple[float, ...]:
 
 
 def whole(laid_out: Tensor) -> Tensor:
-    """(C, parts, parts, h, w) -> (C, h, w): the planes as they were."""
+    """Map (C, parts, parts, h, w) -> (C, h, w): the planes as they were."""
     return laid_out[:, 0, 0]
 
 
 def lines_at(moves: Tensor, cell: int, laid_out: Tensor) -> Tensor:
-    """(K, n) long: where each line of each cell begins that K vectors point to, in `laid_out`,
+    """Return (K, n) long: where each line of each cell begins that K vectors point to, in
+    `laid_out`,
     (C, parts, parts, h, w).
 
     `moves`: (K, 2, rows, columns) float, to the right and down, in pixels of the planes, rounded to
@@ -70,7 +71,9 @@ def lines_at(moves: Tensor, cell: int, laid_out: Tensor) -> Tensor:
 
 
 def fetched(laid_out: Tensor, lines: Tensor, cell: int, out: Tensor | None = None) -> Tensor:
-    """(C, h, w), of (C, parts, parts, h, w): at each cell what `lines`, (n,) of `lines_at`, say."""
+    """Return (C, h, w), of (C, parts, parts, h, w): at each cell what `lines`, (n,) of `lines_at`,
+    say.
+    """
     channels, _, _, height, width = laid_out.shape
     every = laid_out.as_strided(
         (laid_out.numel() - cell + 1, cell), (1, 1), laid_out.storage_offset()

@@ -48,7 +48,7 @@ class SampledBlur:
     cutoff: Numbers  # (N,)
 
     def kernels(self) -> Tensor:
-        """(N * T, 21, 21) float64."""
+        """Return (N * T, 21, 21) float64."""
         frames = self.sigma.shape[1]
         size = torch.from_numpy(self.size).repeat_interleave(frames)
         each = [name for name in self.kind for _ in range(frames)]
@@ -126,7 +126,7 @@ class SampledDamage:
     video: tuple[SampledVideo, ...]  # N
 
     def part(self, start: int, end: int) -> SampledDamage:
-        """The same for some of the frames."""
+        """Return the same for some of the frames."""
 
         def cut(stage: SampledStage) -> SampledStage:
             blur = dataclasses.replace(
@@ -146,7 +146,7 @@ class SampledDamage:
 
 
 def draw(seed: int, damage: Damage, *, clips: int, frames: int) -> SampledDamage:
-    """The damage of `clips` clips of `frames` frames.
+    """Return the damage of `clips` clips of `frames` frames.
 
     One draw for all of them: kind, factor and mode of resize, the kind of noise, whether there is
     a second blur, and what comes last. All else is drawn for each clip, and walks over its frames.
@@ -175,7 +175,7 @@ def _stage(chance: Chance, stage: StageDamage, walk: Walk, clips: int, frames: i
 
 
 def draw_blur(chance: Chance, blur: Blur, walk: Walk, clips: int, frames: int) -> SampledBlur:
-    """Kernels for `clips` clips."""
+    """Return kernels for `clips` clips."""
     on = bool(chance.random() < blur.share)
     names = kinds_of(chance, blur.kinds, clips)
     rings = chance.random(clips) < blur.sinc
@@ -201,7 +201,7 @@ def draw_blur(chance: Chance, blur: Blur, walk: Walk, clips: int, frames: int) -
 
 
 def draw_resize(chance: Chance, resize: Resize) -> tuple[float, str]:
-    """(factor, mode)."""
+    """Return (factor, mode)."""
     kind = chance.choice(3, p=_even((resize.up, resize.down, resize.keep)))
     low, high = resize.range
     ends = ((1.0, max(high, 1.0)), (min(low, 1.0), 1.0), (1.0, 1.0))[kind]
@@ -211,7 +211,7 @@ def draw_resize(chance: Chance, resize: Resize) -> tuple[float, str]:
 def draw_noise(
     chance: Chance, noise: Noise, walk: Walk, clips: int, frames: int
 ) -> tuple[str, Numbers, NDArray[np.bool_]]:
-    """(kind, strength (N, T), grey (N,))."""
+    """Return (kind, strength (N, T), grey (N,))."""
     on, gaussian = chance.random(2) < (noise.share, noise.gaussian)
     sigma = _walked(chance, noise.sigma, walk.noise, clips, frames)
     scale = _walked(chance, noise.poisson, walk.noise, clips, frames)
@@ -221,7 +221,7 @@ def draw_noise(
 
 
 def draw_last(chance: Chance, last: Last, clips: int) -> SampledLast:
-    """What comes at the end of the two stages."""
+    """Return what comes at the end of the two stages."""
     return SampledLast(
         sinc=chance.random(clips) < last.sinc,
         size=chance.choice(last.sizes, clips),
@@ -232,7 +232,7 @@ def draw_last(chance: Chance, last: Last, clips: int) -> SampledLast:
 
 
 def draw_video(chance: Chance, video: VideoDamage) -> SampledVideo:
-    """What befalls one clip."""
+    """Return what befalls one clip."""
     shares = (
         video.halo.share, video.chroma.share, video.interlace.share, video.tape.share,
         video.codec.share,
@@ -264,7 +264,7 @@ def _tape(chance: Chance, tape: Tape) -> SampledTape:
 
 
 def draw_codec(chance: Chance, codec: CodecDamage) -> SampledCodec:
-    """Which encoder, and how bad."""
+    """Return which encoder, and how bad."""
     name = kinds_of(chance, codec.kinds, 1)[0]
     crf, step = chance.uniform(*codec.crf), chance.uniform(*codec.quantiser)
     profile = kinds_of(chance, codec.profiles, 1)[0]
@@ -275,19 +275,19 @@ def draw_codec(chance: Chance, codec: CodecDamage) -> SampledCodec:
 
 
 def kinds_of(chance: Chance, shares: Shares, count: int) -> list[str]:
-    """`count` names, by their shares."""
+    """Sample `count` names, by their shares."""
     return [str(name) for name in chance.choice(shares.names(), count, p=_even(shares.values()))]
 
 
 def _even(shares: Sequence[float]) -> Numbers:
-    """Of which the sum is 1 to the last bit, as numpy wants it."""
+    """Return shares whose sum is 1 to the last bit, as numpy wants it."""
     exact = np.array(shares, np.float64)
     exact /= exact.sum()
     return exact
 
 
 def _two_halves(chance: Chance, ends: Range, step: float, clips: int, frames: int) -> Numbers:
-    """(N, T): half of the clips below 1, half above."""
+    """Return (N, T): half of the clips below 1, half above."""
     low, high = ends
     below = _walked(chance, (min(low, 1.0), 1.0), step, clips, frames)
     above = _walked(chance, (1.0, max(high, 1.0)), step, clips, frames)
@@ -295,7 +295,7 @@ def _two_halves(chance: Chance, ends: Range, step: float, clips: int, frames: in
 
 
 def _walked(chance: Chance, ends: Range, step: float, clips: int, frames: int) -> Numbers:
-    """(N, T): even at first, then a step of at most `step` for each frame, kept within."""
+    """Return (N, T): even at first, then a step of at most `step` for each frame, kept within."""
     value = chance.uniform(*ends, clips)
     rows = [value]
     for _ in range(frames - 1):

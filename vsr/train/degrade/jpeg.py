@@ -34,14 +34,14 @@ _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 def table(base: tuple[int, ...], quality: Tensor) -> Tensor:
-    """(N, 8, 8) steps of the quantiser at each quality (N,), 1..100, by libjpeg's rule."""
+    """Return (N, 8, 8) steps of the quantiser at each quality (N,), 1..100, by libjpeg's rule."""
     percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality).floor()
     steps = torch.tensor(base, dtype=torch.float32, device=quality.device).reshape(1, 8, 8)
     return ((steps * percent[:, None, None] + 50) / 100).floor().clamp(1, 255)
 
 
 def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
-    """(N, 3, H, W) in 0..1 -> the same, coded and decoded, clipped. `quality` (N,), 1..100."""
+    """Map (N, 3, H, W) in 0..1 -> the same, coded and decoded, clipped. `quality` (N,), 1..100."""
     height, width = pictures.shape[2:]
     quality = quality.to(pictures)
     padded = F.pad(pictures, (0, -width % 16, 0, -height % 16), mode="replicate")
@@ -58,7 +58,7 @@ def _mixed(x: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
 
 
 def _coded(planes: Tensor, steps: Tensor) -> Tensor:
-    """(N, C, H, W) about 0, of sides that 8 divides, through the quantiser (N, 8, 8)."""
+    """Put (N, C, H, W) about 0, of sides that 8 divides, through the quantiser (N, 8, 8)."""
     count, channels, height, width = planes.shape
     blocks = planes.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4)
     basis = _basis().to(planes)
@@ -70,7 +70,7 @@ def _coded(planes: Tensor, steps: Tensor) -> Tensor:
 
 @cache
 def _basis() -> Tensor:
-    """(8, 8) the orthonormal DCT-II: a row for each frequency."""
+    """Return (8, 8) the orthonormal DCT-II: a row for each frequency."""
     n = torch.arange(8, dtype=torch.float64)
     basis = torch.cos((2 * n + 1) * n[:, None] * math.pi / 16) / 2
     basis[0] /= math.sqrt(2)

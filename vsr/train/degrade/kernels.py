@@ -19,7 +19,7 @@ GAUSSIAN, GENERALISED, PLATEAU = 0, 1, 2
 
 
 def bells(*, size: Tensor, sigma: Tensor, angle: Tensor, beta: Tensor, shape: Tensor) -> Tensor:
-    """(N,) sizes, (N, 2) sigmas, (N,) angles, betas and shapes -> (N, 21, 21) float64, sum 1.
+    """Map (N,) sizes, (N, 2) sigmas, (N,) angles, betas and shapes -> (N, 21, 21) float64, sum 1.
 
     `shape`: GAUSSIAN, GENERALISED or PLATEAU. The first sigma lies along the angle, which turns
     from x to y.
@@ -41,7 +41,7 @@ def bells(*, size: Tensor, sigma: Tensor, angle: Tensor, beta: Tensor, shape: Te
 
 
 def sincs(*, size: Tensor, cutoff: Tensor) -> Tensor:
-    """(N,) sizes and cut-off frequencies in (0, pi] -> (N, 21, 21) float64, sum 1."""
+    """Map (N,) sizes and cut-off frequencies in (0, pi] -> (N, 21, 21) float64, sum 1."""
     y, x = _grid()
     r = (x**2 + y**2).sqrt()
     c = cutoff.double()[:, None, None]
@@ -56,7 +56,7 @@ def _grid() -> tuple[Tensor, Tensor]:
 
 
 def _normalised(kernel: Tensor, size: Tensor) -> Tensor:
-    """What lies outside of each one's size is cut off."""
+    """Cut off what lies outside of each one's size, and make the sum 1."""
     y, x = _grid()
     inside = torch.maximum(y.abs(), x.abs()) <= size[:, None, None] // 2
     kernel = kernel * inside
@@ -64,7 +64,7 @@ def _normalised(kernel: Tensor, size: Tensor) -> Tensor:
 
 
 def blur(pictures: Tensor, kernels: Tensor) -> Tensor:
-    """(N, 3, H, W) by (N, k, k) -> (N, 3, H, W); borders are reflected. H, W > k / 2."""
+    """Map (N, 3, H, W) by (N, k, k) -> (N, 3, H, W); borders are reflected. H, W > k / 2."""
     count, channels, height, width = pictures.shape
     half = kernels.shape[-1] // 2
     padded = F.pad(pictures, (half,) * 4, mode="reflect")
@@ -74,14 +74,16 @@ def blur(pictures: Tensor, kernels: Tensor) -> Tensor:
 
 
 def gaussian_line(sigma: float, half: int | None = None) -> Tensor:
-    """(2 * half + 1,) float32, sum 1: a Gaussian along a line, of three sigmas to each side."""
+    """Return (2 * half + 1,) float32, sum 1: a Gaussian along a line, of three sigmas to each
+    side.
+    """
     half = half or max(math.ceil(3 * sigma), 1)
     bell = torch.exp(-(torch.arange(-half, half + 1, dtype=torch.float64) ** 2) / (2 * sigma**2))
     return (bell / bell.sum()).float()
 
 
 def blur_lines(pictures: Tensor, line: Tensor, *, dim: int) -> Tensor:
-    """(N, C, H, W) along dim 3 or 2 by one kernel (k,); borders repeat."""
+    """Filter (N, C, H, W) along dim 3 or 2 by one kernel (k,); borders repeat."""
     half = line.numel() // 2
     channels = pictures.shape[1]
     pad = (half, half, 0, 0) if dim == 3 else (0, 0, half, half)
@@ -91,7 +93,8 @@ def blur_lines(pictures: Tensor, line: Tensor, *, dim: int) -> Tensor:
 
 
 def sharpened(pictures: Tensor) -> Tensor:
-    """The target that the reference trains its networks towards: an unsharp mask, (N, 3, H, W).
+    """Return the target that the reference trains its networks towards: an unsharp mask, (N, 3, H,
+    W).
 
     Weight 0.5, a Gaussian of 51 pixels with OpenCV's sigma for it (8), and only where the
     difference is above 10 / 255; that mask is blurred in the same way.

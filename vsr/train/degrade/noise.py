@@ -9,7 +9,7 @@ _LUMA = (0.299, 0.587, 0.114)  # BT.601
 
 
 def gaussian(pictures: Tensor, sigma: Tensor, grey: Tensor, chance: torch.Generator) -> Tensor:
-    """(N, 3, H, W) in 0..1 with noise added, clipped.
+    """Return (N, 3, H, W) in 0..1 with noise added, clipped.
 
     `sigma` (N,) in code values of 0..255; `grey` (N,) bool: the same in all three channels.
     """
@@ -19,7 +19,7 @@ def gaussian(pictures: Tensor, sigma: Tensor, grey: Tensor, chance: torch.Genera
 
 
 def poisson(pictures: Tensor, scale: Tensor, grey: Tensor, chance: torch.Generator) -> Tensor:
-    """(N, 3, H, W) in 0..1 with the noise of counted light, clipped.
+    """Return (N, 3, H, W) in 0..1 with the noise of counted light, clipped.
 
     White is as many quanta as the picture has values, rounded up to a power of two; grey noise
     (`grey`, (N,) bool) is that of the picture's luma. `scale` (N,) multiplies it.
@@ -37,7 +37,7 @@ def _counted(x: Tensor, chance: torch.Generator) -> Tensor:
 
 
 def _distinct(x: Tensor) -> Tensor:
-    """(N,) float: how many of the 256 code values each picture has."""
+    """Return (N,) float: how many of the 256 code values each picture has."""
     codes = (x * 255).round().long().flatten(1)
     seen = torch.zeros(len(x), 256, device=x.device)
     return seen.scatter_(1, codes, 1.0).sum(1)

@@ -19,7 +19,7 @@ from vsr.train.options import Damage
 
 
 def degrade(clips: Tensor, seeds: Sequence[int], damage: Damage) -> Tensor:
-    """(N, T, 3, H, W) RGB in 0..1 -> (N, T, 3, H / scale, W / scale), in steps of 1 / 255.
+    """Map (N, T, 3, H, W) RGB in 0..1 -> (N, T, 3, H / scale, W / scale), in steps of 1 / 255.
 
     `seeds`: one for each clip, which decides everything about it if `damage.per_sample`; else the
     first decides about all, as one draw of the reference does. Runs where the clips are; the
@@ -37,7 +37,7 @@ def degrade(clips: Tensor, seeds: Sequence[int], damage: Damage) -> Tensor:
 
 
 def check_size(height: int, width: int, damage: Damage) -> None:
-    """Raises UsageError where the reflected borders of a blur would be larger than the picture."""
+    """Refuse pictures smaller than the reflected borders of a blur. Raises UsageError."""
     smallest = min(damage.first.resize.range[0], 1 / damage.scale)
     need = int((SIDE // 2 + 1) / smallest) + 1
     if min(height, width) < need:
@@ -47,7 +47,7 @@ def check_size(height: int, width: int, damage: Damage) -> None:
 
 
 def apply(clips: Tensor, drawn: SampledDamage, damage: Damage) -> Tensor:
-    """`degrade`, of clips for which all is drawn already."""
+    """Degrade clips for which all is sampled already."""
     count, frames = clips.shape[:2]
     full = (clips.shape[3], clips.shape[4])
     small = (full[0] // damage.scale, full[1] // damage.scale)
@@ -81,7 +81,7 @@ def _stage(
 
 
 def resized(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    """To (height, width) without antialiasing: what falls between the taps makes alias."""
+    """Resize to (height, width) without antialiasing: what falls between the taps makes alias."""
     if x.shape[2:] == size:
         return x
     if mode == "area":
@@ -90,7 +90,9 @@ def resized(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
 
 
 def _noisy(x: Tensor, stage: SampledStage, drawn: SampledDamage, number: int) -> Tensor:
-    """Each frame has a seed of its own, so that a film in pieces gets the noise of the whole."""
+    """Give each frame a seed of its own, so that a film in pieces gets the noise of the
+    whole.
+    """
     if stage.noise == "none":
         return x
     add = noises.gaussian if stage.noise == "gaussian" else noises.poisson
@@ -106,7 +108,7 @@ def _noisy(x: Tensor, stage: SampledStage, drawn: SampledDamage, number: int) ->
 
 
 def _last(x: Tensor, drawn: SampledDamage, size: tuple[int, int]) -> Tensor:
-    """To the size of the result and through a sinc, with the second JPEG before or behind."""
+    """Resize to the result and apply a sinc, with the second JPEG before or behind."""
     last, second = drawn.last, drawn.second
     quality = _flat(second.quality)
     if second.jpeg and not last.jpeg_last:

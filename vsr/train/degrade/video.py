@@ -20,7 +20,7 @@ _CRAWL = math.pi / 2  # of the subcarrier's phase, for each pixel; it turns by p
 
 
 def damaged(clip: Tensor, drawn: SampledVideo, *, seed: int, start: int, rate: int) -> Tensor:
-    """(T, 3, H, W) in 0..1 -> the same, clipped. `start`: the number of the first frame."""
+    """Map (T, 3, H, W) in 0..1 -> the same, clipped. `start`: the number of the first frame."""
     if drawn.halo is not None:
         clip = halo(clip, *drawn.halo)
     if drawn.interlace is not None:
@@ -34,7 +34,7 @@ def damaged(clip: Tensor, drawn: SampledVideo, *, seed: int, start: int, rate: i
 
 
 def to_ycc(rgb: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB -> Y', Cb, Cr of BT.601; chroma about 0, in -0.5..0.5."""
+    """Map (N, 3, H, W) RGB -> Y', Cb, Cr of BT.601; chroma about 0, in -0.5..0.5."""
     kr, kb = luma_weights(Matrix.SMPTE170M)
     red, green, blue = rgb.unbind(1)
     luma = kr * red + (1 - kr - kb) * green + kb * blue
@@ -42,7 +42,7 @@ def to_ycc(rgb: Tensor) -> Tensor:
 
 
 def to_rgb(ycc: Tensor) -> Tensor:
-    """The inverse of `to_ycc`."""
+    """Return the inverse of `to_ycc`."""
     kr, kb = luma_weights(Matrix.SMPTE170M)
     luma, cb, cr = ycc.unbind(1)
     red, blue = luma + (2 - 2 * kr) * cr, luma + (2 - 2 * kb) * cb
@@ -50,14 +50,14 @@ def to_rgb(ycc: Tensor) -> Tensor:
 
 
 def halo(clip: Tensor, strength: float, sigma: float) -> Tensor:
-    """Edges overshoot, as after too much sharpening."""
+    """Let edges overshoot, as after too much sharpening."""
     line = gaussian_line(sigma)
     soft = blur_lines(blur_lines(clip, line, dim=3), line, dim=2)
     return clip + strength * (clip - soft)
 
 
 def thinned(clip: Tensor, kind: str, misplaced: bool) -> Tensor:
-    """Chroma subsampled and brought back; `misplaced`: half a luma sample or more beside."""
+    """Subsample chroma and bring it back; `misplaced`: half a luma sample or more beside."""
     ycc = to_ycc(clip)
     height, width = ycc.shape[2:]
     sub = _SUBSAMPLING[kind]
@@ -74,7 +74,9 @@ def thinned(clip: Tensor, kind: str, misplaced: bool) -> Tensor:
 
 
 def combed(clip: Tensor, strength: float) -> Tensor:
-    """Every second line is mixed with the same of the next frame; the last frame has none."""
+    """Mix every second line with the same of the next frame; the last frame has
+    none.
+    """
     ahead = torch.cat([clip[1:], clip[-1:]])
     result = clip.clone()
     result[:, :, 1::2] = clip[:, :, 1::2].lerp(ahead[:, :, 1::2], strength)
@@ -82,7 +84,7 @@ def combed(clip: Tensor, strength: float) -> Tensor:
 
 
 def tape(clip: Tensor, worn: SampledTape, *, seed: int, start: int) -> Tensor:
-    """What VHS makes of a clip, line by line."""
+    """Return what VHS makes of a clip, line by line."""
     ycc = to_ycc(clip)
     luma = blur_lines(ycc[:, :1], gaussian_line(worn.luma), dim=3)
     chroma = blur_lines(ycc[:, 1:], gaussian_line(worn.bleed), dim=3)
@@ -92,7 +94,7 @@ def tape(clip: Tensor, worn: SampledTape, *, seed: int, start: int) -> Tensor:
 
 
 def _dots(chroma: Tensor, start: int) -> Tensor:
-    """(T, 1, H, W): the colour carrier that is left in luma; its dots crawl upwards."""
+    """Return (T, 1, H, W): the colour carrier that is left in luma; its dots crawl upwards."""
     count, _, height, width = chroma.shape
     x, y, t = torch.arange(width), torch.arange(height), torch.arange(start, start + count)
     phase = _CRAWL * x + math.pi * (y[:, None] + t[:, None, None])
@@ -101,7 +103,9 @@ def _dots(chroma: Tensor, start: int) -> Tensor:
 
 
 def _lines_off(clip: Tensor, worn: SampledTape, seed: int, start: int) -> Tensor:
-    """(T, H): pixels that each line is late; those that the head switch tears most at the end."""
+    """Return (T, H): pixels that each line is late; those that the head switch tears most at the
+    end.
+    """
     rows = []
     for frame in range(start, start + len(clip)):
         chance = torch.Generator().manual_seed((seed * 1_000_003 + frame) % 2**63)
@@ -116,7 +120,9 @@ def _lines_off(clip: Tensor, worn: SampledTape, seed: int, start: int) -> Tensor
 
 
 def _shifted(clip: Tensor, late: Tensor) -> Tensor:
-    """(T, C, H, W) with each line moved to the right by (T, H) pixels, linearly; edges repeat."""
+    """Return (T, C, H, W) with each line moved to the right by (T, H) pixels, linearly; edges
+    repeat.
+    """
     count, channels, height, width = clip.shape
     at = torch.arange(width) - late[..., None]
     at = at.clamp(0, width - 1).to(clip.device)
@@ -128,7 +134,7 @@ def _shifted(clip: Tensor, late: Tensor) -> Tensor:
 
 
 def coded(clip: Tensor, drawn: SampledCodec, *, rate: int) -> Tensor:
-    """Through a real encoder, on the CPU."""
+    """Put clips through a real encoder, on the CPU."""
     pictures = (clip * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     found = reencoded(
         pictures, drawn.codec, quality=drawn.quality, profile=drawn.profile, rate=rate
@@ -137,7 +143,7 @@ def coded(clip: Tensor, drawn: SampledCodec, *, rate: int) -> Tensor:
 
 
 def reduced(clips: Tensor, scale: int) -> Tensor:
-    """(N, 3, H, W) -> the same, smaller by `scale`, antialiased: the clean low resolution."""
+    """Map (N, 3, H, W) -> the same, smaller by `scale`, antialiased: the clean low resolution."""
     if scale == 1:
         return clips
     size = (clips.shape[2] // scale, clips.shape[3] // scale)
