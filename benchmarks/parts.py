@@ -45,7 +45,7 @@ def _seconds(source: Path, output: Path, model: str, part: float) -> tuple[float
         model=vsr.ModelOptions(name=model),
         size=vsr.SizeOptions(scale=Fraction(2)),
         encode=vsr.EncodeOptions(preset="veryfast", overwrite=True),
-        jobs=vsr.JobOptions(part=part),
+        jobs=vsr.JobOptions(segment=part),
     )
     at: list[float] = []
 

@@ -1,4 +1,4 @@
-"""Makes the picture of docs/stabilise.md: one line of a film, over time, before and after.
+"""Makes the picture of docs/temporal_filter.md: one line of a film, over time, before and after.
 
     python benchmarks/xt.py
 
@@ -21,7 +21,7 @@ from PIL import Image
 
 from vsr.stages.temporal.mctf import LEVELS
 
-OUTPUT = Path(__file__).parent.parent / "docs" / "stabilise.png"
+OUTPUT = Path(__file__).parent.parent / "docs" / "temporal_filter.png"
 ROW = 210  # of the drawn picture
 COLUMNS = slice(150, 390)
 TALL = 12  # rows of the picture for each frame

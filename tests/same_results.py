@@ -48,12 +48,14 @@ def _commands(folder: Path) -> dict[str, tuple[str, ...]]:
         "shipped network": (bunny, "-s", "2", *_CPU, *lossless, "--duration", "2f"),
         "tiles": (bunny, *tiny, "--tile", "64", *lossless, "--duration", "4f"),
         "reuse": (str(still), *tiny, "--reuse", "safe", *lossless),
-        "temporal filter": (bunny, *tiny, "--stabilise", "strong", *lossless, "--duration", "24f"),
+        "temporal filter": (
+            bunny, *tiny, "--temporal-filter", "strong", *lossless, "--duration", "24f",
+        ),
         "deflicker and grain": (
             str(old), "-s", "2", *_CPU, "--deflicker", "--grain", "0.5", *lossless,
         ),
         "clips": (bunny, *tiny, "--clip", "1-1.5", "--clip", "10f+8f", *lossless),
-        "segments": (bunny, "-m", "lanczos", "--part", "0.5", *lossless, "--duration", "2"),
+        "segments": (bunny, "-m", "lanczos", "--segment", "0.5", *lossless, "--duration", "2"),
         "GIF": (str(ROOT / "samples" / "glider.gif"), *tiny, "-o", "OUT.gif"),
         "transparency": (str(ROOT / "samples" / "squirrel.png"), *tiny, "-o", "OUT.png"),
         "folder": (str(_pictures(folder / "pictures")), *tiny, "-o", "OUT"),

@@ -31,7 +31,7 @@ def upscaled(film: Path, output: Path, grain: float, part: float = 100) -> Path:
         temporal=vsr.TemporalOptions(grain=grain),
         size=vsr.SizeOptions(scale=Fraction(2)),
         encode=vsr.EncodeOptions(codec="ffv1"),
-        jobs=vsr.JobOptions(part=part),
+        jobs=vsr.JobOptions(segment=part),
     )
     return vsr.upscale(film, output, options).output
 

@@ -42,7 +42,7 @@ def upscaled(
         model=vsr.ModelOptions(name=str(weights)),
         device=vsr.DeviceOptions(engine="torch", reuse=reuse, workers=workers),
         encode=vsr.EncodeOptions(codec="ffv1", overwrite=True),
-        jobs=vsr.JobOptions(part=0.5),
+        jobs=vsr.JobOptions(segment=0.5),
     )
     runner = {"runner": several} if workers > 1 else {}
     return vsr.upscale(source, output, options, stop=stop, **runner)  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ def _child(request: dict[str, Any], report: Path) -> None:
         model=vsr.ModelOptions(name=request.get("model", "bicubic")),
         size=vsr.SizeOptions(scale=Fraction(request.get("scale", "1"))),
         encode=vsr.EncodeOptions(preset=request.get("preset"), overwrite=False),
-        jobs=vsr.JobOptions(part=request["part"], restart=request.get("restart", False)),
+        jobs=vsr.JobOptions(segment=request["part"], restart=request.get("restart", False)),
         device=vsr.DeviceOptions(threads=1),
     )
     notes: list[str] = []

@@ -20,6 +20,7 @@ from vsr.options import (
     Clip,
     DeviceOptions,
     EncodeOptions,
+    JobOptions,
     MetricsOptions,
     ModelOptions,
     Moment,
@@ -145,6 +146,28 @@ def test_former_flags_are_understood_and_say_what_they_are_called_now(
     assert built[0] == built[1] == built[2] != UpscaleOptions()
 
 
+@pytest.mark.parametrize(
+    ("group", "former", "name", "keyword", "value"),
+    [
+        ("temporal", "stabilise", "filter", "temporal_filter", "light"),
+        ("jobs", "part", "segment", "segment", 2.5),
+    ],
+)
+def test_former_names_are_understood_with_a_warning_in_calls_and_in_json(
+    group: str, former: str, name: str, keyword: str, value: Any
+) -> None:
+    kind: Any = {"temporal": TemporalOptions, "jobs": JobOptions}[group]
+    tree = UpscaleOptions(**{group: kind(**{name: value})})
+    with pytest.warns(DeprecationWarning, match=f"^{former} is called {name} now") as warned:
+        assert kind(**{former: value}) == getattr(tree, group)
+    assert warned[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match=f"^{former} is called {name} now"):
+        assert from_dict(UpscaleOptions, {group: {former: value}}) == tree
+    with pytest.warns(DeprecationWarning, match=f"^{former} is called {keyword} now"):
+        assert with_keywords(UpscaleOptions(), {former: value}) == tree
+    assert former not in to_dict(tree)[group]
+
+
 def test_options_by_name_are_those_of_the_tree() -> None:
     given = {
         "model": "x4plus", "size": "1920x1080", "grain": "keep", "fps": 1.1, "bits": 10,
@@ -154,7 +177,7 @@ def test_options_by_name_are_those_of_the_tree() -> None:
     tree = UpscaleOptions(
         model=ModelOptions(name="x4plus", folder=Path("/w")),
         size=SizeOptions(fit=(1920, 1080)),
-        temporal=TemporalOptions(stabilise="light", grain=1.0),
+        temporal=TemporalOptions(filter="light", grain=1.0),
         source=SourceOptions(
             clips=(Clip.parse("80-90"), Clip(start=Moment(frame=3))), fps=Fraction(11, 10)
         ),

@@ -118,8 +118,8 @@ class BenchStages:
                 work=lambda: list(deflicker(self._frames)),
                 frames=len(self._frames),
             )
-        if is_on(chosen.stabilise):
-            filling = TemporalFilter[None](chosen.stabilise)
+        if is_on(chosen.filter):
+            filling = TemporalFilter[None](chosen.filter)
             for _ in range(2 * filling.radius + 1):
                 filling.push(rgb, sized, None)
             yield self._on_device("stabilise", lambda: filling.push(rgb, sized, None))

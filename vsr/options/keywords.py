@@ -10,14 +10,18 @@ from typing import Any, TypeVar
 
 from vsr.errors import UsageError
 from vsr.options.plain import read_value, to_dict
-from vsr.options.table import OptionField, leaves
+from vsr.options.table import OptionField, leaves, renamed
 
 T = TypeVar("T")
 
 
 def keyword(leaf: OptionField) -> str:
     """Return the name of an option in Python: its long flag's, with underscores."""
-    return leaf.flag[2:].replace("-", "_")
+    return _word(leaf.flag)
+
+
+def _word(flag: str) -> str:
+    return flag[2:].replace("-", "_")
 
 
 def with_keywords(options: T, given: Mapping[str, Any]) -> T:
@@ -27,10 +31,18 @@ def with_keywords(options: T, given: Mapping[str, Any]) -> T:
     `size=(1920, 1080)`. Text is read as on the command line: `size="1920x1080"`,
     `clip=["1:20-1:30"]`.
 
+    A former name is understood, with a warning that says how the option is called now.
+
     Raises UsageError for a name that no option has, and for a value of another type.
     """
     table = {keyword(leaf): leaf for leaf in leaves(type(options))}
-    for name, value in given.items():
+    former = {
+        _word(flag): keyword(leaf) for leaf in table.values() for flag in leaf.option.former_flags
+    }
+    for given_name, value in given.items():
+        name = former.get(given_name, given_name)
+        if name != given_name:
+            renamed(given_name, name, 3)
         if name not in table:
             near = difflib.get_close_matches(name, table, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""

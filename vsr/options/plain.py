@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vsr.errors import UsageError
+from vsr.options.table import present_names
 
 O = TypeVar("O")  # noqa: E741  (an options dataclass)
 
@@ -31,12 +32,14 @@ def to_dict(options: object) -> dict[str, Any]:
 
 
 def from_dict(kind: type[O], data: Mapping[str, Any]) -> O:
-    """Return the inverse of `to_dict`. Raises UsageError for a name or value that does not
-    belong.
+    """Read what `to_dict` wrote; former names of options are understood, with a warning.
+
+    Raises UsageError for a name or value that does not belong.
     """
     if not isinstance(data, Mapping):
         raise UsageError(f"{kind.__name__}: {data!r} is no table of options")
     hints = typing.get_type_hints(kind)
+    data = present_names(kind, data)
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise UsageError(f"{kind.__name__}: no option is called {', '.join(unknown)}")

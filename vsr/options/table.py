@@ -8,11 +8,15 @@ whatever else offers options derive their own form from the fields of the option
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, UnionType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _KEY = "vsr"
 
@@ -28,6 +32,7 @@ class Option:
     metavar: str | None = None  # of the value, in help
     default_text: str | None = None  # what stands for the default there
     former_flags: tuple[str, ...] = ()  # are still understood, for one version
+    former_name: str | None = None  # of the field, likewise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,12 @@ class OptionField:
     type: Any  # as annotated
     default: Any
     option: Option
+
+    @property
+    def first_path(self) -> str:
+        """Return the path by its former name, if it has one: jobs know it by that."""
+        group, dot, name = self.path.rpartition(".")
+        return group + dot + (self.option.former_name or name)
 
     @property
     def flag(self) -> str:
@@ -66,6 +77,40 @@ def option(default: Any, *flags: str, help: str, **more: Any) -> Any:
     """Define a field of an options dataclass, with its `default` and an `Option` of `more`."""
     about = Option(flags=flags, help=help, **more)
     return field(default=default, metadata={_KEY: about})
+
+
+def present_names(kind: type[Any], given: Mapping[str, Any], stack: int = 2) -> dict[str, Any]:
+    """Return `given` with the fields of `kind` by their present names, and warn of former ones.
+
+    `stack`: how many calls up the warning is shown.
+    """
+    former = {
+        told.former_name: one.name
+        for one in dataclasses.fields(kind)
+        if (told := one.metadata.get(_KEY)) is not None and told.former_name is not None
+    }
+    named = {name: value for name, value in given.items() if name not in former}
+    for name in former.keys() & given.keys():
+        renamed(name, former[name], stack + 1)
+        named[former[name]] = given[name]
+    return named
+
+
+def renamed(former: str, name: str, stack: int) -> None:
+    """Warn that what was given as `former` is called `name` now."""
+    warnings.warn(f"{former} is called {name} now", DeprecationWarning, stacklevel=stack + 1)
+
+
+def takes_former_names(kind: type[T]) -> type[T]:
+    """Let an options dataclass be built with the former names of its fields, too."""
+    build = kind.__init__
+
+    @functools.wraps(build)
+    def init(self: T, **given: Any) -> None:
+        build(self, **present_names(kind, given, 2))
+
+    kind.__init__ = init  # type: ignore[assignment, method-assign]
+    return kind
 
 
 def leaves(kind: type[Any], path: str = "") -> Iterator[OptionField]:

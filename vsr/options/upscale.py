@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from vsr.errors import UsageError
-from vsr.options.table import option
+from vsr.options.table import option, takes_former_names
 from vsr.options.values import (
     KERNELS,
     Chroma,
@@ -20,13 +20,13 @@ from vsr.options.values import (
     Codec,
     Deinterlace,
     EngineName,
+    FilterStrength,
     MatrixChoice,
     PipeFormat,
     PlainActivation,
     Precision,
     RangeChoice,
     Reuse,
-    Stabilise,
     number,
     pair,
     share,
@@ -164,14 +164,16 @@ class DeviceOptions:
             raise UsageError(f"<device.threads> {self.threads}: must lie between 1 and 1024")
 
 
+@takes_former_names
 @dataclass(frozen=True, kw_only=True)
 class TemporalOptions:
     """What is done about flicker, light that pumps, and grain."""
 
-    stabilise: Stabilise = option(
+    filter: FilterStrength = option(
         "off",
         "--temporal-filter",
         former_flags=("--stabilise",),
+        former_name="stabilise",
         help="Take out the flicker of texture that the network invents anew for each frame; "
         "auto looks at a few places of the film first.",
     )
@@ -321,16 +323,18 @@ class EncodeOptions:
             raise UsageError(f"<encode.colours> {self.colours}: must lie between 4 and 256")
 
 
+@takes_former_names
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
     """How the work is kept safe."""
 
-    part: float = option(
+    segment: float = option(
         10.0,
         "--segment",
         metavar="SECONDS",
         changes_result=False,  # a job remembers its segments themselves
         former_flags=("--part",),
+        former_name="part",
         help="Finish the film in segments of this many seconds; a kill loses at most one.",
     )
     restart: bool = option(
@@ -341,8 +345,10 @@ class JobOptions:
     )
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.part <= 86400:
-            raise UsageError(f"<jobs.part> {self.part:g}: must lie between 0.1 and 86400 seconds")
+        if not 0.1 <= self.segment <= 86400:
+            raise UsageError(
+                f"<jobs.segment> {self.segment:g}: must lie between 0.1 and 86400 seconds"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from vsr.errors import UsageError
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 EngineName = Literal["auto", "torch", "ncnn", "cuda"]
 Reuse = Literal["off", "exact", "safe", "fast"]
-Stabilise = Literal["off", "light", "strong", "auto"]
+FilterStrength = Literal["off", "light", "strong", "auto"]
 Codec = Literal[
     "h264", "h265", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
     "gif", "apng", "webp", "png", "jpeg", "raw",
@@ -35,7 +35,7 @@ PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
 ENGINES: tuple[EngineName, ...] = typing.get_args(EngineName)
 REUSES: tuple[Reuse, ...] = typing.get_args(Reuse)
 CHROMAS: tuple[Chroma, ...] = typing.get_args(Chroma)
-STABILISE: tuple[Stabilise, ...] = typing.get_args(Stabilise)
+FILTER_STRENGTHS: tuple[FilterStrength, ...] = typing.get_args(FilterStrength)
 CODECS: tuple[Codec, ...] = typing.get_args(Codec)
 MATRICES: tuple[MatrixChoice, ...] = typing.get_args(MatrixChoice)
 PIPE_FORMATS: tuple[PipeFormat, ...] = typing.get_args(PipeFormat)

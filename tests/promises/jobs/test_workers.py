@@ -28,7 +28,7 @@ def options(workers: int) -> vsr.UpscaleOptions:
     return vsr.UpscaleOptions(
         size=vsr.SizeOptions(scale=Fraction(1)),
         encode=vsr.EncodeOptions(codec="ffv1"),
-        jobs=vsr.JobOptions(part=0.4),
+        jobs=vsr.JobOptions(segment=0.4),
         device=vsr.DeviceOptions(workers=workers),
     )
 

@@ -159,17 +159,22 @@ def test_a_file_may_be_called_dash(
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path}/-/out_1x.mkv\n"), done.output
 
 
-def test_apart_has_a_word_for_what_it_cannot_do(film: Path, tmp_path: Path) -> None:
+def test_separate_has_a_word_for_what_it_cannot_do(film: Path, tmp_path: Path) -> None:
     def refused(word: str, *sources: Path | str, output: Path | str | None, text: str) -> None:
         clips = tuple(vsr.Clip.parse(part) for part in text.split())
         chosen = vsr.UpscaleOptions(source=vsr.SourceOptions(clips=clips))
         with pytest.raises(UsageError, match=word):
-            vsr.Batch(sources, output, chosen, apart=True)
+            vsr.Batch(sources, output, chosen, separate=True)
 
     refused("standard output", film, output="-", text="0-1 1-2")
     refused("standard input", "-", output=tmp_path / "o.mkv", text="0-1 1-2")
     refused("is given 2 times", film, output=None, text="0-1 1-2 0-1.0")
     refused("is given 2 times", film, output=tmp_path, text="0-1 0-1")
+    with (
+        pytest.warns(DeprecationWarning, match="apart is called separate now"),
+        pytest.raises(UsageError, match="needs at least one"),
+    ):
+        vsr.Batch([film], options=vsr.UpscaleOptions(), apart=True)
 
 
 def test_standard_input_takes_one_clip_in_seconds(

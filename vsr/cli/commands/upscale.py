@@ -70,7 +70,7 @@ def upscale(
     options = upscale_tree(values)
     if apart:
         click.echo("vsr: --apart is called --separate now", err=True)
-    batch = Batch(sources, output, options, apart=separate or apart)
+    batch = Batch(sources, output, options, separate=separate or apart)
     runner = runner_for(options.device)
     done, skipped, failed = 0, 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once

@@ -26,6 +26,7 @@ from vsr.media.source.local_name import STDIN, comes_once, local_output, local_s
 from vsr.media.source.remote import is_address
 from vsr.media.write.provenance import is_result
 from vsr.options import UpscaleOptions
+from vsr.options.table import renamed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +48,8 @@ class Batch:
     `output` for one source: as for `upscale`; for a folder or pattern also None (a folder
     beside it), a folder, which is made if need be, or a pattern. For several sources: None
     or a folder, made if need be. Files out of a folder keep their names in another; those of a
-    pattern keep their numbers. `apart`: a result for each clip of a film. Raises the errors
-    of `vsr.errors` for what cannot be begun.
+    pattern keep their numbers. `separate`: a result for each clip of a film (`apart` is its
+    former name). Raises the errors of `vsr.errors` for what cannot be begun.
     """
 
     def __init__(
@@ -57,8 +58,12 @@ class Batch:
         output: Path | str | None = None,
         options: UpscaleOptions | None = None,
         *,
-        apart: bool = False,
+        separate: bool = False,
+        apart: bool | None = None,
     ) -> None:
+        if apart is not None:
+            renamed("apart", "separate", 2)
+            separate = apart
         options = options or UpscaleOptions()
         into = local_output(output) if output is not None else None
         several = len(sources) > 1
@@ -73,17 +78,17 @@ class Batch:
             address = isinstance(source, str) and is_address(source)
             path = None if address else local_source(source)
             if path is not None and (path == STDIN or comes_once(path)):
-                if apart:
+                if separate:
                     shown = "standard input" if path == STDIN else path
                     raise UsageError(
                         f"<separate>: {shown} comes only once; give one <source.clips> of it"
                     )
                 path = None
             if path is None or not is_many(path) or _is_film(into, self._into):
-                for name, chosen in _parts(into, options, apart=apart, folder=self._into):
+                for name, chosen in _parts(into, options, separate=separate, folder=self._into):
                     self._files.append(Task(source=source, output=name, options=chosen))
                 continue
-            if apart:
+            if separate:
                 raise UsageError(f"<separate>: {path} holds many files; name each film by itself")
             folder = FolderTasks(path, into, options, alone=not several, new=self._into)
             folder.check(lambda task: self._done.find(task) is not None)
@@ -219,10 +224,10 @@ def _is_folder(into: Path | None, output: Path | str | None, *, several: bool) -
 
 
 def _parts(
-    output: Path | None, options: UpscaleOptions, *, apart: bool, folder: Path | None
+    output: Path | None, options: UpscaleOptions, *, separate: bool, folder: Path | None
 ) -> Iterator[tuple[Path | None, UpscaleOptions]]:
     """Yield what is made of each film: its name and options."""
-    if not apart:
+    if not separate:
         yield output, options
         return
     if not options.source.clips:

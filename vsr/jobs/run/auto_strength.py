@@ -28,7 +28,7 @@ from vsr.media.read.interlace import undo
 from vsr.media.read.keyframes import keyframes
 from vsr.media.read.reader import read_frames
 from vsr.media.source.spans import WHOLE, Span
-from vsr.options import STABILISE, Stabilise
+from vsr.options import FILTER_STRENGTHS, FilterStrength
 from vsr.stages.colour.convert import to_rgb
 from vsr.stages.colour.drift_correction import anchor
 from vsr.stages.device.tiles import infer
@@ -40,23 +40,24 @@ _MOST = (192, 256)  # (height, width) of the middle of the picture, which is all
 _LEAST = 64  # pixels of its sides, however slow the network
 _USUAL = 620_000  # parameters of realesr-animevideov3; of a network with more less is drawn
 # Code values of 8 bit that "light" takes out; measured with benchmarks/flicker.py, see
-# docs/stabilise.md.
+# docs/temporal_filter.md.
 _LIGHT, _STRONG = 0.1, 1.5
+_FINGERPRINT_KEY = "stabilise"  # of `temporal.filter`, by its first name
 
 
 def settled(work: RunContext) -> RunContext:
     """Return the same work, with a level of the flicker filter where that was to be found out."""
     temporal = work.options.temporal
-    if temporal.stabilise != "auto":
+    if temporal.filter != "auto":
         return work
     level = _begun(work) or _found(work)
     options = dataclasses.replace(
-        work.options, temporal=dataclasses.replace(temporal, stabilise=level)
+        work.options, temporal=dataclasses.replace(temporal, filter=level)
     )
     return dataclasses.replace(work, options=options)
 
 
-def _begun(work: RunContext) -> Stabilise | None:
+def _begun(work: RunContext) -> FilterStrength | None:
     """Return what the job that is gone on with was begun with."""
     output = work.job.output
     if output == STDOUT or work.options.jobs.restart:
@@ -65,11 +66,11 @@ def _begun(work: RunContext) -> Stabilise | None:
     if not (store.has_parts() or store.result_at(output) is not None):
         return None  # it will be begun anew, whatever it was
     told = store.job() or {}
-    level = told.get("options", {}).get("temporal", {}).get("stabilise")
-    return next((known for known in STABILISE if known == level != "auto"), None)
+    level = told.get("options", {}).get("temporal", {}).get(_FINGERPRINT_KEY)
+    return next((known for known in FILTER_STRENGTHS if known == level != "auto"), None)
 
 
-def _found(work: RunContext) -> Stabilise:
+def _found(work: RunContext) -> FilterStrength:
     source = work.job.source
     if not work.engine.radius or source.video.frames == 1:
         return "off"  # nothing is invented, or nothing is beside it
@@ -84,11 +85,11 @@ def _found(work: RunContext) -> Stabilise:
     if not taken:
         return _told(work, "off", "nothing was found to look at")
     share = statistics.median(taken)
-    level: Stabilise = "off" if share < _LIGHT else "light" if share < _STRONG else "strong"
+    level: FilterStrength = "off" if share < _LIGHT else "light" if share < _STRONG else "strong"
     return _told(work, level, f"light would change pictures by {share:.2f} code values")
 
 
-def _told(work: RunContext, level: Stabilise, reason: str) -> Stabilise:
+def _told(work: RunContext, level: FilterStrength, reason: str) -> FilterStrength:
     work.sink(Note(text=f"{work.job.source.path.name}: stabilise: {level}, for {reason}"))
     return level
 

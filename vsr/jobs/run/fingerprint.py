@@ -49,23 +49,29 @@ def fingerprint(
 
 
 def chosen(options: UpscaleOptions) -> dict[str, Any]:
-    """Return those of the options that decide what is made."""
+    """Return those of the options that decide what is made, by the names that they had first.
+
+    So a job that was begun before an option was renamed is still the same job.
+    """
     told = to_dict(options)
     for leaf in leaves(UpscaleOptions):
-        if not leaf.option.changes_result:
-            group, name = leaf.path.split(".")
-            del told[group][name]
+        group, name = leaf.path.split(".")
+        value = told[group].pop(name)
+        if leaf.option.changes_result:
+            told[group][leaf.first_path.partition(".")[2]] = value
     return told
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return, in words, what is not the same any more."""
     found = []
+    present = {leaf.first_path: leaf.path for leaf in leaves(UpscaleOptions)}
     for name, before, after in _flat(old, new):
         if name in ("source", "weights", "parts") or name.startswith("source."):
             found.append({"weights": "the weights", "parts": "its parts"}.get(name, "the source"))
         else:
-            found.append(f"{name.removeprefix('options.')}: {before} -> {after}")
+            shown = name.removeprefix("options.")
+            found.append(f"{present.get(shown, shown)}: {before} -> {after}")
     return list(dict.fromkeys(found))
 
 

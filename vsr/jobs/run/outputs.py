@@ -281,7 +281,7 @@ def _context(work: RunContext) -> int:
     context = DEFLICKER_RADIUS if chosen.deflicker else 0
     if reuses(work.options.device, work.engine):
         return context  # what is drawn depends on where a part begins: so does the filter
-    return context + radius_of(chosen.stabilise)
+    return context + radius_of(chosen.filter)
 
 
 def _run(

@@ -124,7 +124,9 @@ def _parts(work: RunContext, store: JobStore) -> list[Segment]:
     """Return the parts of the film; what an earlier run has begun must be the same job."""
     job = work.job
     index = keyframes(job.source)
-    spans = cut_at_keyframes(job.spans, index, job.source.video.time_base, work.options.jobs.part)
+    spans = cut_at_keyframes(
+        job.spans, index, job.source.video.time_base, work.options.jobs.segment
+    )
     try:
         new = fingerprint(job, spans, work.model, work.engine, work.options)
     except OSError as error:

@@ -68,7 +68,7 @@ class MemoryPlanner:
         if engine.device.type == "cpu" and around + window > free:
             # Linux promises memory that it does not have, and later ends who believed it.
             target = self._target
-            weaker = " or a weaker <temporal.stabilise>" if window > around else ""
+            weaker = " or a weaker <temporal.filter>" if window > around else ""
             raise OutOfMemory(
                 f"{width}x{height} made {target.width}x{target.height} takes about "
                 f"{(around + window) / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "

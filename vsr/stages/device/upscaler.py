@@ -105,8 +105,8 @@ class Upscaler:
         temporal = temporal or TemporalOptions()
         self._grain = temporal.grain
         self._stabiliser: TemporalFilter[_FrameExtras] | None = None
-        if is_on(temporal.stabilise):
-            self._stabiliser = TemporalFilter(temporal.stabilise)
+        if is_on(temporal.filter):
+            self._stabiliser = TemporalFilter(temporal.filter)
         self._room = MemoryPlanner(
             engine,
             picture.target,

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.options import Stabilise
+from vsr.options import FilterStrength
 from vsr.stages.temporal.blend import NeighbourFrames, blended, starts_of, whole_steps
 from vsr.stages.temporal.confidence import Confidence, MatchFeatures, look, weights
 from vsr.stages.temporal.motion import CELL, LumaPyramid, chained, inside, motion, sight
@@ -41,7 +41,7 @@ class FilterLevel:
     most: float  # that its neighbours together may change a drawn pixel by, of 1
 
 
-# Measured with benchmarks/flicker.py; docs/stabilise.md has the figures.
+# Measured with benchmarks/flicker.py; docs/temporal_filter.md has the figures.
 LEVELS: dict[Strength, FilterLevel] = {
     "light": FilterLevel(radius=2, belief=Confidence(full=2.5, none=8.0), most=12 / 255),
     "strong": FilterLevel(radius=4, belief=Confidence(full=3.0, none=9.0), most=12 / 255),
@@ -52,14 +52,14 @@ LEVELS: dict[Strength, FilterLevel] = {
 _FLOATS, _SEARCH = 10, 38
 
 
-def radius_of(stabilise: Stabilise) -> int:
+def radius_of(strength: FilterStrength) -> int:
     """Return how many frames on either side decide on a frame. "auto" has to be settled before."""
-    return LEVELS[stabilise].radius if is_on(stabilise) else 0
+    return LEVELS[strength].radius if is_on(strength) else 0
 
 
-def is_on(stabilise: Stabilise) -> TypeGuard[Strength]:
+def is_on(strength: FilterStrength) -> TypeGuard[Strength]:
     """Return whether that is a level of the filter."""
-    return stabilise in LEVELS
+    return strength in LEVELS
 
 
 @dataclass(kw_only=True)

@@ -18,19 +18,19 @@ from vsr.engine.torch_engine import TorchEngine
 from vsr.errors import Stopped
 from vsr.events import Event, Note
 from vsr.jobs.store.job_store import JobStore, folder_of
-from vsr.options import Stabilise
+from vsr.options import FilterStrength
 from vsr.stages.device.tiles import infer
 
 SCENE = "mandelbrot=s=128x96:r=12:start_scale=0.4:end_scale=0.4"
 
 
-def options(stabilise: Stabilise = "auto", model: str = "animevideov3") -> vsr.UpscaleOptions:
+def options(stabilise: FilterStrength = "auto", model: str = "animevideov3") -> vsr.UpscaleOptions:
     return vsr.UpscaleOptions(
         model=vsr.ModelOptions(name=model),
-        temporal=vsr.TemporalOptions(stabilise=stabilise),
+        temporal=vsr.TemporalOptions(filter=stabilise),
         size=vsr.SizeOptions(scale=Fraction(2)),
         encode=vsr.EncodeOptions(codec="ffv1"),
-        jobs=vsr.JobOptions(part=0.5),
+        jobs=vsr.JobOptions(segment=0.5),
     )
 
 
@@ -56,7 +56,7 @@ def level(source: Path, output: Path, chosen: vsr.UpscaleOptions) -> str:
 
 @pytest.mark.parametrize(("noise", "expected"), [(0, "off"), (4, "light"), (30, "strong")])
 def test_a_film_gets_the_level_that_it_asks_for(
-    tmp_path: Path, noise: int, expected: Stabilise
+    tmp_path: Path, noise: int, expected: FilterStrength
 ) -> None:
     source = made(tmp_path, noise)
     assert level(source, tmp_path / "auto.mkv", options()) == expected

@@ -43,7 +43,7 @@ _OPTIONS: dict[str, tuple[Any, bool]] = {
     "device.overlap": (4, _OTHER_PIXELS),
     "device.threads": (2, _GOES_ON),
     "device.workers": (2, _GOES_ON),
-    "temporal.stabilise": ("strong", _OTHER_PIXELS),
+    "temporal.filter": ("strong", _OTHER_PIXELS),
     "temporal.deflicker": (True, _OTHER_PIXELS),
     "temporal.grain": (0.5, _OTHER_PIXELS),
     "source.clips": ((Clip(end=Moment(frame=20)),), _OTHER_PIXELS),
@@ -65,10 +65,10 @@ _OPTIONS: dict[str, tuple[Any, bool]] = {
     "encode.pipe_format": ("y4m", _GOES_ON),
     "encode.audio": (False, _GOES_ON),  # parts are of pictures alone
     "encode.overwrite": (True, _GOES_ON),
-    "jobs.part": (0.4, _OTHER_PIXELS),  # an encoder begins anew in each
+    "jobs.segment": (0.4, _OTHER_PIXELS),  # an encoder begins anew in each
     "jobs.restart": (True, _GOES_ON),
 }
-_SETTLED = {"model.name", "device.precision", "device.engine", "jobs.part"}  # by the plan
+_SETTLED = {"model.name", "device.precision", "device.engine", "jobs.segment"}  # by the plan
 
 
 def test_the_list_is_complete() -> None:
@@ -91,7 +91,7 @@ def base(tmp_path: Path) -> vsr.UpscaleOptions:
     return vsr.UpscaleOptions(
         model=vsr.ModelOptions(name=str(tiny_weights(tmp_path))),
         device=vsr.DeviceOptions(device="cpu", precision="fp32", engine="torch"),
-        jobs=vsr.JobOptions(part=1.0),
+        jobs=vsr.JobOptions(segment=1.0),
     )
 
 
@@ -100,7 +100,7 @@ def of(film: Path, planned: vsr.UpscaleOptions, asked: vsr.UpscaleOptions) -> di
     work = work_for(taken, planned, EngineCache(), sink=silent)
     job = work.job
     index = keyframes(job.source)
-    parts = cut_at_keyframes(job.spans, index, job.source.video.time_base, planned.jobs.part)
+    parts = cut_at_keyframes(job.spans, index, job.source.video.time_base, planned.jobs.segment)
     return fingerprint(job, parts, work.model, work.engine, asked)
 
 
@@ -116,3 +116,12 @@ def test_each_option_that_changes_pixels_makes_another_job(
     planned = other if name in _SETTLED else base
     found = differences(of(film, base, base), of(film, planned, other))
     assert (found == []) is goes_on, found
+
+
+def test_a_job_begun_before_an_option_was_renamed_is_the_same_job(
+    film: Path, base: vsr.UpscaleOptions
+) -> None:
+    before = of(film, base, base)
+    assert before["options"]["temporal"] == {"stabilise": "off", "deflicker": False, "grain": 0.0}
+    other = dataclasses.replace(base, temporal=vsr.TemporalOptions(filter="light"))
+    assert differences(before, of(film, base, other)) == ["temporal.filter: off -> light"]

@@ -39,7 +39,7 @@ def upscale(film: Path, output: Path, /, **options: Any) -> vsr.Result:
         "model": vsr.ModelOptions(name="bicubic"),
         "size": vsr.SizeOptions(scale=Fraction(1)),
         "encode": encode,
-        "jobs": vsr.JobOptions(part=0.4),
+        "jobs": vsr.JobOptions(segment=0.4),
     }
     return vsr.upscale(film, output, vsr.UpscaleOptions(**chosen | options), sink=sink, stop=stop)
 
@@ -86,7 +86,7 @@ def test_parts_cannot_be_seen_in_the_result(film: Path, tmp_path: Path, suffix: 
     codec = {".mkv": "ffv1", ".mp4": "ffv1", ".mov": "prores", ".webm": "vp9"}.get(suffix)
     encode = vsr.EncodeOptions(codec=codec)  # type: ignore[arg-type]
     one, many = tmp_path / f"one{suffix}", tmp_path / f"many{suffix}"
-    upscale(film, one, encode=encode, jobs=vsr.JobOptions(part=100))
+    upscale(film, one, encode=encode, jobs=vsr.JobOptions(segment=100))
     result = upscale(film, many, encode=encode)
     assert result.frames == 75
     stamps = [f.pts for f in judge.frames(one)], [f.pts for f in judge.frames(many)]
@@ -103,7 +103,7 @@ def test_filters_see_across_the_seams(tmp_path: Path, scan: Any) -> None:
         "-vf", f"{fields}", "-c:v", "libx264", "-crf", "10", "-flags", "+ildct", "-g", "15",
     )  # fmt: skip
     chosen = vsr.SourceOptions(deinterlace=scan)
-    one = upscale(source, tmp_path / "one.mkv", source=chosen, jobs=vsr.JobOptions(part=100))
+    one = upscale(source, tmp_path / "one.mkv", source=chosen, jobs=vsr.JobOptions(segment=100))
     output = tmp_path / "many.mkv"
     with pytest.raises(Stopped):
         upscale(source, output, source=chosen, stop=After(2))
@@ -206,7 +206,7 @@ def test_restart_begins_anew(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     begun(film, output)
     other = vsr.EncodeOptions(codec="h264", preset="ultrafast")
-    again = vsr.JobOptions(part=0.4, restart=True)
+    again = vsr.JobOptions(segment=0.4, restart=True)
     result = upscale(film, output, encode=other, jobs=again)
     assert told(result) == ""
     assert "h264" in judge.video_line(output)
@@ -382,7 +382,7 @@ def test_nothing_grows_with_the_number_of_parts(tmp_path: Path) -> None:
             handles.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
             memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
 
-    result = upscale(source, tmp_path / "out.mkv", jobs=vsr.JobOptions(part=0.1), sink=sink)
+    result = upscale(source, tmp_path / "out.mkv", jobs=vsr.JobOptions(segment=0.1), sink=sink)
     assert result.frames == 500  # a part each
     assert max(handles) - handles[0] <= 2
     assert memory[-1] - memory[1] < 30 << 20

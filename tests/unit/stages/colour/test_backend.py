@@ -179,7 +179,7 @@ def test_on_a_cpu_and_with_other_engines_they_are_pytorchs(
         (2, TemporalOptions(), True),
         (Fraction(3, 2), TemporalOptions(), False),
         (2, TemporalOptions(grain=0.5), False),
-        (2, TemporalOptions(stabilise="light"), False),
+        (2, TemporalOptions(filter="light"), False),
     ],
     ids=["as drawn", "resized", "grain", "stabilised"],
 )

@@ -271,7 +271,7 @@ def test_out_of_memory_in_the_middle_of_stabilising_loses_nothing(
             patch.setattr("vsr.stages.colour.convert.from_rgb", failing)
             upscale = Upscaler(
                 engine_of(NETWORK), PICTURE, DeviceOptions(batch=3),
-                TemporalOptions(stabilise="light"), starts=(2002,), sink=lambda event: None,
+                TemporalOptions(filter="light"), starts=(2002,), sink=lambda event: None,
             )  # fmt: skip
             return list(upscale(_frames(8)))
 

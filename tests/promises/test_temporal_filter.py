@@ -13,18 +13,20 @@ from tests.conftest import tiny_weights
 from tests.support import judge
 from tests.support.jobs import After
 from vsr.errors import Stopped
-from vsr.options import Stabilise
+from vsr.options import FilterStrength
 from vsr.runners.local import several
 
 
-def options(stabilise: Stabilise, *, deflicker: bool = False, **others: Any) -> vsr.UpscaleOptions:
+def options(
+    stabilise: FilterStrength, *, deflicker: bool = False, **others: Any
+) -> vsr.UpscaleOptions:
     return vsr.UpscaleOptions(
-        temporal=vsr.TemporalOptions(stabilise=stabilise, deflicker=deflicker),
+        temporal=vsr.TemporalOptions(filter=stabilise, deflicker=deflicker),
         **{
             "model": vsr.ModelOptions(name="bicubic"),
             "size": vsr.SizeOptions(scale=Fraction(2)),
             "encode": vsr.EncodeOptions(codec="ffv1"),
-            "jobs": vsr.JobOptions(part=0.5),
+            "jobs": vsr.JobOptions(segment=0.5),
             **others,
         },
     )
@@ -45,14 +47,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("stabilise", "deflicker"), [("strong", False), ("light", True)])
 def test_parts_cannot_be_seen(
-    film: Path, tmp_path: Path, stabilise: Stabilise, deflicker: bool
+    film: Path, tmp_path: Path, stabilise: FilterStrength, deflicker: bool
 ) -> None:
     """In one go, in parts, taken up again at every part, by several processes: bit for bit."""
 
     def chosen(**others: Any) -> vsr.UpscaleOptions:
         return options(stabilise, deflicker=deflicker, **others)
 
-    whole = chosen(jobs=vsr.JobOptions(part=100))
+    whole = chosen(jobs=vsr.JobOptions(segment=100))
     one = vsr.upscale(film, tmp_path / "one.mkv", whole)
     expected = judge.frames(one.output)
     assert len(expected) > 40
@@ -98,7 +100,7 @@ def test_filters_and_parts_and_this_one(tmp_path: Path, scan: Any) -> None:
         "-vf", f"{fields}", "-c:v", "libx264", "-crf", "10", "-flags", "+ildct", "-g", "12",
     )  # fmt: skip
     chosen = vsr.SourceOptions(deinterlace=scan)
-    whole = options("strong", source=chosen, jobs=vsr.JobOptions(part=100))
+    whole = options("strong", source=chosen, jobs=vsr.JobOptions(segment=100))
     one = vsr.upscale(source, tmp_path / "one.mkv", whole)
     output = tmp_path / "many.mkv"
     with pytest.raises(Stopped):
