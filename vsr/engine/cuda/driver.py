@@ -68,7 +68,7 @@ class Driver:
         return f"CUDA {version.value}"
 
     def context(self, device: int) -> ctypes.c_void_p:
-        """Return the context that PyTorch uses too; it is not given back before the process ends."""
+        """Return the context that PyTorch uses too; it stays until the process ends."""
         handle, context = ctypes.c_int(), ctypes.c_void_p()
         self.call("cuDeviceGet", ctypes.byref(handle), ctypes.c_int(device))
         self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), handle)
