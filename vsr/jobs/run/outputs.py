@@ -34,7 +34,7 @@ from vsr.media.write.mux import mux
 from vsr.media.write.verify import EncodedVideo
 from vsr.options import ColourOptions
 from vsr.pipeline import Writer, Written, run
-from vsr.stages.device.upscaler import reuses
+from vsr.stages.device.reuse import reuses
 from vsr.stages.temporal.deflicker import RADIUS as DEFLICKER_RADIUS
 from vsr.stages.temporal.mctf import radius_of
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.engine.base import Engine
-from vsr.options import Reuse
+from vsr.options import DeviceOptions, Reuse
 from vsr.stages.device.global_motion import moved, pan
 from vsr.stages.device.tiles import Area, infer, infer_areas
 from vsr.stages.temporal.motion import luma
@@ -50,6 +50,11 @@ _LEVELS: dict[Reuse, _ReuseTolerance] = {
     "safe": _ReuseTolerance(most=6.0, rms=1.5, whole=0.25, halo=0.67),
     "fast": _ReuseTolerance(most=12.0, rms=2.5, whole=0.6, halo=0.45),
 }
+
+
+def reuses(options: DeviceOptions, engine: Engine) -> bool:
+    """Return whether what was drawn before decides on what is drawn now."""
+    return options.reuse != "off" and engine.radius > 0
 
 
 class Reuser:

@@ -26,7 +26,7 @@ from vsr.stages.colour.convert import alpha_from_float, alpha_to_float
 from vsr.stages.colour.drift_correction import DriftCorrection, anchor, take_out
 from vsr.stages.device.alpha import enlarged
 from vsr.stages.device.memory_plan import SMALLEST_TILE, BatchPlan, MemoryPlanner
-from vsr.stages.device.reuse import Reuser
+from vsr.stages.device.reuse import Reuser, reuses
 from vsr.stages.device.size import TargetSize, step
 from vsr.stages.device.tiles import infer
 from vsr.stages.resize import resize
@@ -57,11 +57,6 @@ class _BatchInFlight:
     done: torch.cuda.Event | None
 
 
-def reuses(options: DeviceOptions, engine: Engine) -> bool:
-    """Return whether what was drawn before decides on what is drawn now."""
-    return options.reuse != "off" and engine.radius > 0
-
-
 @dataclass(frozen=True)
 class _FrameExtras:
     """What goes with a drawn frame through the stabiliser."""
@@ -89,9 +84,7 @@ class Upscaler:
         sink: Sink,
     ) -> None:
         """Take `starts`: pts from which on nothing of what was drawn before may be used."""
-        self._engine = engine
-        self._picture = picture
-        self._options = options
+        self._engine, self._picture, self._options = engine, picture, options
         self._sink = sink
         self._lanes = DeviceStreams(engine.device)
         self._ends = ends_for(engine, sink)
