@@ -97,6 +97,7 @@ class OncePerNote:
         self._sink = sink
 
     def __call__(self, event: Event) -> None:
+        """Hand an event on, unless it is a note that was said."""
         if isinstance(event, Note):
             if event.text in self._said:
                 return

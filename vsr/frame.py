@@ -104,6 +104,7 @@ class Layout:
 
     @property
     def dtype(self) -> torch.dtype:
+        """The type of the planes' samples."""
         return torch.uint8 if self.bits <= 8 else torch.uint16
 
     @property
@@ -125,6 +126,7 @@ class Layout:
     def replace(
         self, *, bits: int | None = None, family: Family | None = None, alpha: bool | None = None
     ) -> Layout:
+        """Return the layout with other bits, family or alpha; None: as it is."""
         return dataclasses.replace(
             self,
             bits=self.bits if bits is None else bits,
@@ -149,10 +151,12 @@ class Frame:
 
     @property
     def width(self) -> int:
+        """The picture's width in pixels."""
         return int(self.planes[0].shape[1])
 
     @property
     def height(self) -> int:
+        """The picture's height in pixels."""
         return int(self.planes[0].shape[0])
 
     def with_planes(

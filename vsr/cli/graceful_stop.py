@@ -31,6 +31,7 @@ class GracefulStop:
         self._before: dict[int, Any] = {}
 
     def __call__(self, event: Event) -> None:
+        """Follow what is under way, and hand the event on."""
         if isinstance(event, Started):
             self._started = event
         elif isinstance(event, Finished):

@@ -47,6 +47,7 @@ class ParsedValue(click.ParamType[Any]):
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a value from text; hand on what is none."""
         if not isinstance(value, str):
             return value
         try:

@@ -40,6 +40,7 @@ class Terminal:
         self._said: set[str] = set()
 
     def __call__(self, event: Event) -> None:
+        """Show an event."""
         with self._lock:
             match event:
                 case BatchProgress():

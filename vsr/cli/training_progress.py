@@ -18,6 +18,7 @@ class TrainingBar:
         self._shown: dict[str, str] = {}
 
     def __call__(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Show a step and its numbers."""
         if self._bar is None:
             disable = True if self._quiet else None
             self._bar = tqdm(unit="step", initial=step - 1, disable=disable, dynamic_ncols=True)

@@ -1,0 +1,1 @@
+"""How a network runs on a device, and which engine does."""

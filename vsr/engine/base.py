@@ -24,7 +24,8 @@ class Engine(Protocol):
     dtype: torch.dtype  # of its input
     precision: str  # for people: "fp16"
 
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) -> (N, 3, scale * H, scale * W)."""
 
     @property
     def most_pixels(self) -> int:

@@ -42,6 +42,7 @@ class NcnnEngine:
         self._net = _load(network)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """See `Engine`."""
         import ncnn
 
         if self.multiple > 1:
@@ -59,9 +60,11 @@ class NcnnEngine:
         return torch.stack(results) if len(results) > 1 else results[0].unsqueeze(0)
 
     def bytes_for(self, pixels: int) -> int:
+        """See `Engine`."""
         return pixels * self._bytes_per_pixel
 
     def widen(self) -> bool:
+        """See `Engine`."""
         return False
 
 

@@ -42,6 +42,7 @@ class TorchEngine:
         network.to(self.device)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """See `Engine`."""
         x = x.contiguous(memory_format=torch.channels_last)
         # TF32, cuDNN's default for fp32, is not what somebody who asks for fp32 means.
         with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
@@ -50,13 +51,16 @@ class TorchEngine:
 
     @property
     def most_pixels(self) -> int:
+        """See `Engine`."""
         # Convolutions index with 32 bits.
         return (2**31 - 1) // widest(self._network)
 
     def bytes_for(self, pixels: int) -> int:
+        """See `Engine`."""
         return pixels * self._bytes_per_pixel
 
     def widen(self) -> bool:
+        """See `Engine`."""
         if self.precision == "fp32":
             return False
         self._set_precision(torch.float32, "fp32")
@@ -78,10 +82,13 @@ class PassThroughEngine:
         self.device = device
 
     def __call__(self, x: Tensor) -> Tensor:
+        """See `Engine`."""
         return x
 
     def bytes_for(self, pixels: int) -> int:
+        """See `Engine`."""
         return 0 * pixels
 
     def widen(self) -> bool:
+        """See `Engine`."""
         return False

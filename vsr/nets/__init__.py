@@ -1,0 +1,1 @@
+"""Networks: their modules, the catalogue, and weight files of all kinds."""

@@ -43,6 +43,7 @@ class Model:
 
     @property
     def is_resizer(self) -> bool:
+        """Whether it is a classical resizer, without weights."""
         return self.architecture == "resize"
 
     @property

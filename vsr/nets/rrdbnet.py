@@ -33,6 +33,7 @@ class DenseBlock(nn.Module):
         self.conv5 = nn.Conv2d(num_feat + 4 * num_grow_ch, num_feat, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, F, H, W) -> the same shape."""
         x1 = _lrelu(self.conv1(x))
         x2 = _lrelu(self.conv2(torch.cat((x, x1), 1)))
         x3 = _lrelu(self.conv3(torch.cat((x, x1, x2), 1)))
@@ -51,6 +52,7 @@ class RRDB(nn.Module):
         self.rdb3 = DenseBlock(num_feat, num_grow_ch)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, F, H, W) -> the same shape."""
         return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=RESIDUAL)
 
 
@@ -87,15 +89,16 @@ class RRDBNet(Network):
 
     @property
     def receptive_radius(self) -> int:
-        """Source pixels that an output pixel can see to each side, rounded up:
+        """Source pixels that an output pixel can see to each side, rounded up.
 
-        conv_first, 15 convolutions a block and conv_body at the inner size; conv_up1 at
-        twice, conv_up2, conv_hr and conv_last at four times the inner size, which is
-        less than two more inner pixels.
+        They are those of conv_first, 15 convolutions a block and conv_body at the inner
+        size; conv_up1 at twice, conv_up2, conv_hr and conv_last at four times the inner
+        size, which is less than two more inner pixels.
         """
         return (2 + 15 * len(self.body) + 2) * self.unshuffle
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, F, H, W) -> the same shape."""
         if self.unshuffle > 1:
             x = F.pixel_unshuffle(x, self.unshuffle)
         first = self.conv_first(x)

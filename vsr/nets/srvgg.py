@@ -53,6 +53,7 @@ class SRVGGNetCompact(Network):
         return sum(isinstance(layer, nn.Conv2d) for layer in self.body)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) -> (N, 3, upscale * H, upscale * W)."""
         residual = x
         # A 16-bit body keeps the picture itself, the residual, at the precision it came
         # in: that one addition is where 4 to 5 dB of bf16's error would arise.

@@ -54,6 +54,7 @@ class Features(nn.Module):
         self.register_buffer("scale", torch.tensor(scale)[:, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (N, 3, H, W) RGB in 0..1 -> the maps."""
         x = x.flip(1) if self.bgr else x
         return self.maps((x - self.mean) / self.scale)
 
@@ -75,6 +76,7 @@ class Vgg(Features):
         self.blocks = nn.ModuleList(blocks)
 
     def maps(self, x: Tensor) -> list[Tensor]:
+        """Return the maps of pictures that are normalised already."""
         found = []
         for n, block in enumerate(self.blocks):
             x = F.max_pool2d(x, 2) if n else x
@@ -105,6 +107,7 @@ class _Block(nn.Module):
         self.adds = stride == 1 and inner == out
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) RGB in 0..1 -> the maps."""
         y: Tensor = F.relu6(self.widen(x)) if self.widen is not None else x
         y = F.relu6(self.depthwise(y))
         y = self.project(y)
@@ -119,6 +122,7 @@ class _Same(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) RGB in 0..1 -> the maps."""
         height, width = (
             max((-(-side // self.stride) - 1) * self.stride + self.kernel - side, 0)
             for side in x.shape[2:]
@@ -152,6 +156,7 @@ class Lite0(Features):
         self.blocks = nn.ModuleList(blocks)
 
     def maps(self, x: Tensor) -> list[Tensor]:
+        """Return the maps of pictures that are normalised already."""
         x = F.relu6(self.stem(x))
         found = []
         for n, block in enumerate(self.blocks):

@@ -175,6 +175,7 @@ class Learner:
     # --- what a checkpoint holds ---
 
     def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of it."""
         held = {
             "net": self.net.state_dict(), "ema": self.ema, "skipped": self.skipped,
             "optimiser": self.optimiser.state_dict(),

@@ -48,9 +48,11 @@ class Shares:
             )
 
     def names(self) -> tuple[str, ...]:
+        """Return the names of the kinds."""
         return tuple(entry.name for entry in dataclasses.fields(self))  # type: ignore[arg-type]
 
     def values(self) -> tuple[float, ...]:
+        """Return the probabilities, in the order of the names."""
         return tuple(getattr(self, name) for name in self.names())
 
 
@@ -80,6 +82,8 @@ class Modes(Shares):
 
 @dataclass(frozen=True, kw_only=True)
 class Blur(_Checked):
+    """How often, how large and of what kind blur is."""
+
     share: float
     sizes: tuple[int, ...]
     sinc: float
@@ -96,6 +100,8 @@ class Blur(_Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Resize(_Checked):
+    """How often a picture grows, shrinks or stays, how far, and by which filter."""
+
     up: float
     down: float
     keep: float
@@ -112,6 +118,8 @@ class Resize(_Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Noise(_Checked):
+    """How often there is noise, of which kind, how strong, and how often it is grey."""
+
     share: float
     gaussian: float
     sigma: Range
@@ -121,6 +129,8 @@ class Noise(_Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Jpeg(_Checked):
+    """How often JPEG comes in, and at which quality."""
+
     share: float
     quality: Range
 
@@ -137,6 +147,8 @@ class StageDamage:
 
 @dataclass(frozen=True, kw_only=True)
 class Last(_Checked):
+    """How the second stage ends."""
+
     sinc: float
     sizes: tuple[int, ...]
     jpeg_last: float
@@ -149,6 +161,8 @@ class Last(_Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
+    """How far parameters walk from frame to frame."""
+
     sigma: float
     beta: float
     noise: float
@@ -157,6 +171,8 @@ class Walk:
 
 @dataclass(frozen=True, kw_only=True)
 class Halo(_Checked):
+    """How often edges overshoot, and how far."""
+
     share: float
     strength: Range
     sigma: Range
@@ -164,6 +180,8 @@ class Halo(_Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class ChromaKinds(Shares):
+    """The shares of chroma subsamplings."""
+
     c420: float
     c422: float
     c411: float
@@ -171,6 +189,8 @@ class ChromaKinds(Shares):
 
 @dataclass(frozen=True, kw_only=True)
 class Chroma(_Checked):
+    """How often chroma is thinned out, how, and how often it is misplaced."""
+
     share: float
     kinds: ChromaKinds
     misplaced: float
@@ -178,12 +198,16 @@ class Chroma(_Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Interlace(_Checked):
+    """How often combing is left, and how much."""
+
     share: float
     strength: Range
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tape(_Checked):
+    """How often a clip was on VHS, and what that has done."""
+
     share: float
     luma: Range
     bleed: Range
@@ -195,6 +219,8 @@ class Tape(_Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class CodecKinds(Shares):
+    """The shares of encoders."""
+
     x264: float
     x265: float
     mpeg2: float
@@ -204,6 +230,8 @@ class CodecKinds(Shares):
 
 @dataclass(frozen=True, kw_only=True)
 class Profiles(Shares):
+    """The shares of H.264's profiles."""
+
     baseline: float
     main: float
     high: float
@@ -211,6 +239,8 @@ class Profiles(Shares):
 
 @dataclass(frozen=True, kw_only=True)
 class CodecDamage(_Checked):
+    """How often a clip is encoded, by what, and how hard that presses."""
+
     share: float
     kinds: CodecKinds
     crf: Range
@@ -221,6 +251,8 @@ class CodecDamage(_Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoDamage:
+    """What video suffers besides the two stages."""
+
     halo: Halo
     chroma: Chroma
     interlace: Interlace

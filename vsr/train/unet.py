@@ -36,6 +36,7 @@ class UNetDiscriminatorSN(nn.Module):
         self.conv9 = nn.Conv2d(feat, 1, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) in 0..1 -> (N, 1, H, W) logits."""
         height, width = x.shape[2:]
         x = F.pad(x, (0, -width % _STEP, 0, -height % _STEP), mode="replicate")
         levels = [_leaky(self.conv0(x))]

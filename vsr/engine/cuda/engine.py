@@ -80,6 +80,7 @@ class CudaEngine:
             self.processors = torch.cuda.get_device_properties(device).multi_processor_count
 
     def __call__(self, x: Tensor) -> Tensor:
+        """See `Engine`."""
         if self._wide is not None:
             return self._wide(x)
         count, _, height, width = x.shape
@@ -177,15 +178,18 @@ class CudaEngine:
 
     @property
     def most_pixels(self) -> int:
+        """See `Engine`."""
         return (self._wide or self.plan).most_pixels
 
     def bytes_for(self, pixels: int) -> int:
+        """See `Engine`."""
         # Tables of tiles are a thousandth of it.
         if self._wide is not None:
             return self._wide.bytes_for(pixels)
         return pixels * (2 * self.plan.scratch + 3 * self.scale**2 * self.dtype.itemsize)
 
     def widen(self) -> bool:
+        """See `Engine`."""
         if self._wide is not None:
             return False
         self._shapes.clear()

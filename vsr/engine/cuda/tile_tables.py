@@ -29,6 +29,7 @@ class SubImage:
 
     @property
     def pixels(self) -> int:
+        """Return how many pixels the picture has."""
         return self.height * self.width
 
 

@@ -59,6 +59,7 @@ def pack(network: SRVGGNetCompact, device: torch.device) -> PackedNetwork:
 
 
 def on(device: torch.device, weights: Tensor, bias: Tensor | None, slope: Tensor) -> PackedLayer:
+    """Put a layer's numbers on `device`: weights in fp16, bias and slopes in fp32."""
     assert bias is not None
     weights, bias, slope = (t.detach().cpu() for t in (weights, bias, slope))
     return PackedLayer(

@@ -1,0 +1,1 @@
+"""Many films and pictures, one after the other."""

@@ -1,0 +1,1 @@
+"""What will be done with a film, found out before it begins."""

@@ -1,0 +1,1 @@
+"""One film, from a plan to a result under its name."""

@@ -152,6 +152,7 @@ class RunContext:
         return [span.rescaled(ratio) for span in spans]
 
     def pieces(self) -> list[SecondsSpan]:
+        """Return the spans in seconds; none: the whole film."""
         return [span.piece(self.job.source.video.time_base) for span in self.job.spans]
 
     def muxer_options(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ class HeldLock:
     name: socket.socket | None = None
 
     def close(self) -> None:
+        """Give the lock back."""
         if self.name is not None:
             self.name.close()
 

@@ -1,0 +1,1 @@
+"""What kinds of files, pixels, colours and encoders can say."""

@@ -48,6 +48,7 @@ class ColourTags:
 
 
 def tags_of(frame: av.VideoFrame, siting: str | None) -> ColourTags:
+    """Read the tags of a frame; the siting is the stream's."""
     return ColourTags(
         matrix=int(frame.colorspace),
         range=int(frame.color_range),
@@ -213,4 +214,5 @@ _NAMES: Mapping[Matrix, str] = {
 
 
 def name_of(matrix: Matrix) -> str:
+    """Return the name that ffmpeg has for a matrix."""
     return _NAMES.get(matrix, "unknown")

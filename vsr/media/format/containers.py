@@ -164,6 +164,7 @@ def video_fate(container: Container, codec: str) -> StreamAction:
 
 
 def subtitle_fate(container: Container, codec: str) -> StreamAction:
+    """Decide about subtitles: copied, made another kind of text, or left out."""
     if codec in container.subtitles:
         return StreamAction(codec="copy")
     if codec in _TEXT and container.text is not None:

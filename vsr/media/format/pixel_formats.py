@@ -117,4 +117,5 @@ def fill(frame: av.VideoFrame, planes: tuple[torch.Tensor, ...], layout: Layout)
 
 
 def planes_raw(frame: av.VideoFrame) -> list[torch.Tensor]:
+    """Return the planes of a frame as they lie in memory, without copying."""
     return [torch.from_dlpack(plane) for plane in frame.planes]  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""What there is to read: files, addresses, pipes, pictures, and what is in them."""

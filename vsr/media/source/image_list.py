@@ -57,6 +57,7 @@ class NumberedName:
         return is_too_long(self._name(10**_DIGITS - 1))
 
     def path(self, number: int) -> Path:
+        """Return the file of that number."""
         return self.folder / self._name(number)
 
     def number(self, name: str) -> int | None:
@@ -107,6 +108,7 @@ class ImageList:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """All names, pictures before films."""
         return self.pictures + self.films
 
     @property

@@ -81,6 +81,7 @@ class Pipe:
             self._changed.notify_all()
 
     def take(self, reader: PipeReader, count: int) -> bytes:
+        """Wait for bytes where `reader` stands; return `count` at most, b"" at the end."""
         while True:
             with self._changed:
                 begin = reader.place - self._at
@@ -92,6 +93,7 @@ class Pipe:
                 return b""
 
     def leave(self, reader: PipeReader) -> None:
+        """Keep nothing for `reader` any more."""
         with self._changed:
             if reader in self._readers:
                 self._readers.remove(reader)
@@ -145,6 +147,7 @@ class PipeReader:
         return self._pipe.take(self, count)
 
     def close(self) -> None:
+        """Keep nothing for this reader any more."""
         self._pipe.leave(self)
 
 

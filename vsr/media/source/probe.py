@@ -85,6 +85,7 @@ class SourceInfo:
     pictures: ImageList | None = None  # files that are read as the frames of one film
 
     def of_kind(self, *kinds: Kind) -> tuple[StreamInfo, ...]:
+        """Return the streams of these kinds, in the order of the file."""
         return tuple(s for s in self.streams if s.kind in kinds)
 
 

@@ -30,6 +30,7 @@ class CarriedStream:
 
     @property
     def carried(self) -> list[Carried]:
+        """The stream and what becomes of it; nothing if it is left out."""
         return [] if self.fate is None else [(self.stream, self.fate)]
 
     def try_next(self, why: str, without_torn: Callable[[CarriedStream], bool]) -> None:
@@ -45,6 +46,7 @@ class CarriedStream:
         self.fate = None
 
     def is_lost_sound(self, source: SourceInfo) -> bool:
+        """Return whether this is sound with packets in it, and is left out."""
         if self.stream.kind != "audio" or self.fate is not None or self.empty:
             return False
         return packets_in(source.path, self.stream.index) != 0
@@ -72,6 +74,7 @@ def _say(text: str, source: SourceInfo, stream: StreamInfo, sink: Sink, *, lost:
 
 
 def can_be_cut(one: CarriedStream, source: SourceInfo, sink: Sink) -> bool:
+    """Return whether clips of the stream can be made; say so where not."""
     kind = one.stream.kind
     if kind in ("video", "data"):
         _say(f"{kind} cannot be cut: left out", source, one.stream, sink, lost=True)

@@ -121,6 +121,7 @@ class LiveAudio:
             yield packet
 
     def close(self) -> None:
+        """Close the source."""
         self._open.close()
 
 

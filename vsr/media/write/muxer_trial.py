@@ -116,6 +116,7 @@ class PacketTrial:
         return True
 
     def close(self) -> None:
+        """Close the trial's output, whatever it says."""
         with suppress(av.FFmpegError, OSError, ValueError):
             self._output.close()
 

@@ -24,6 +24,7 @@ class PaletteFilter:
         self._graph: Graph | None = None
 
     def __call__(self, picture: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+        """Put a picture in, or None for the end; yield what is finished."""
         if picture is not None and self._graph is None:
             self._graph = _graph(picture, self._colours)
         if self._graph is not None:

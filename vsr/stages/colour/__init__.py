@@ -1,0 +1,1 @@
+"""From planes of code values to RGB and back, and drift correction."""

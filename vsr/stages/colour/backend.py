@@ -37,9 +37,11 @@ class TorchColourBackend:
     """PyTorch's operations."""
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
+        """See `ColourBackend`."""
         return convert.to_rgb(planes, layout, tags)
 
     def find_drift(self, drawn: Tensor, shown: Tensor) -> drift_correction.DriftCorrection:
+        """See `ColourBackend`."""
         return drift_correction.find_drift(drawn, shown)
 
     def from_rgb(
@@ -49,6 +51,7 @@ class TorchColourBackend:
         tags: Colour,
         drift: drift_correction.DriftCorrection | None,
     ) -> tuple[Tensor, ...]:
+        """See `ColourBackend`."""
         if drift is not None:
             rgb = drift_correction.take_out(rgb, drift)
         return convert.from_rgb(rgb, layout, tags)

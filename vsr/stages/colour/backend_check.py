@@ -57,6 +57,8 @@ class CheckedColourBackend:
         self._passed: dict[str, bool] = {}
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
+        """See `ColourBackend`."""
+
         def case(ends: ColourBackend) -> tuple[Tensor, ...]:
             return (ends.to_rgb(self._planes(layout), layout, tags),)
 
@@ -65,6 +67,7 @@ class CheckedColourBackend:
         return self._ends(f"to {_kind(layout, tags)}", case, 0).to_rgb(planes, layout, tags)
 
     def find_drift(self, drawn: Tensor, shown: Tensor) -> DriftCorrection:
+        """See `ColourBackend`."""
         side = side_of(drawn, shown)
 
         def case(ends: ColourBackend) -> tuple[Tensor, ...]:
@@ -75,6 +78,7 @@ class CheckedColourBackend:
     def from_rgb(
         self, rgb: Tensor, layout: Layout, tags: Colour, drift: DriftCorrection | None
     ) -> tuple[Tensor, ...]:
+        """See `ColourBackend`."""
         side = 0 if drift is None else drift.side
 
         def case(ends: ColourBackend) -> tuple[Tensor, ...]:

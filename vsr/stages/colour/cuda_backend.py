@@ -42,6 +42,7 @@ class CudaColourBackend:
         self._run, self._processors, self._blank = run, processors, blank
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
+        """See `ColourBackend`."""
         planes = tuple(p.contiguous() for p in planes[: 1 if layout.family == "gray" else 3])
         count, height, width = planes[0].shape
         zero, span, *chroma = codes(layout, tags)
@@ -61,6 +62,7 @@ class CudaColourBackend:
         return rgb
 
     def find_drift(self, drawn: Tensor, shown: Tensor) -> DriftCorrection:
+        """See `ColourBackend`."""
         side = side_of(drawn, shown)
         size = (-(-drawn.shape[2] // side), -(-drawn.shape[3] // side))
         cells = self._blank(*drawn.shape[:2], *size, device=drawn.device, dtype=torch.float32)

@@ -1,0 +1,1 @@
+"""The device stage: batches, tiles, memory, reuse, alpha."""

@@ -1,0 +1,1 @@
+"""Against flicker: motion, confidence, the temporal filter, cuts, grain, deflicker."""

@@ -41,6 +41,7 @@ class MatchFeatures:
 
     @property
     def bytes(self) -> int:
+        """How much memory it takes."""
         return sum(x.numel() * x.element_size() for x in (self.luma, self.colour, self.slope))
 
 

@@ -67,6 +67,8 @@ class SampledBlur:
 
 @dataclass(frozen=True, kw_only=True)
 class SampledStage:
+    """One of the two stages: blur, resize, noise and JPEG."""
+
     blur: SampledBlur
     factor: float
     mode: str
@@ -79,6 +81,8 @@ class SampledStage:
 
 @dataclass(frozen=True, kw_only=True)
 class SampledLast:
+    """The end of the second stage: resize to the result, a sinc, JPEG before or behind it."""
+
     sinc: NDArray[np.bool_]  # (N,)
     size: NDArray[np.int64]  # (N,)
     cutoff: Numbers  # (N,)
@@ -88,6 +92,8 @@ class SampledLast:
 
 @dataclass(frozen=True, kw_only=True)
 class SampledTape:
+    """The damage of VHS."""
+
     luma: float
     bleed: float
     delay: float
@@ -98,6 +104,8 @@ class SampledTape:
 
 @dataclass(frozen=True, kw_only=True)
 class SampledCodec:
+    """An encoder, and how hard it presses."""
+
     codec: str
     quality: float
     profile: str | None
