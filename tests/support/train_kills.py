@@ -22,14 +22,9 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
+from vsr.train.degrade.settings import read_damage
 from vsr.train.loop import train
-from vsr.train.options import (
-    DataOptions,
-    LossOptions,
-    ScheduleOptions,
-    TrainOptions,
-    read_damage,
-)
+from vsr.train.options import DataOptions, LossOptions, ScheduleOptions, TrainOptions
 
 STEPS = 24
 

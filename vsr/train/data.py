@@ -25,8 +25,9 @@ from vsr.media.source.probe import SourceInfo
 from vsr.options import to_dict
 from vsr.train.degrade.kernels import sharpened
 from vsr.train.degrade.pipeline import degrade
+from vsr.train.degrade.settings import Damage
 from vsr.train.film import codes, opened
-from vsr.train.options import Damage, DataOptions
+from vsr.train.options import DataOptions
 from vsr.train.scenes import places, read_at, take
 
 _AHEAD = 4  # batches that are made ahead

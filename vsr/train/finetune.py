@@ -21,19 +21,13 @@ from vsr.nets.store import load, load_file_as_network
 from vsr.options import DEFAULT_MODEL, DeviceOptions, ModelOptions
 from vsr.train.checkpoint import write_whole
 from vsr.train.data import TrainingBatch, gather, split
+from vsr.train.degrade.settings import Damage, read_damage
 from vsr.train.film import codes
 from vsr.train.judge import JudgedClip, enlarge, held_pairs, psnr, strip, vmaf
 from vsr.train.learner import Learner
 from vsr.train.like import described, estimate
 from vsr.train.loop import Told, TrainingResult, train
-from vsr.train.options import (
-    Damage,
-    DataOptions,
-    LossOptions,
-    ScheduleOptions,
-    TrainOptions,
-    read_damage,
-)
+from vsr.train.options import DataOptions, LossOptions, ScheduleOptions, TrainOptions
 
 _SHARE = 0.85  # of the time left after the preparation that goes to steps; the rest checks
 _MOST = {"cpu": 20_000, "cuda": 20_000}  # steps

@@ -19,8 +19,8 @@ from vsr.stages.colour.convert import from_rgb
 from vsr.stages.colour.drift_correction import anchor
 from vsr.train.data import StoredClip, mixed
 from vsr.train.degrade.pipeline import degrade
+from vsr.train.degrade.settings import Damage
 from vsr.train.film import codes
-from vsr.train.options import Damage
 
 _LUMA = Layout(family="gray")
 _LIMITED = Colour(matrix=Matrix.BT709, range=Range.LIMITED)

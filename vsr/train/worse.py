@@ -26,8 +26,8 @@ from vsr.options import EncodeOptions
 from vsr.stages.colour.convert import from_rgb
 from vsr.train.degrade.draws import SampledDamage, draw
 from vsr.train.degrade.pipeline import apply, check_size, degrade
+from vsr.train.degrade.settings import Damage
 from vsr.train.film import codes, frames, opened, pieces, rgb, stacked
-from vsr.train.options import Damage
 
 _PIECE = 24_000_000  # pixels that are damaged together, at most
 _FRAMES = 48

@@ -15,7 +15,8 @@ from tests.support.judge import make
 from vsr.errors import InputError
 from vsr.events import Event, Note, silent
 from vsr.train.data import Samples, TrainingBatch, batches, gather, listed, split
-from vsr.train.options import DataOptions, read_damage
+from vsr.train.degrade.settings import read_damage
+from vsr.train.options import DataOptions
 
 # Four still scenes of different colours and patterns, two seconds each.
 _SCENES = (

@@ -10,7 +10,7 @@ import torch
 from vsr.errors import UsageError
 from vsr.train.degrade.draws import draw
 from vsr.train.degrade.pipeline import apply, degrade, resized
-from vsr.train.options import read_damage
+from vsr.train.degrade.settings import read_damage
 
 
 def _clips(count: int = 2, frames: int = 3, side: int = 100) -> torch.Tensor:

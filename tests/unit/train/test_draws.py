@@ -22,7 +22,7 @@ from vsr.train.degrade.draws import (
     draw_resize,
     draw_video,
 )
-from vsr.train.options import DAMAGE_FILE, read_damage
+from vsr.train.degrade.settings import DAMAGE_FILE, read_damage
 
 _COUNT = 10_000
 _TOML = tomllib.loads(DAMAGE_FILE.read_text())

@@ -10,8 +10,8 @@ from tests.support.judge import make
 from vsr.errors import InputError
 from vsr.media.read.quantiser import mean_quantiser
 from vsr.media.source.probe import probe
+from vsr.train.degrade.settings import read_damage
 from vsr.train.like import DamageEstimate, described, estimate
-from vsr.train.options import read_damage
 
 
 @pytest.mark.parametrize("qp", [20, 35])

@@ -20,15 +20,10 @@ from vsr.errors import OutputError, OutputExists, Stopped, UsageError, VsrError
 from vsr.events import Event, Note
 from vsr.nets.store import load_file_as_network
 from vsr.train import checkpoint
+from vsr.train.degrade.settings import read_damage
 from vsr.train.learner import rate_at
 from vsr.train.loop import train
-from vsr.train.options import (
-    DataOptions,
-    LossOptions,
-    ScheduleOptions,
-    TrainOptions,
-    read_damage,
-)
+from vsr.train.options import DataOptions, LossOptions, ScheduleOptions, TrainOptions
 
 
 def _options(film: Path, **values: Any) -> TrainOptions:

@@ -10,8 +10,8 @@ import click
 from vsr.cli.terminal import Terminal
 from vsr.errors import UsageError
 from vsr.events import Note
+from vsr.train.degrade.settings import read_damage
 from vsr.train.like import estimate
-from vsr.train.options import read_damage
 from vsr.train.worse import degrade_file
 
 

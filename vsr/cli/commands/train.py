@@ -10,6 +10,7 @@ import click
 
 from vsr.cli.terminal import Terminal
 from vsr.cli.training_progress import TrainingBar
+from vsr.train.degrade.settings import read_damage
 from vsr.train.loop import train as learn
 from vsr.train.options import (
     DataOptions,
@@ -19,7 +20,6 @@ from vsr.train.options import (
     ScheduleOptions,
     Stage,
     TrainOptions,
-    read_damage,
 )
 
 _PATH = click.Path(path_type=Path)

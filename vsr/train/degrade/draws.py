@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vsr.train.degrade.kernels import GAUSSIAN, GENERALISED, PLATEAU, bells, sincs
-from vsr.train.options import (
+from vsr.train.degrade.settings import (
     Blur,
     CodecDamage,
     Damage,

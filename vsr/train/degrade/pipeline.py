@@ -14,8 +14,8 @@ from vsr.train.degrade import noise as noises
 from vsr.train.degrade.draws import SampledDamage, SampledStage, draw
 from vsr.train.degrade.jpeg import jpeg
 from vsr.train.degrade.kernels import SIDE, blur, sincs
+from vsr.train.degrade.settings import Damage
 from vsr.train.degrade.video import damaged
-from vsr.train.options import Damage
 
 
 def degrade(clips: Tensor, seeds: Sequence[int], damage: Damage) -> Tensor:
