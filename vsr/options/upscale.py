@@ -91,6 +91,11 @@ class SizeOptions:
         None, "--size", parse=size, metavar="WxH", help="The largest of its shape inside WxH."
     )
     height: int | None = option(None, "--height", help="Lines of the result; the width follows.")
+    square: bool = option(
+        False,
+        "--square",
+        help="Make the pixels square, as of a DVD for the web; without it they keep their shape.",
+    )
 
     def __post_init__(self) -> None:
         if sum(x is not None for x in (self.scale, self.fit, self.height)) > 1:

@@ -88,7 +88,8 @@ def _lines(job: Plan, guess: Estimate) -> list[str]:
         f"{video.layout.name}, {name_of(colour.matrix)} {range_}, {rate}, {count}"
     )
     if video.sample_aspect_ratio not in (None, 1):
-        lines.append(f"     pixels are {video.sample_aspect_ratio} as wide as high; kept")
+        shape = "kept" if job.target.aspect == 1 else "made square"
+        lines.append(f"     pixels are {video.sample_aspect_ratio} as wide as high; {shape}")
     if video.rotation:
         lines.append(f"     shown turned by {video.rotation} degrees; kept")
     if job.scan is not ScanMode.PROGRESSIVE:

@@ -93,7 +93,12 @@ def plan(
     elif container.muxer in SAYS_DURATIONS:
         encoder = kept_in(encoder, container.muxer)
     target = target_size(
-        video.width, video.height, options.size, default_scale=default_scale, layout=encoder.layout
+        video.width,
+        video.height,
+        options.size,
+        default_scale=default_scale,
+        layout=encoder.layout,
+        aspect=video.sample_aspect_ratio,
     )
     encoder = repeatable(encoder, target.width, target.height)
     path = named

@@ -122,7 +122,9 @@ class RunContext:
             colour=self._colour(),
             rate=video.rate,
             time_base=video.time_base,
-            sample_aspect_ratio=video.sample_aspect_ratio,
+            sample_aspect_ratio=Fraction(1)
+            if self.options.size.square
+            else video.sample_aspect_ratio,
             display_matrix=video.display_matrix,
             muxer_options=muxer_options,
             muxer=muxer,

@@ -1,0 +1,60 @@
+"""Promise: a picture keeps its shape on the screen, and its pixels become square if asked for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vsr
+from tests.support import judge
+
+
+def _ring(path: Path, sar: str) -> Path:
+    """A ring of 40 lines, in pixels that are wider (PAL's 16:9) or narrower (NTSC's) than high."""
+    y, x = np.mgrid[:64, :72] - np.array([32, 36])[:, None, None]
+    far = np.hypot(x * float(Fraction(sar)), y)
+    ring = np.where(abs(far - 20) < 3, 235, 16).astype(np.uint8)
+    raw = ("-f", "rawvideo", "-pix_fmt", "gray", "-s", "72x64", "-r", "10", "-i", "-")
+    written = ("-c:v", "ffv1", "-pix_fmt", "yuv420p", "-vf", f"setsar={sar}", str(path))
+    judge.ffmpeg(*raw, *written, stdin=ring.tobytes() * 3)
+    return path
+
+
+@pytest.mark.parametrize("sar", ["64/45", "8/9"])
+@pytest.mark.parametrize("square", [False, True])
+def test_a_ring_stays_round(tmp_path: Path, sar: str, square: bool) -> None:
+    output = tmp_path / "o.mp4"
+    vsr.upscale(
+        _ring(tmp_path / "s.mkv", sar), output, model="bicubic", scale=2, square=square, crf=1
+    )
+
+    pixels = Fraction(1) if square else Fraction(sar)
+    assert f"SAR {pixels.numerator}:{pixels.denominator}" in judge.video_line(output)
+    width, height = judge.size_of(output)
+    picture = judge.rgb(output, size=(width, height))[0].mean(-1)
+    across = np.flatnonzero(picture[height // 2] > 120)
+    down = np.flatnonzero(picture[:, round(width / 2)] > 120)
+    wide, high = (float(at.max() - at.min() + 1) for at in (across, down))
+    assert wide * float(pixels) == pytest.approx(high, abs=5)
+    assert high == pytest.approx(2 * 46, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [({"height": 128}, (204, 128)), ({"size": (204, 500)}, (204, 128)), ({"scale": 1}, (104, 64))],
+)
+def test_sizes_are_those_of_what_is_shown(
+    tmp_path: Path, asked: dict[str, Any], size: tuple[int, int]
+) -> None:
+    source = judge.make(
+        tmp_path / "s.mkv", "testsrc2=s=72x64:r=10:d=0.1", "-c:v", "ffv1", "-vf", "setsar=64/45"
+    )
+    output = tmp_path / "o.mp4"
+    vsr.upscale(source, output, model="bicubic", square=True, **asked)
+    width, height = judge.size_of(output)
+    assert height == size[1]
+    assert abs(width - size[0]) <= 2
