@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from vsr.jobs.batch.run_batch import Batch, Outcome
     from vsr.jobs.plan.plan import Plan, plan
     from vsr.jobs.run.upscale import Result, upscale
-    from vsr.media.source.probe import SourceInfo, probe
+    from vsr.media.source.kinds.base import Source
+    from vsr.media.source.probe import probe
     from vsr.nets.catalogue import Model, catalogue
     from vsr.options import (
         Clip,
@@ -57,7 +58,7 @@ __all__ = [
     "Report",
     "Result",
     "SizeOptions",
-    "SourceInfo",
+    "Source",
     "SourceOptions",
     "TemporalOptions",
     "UpscaleOptions",
@@ -90,7 +91,7 @@ _HOMES = {
     "Report": "vsr.quality.report",
     "Result": "vsr.jobs.run.upscale",
     "SizeOptions": "vsr.options",
-    "SourceInfo": "vsr.media.source.probe",
+    "Source": "vsr.media.source.kinds.base",
     "SourceOptions": "vsr.options",
     "TemporalOptions": "vsr.options",
     "UpscaleOptions": "vsr.options",

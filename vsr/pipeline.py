@@ -22,7 +22,7 @@ from vsr.flow import Scope
 from vsr.frame import Frame, Layout
 from vsr.media.read.interlace import Filters
 from vsr.media.read.reader import read_frames
-from vsr.media.source.probe import SourceInfo
+from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import WHOLE, Span
 from vsr.options import UpscaleOptions
 from vsr.stages.device.alpha import watched
@@ -47,7 +47,7 @@ class Written:
 
 
 def run(
-    source: SourceInfo,
+    source: Source,
     write: Writer,
     *,
     filters: Filters,
@@ -71,8 +71,7 @@ def run(
     """
     upscale = Upscaler(engine, picture, options.device, options.temporal, starts=starts, sink=sink)
     with Scope() as scope, ExitStack() as stops:
-        if source.pipe is not None:
-            stops.callback(source.pipe.stop)  # before the threads are waited for
+        stops.callback(source.stop)  # before the threads are waited for
         frames: Iterator[Frame] = read_frames(
             source,
             options.colour,

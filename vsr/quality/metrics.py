@@ -12,11 +12,12 @@ from vsr.events import Finished, Note, OncePerNote, Progress, Sink, Started, sil
 from vsr.flow import Scope
 from vsr.frame import Range
 from vsr.media.format.colour_tags import name_of
-from vsr.media.read.image_sequence import probe_pictures
 from vsr.media.read.reader import read_frames
 from vsr.media.source.image_list import is_many
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.kinds.table import probe_source
 from vsr.media.source.local_name import STDIN, comes_once, local_source
-from vsr.media.source.probe import SourceInfo, probe
+from vsr.media.source.probe import probe
 from vsr.media.source.remote import is_address
 from vsr.media.vmaf import vmaf_ffmpeg
 from vsr.options import DeviceOptions, Metric, MetricsOptions
@@ -91,7 +92,7 @@ def metrics(
 
 
 def _measure(
-    sources: tuple[SourceInfo, SourceInfo], meter: Meter, options: MetricsOptions, sink: Sink
+    sources: tuple[Source, Source], meter: Meter, options: MetricsOptions, sink: Sink
 ) -> tuple[Meter, FramePairs]:
     """Put both films through the meter, each decoded in a thread of its own."""
     with meter, Scope() as scope:
@@ -116,16 +117,14 @@ def _measure(
 # --- before the first frame ---
 
 
-def _opened(
-    ref: Path | str, out: Path | str, options: MetricsOptions
-) -> tuple[SourceInfo, SourceInfo]:
+def _opened(ref: Path | str, out: Path | str, options: MetricsOptions) -> tuple[Source, Source]:
     """Return what is in both. Of a film and pictures, the pictures take the film's rate."""
     paths = (_local(ref), _local(out))
     many = [is_many(path) for path in paths]
     films = [None if m else probe(p, options.colour) for p, m in zip(paths, many, strict=True)]
     rate = options.fps or next((f.video.rate for f in films if f is not None), None)
     first, second = (
-        film or probe_pictures(path, rate, options.colour)
+        film or probe_source(path, options.colour, fps=rate)
         for film, path in zip(films, paths, strict=True)
     )
     return first, second
@@ -141,7 +140,7 @@ def _local(name: Path | str) -> Path:
     return path
 
 
-def _check_sizes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> None:
+def _check_sizes(ref: Source, out: Source, options: MetricsOptions) -> None:
     want, have = ((s.video.width, s.video.height) for s in (ref, out))
     if not fits(have, want, options):
         both = f"{out.path}: is {have[0]}x{have[1]}, and {ref.path} is {want[0]}x{want[1]}"
@@ -155,7 +154,7 @@ def _check_sizes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> N
         )
 
 
-def _wanted(options: MetricsOptions, ref: SourceInfo) -> tuple[list[Metric], list[str]]:
+def _wanted(options: MetricsOptions, ref: Source) -> tuple[list[Metric], list[str]]:
     """Return (metrics, which are left out of the usual ones and why).
 
     Raises UsageError, FfmpegError for one that was asked for and cannot be.
@@ -174,7 +173,7 @@ def _wanted(options: MetricsOptions, ref: SourceInfo) -> tuple[list[Metric], lis
     return wanted, skipped
 
 
-def _check_possible(metric: Metric, ref: SourceInfo) -> None:
+def _check_possible(metric: Metric, ref: Source) -> None:
     side, least = min(ref.video.width, ref.video.height), _SMALLEST.get(metric, 1)
     if side < least:
         size = f"{ref.video.width}x{ref.video.height}"
@@ -186,7 +185,7 @@ def _check_possible(metric: Metric, ref: SourceInfo) -> None:
             raise FfmpegError(f"vmaf: {error}") from error
 
 
-def _started(ref: SourceInfo, out: SourceInfo, wanted: list[Metric]) -> Started:
+def _started(ref: Source, out: Source, wanted: list[Metric]) -> Started:
     sizes = [f"{s.video.width}x{s.video.height} {s.video.layout.name}" for s in (ref, out)]
     return Started(
         source=ref.path,
@@ -199,7 +198,7 @@ def _started(ref: SourceInfo, out: SourceInfo, wanted: list[Metric]) -> Started:
     )
 
 
-def _notes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> Iterator[str]:
+def _notes(ref: Source, out: Source, options: MetricsOptions) -> Iterator[str]:
     """Yield what the user should know before he believes a number."""
     for source in (ref, out):
         video = source.video
@@ -221,7 +220,7 @@ def _notes(ref: SourceInfo, out: SourceInfo, options: MetricsOptions) -> Iterato
         yield "REF and OUT are shown turned in different ways; they are compared as coded"
 
 
-def _coding(source: SourceInfo) -> str:
+def _coding(source: Source) -> str:
     """Return how its code values are to be read."""
     video = source.video
     if video.layout.family == "rgb":

@@ -21,7 +21,7 @@ from torch import Tensor
 from vsr.errors import InputError, OutputError, VsrError
 from vsr.events import Note, Sink
 from vsr.media.source.image_list import FILMS, PICTURES
-from vsr.media.source.probe import SourceInfo
+from vsr.media.source.kinds.base import Source
 from vsr.options import to_dict
 from vsr.train.degrade.kernels import sharpened
 from vsr.train.degrade.pipeline import degrade
@@ -176,7 +176,7 @@ def _all_clips(
 
 
 def _of_source(
-    source: SourceInfo, low: SourceInfo | None, options: DataOptions, scale: int
+    source: Source, low: Source | None, options: DataOptions, scale: int
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
     width, height = source.video.width, source.video.height
     if min(width, height) < options.area:
@@ -211,7 +211,7 @@ def _of_source(
                 job.cancel()
 
 
-def _partner(path: Path, paired: Path | None) -> SourceInfo | None:
+def _partner(path: Path, paired: Path | None) -> Source | None:
     if paired is None:
         return None
     found = paired / path.name if paired.is_dir() else paired

@@ -11,22 +11,21 @@ from torch import Tensor
 from vsr.errors import InputError
 from vsr.events import Sink, silent
 from vsr.frame import Frame
-from vsr.media.read.image_sequence import probe_pictures
 from vsr.media.read.reader import read_frames
-from vsr.media.source.image_list import is_many
-from vsr.media.source.probe import SourceInfo, probe
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.kinds.table import probe_source
 from vsr.media.source.spans import WHOLE, Span
 from vsr.options import ColourOptions
 from vsr.stages.colour.convert import to_rgb
 
 
-def opened(path: Path) -> SourceInfo:
+def opened(path: Path) -> Source:
     """Return a film, a picture, or numbered pictures as a film. Raises InputError."""
-    return probe_pictures(path, None, ColourOptions()) if is_many(path) else probe(path)
+    return probe_source(path, ColourOptions())
 
 
 def frames(
-    source: SourceInfo, *, start: float | None = None, sink: Sink = silent
+    source: Source, *, start: float | None = None, sink: Sink = silent
 ) -> Generator[Frame, None, None]:
     """Return frames from `start` seconds on."""
     span = WHOLE

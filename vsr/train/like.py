@@ -21,7 +21,8 @@ from torch import Tensor
 
 from vsr.errors import InputError, VsrError
 from vsr.media.read.quantiser import mean_quantiser
-from vsr.media.source.probe import SourceInfo, probe
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.probe import probe
 from vsr.media.write.reencode import reencoded, written
 from vsr.train.degrade.kernels import GAUSSIAN, bells, blur
 from vsr.train.degrade.video import reduced
@@ -134,7 +135,7 @@ def estimate(damaged: Path, clean: Path, scale: int) -> DamageEstimate:
     )  # fmt: skip
 
 
-def _clips(source: SourceInfo, window: int) -> list[Tensor]:
+def _clips(source: Source, window: int) -> list[Tensor]:
     """Return (T, 3, h, w) uint8 from all over a film. Raises InputError."""
     starts = places(source, _CLIPS)
     length = _FRAMES if starts != [None] else 1

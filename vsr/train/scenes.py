@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vsr.errors import InputError
 from vsr.frame import Frame
-from vsr.media.source.probe import SourceInfo
+from vsr.media.source.kinds.base import Source
 from vsr.stages.temporal.shot_cuts import differ, same_picture, thumbnail
 from vsr.train.film import codes, frames, rgb
 
@@ -31,7 +31,7 @@ class ScenePlace:
     ends: bool  # whether a cut lies between here and the next place
 
 
-def places(source: SourceInfo, count: int) -> list[float | None]:
+def places(source: Source, count: int) -> list[float | None]:
     """Return seconds at which to look, evenly over the film; None: its only frame."""
     if source.video.frames == 1 or not source.duration:
         return [None]
@@ -40,7 +40,7 @@ def places(source: SourceInfo, count: int) -> list[float | None]:
 
 
 def take(
-    source: SourceInfo, start: float | None, until: float | None, *, length: int, window: int
+    source: Source, start: float | None, until: float | None, *, length: int, window: int
 ) -> ScenePlace:
     """Return a clip of `length` frames without a cut, soon after `start`, cut to `window` pixels a
     side.
@@ -71,7 +71,7 @@ def take(
     return _taken(source, found, window, ends=not found)
 
 
-def _taken(source: SourceInfo, run: list[Frame], window: int, *, ends: bool) -> ScenePlace:
+def _taken(source: Source, run: list[Frame], window: int, *, ends: bool) -> ScenePlace:
     if not run:
         return ScenePlace(clip=None, times=(), ends=ends)
     times = tuple(frame.pts * frame.time_base for frame in run)
@@ -96,7 +96,7 @@ def _best(clip: Tensor, dim: int, window: int) -> tuple[int, int]:
     return best, best + window
 
 
-def read_at(source: SourceInfo, times: tuple[Fraction, ...]) -> Tensor:
+def read_at(source: Source, times: tuple[Fraction, ...]) -> Tensor:
     """Return (T, 3, H, W) uint8: the frames of a film that are shown at these seconds.
 
     Raises InputError.

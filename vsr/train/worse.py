@@ -20,7 +20,7 @@ from vsr.media.format.contact_sheet import write_png
 from vsr.media.format.containers import container_of
 from vsr.media.format.encoders import plan_encoder
 from vsr.media.source.image_list import is_picture
-from vsr.media.source.probe import SourceInfo
+from vsr.media.source.kinds.base import Source
 from vsr.media.write.writer import write_frames
 from vsr.options import EncodeOptions
 from vsr.stages.colour.convert import from_rgb
@@ -76,7 +76,7 @@ def degrade_file(
     return output
 
 
-def _sheet(source: SourceInfo, output: Path, damage: Damage, seed: int, count: int) -> int:
+def _sheet(source: Source, output: Path, damage: Damage, seed: int, count: int) -> int:
     """Make a sheet of pictures from all over the film, each with a seed of its own, in rows."""
     length = source.duration or 0.0
     rows = min(_COLUMNS, count)
@@ -94,7 +94,7 @@ def _sheet(source: SourceInfo, output: Path, damage: Damage, seed: int, count: i
     return count
 
 
-def _film(source: SourceInfo, output: Path, damage: Damage, seed: int, sink: Sink) -> int:
+def _film(source: Source, output: Path, damage: Damage, seed: int, sink: Sink) -> int:
     container = container_of(output)
     options = EncodeOptions(codec=container.usual)
     if container.usual == "h264":
@@ -133,7 +133,7 @@ def _film(source: SourceInfo, output: Path, damage: Damage, seed: int, sink: Sin
 
 
 def _damaged(  # noqa: PLR0917
-    source: SourceInfo,
+    source: Source,
     size: tuple[int, int],
     damage: Damage,
     seed: int,

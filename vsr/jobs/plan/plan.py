@@ -23,7 +23,7 @@ from vsr.media.source.image_list import (
     names_in,
     numbered,
 )
-from vsr.media.source.probe import SourceInfo
+from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import Span
 from vsr.media.write.concat import SAYS_DURATIONS
 from vsr.nets.catalogue import find
@@ -40,7 +40,7 @@ _NOT_WRITTEN = {".avif": ".webp"}  # an animation stays one
 class Plan:
     """What would be done with a film; made without loading a network."""
 
-    source: SourceInfo
+    source: Source
     output: Path
     container: Container
     target: TargetSize
@@ -53,7 +53,7 @@ class Plan:
 
 
 def plan(
-    info: SourceInfo,
+    info: Source,
     output: Path | None,
     options: UpscaleOptions,
     *,
@@ -69,7 +69,7 @@ def plan(
     video = info.video
     named = None if output is None or output.is_dir() else output
     pattern = _pattern(info, named)
-    if options.source.fps is not None and info.pictures is None and pattern is None:
+    if options.source.fps is not None and not info.is_sequence and pattern is None:
         raise UsageError(f"<source.fps>: is for pictures; {info.path.name} keeps its own rate")
     if named == STDOUT:
         suffix, container = "", PIPES[options.encode.pipe_format]
@@ -131,9 +131,9 @@ def plan(
     )
 
 
-def _check_is_one(info: SourceInfo, path: Path, frames: int | None) -> None:
+def _check_is_one(info: Source, path: Path, frames: int | None) -> None:
     """Refuse to put an animation or a film into one picture, of which the last would stay."""
-    if frames is None and info.pipe is None and info.format == "apng":
+    if frames is None and info.rereadable and info.format == "apng":
         frames = len(frame_times(info))  # its header is not asked
     if (frames or 1) > 1:
         raise UsageError(
@@ -151,31 +151,31 @@ def picture_pattern(output: Path) -> NumberedName | None:
     return numbered(output) if a_picture else None
 
 
-def _pattern(info: SourceInfo, named: Path | None) -> NumberedName | None:
+def _pattern(info: Source, named: Path | None) -> NumberedName | None:
     """Return the numbered names of the result, if that is a picture for each frame."""
     pattern, a_picture = None, named is None
     if named is not None and named != STDOUT:
         pattern = picture_pattern(named)
         a_picture = container_of(named).pictures is not None or pattern is not None
-    if info.pictures is not None and a_picture:
+    if info.is_sequence and a_picture:
         raise UsageError(f"{info.path}: are pictures; name the film that they are to become")
     if pattern is not None and _a_still(info):
         raise UsageError(f"{named}: numbers many pictures; {info.path.name} is one: name a file")
     return pattern
 
 
-def spans(info: SourceInfo, options: UpscaleOptions) -> tuple[Span, ...]:
+def spans(info: Source, options: UpscaleOptions) -> tuple[Span, ...]:
     """Return the parts of the film that are wanted; none: the whole. Raises UsageError,
     InputError.
     """
     return _wanted(info, options)[0]
 
 
-def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...], int | None]:
+def _wanted(info: Source, options: UpscaleOptions) -> tuple[tuple[Span, ...], int | None]:
     """Return the parts, and how many frames they hold."""
     if not options.source.clips:
         return (), info.video.frames
-    if info.pipe is not None:
+    if not info.rereadable:
         return (span_ahead(options.source.clips, info.video.time_base, info.begin),), None
     times = frame_times(info)
     try:
@@ -185,7 +185,7 @@ def _wanted(info: SourceInfo, options: UpscaleOptions) -> tuple[tuple[Span, ...]
     return found, count(found, times)
 
 
-def _usual(container: Container, info: SourceInfo) -> Codec:
+def _usual(container: Container, info: Source) -> Codec:
     """Return what is usual in the container for what can be seen through, for HDR, or for
     others.
     """
@@ -197,7 +197,7 @@ def _usual(container: Container, info: SourceInfo) -> Codec:
     return "h265" if hdr else container.usual
 
 
-def _scan(info: SourceInfo, options: UpscaleOptions) -> ScanMode:
+def _scan(info: Source, options: UpscaleOptions) -> ScanMode:
     asked = options.source.deinterlace
     if asked == "auto":
         return detect_scan(info)
@@ -206,7 +206,7 @@ def _scan(info: SourceInfo, options: UpscaleOptions) -> ScanMode:
     ]
 
 
-def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
+def _default_suffix(info: Source, options: UpscaleOptions) -> str:
     """Return the source's own kind of file, where it can hold the result; else Matroska."""
     own = _ANIMATIONS.get(info.format.split(",")[0].removesuffix("_pipe"), info.path.suffix.lower())
     asked = options.encode.codec
@@ -226,7 +226,7 @@ def _default_suffix(info: SourceInfo, options: UpscaleOptions) -> str:
     return ".png" if _a_still(info) else ".mkv"
 
 
-def _a_still(info: SourceInfo) -> bool:
+def _a_still(info: Source) -> bool:
     """Return whether the source is a single picture, of whatever kind."""
     named_so = is_picture(info.path.name) and info.video.frames == 1  # WebP; AVIF is an MP4
     return info.format.endswith(("_pipe", "image2")) or named_so

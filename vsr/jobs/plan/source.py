@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,12 +16,9 @@ from vsr.jobs.plan.scratch import WorkFolder
 from vsr.media.format.containers import STDOUT
 from vsr.media.source.local_name import STDIN, comes_once, local_source, opened
 from vsr.media.source.pipe import Pipe, growing, incoming
-from vsr.media.source.probe import SourceInfo
 from vsr.media.source.remote import WantedSeconds, is_address, record
 from vsr.options import Clip, UpscaleOptions
 
-# Raw pictures, too large to be kept, with nothing beside them.
-_PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo"})
 _NAMES = {True: Path("stdin"), False: Path("pipe")}  # no suffix, which could mean something
 _HEAD = 16  # bytes that tell the kind of file
 _GLANCE = Fraction(5)  # seconds of a live source, to look at
@@ -152,19 +148,3 @@ def _longest(clips: tuple[Clip, ...]) -> Fraction | None:
             return None
     known = [end for end in ends if end is not None]
     return max(known) + 1 if known and len(known) == len(ends) else None
-
-
-def kept(source: SourceInfo, folder: Path, stack: ExitStack) -> SourceInfo:
-    """Return the source as it can be read again, for what is not its picture."""
-    pipe = source.pipe
-    if pipe is None:
-        return source
-    if pipe.file is not None:
-        pipe.start(1)
-        return dataclasses.replace(source, path=pipe.file, pipe=None)
-    if source.format in _PICTURE_ONLY:
-        pipe.start(1)
-        return source
-    copy = folder / source.path.name
-    pipe.start(1, stack.enter_context(copy.open("wb")))
-    return dataclasses.replace(source, path=copy, pipe=None)

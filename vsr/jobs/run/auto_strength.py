@@ -74,7 +74,7 @@ def _found(work: RunContext) -> FilterStrength:
     source = work.job.source
     if not work.engine.radius or source.video.frames == 1:
         return "off"  # nothing is invented, or nothing is beside it
-    if source.pipe is not None:
+    if not source.rereadable:
         return _told(work, "light", "what comes through a pipe cannot be looked at before")
     try:
         taken = list(_taken_out(work))

@@ -20,7 +20,8 @@ from vsr.media.format.encoders import EncoderPlan, plan_encoder
 from vsr.media.format.still_image import STILLS
 from vsr.media.read.interlace import Filters, ScanMode, undo
 from vsr.media.read.reader import read_frames
-from vsr.media.source.probe import SourceInfo, probe
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.probe import probe
 from vsr.media.source.spans import WHOLE, SecondsSpan, Span
 from vsr.media.source.timestamp_repair import clocks_of, mended
 from vsr.media.write.live_audio import LiveAudio
@@ -55,7 +56,7 @@ class RunContext:
     # Told of the complete result and its frames, before that gets its name; see `upscale_one`.
     ready: Callable[[Plan, Path, int], None] = unheard
 
-    def on(self, source: SourceInfo) -> RunContext:
+    def on(self, source: Source) -> RunContext:
         """Return the same work on another copy of its source."""
         job = dataclasses.replace(self.job, source=source, spans=spans(source, self.options))
         return dataclasses.replace(self, job=job)
@@ -131,7 +132,7 @@ class RunContext:
             sound=sound,
         )
 
-    def progressive(self) -> tuple[SourceInfo, Filters]:
+    def progressive(self) -> tuple[Source, Filters]:
         """Return the source as the filters hand it out."""
         source, video = self.job.source, self.job.source.video
         filters = undo(self.job.scan, video.rate)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from vsr.engine.base import Engine
 from vsr.jobs.plan.plan import Plan
 from vsr.jobs.store.job_store import FORMAT
-from vsr.media.source.image_list import ImageList
 from vsr.media.source.spans import Span
 from vsr.nets.store import LoadedModel
 from vsr.options import UpscaleOptions, leaves, to_dict
 from vsr.version import __version__
-
-_PIECE = 1 << 20  # bytes that are hashed at the beginning, in the middle and at the end
 
 
 def fingerprint(
@@ -36,7 +31,7 @@ def fingerprint(
         "av": importlib.metadata.version("av"),
         "torch": importlib.metadata.version("torch"),
         "ncnn": importlib.metadata.version("ncnn") if engine.name == "ncnn" else None,
-        "source": _identity(job.source.pictures or job.source.path),
+        "source": job.source.identity(),
         "options": own,
         "weights": weights_of(model),
         "engine": [engine.name, engine.precision],
@@ -91,20 +86,3 @@ def weights_of(model: LoadedModel) -> str:
             digest.update(key.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _identity(source: Path | ImageList) -> dict[str, Any]:
-    """Return a file's size and pieces of it; of many pictures their names and sizes."""
-    if isinstance(source, ImageList):
-        digest = hashlib.sha256()
-        for name in source.pictures:
-            size = (source.folder / name).stat().st_size
-            digest.update(os.fsencode(name) + f"\0{size}\0".encode())
-        return {"pictures": len(source.pictures), "sha256": [digest.hexdigest()]}
-    size = source.stat().st_size
-    pieces = []
-    with source.open("rb") as file:
-        for place in (0, (size - _PIECE) // 2, size - _PIECE):
-            file.seek(max(place, 0))
-            pieces.append(hashlib.sha256(file.read(_PIECE)).hexdigest())
-    return {"bytes": size, "sha256": pieces}

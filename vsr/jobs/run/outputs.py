@@ -14,18 +14,18 @@ from vsr.events import silent
 from vsr.frame import Frame
 from vsr.jobs.plan.estimate import told_of_room
 from vsr.jobs.plan.segments import joined, with_context
-from vsr.jobs.plan.source import kept
 from vsr.jobs.run.context import RunContext, part_suffix
 from vsr.jobs.run.image_output import finish, work_names
 from vsr.jobs.run.segment_writer import Segment, write_parts
 from vsr.jobs.store import atomic_write
 from vsr.jobs.store.job_store import JobStore, SegmentRecord
 from vsr.media.format.animation import ANIMATIONS, set_last_duration
-from vsr.media.format.still_image import STILLS, notes_of, put_notes
+from vsr.media.format.still_image import STILLS, put_notes
 from vsr.media.read.interlace import ScanMode
 from vsr.media.read.keyframes import keyframes
 from vsr.media.read.reader import read_frames
-from vsr.media.source.probe import SourceInfo, probe
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.probe import probe
 from vsr.media.source.spans import WHOLE, Span
 from vsr.media.write.carried_streams import left_out
 from vsr.media.write.concat import SAYS_DURATIONS, join
@@ -56,10 +56,9 @@ def into_pipe(work: RunContext) -> Written:
     left_out(source, job.container, sink=work.sink)
     sound = None
     wanted = job.container.sound and work.options.encode.audio
-    if wanted and source.pictures is None:
+    if wanted and not source.only_pictures:
         sound = LiveAudio(source, work.pieces(), sink=work.sink)
-    if source.pipe is not None:
-        source.pipe.start(1 if sound is None else 2)
+    source.expect(1 if sound is None else 2)
 
     def write(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
         return work.encode(
@@ -95,11 +94,9 @@ def into_folder(work: RunContext, folder: Path) -> tuple[Path, int]:
         return work.encode(frames, first, job.encoder, work.muxer_options())
 
     with ExitStack() as stack:
-        source = kept(job.source, folder, stack)
+        source = job.source.kept(folder, stack)
         written = _run(work, write, joined(job.spans or (WHOLE,)))
-        if (pipe := job.source.pipe) is not None:
-            pipe.drain(_BEHIND if job.spans else None)
-            pipe.stop()
+        job.source.drain(_BEHIND if job.spans else None)
     if joins and written.frames:
         join(
             [first],
@@ -227,7 +224,7 @@ def _target(work: RunContext, folder: Path) -> Path:
 
 
 def _complete(
-    work: RunContext, encoded: Path, written: Written, source: SourceInfo, folder: Path
+    work: RunContext, encoded: Path, written: Written, source: Source, folder: Path
 ) -> Path:
     """Return the picture, with what else is in the source; still in `folder`."""
     job, encoder, muxer = work.job, work.job.encoder.encoder, work.job.container.muxer
@@ -236,8 +233,8 @@ def _complete(
     if muxer in STILLS or muxer in ANIMATIONS:  # complete as they are, but for this
         if muxer in ANIMATIONS:
             set_last_duration(encoded, muxer, written.last_duration)
-        if job.pattern is None and source.pictures is None:
-            put_notes(encoded, notes_of(source.path))
+        if job.pattern is None:
+            put_notes(encoded, source.metadata())
         left_out(source, job.container, sink=work.sink)
         return folder / encoded.name  # `work_names` writes the folder's name as ffmpeg reads it
     complete = folder / f"joined{job.output.suffix}"

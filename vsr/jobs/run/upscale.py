@@ -13,7 +13,7 @@ from typing import Any
 from vsr.engine.base import Engine
 from vsr.engine.cache import EngineCache
 from vsr.engine.cuda.engine import CUDA_NAMES
-from vsr.errors import Interrupted, ModelError, Stopped, UsageError, VsrError
+from vsr.errors import Interrupted, ModelError, Stopped, VsrError
 from vsr.events import Finished, Note, OncePerNote, Sink, Started, WarningNote, silent
 from vsr.jobs.plan.plan import Plan, plan
 from vsr.jobs.plan.scratch import WorkFolder, made
@@ -29,13 +29,10 @@ from vsr.media.format.containers import STDOUT
 from vsr.media.format.encoders import Encoder
 from vsr.media.format.hdr import TELLS_LIGHT, encoder_parameters
 from vsr.media.format.repeatable import unrepeatable
-from vsr.media.read.damage import check_whole
-from vsr.media.read.image_sequence import probe_pictures
 from vsr.media.read.interlace import ScanMode
-from vsr.media.source.image_list import is_many
-from vsr.media.source.integrity import flaws
+from vsr.media.source.kinds.base import Source, VideoInfo
+from vsr.media.source.kinds.table import probe_source
 from vsr.media.source.local_name import local_output, names_folder
-from vsr.media.source.probe import SourceInfo, VideoInfo, probe
 from vsr.options import Codec, UpscaleOptions, with_keywords
 from vsr.stages.temporal.deflicker import levels
 
@@ -144,7 +141,7 @@ def _named(job: Plan, model: str) -> Iterator[None]:
 def _carry_out(work: RunContext, taken: OpenedSource, runner: Runner, once: OncePerNote) -> int:
     """Do the work; returns the number of frames."""
     job, info = work.job, work.job.source
-    resumable = taken.lasting and job.output != STDOUT and not _is_single(job)
+    resumable = info.lasts and job.output != STDOUT and not _is_single(job)
     for note in _notes(job, work.options):
         once(Note(text=f"{info.path.name}: {note}"))
     for loss in _losses(job, work.options):
@@ -183,7 +180,7 @@ def work_for(
     """Look at the source, load the model, settle the plan. Raises the errors of `vsr.errors`."""
     info = read_source(taken, options)  # a bad source is told before weights are fetched
     if options.source.strict:
-        _check(info, sink)
+        info.check_whole(sink)
     model = engines.model(options.model, sink)
     job = plan(info, taken.output, options, default_scale=model.scale, stem=stem)
     return RunContext(
@@ -216,18 +213,13 @@ def _result(job: Plan, frames: int, began: float, once: OncePerNote) -> Result:
     )
 
 
-def read_source(taken: OpenedSource, options: UpscaleOptions) -> SourceInfo:
+def read_source(taken: OpenedSource, options: UpscaleOptions) -> Source:
     """Return what is in a file, or in the pictures of a folder or pattern. Raises InputError."""
-    if taken.pipe is None and is_many(taken.path):
-        return probe_pictures(taken.path, options.source.fps, options.colour)
-    return probe(taken.path, options.colour, options.source.stream, pipe=taken.pipe)
-
-
-def _check(info: SourceInfo, sink: Sink) -> None:
-    if info.pipe is not None:
-        raise UsageError("<source.strict>: needs a file, which can be read twice")
-    if info.pictures is None and info.format != "webp":  # those are looked at before, or whole
-        check_whole(info, sink)
+    source = options.source
+    info = probe_source(
+        taken.path, options.colour, fps=source.fps, stream=source.stream, pipe=taken.pipe
+    )
+    return dataclasses.replace(info, lasts=taken.lasting)
 
 
 def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
@@ -251,8 +243,7 @@ def _notes(job: Plan, options: UpscaleOptions) -> Iterator[str]:
 def _losses(job: Plan, options: UpscaleOptions) -> Iterator[str]:
     """Yield what of the picture the result cannot have."""
     video, layout = job.source.video, job.encoder.layout
-    if job.source.pictures is None and job.source.pipe is None:
-        yield from flaws(job.source.path, job.source.format)
+    yield from job.source.flaws()
     yield from video.beside
     encoder, muxer = job.encoder.encoder, job.container.muxer
     if video.colour.hdr:

@@ -18,7 +18,8 @@ from av.filter import Graph
 
 from vsr.machine import codec_threads
 from vsr.media.format.decoder import decoded
-from vsr.media.source.probe import SourceInfo, open_source
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import open_source
 from vsr.timing import to_fraction
 
 Filters = tuple[tuple[str, str], ...]  # ffmpeg's names and arguments
@@ -40,11 +41,11 @@ class ScanMode(Enum):
     TELECINED = "telecined"
 
 
-def detect_scan(source: SourceInfo) -> ScanMode:
+def detect_scan(source: Source) -> ScanMode:
     """Look at the beginning, and a minute on, of the source's video."""
-    if source.pictures is not None or source.format == "webp":
+    if source.only_pictures:
         return ScanMode.PROGRESSIVE
-    if source.pipe is not None:  # which cannot be looked at before it is read
+    if not source.rereadable:  # which cannot be looked at before it is read
         return ScanMode.INTERLACED if source.video.interlaced else ScanMode.PROGRESSIVE
     if source.video.height not in _LINES and not source.video.interlaced:
         return ScanMode.PROGRESSIVE
@@ -74,7 +75,7 @@ def detect_scan(source: SourceInfo) -> ScanMode:
     return ScanMode.INTERLACED
 
 
-def _judged(source: SourceInfo, place: float) -> Iterator[av.VideoFrame]:
+def _judged(source: Source, place: float) -> Iterator[av.VideoFrame]:
     with open_source(source.path) as container:
         stream = container.streams[source.video.index]
         assert isinstance(stream, av.VideoStream)

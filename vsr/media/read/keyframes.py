@@ -17,7 +17,8 @@ from av.container import InputContainer
 from vsr.errors import InputError, UsageError
 from vsr.events import silent
 from vsr.media.read.reader import timed_pictures
-from vsr.media.source.probe import SourceInfo, open_source
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import open_source
 from vsr.media.source.spans import Span
 from vsr.options import Clip, Moment
 
@@ -27,14 +28,14 @@ _KEYS = 2  # keyframes, by which every decoder has found its feet
 _SHOW_FRAME = 0x10  # in a VP8 packet's first byte (RFC 6386, 9.1)
 
 
-def frame_times(source: SourceInfo) -> list[int]:
+def frame_times(source: Source) -> list[int]:
     """Return the pts of all frames, in the reader's terms, sorted; without decoding where possible.
 
     Raises InputError.
     """
-    if source.pictures is not None:
-        return list(range(len(source.pictures.pictures)))
-    times = None if source.format in ("avi", "webp") else _demuxed(source)
+    if (known := source.known_times()) is not None:
+        return list(known)
+    times = None if source.only_pictures or source.format == "avi" else _demuxed(source)
     if times is None:  # the container does not tell, the decoder does
         times = [pts for _, pts, _ in timed_pictures(source, (), start=None, sink=silent)]
     if not times:
@@ -42,7 +43,7 @@ def frame_times(source: SourceInfo) -> list[int]:
     return times
 
 
-def _demuxed(source: SourceInfo) -> list[int] | None:
+def _demuxed(source: Source) -> list[int] | None:
     offset = round(source.start / source.video.time_base)
     times: list[int] = []
     keys: list[int] = []  # the first two
@@ -62,7 +63,7 @@ def _demuxed(source: SourceInfo) -> list[int] | None:
     return sorted(_decodable(source, times, keys) if leading else times)
 
 
-def _shown(container: InputContainer, source: SourceInfo) -> Iterator[av.Packet[Any]]:
+def _shown(container: InputContainer, source: Source) -> Iterator[av.Packet[Any]]:
     """Yield the packets of the picture that are shown; VP8 has some that only help to decode
     others.
     """
@@ -74,7 +75,7 @@ def _shown(container: InputContainer, source: SourceInfo) -> Iterator[av.Packet[
         yield packet
 
 
-def _decodable(source: SourceInfo, times: list[int], keys: list[int]) -> list[int]:
+def _decodable(source: Source, times: list[int], keys: list[int]) -> list[int]:
     """Return `times` without what lacks a keyframe before it, as the decoder judges the first
     ones.
     """
@@ -96,14 +97,13 @@ class Keyframes:
     frames: Sequence[int]  # of all frames, sorted
 
 
-def keyframes(source: SourceInfo) -> Keyframes:
+def keyframes(source: Source) -> Keyframes:
     """Return where the source's keyframes are, by demuxing alone. Raises InputError."""
-    if source.pictures is not None:
-        count = len(source.pictures.pictures)
-        return Keyframes(pts=tuple(range(count)), frames=range(count))
+    if (known := source.known_times()) is not None:
+        return Keyframes(pts=tuple(known), frames=known)
     offset = round(source.start / source.video.time_base)
     found, every = [], []
-    if source.format != "webp":
+    if not source.only_pictures:
         with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
             for packet in _shown(container, source):
                 # AVI has no pts of its own, and what ffmpeg makes up for it is out of order.

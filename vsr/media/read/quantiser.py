@@ -11,13 +11,14 @@ from av.sidedata.sidedata import Type
 from av.video.frame import PictureType
 
 from vsr.media.format.hdr import side_data
-from vsr.media.source.probe import SourceInfo, open_source
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import open_source
 
 _HEADER = struct.Struct("@IQQii")  # of AVVideoEncParams: blocks, offset, size, kind, qp
 _DELTA = 16  # bytes into a block, where its difference from the frame's qp stands
 
 
-def mean_quantiser(source: SourceInfo, frames: int = 48) -> float | None:
+def mean_quantiser(source: Source, frames: int = 48) -> float | None:
     """Return mean qp of a film's first `frames` pictures, but for its intra pictures if there are
     others.
 

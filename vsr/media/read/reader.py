@@ -15,21 +15,14 @@ from av.filter import Graph
 from vsr.errors import InputError
 from vsr.events import Note, Sink
 from vsr.frame import Frame
-from vsr.media.format.animation import webp_pictures
 from vsr.media.format.colour_tags import UnreadColours, describe, tags_of
-from vsr.media.format.decoder import decoded
 from vsr.media.format.pixel_formats import planes_of, working_format
-from vsr.media.read.damage import DamageCounter
-from vsr.media.read.image_sequence import read_pictures
 from vsr.media.read.interlace import Filters, graph_of, pulled
-from vsr.media.source.probe import SourceInfo, open_source, reason
+from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import WHOLE, Span
 from vsr.options import ColourOptions
 from vsr.timing import rescale, to_fraction
 
-_BEFORE = (2, 30)  # seconds that are decoded before a span's start, and if that is too late
-# AVI counts its pts from the start; a picture of GIF or APNG is painted over those before it.
-_FROM_THE_START = frozenset({"avi", "gif", "apng"})
 _AHEAD = 10  # seconds; a file whose clock jumps so far is mended
 _EARLY = 64  # pictures that may wait for the first timestamp
 
@@ -37,7 +30,7 @@ _Timed = tuple[av.VideoFrame, int, int]  # with pts and duration
 
 
 def read_frames(
-    source: SourceInfo,
+    source: Source,
     colour: ColourOptions,
     *,
     filters: Filters = (),
@@ -116,12 +109,12 @@ def _until(timed: _Timed, end: int) -> _Timed:
 
 
 def timed_pictures(
-    source: SourceInfo, filters: Filters, *, start: int | None, sink: Sink
+    source: Source, filters: Filters, *, start: int | None, sink: Sink
 ) -> Generator[_Timed, None, None]:
     """Yield the decoder's pictures with pts and duration, from somewhere before the pts `start`
     on.
     """
-    timed = _rising(source, _filtered(_pictures(source, start, sink), filters), sink)
+    timed = _rising(source, _filtered(source.decode(start, sink), filters), sink)
     video, end = source.video, -(1 << 62)
     # MP4 and MOV have no durations, but steps of the order in which pictures are decoded.
     says_durations = "mp4" not in source.format
@@ -141,7 +134,7 @@ def timed_pictures(
     yield picture, pts, duration or _usual(video.rate, video.time_base)
 
 
-def _rising(source: SourceInfo, pictures: Iterator[av.VideoFrame], sink: Sink) -> Iterator[_Timed]:
+def _rising(source: Source, pictures: Iterator[av.VideoFrame], sink: Sink) -> Iterator[_Timed]:
     """Yield the pictures with pts that rise, and the durations that they come with, or 0."""
     video = source.video
     offset = round(source.start / video.time_base)
@@ -156,7 +149,7 @@ def _rising(source: SourceInfo, pictures: Iterator[av.VideoFrame], sink: Sink) -
             said = "timestamps run backwards; each such frame follows at once"
             sink(Note(text=f"{source.path.name}: {said}"))
             pts = last_pts + 1
-        elif source.pipe is not None and started and (pts - last_pts) * video.time_base > _AHEAD:
+        elif not source.rereadable and started and (pts - last_pts) * video.time_base > _AHEAD:
             said = "the clock jumps ahead, and the picture stands still for as long"
             sink(Note(text=f"{source.path.name}: {said}; in a file it is mended"))
         started = True
@@ -194,61 +187,6 @@ def _usual(rate: Fraction | None, time_base: Fraction) -> int:
     return rescale(1, 1 / rate, time_base) if rate else 0
 
 
-def _pictures(source: SourceInfo, start: int | None, sink: Sink) -> Iterator[av.VideoFrame]:
-    if source.pictures is not None:
-        yield from read_pictures(source, start or 0, sink)
-        return
-    if source.format == "webp":
-        try:
-            yield from webp_pictures(source.path)
-        except OSError as error:
-            raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
-        return
-    if start is not None and source.format not in _FROM_THE_START and source.pipe is None:
-        clock_start = start + round(source.start / source.video.time_base)
-        for before in _BEFORE:
-            seek = clock_start - round(before / source.video.time_base)
-            pictures = _decoded(source, sink, seek=seek, start=clock_start)
-            first = next(pictures, None)
-            if first is not None and first.pts is not None and first.pts <= clock_start:
-                yield first
-                yield from pictures
-                return
-            pictures.close()  # an index that is wrong, or none
-    yield from _decoded(source, sink)
-
-
-def _decoded(
-    source: SourceInfo, sink: Sink, *, seek: int | None = None, start: int | None = None
-) -> Generator[av.VideoFrame, None, None]:
-    """Yield the decoder's pictures; from the keyframe before the timestamp `seek` on.
-
-    What is damaged before `start` is not told: nobody will see it.
-    """
-    with open_source(source.path, source.pipe) as container:
-        stream = container.streams[source.video.index]
-        assert isinstance(stream, av.VideoStream)
-        stream.thread_type = "AUTO"
-
-        damage = DamageCounter(source, stream, sink, since=start)
-        try:
-            if seek is not None:
-                try:
-                    container.seek(seek, stream=stream)
-                except av.FFmpegError:
-                    return  # it cannot: the caller begins at the beginning
-            for picture in decoded(container, stream, damage.in_packet):
-                damage.in_picture(picture)
-                if source.format == "avi":  # has no pts, and ffmpeg's own are out of order
-                    picture.pts = picture.dts
-                yield picture
-            damage.at_the_end()
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
-        finally:
-            damage.tell()
-
-
 def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[av.VideoFrame]:
     """Put frames through an ffmpeg filter graph, made anew where the pictures change their kind."""
     if not filters:
@@ -271,7 +209,7 @@ def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[a
 
 
 def _frame(
-    picture: av.VideoFrame, source: SourceInfo, colour: ColourOptions, pts: int, duration: int
+    picture: av.VideoFrame, source: Source, colour: ColourOptions, pts: int, duration: int
 ) -> Frame:
     pix_fmt = picture.format.name
     try:

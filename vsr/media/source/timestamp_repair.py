@@ -23,7 +23,8 @@ from av.stream import Stream
 
 from vsr.errors import InputError
 from vsr.events import Sink, WarningNote
-from vsr.media.source.probe import LENIENT, SourceInfo, open_source, reason
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import LENIENT, open_source, reason
 from vsr.media.source.streams import kind_of
 from vsr.timing import to_fraction
 
@@ -31,7 +32,7 @@ _BACK = Fraction(1, 10)  # seconds that a stream may step back, as careless muxe
 _AHEAD = 10  # seconds without any packet, from which a broadcast has jumped; ffmpeg's threshold
 _LONGEST = 10  # seconds; the last packet of a chained Ogg says that it lasts for a day
 # Their time is counted from an index, or along the file.
-_STEADY = frozenset({"avi", "gif", "apng", "webp", "image2"})
+_STEADY = frozenset({"avi", "gif", "apng", "image2"})
 _SEVERAL = 2
 _LATE = 3  # packets that a demuxer may hand out long after the others of their stream
 _THEORA_HEADER = 0x80  # in a packet's first byte (Theora specification, 6.1)
@@ -136,9 +137,9 @@ class ClockSplitter:
         return shifts
 
 
-def clocks_of(source: SourceInfo) -> ClockSplitter:
+def clocks_of(source: Source) -> ClockSplitter:
     """Read all of the source, without decoding, and tell its clocks apart."""
-    if source.pictures is not None or source.pipe is not None or source.format in _STEADY:
+    if not source.copies_streams or source.format in _STEADY:
         return ClockSplitter({}, may_skip=False)
     clocks = ClockSplitter(_followers(source), may_skip=source.any_start)
     for packet in _packets(source, clocks.follows):
@@ -146,7 +147,7 @@ def clocks_of(source: SourceInfo) -> ClockSplitter:
     return clocks
 
 
-def _followers(source: SourceInfo) -> dict[int, int]:
+def _followers(source: Source) -> dict[int, int]:
     """Find streams of MPEG-TS that begin where others of their kind have ended, and which those
     are.
     """
@@ -175,9 +176,7 @@ def _followers(source: SourceInfo) -> dict[int, int]:
     return follows if film in {follows.get(v.index) for v in videos} else {}
 
 
-def mended(
-    source: SourceInfo, clocks: ClockSplitter, folder: Path, *, sink: Sink
-) -> tuple[Path, int]:
+def mended(source: Source, clocks: ClockSplitter, folder: Path, *, sink: Sink) -> tuple[Path, int]:
     """Return a copy of the source, in `folder`, whose clock goes on, and its picture's index there.
 
     Raises InputError where the source is too damaged for that.
@@ -208,9 +207,7 @@ def mended(
     raise InputError(f"{source.path}: {why}") from failure
 
 
-def _copy(
-    source: SourceInfo, clocks: ClockSplitter, path: Path, muxer: str
-) -> tuple[list[int], int]:
+def _copy(source: Source, clocks: ClockSplitter, path: Path, muxer: str) -> tuple[list[int], int]:
     """Write the copy; returns the source's index of each of its streams, and what is not in it."""
     lost = 0
     begins = clocks.eras[0].begins
@@ -235,7 +232,7 @@ def _copy(
     return list(copies), lost
 
 
-def _packets(source: SourceInfo, follows: Mapping[int, int]) -> Iterator[av.Packet[Any]]:
+def _packets(source: Source, follows: Mapping[int, int]) -> Iterator[av.Packet[Any]]:
     """Yield all packets in the order of the file, up to where it cannot be read any more.
 
     The last packets of a stream that has ended come at the very end of a file, so what goes on

@@ -18,7 +18,8 @@ from av.audio.stream import AudioStream
 from vsr.errors import FfmpegError
 from vsr.media.ffmpeg import file_argument, plain_name, run, said_of
 from vsr.media.format.containers import Container, StreamAction
-from vsr.media.source.probe import SourceInfo, open_source
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import open_source
 from vsr.media.source.protocols import input_options
 from vsr.media.write.muxer_trial import TRIED, comes_back, first_packets, holds, keeps_silence
 
@@ -44,7 +45,7 @@ class _DecodedForm:
 
 
 def audio_fates(
-    source: SourceInfo, index: int, container: Container, folder: Path
+    source: Source, index: int, container: Container, folder: Path
 ) -> Iterator[StreamAction]:
     """Yield what can be tried with the source's sound `index`, the best first.
 
@@ -81,7 +82,7 @@ def audio_fates(
         )
 
 
-def _fits(source: SourceInfo, index: int, muxer: str, folder: Path) -> bool:
+def _fits(source: Source, index: int, muxer: str, folder: Path) -> bool:
     """Put the same question as `holds` to the ffmpeg program."""
     written = folder / "trial"
     whole = ffmpeg.input(
@@ -99,7 +100,7 @@ def _fits(source: SourceInfo, index: int, muxer: str, folder: Path) -> bool:
         written.unlink(missing_ok=True)
 
 
-def _sound(source: SourceInfo, stream: AudioStream) -> _DecodedForm:
+def _sound(source: Source, stream: AudioStream) -> _DecodedForm:
     context = stream.codec_context
     form: av.AudioFormat | None = context.format  # damage may leave it open
     codec, kind = context.codec.canonical_name, form.packed.name if form is not None else ""
@@ -137,7 +138,7 @@ def _lossless(sound: _DecodedForm, container: Container) -> Iterator[str]:
             yield encoder
 
 
-def _depth(source: SourceInfo, index: int, codec: str, kind: str) -> int:
+def _depth(source: Source, index: int, codec: str, kind: str) -> int:
     """Return how many bits of a sample are used; a decoder puts 24 of them into 32."""
     if kind != "s32":
         return {"u8": 8, "s16": 16}.get(kind, 64)

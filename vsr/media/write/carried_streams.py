@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsr.events import Note, Sink, WarningNote
 from vsr.media.format.containers import Container, StreamAction, subtitle_fate, video_fate
-from vsr.media.source.probe import SourceInfo
+from vsr.media.source.kinds.base import Source
 from vsr.media.source.streams import StreamInfo
 from vsr.media.write.audio_streams import audio_fates
 from vsr.media.write.verify import ArrivedAudio, packets_in
@@ -45,13 +45,13 @@ class CarriedStream:
                 return
         self.fate = None
 
-    def is_lost_sound(self, source: SourceInfo) -> bool:
+    def is_lost_sound(self, source: Source) -> bool:
         """Return whether this is sound with packets in it, and is left out."""
         if self.stream.kind != "audio" or self.fate is not None or self.empty:
             return False
         return packets_in(source.path, self.stream.index) != 0
 
-    def tell(self, arrived: ArrivedAudio | None, source: SourceInfo, sink: Sink) -> None:
+    def tell(self, arrived: ArrivedAudio | None, source: Source, sink: Sink) -> None:
         """Say what became of it, unless that is a copy."""
         what = self.stream.kind
         if self.fate is None:
@@ -66,14 +66,14 @@ class CarriedStream:
             _say(f"{what}: {packets} left out", source, self.stream, sink, lost=True)
 
 
-def _say(text: str, source: SourceInfo, stream: StreamInfo, sink: Sink, *, lost: bool) -> None:
+def _say(text: str, source: Source, stream: StreamInfo, sink: Sink, *, lost: bool) -> None:
     if text and lost:
         sink(WarningNote(text=f"{source.path.name}: stream {stream.index}: {text}"))
     elif text:
         sink(Note(text=f"stream {stream.index}: {text}"))
 
 
-def can_be_cut(one: CarriedStream, source: SourceInfo, sink: Sink) -> bool:
+def can_be_cut(one: CarriedStream, source: Source, sink: Sink) -> bool:
     """Return whether clips of the stream can be made; say so where not."""
     kind = one.stream.kind
     if kind in ("video", "data"):
@@ -81,13 +81,13 @@ def can_be_cut(one: CarriedStream, source: SourceInfo, sink: Sink) -> bool:
     return kind not in ("video", "data")
 
 
-def left_out(source: SourceInfo, container: Container, *, sink: Sink) -> None:
+def left_out(source: Source, container: Container, *, sink: Sink) -> None:
     """Say which streams the container leaves out; `LiveAudio` tells of those that it can hear."""
     streams_of(source, container, Path(), audio=not container.sound, sink=sink)
 
 
 def streams_of(
-    source: SourceInfo, container: Container, folder: Path, *, audio: bool, sink: Sink
+    source: Source, container: Container, folder: Path, *, audio: bool, sink: Sink
 ) -> list[CarriedStream]:
     """Return what the result is to have beside the picture; say what it is not to have.
 
@@ -109,7 +109,7 @@ def streams_of(
 
 
 def _fate(  # noqa: PLR0911 (a table of kinds)
-    stream: StreamInfo, source: SourceInfo, container: Container
+    stream: StreamInfo, source: Source, container: Container
 ) -> StreamAction:
     gone = f"does not fit {container.muxer}: left out"
     if stream.kind == "audio":

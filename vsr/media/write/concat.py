@@ -12,7 +12,7 @@ import av
 
 from vsr.errors import OutputError, VsrError
 from vsr.media.format.hdr import HdrMetadata, put_light
-from vsr.media.source.probe import LENIENT, reason
+from vsr.media.source.opening import LENIENT, reason
 from vsr.timing import rescale, to_fraction
 
 _MOST_LEAD = 1  # seconds that decoding runs ahead of showing for the sake of durations alone

@@ -15,7 +15,7 @@ from av.stream import Stream
 
 from vsr.errors import SoundLost
 from vsr.events import Note, Sink, WarningNote
-from vsr.media.source.probe import SourceInfo, open_source
+from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import SecondsSpan
 from vsr.media.write.trim_packets import RisingTimestamps, fine_base, packets_of
 from vsr.timing import rescale, to_fraction
@@ -35,7 +35,7 @@ class LiveAudio:
     No pieces: all of it. What the output cannot hold is decoded, which loses nothing.
     """
 
-    def __init__(self, source: SourceInfo, pieces: Sequence[SecondsSpan], *, sink: Sink) -> None:
+    def __init__(self, source: Source, pieces: Sequence[SecondsSpan], *, sink: Sink) -> None:
         self._source = source
         self._pieces = pieces or (_WHOLE,)
         self._sink = sink
@@ -50,8 +50,7 @@ class LiveAudio:
 
         Raises InputError; SoundLost where there is sound, and none of it can be had.
         """
-        path, pipe = self._source.path, self._source.pipe
-        container = self._open.enter_context(open_source(path, pipe))
+        container = self._open.enter_context(self._source.open())
         found = container.streams.audio
         for stream in found:
             self._add(stream, output)
@@ -60,7 +59,9 @@ class LiveAudio:
             return
         self._open.close()  # or a pipe would keep for it what it never reads
         if found:
-            raise SoundLost(f"{path}: none of its sound can be kept; <encode.audio> asks for none")
+            raise SoundLost(
+                f"{self._source.path}: none of its sound can be kept; <encode.audio> asks for none"
+            )
 
     def _add(self, stream: AudioStream, output: OutputContainer) -> None:
         index = stream.index
@@ -86,7 +87,7 @@ class LiveAudio:
         for number, piece in enumerate(self._pieces):
             if number:  # not every container can seek; a pipe has one piece only
                 self._open.close()
-                container = self._open.enter_context(open_source(self._source.path))
+                container = self._open.enter_context(self._source.open())
             streams = [container.streams[i] for i in indices]
             found = packets_of(container, self._source, streams, piece, first=number == 0)
             for index, packet in found:

@@ -17,7 +17,7 @@ from vsr.errors import FfmpegError, OutputError, SoundLost
 from vsr.events import Sink
 from vsr.media.ffmpeg import file_argument, plain_name, run
 from vsr.media.format.containers import Container, StreamAction
-from vsr.media.source.probe import SourceInfo
+from vsr.media.source.kinds.base import Source
 from vsr.media.source.protocols import input_options
 from vsr.media.source.spans import SecondsSpan
 from vsr.media.source.streams import StreamInfo, family
@@ -47,7 +47,7 @@ _WHOLE = SecondsSpan(start=None, end=None, at=Fraction(0))
 
 def mux(
     picture: EncodedVideo,
-    source: SourceInfo,
+    source: Source,
     target: Path,
     container: Container,
     *,
@@ -109,7 +109,7 @@ class _MuxTask:
     """What is joined with what, and where to."""
 
     picture: EncodedVideo
-    source: SourceInfo
+    source: Source
     target: Path
     container: Container
     pieces: Sequence[SecondsSpan]  # none: the source's streams are wanted whole
@@ -166,7 +166,7 @@ def _join(work: _MuxTask, carried: list[Carried]) -> list[ArrivedAudio]:
     streams, extra = [pictures["v:0"]], list[str]()
     options: dict[str, Any] = {"f": container.muxer, "codec:0": "copy"}
     # ffmpeg cannot open WebP, nor pictures, nor what came through a pipe; they hold nothing else.
-    if source.format != "webp" and source.pipe is None and source.pictures is None:
+    if source.copies_streams:
         others = ffmpeg.input(
             file_argument(plain_name(source.path, target.parent)),
             **input_options(source.path),
@@ -246,7 +246,7 @@ def _shift(start: Fraction) -> dict[str, str]:
     return {"itsoffset": f"{float(-start):.6f}"} if start else {}
 
 
-def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
+def _copied(source: Source, carried: list[Carried]) -> dict[str, Any]:
     # Naming one stream's tags ends ffmpeg's own copying of all others', so all are named.
     options: dict[str, Any] = {
         "map_metadata": "1",
@@ -262,9 +262,7 @@ def _copied(source: SourceInfo, carried: list[Carried]) -> dict[str, Any]:
     return options
 
 
-def _dispositions(
-    source: SourceInfo, container: Container, carried: list[Carried]
-) -> dict[str, str]:
+def _dispositions(source: Source, container: Container, carried: list[Carried]) -> dict[str, str]:
     """Return the source's flags (forced, default, ...), as they are; the upscaled video is the
     default.
 
@@ -298,7 +296,7 @@ def _forgotten(carried: list[Carried], files: Mapping[int, Path]) -> list[str]:
 
 
 def _attached(
-    source: SourceInfo,
+    source: Source,
     covers: list[StreamInfo],
     carried: list[Carried],
     folder: Path,

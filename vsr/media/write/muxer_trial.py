@@ -14,7 +14,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
-from vsr.media.source.probe import LENIENT
+from vsr.media.source.opening import LENIENT
 from vsr.media.source.streams import family
 from vsr.timing import to_fraction
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vsr.errors import InputError
-from vsr.media.source.probe import open_source
+from vsr.media.source.opening import open_source
 
 MADE_BY = "vsr "  # and the version, in the tag of the picture's encoder
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr.errors import VsrError
-from vsr.media.source.probe import reason
+from vsr.media.source.opening import reason
 
 _LAMBDA = 118  # of ffmpeg's for one step of a quantiser
 _NAMES = {

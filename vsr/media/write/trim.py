@@ -20,7 +20,8 @@ from av.container import OutputContainer
 from av.stream import Stream
 
 from vsr.errors import InputError, OutputError
-from vsr.media.source.probe import LENIENT, SourceInfo, open_source, reason
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import LENIENT, open_source, reason
 from vsr.media.source.spans import SecondsSpan
 from vsr.media.write.muxer_trial import PacketTrial
 from vsr.media.write.trim_packets import COARSE, RisingTimestamps, fine_base, packets_of
@@ -48,7 +49,7 @@ class TrimmedStreams:
 
 
 def cut(
-    source: SourceInfo,
+    source: Source,
     indices: Sequence[int],
     pieces: Sequence[SecondsSpan],
     folder: Path,
@@ -64,7 +65,7 @@ def cut(
     files = {index: _TrimmedFile(folder / f"stream{index}.cut", muxer) for index in indices}
     text, trouble = ";FFMETADATA1\n", None
     try:
-        if source.pictures is None:  # which hold nothing else
+        if not source.only_pictures:
             text = _chapters(source, pieces)
             _cut_streams(source, files, pieces, hides=hides)
     except InputError as error:
@@ -87,7 +88,7 @@ def cut(
     )
 
 
-def _chapters(source: SourceInfo, pieces: Sequence[SecondsSpan]) -> str:
+def _chapters(source: Source, pieces: Sequence[SecondsSpan]) -> str:
     """Return the chapters of the pieces, each as far as it lies in one."""
     with open_source(source.path) as container:
         chapters = container.chapters()
@@ -113,7 +114,7 @@ def _escaped(text: str) -> str:
 
 
 def _cut_streams(
-    source: SourceInfo,
+    source: Source,
     files: Mapping[int, _TrimmedFile],
     pieces: Sequence[SecondsSpan],
     *,

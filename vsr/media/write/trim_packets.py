@@ -19,7 +19,7 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
-from vsr.media.source.probe import SourceInfo
+from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import SecondsSpan
 from vsr.timing import rescale, to_fraction
 
@@ -65,7 +65,7 @@ class RisingTimestamps:
 
 def packets_of(
     container: InputContainer,
-    source: SourceInfo,
+    source: Source,
     streams: Sequence[Stream],
     piece: SecondsSpan,
     *,
@@ -92,14 +92,14 @@ def packets_of(
 
 
 def _packets(
-    container: InputContainer, source: SourceInfo, streams: Sequence[Stream], piece: SecondsSpan
+    container: InputContainer, source: Source, streams: Sequence[Stream], piece: SecondsSpan
 ) -> Iterator[av.Packet[Any]]:
     """Yield the packets of `streams` around `piece`."""
     if not streams:
         return
     start = (piece.start or Fraction(0)) + source.start
     end = None if piece.end is None else piece.end + source.start
-    if start > _SEEK and source.pipe is None:
+    if start > _SEEK and source.rereadable:
         with suppress(av.FFmpegError):  # it cannot: all before is read and left
             container.seek(int((start - _SEEK) * 1_000_000))
     ended: set[int] = set()

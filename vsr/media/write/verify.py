@@ -17,7 +17,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from vsr.errors import InputError, OutputError
-from vsr.media.source.probe import LENIENT, SourceInfo, open_source, reason
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import LENIENT, open_source, reason
 from vsr.media.source.streams import family, stream_info
 from vsr.timing import to_fraction
 
@@ -151,12 +152,12 @@ def _same_times(
     )
 
 
-def earliness(source: SourceInfo, indices: Collection[int]) -> Fraction:
+def earliness(source: Source, indices: Collection[int]) -> Fraction:
     """Return seconds that the first of the source's sounds among `indices` begins before zero.
 
     Headers do not tell: Ogg says zero where Vorbis begins earlier.
     """
-    if source.pictures is not None or source.pipe is not None or source.format == "webp":
+    if not source.copies_streams:
         return Fraction(0)
     starts: dict[int, Fraction] = {}
     with open_source(source.path) as container, suppress(av.FFmpegError, OSError):

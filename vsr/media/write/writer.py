@@ -17,7 +17,7 @@ from vsr.frame import Colour, Frame
 from vsr.machine import codec_threads, scheduled_as_before
 from vsr.media.format.encoders import EncoderPlan
 from vsr.media.format.pixel_formats import fill, pix_fmt_of
-from vsr.media.source.probe import reason
+from vsr.media.source.opening import reason
 from vsr.media.write.live_audio import LiveAudio
 from vsr.media.write.palette import PaletteFilter
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, ClassVar
 
 import av
 
@@ -17,9 +20,11 @@ from vsr.events import Sink, WarningNote
 from vsr.frame import Layout
 from vsr.media.format.animation import is_webp, webp_pictures
 from vsr.media.format.decoder import decoded
-from vsr.media.format.still_image import header, matrix_of, notes_of, orientation_of
+from vsr.media.format.still_image import ImageMetadata, header, matrix_of, notes_of, orientation_of
 from vsr.media.source.image_list import ImageList, list_files
-from vsr.media.source.probe import SourceInfo, open_source, probe
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import open_source
+from vsr.media.source.probe import probe
 from vsr.media.source.streams import StreamInfo, main_video
 from vsr.options import ColourOptions
 
@@ -37,7 +42,80 @@ class _Head:
     kind: tuple[str, ...]  # pictures of the same kind are decoded to the same planes
 
 
-def probe_pictures(path: Path, fps: Fraction | None, colour: ColourOptions) -> SourceInfo:
+@dataclass(frozen=True, kw_only=True)
+class ImageSequence(Source):
+    """The files of a folder or a pattern, one frame each."""
+
+    only_pictures: ClassVar[bool] = True
+    is_sequence: ClassVar[bool] = True
+
+    listing: ImageList
+
+    def decode(self, start: int | None, sink: Sink) -> Iterator[av.VideoFrame]:
+        """Yield the frames, from number `start` on; several are decoded at once.
+
+        A damaged picture is passed over with a note; the one before it stays for its time.
+        Raises InputError for one that is gone, or of another size.
+        """
+        listing, video = self.listing, self.video
+        pool = ThreadPoolExecutor(_READERS, thread_name_prefix="vsr-picture")
+        ahead: deque[Future[av.VideoFrame | None]] = deque()
+        done = start or 0
+
+        def landed() -> Iterator[av.VideoFrame]:
+            nonlocal done
+            name, picture = listing.pictures[done], ahead.popleft().result()
+            done += 1
+            if picture is None:
+                sink(WarningNote(text=f"{name}: damaged; the picture before it stays"))
+                return
+            size = (picture.width, picture.height)
+            if size != (video.width, video.height):
+                raise _differs(listing.folder / name, size, listing, (video.width, video.height))
+            picture.pts, picture.time_base, picture.duration = done - 1, video.time_base, 1
+            yield picture
+
+        try:
+            for name in listing.pictures[done:]:
+                ahead.append(pool.submit(self.picture, listing.folder / name))
+                if len(ahead) > _READERS:
+                    yield from landed()
+            while ahead:
+                yield from landed()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def picture(self, path: Path) -> av.VideoFrame | None:
+        """Decode one picture; None for a damaged one. Raises InputError for one that is gone."""
+        try:
+            if is_webp(path):
+                return next(webp_pictures(path))
+            with open_source(path) as container:
+                stream = main_video(container, path)
+                return next(decoded(container, stream, lambda packet, error: None), None)
+        except InputError:
+            raise
+        except (av.FFmpegError, OSError):
+            return None
+
+    def known_times(self) -> Sequence[int]:
+        """Return the numbers of the pictures."""
+        return range(len(self.listing.pictures))
+
+    def metadata(self) -> ImageMetadata:
+        """Return nothing: what one picture has is not the film's."""
+        return ImageMetadata(None, None)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the number of the pictures, and a hash of their names and sizes."""
+        digest = hashlib.sha256()
+        for name in self.listing.pictures:
+            size = (self.listing.folder / name).stat().st_size
+            digest.update(os.fsencode(name) + f"\0{size}\0".encode())
+        return {"pictures": len(self.listing.pictures), "sha256": [digest.hexdigest()]}
+
+
+def probe_pictures(path: Path, fps: Fraction | None, colour: ColourOptions) -> Source:
     """Return the pictures of the folder or pattern `path` as one film of `fps` frames per second.
 
     Reads every header, so that nothing is begun with pictures that do not go together.
@@ -62,7 +140,7 @@ def probe_pictures(path: Path, fps: Fraction | None, colour: ColourOptions) -> S
         frames=count,
         display_matrix=matrix_of(head.orientation) if head.orientation != 1 else None,
     )
-    return SourceInfo(
+    return ImageSequence(
         path=listing.path,
         format="pictures",
         size=sum((listing.folder / name).stat().st_size for name in listing.pictures),
@@ -73,7 +151,7 @@ def probe_pictures(path: Path, fps: Fraction | None, colour: ColourOptions) -> S
         streams=(StreamInfo(index=0, kind="video", codec=video.codec, language=None, title=None),),
         chapters=0,
         video=video,
-        pictures=listing,
+        listing=listing,
     )
 
 
@@ -153,52 +231,3 @@ def _layout_of_all(layouts: list[Layout]) -> Layout:
         sub_y=min((layout.sub_y for layout in yuv), default=0),
         alpha=any(layout.alpha for layout in layouts),
     )
-
-
-def read_pictures(source: SourceInfo, start: int, sink: Sink) -> Iterator[av.VideoFrame]:
-    """Yield the frames of `probe_pictures`, from number `start` on; several are decoded at once.
-
-    A damaged picture is passed over with a note; the one before it stays for its time.
-    Raises InputError for one that is gone, or of another size.
-    """
-    listing, video = source.pictures, source.video
-    assert listing is not None
-    pool = ThreadPoolExecutor(_READERS, thread_name_prefix="vsr-picture")
-    ahead: deque[Future[av.VideoFrame | None]] = deque()
-    done = start
-
-    def landed() -> Iterator[av.VideoFrame]:
-        nonlocal done
-        name, picture = listing.pictures[done], ahead.popleft().result()
-        done += 1
-        if picture is None:
-            sink(WarningNote(text=f"{name}: damaged; the picture before it stays"))
-            return
-        size = (picture.width, picture.height)
-        if size != (video.width, video.height):
-            raise _differs(listing.folder / name, size, listing, (video.width, video.height))
-        picture.pts, picture.time_base, picture.duration = done - 1, video.time_base, 1
-        yield picture
-
-    try:
-        for name in listing.pictures[start:]:
-            ahead.append(pool.submit(_picture, listing.folder / name))
-            if len(ahead) > _READERS:
-                yield from landed()
-        while ahead:
-            yield from landed()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _picture(path: Path) -> av.VideoFrame | None:
-    try:
-        if is_webp(path):
-            return next(webp_pictures(path))
-        with open_source(path) as container:
-            pictures = decoded(container, main_video(container, path), lambda packet, error: None)
-            return next(pictures, None)
-    except InputError:
-        raise
-    except (av.FFmpegError, OSError):
-        return None

@@ -11,7 +11,8 @@ from vsr.errors import InputError
 from vsr.events import Sink, WarningNote, silent
 from vsr.media.format.decoder import decoded
 from vsr.media.source.integrity import flaws
-from vsr.media.source.probe import SourceInfo, open_source, reason
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import open_source, reason
 from vsr.timing import clock
 
 _SHORT = Fraction(1, 2)  # seconds by which a header's duration may be wrong
@@ -23,7 +24,7 @@ class DamageCounter:
 
     def __init__(
         self,
-        source: SourceInfo,
+        source: Source,
         stream: av.VideoStream,
         sink: Sink,
         *,
@@ -88,7 +89,7 @@ class DamageCounter:
         return found
 
 
-def _promised_end(source: SourceInfo, stream: av.VideoStream) -> Fraction | None:
+def _promised_end(source: Source, stream: av.VideoStream) -> Fraction | None:
     """Return the timestamp in seconds at which the picture ends, where the container tells.
 
     Other durations are estimates, or those of the longest stream.
@@ -102,7 +103,7 @@ def _promised_end(source: SourceInfo, stream: av.VideoStream) -> Fraction | None
     return None
 
 
-def check_whole(source: SourceInfo, sink: Sink = silent) -> None:
+def check_whole(source: Source, sink: Sink = silent) -> None:
     """Decode all of the source's video. Raises InputError unless it is whole."""
     with open_source(source.path) as container:
         stream = container.streams[source.video.index]

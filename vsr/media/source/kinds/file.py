@@ -1,0 +1,79 @@
+"""A film or a picture in a file, which ffmpeg reads."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import av
+
+from vsr.errors import InputError
+from vsr.events import Sink
+from vsr.media.format.decoder import decoded
+from vsr.media.source.damage import DamageCounter, check_whole
+from vsr.media.source.integrity import flaws
+from vsr.media.source.kinds.base import Source
+from vsr.media.source.opening import reason
+
+_BEFORE = (2, 30)  # seconds that are decoded before a span's start, and if that is too late
+# AVI counts its pts from the start; a picture of GIF or APNG is painted over those before it.
+_FROM_THE_START = frozenset({"avi", "gif", "apng"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource(Source):
+    """A file, or the recording of an address."""
+
+    def decode(self, start: int | None, sink: Sink) -> Iterator[av.VideoFrame]:
+        """Yield the decoder's frames, from somewhere before the pts `start` on."""
+        if start is not None and self.format not in _FROM_THE_START:
+            clock_start = start + round(self.start / self.video.time_base)
+            for before in _BEFORE:
+                seek = clock_start - round(before / self.video.time_base)
+                frames = demuxed_frames(self, sink, seek=seek, start=clock_start)
+                first = next(frames, None)
+                if first is not None and first.pts is not None and first.pts <= clock_start:
+                    yield first
+                    yield from frames
+                    return
+                frames.close()  # an index that is wrong, or none
+        yield from demuxed_frames(self, sink)
+
+    def flaws(self) -> tuple[str, ...]:
+        """Return in words what is missing at its end, or broken between."""
+        return flaws(self.path, self.format)
+
+    def check_whole(self, sink: Sink) -> None:
+        """Decode all of its video. Raises InputError unless it is whole."""
+        check_whole(self, sink)
+
+
+def demuxed_frames(
+    source: Source, sink: Sink, *, seek: int | None = None, start: int | None = None
+) -> Generator[av.VideoFrame, None, None]:
+    """Yield the decoder's frames; from the keyframe before the timestamp `seek` on.
+
+    What is damaged before `start` is not told: nobody will see it.
+    """
+    with source.open() as container:
+        stream = container.streams[source.video.index]
+        assert isinstance(stream, av.VideoStream)
+        stream.thread_type = "AUTO"
+
+        damage = DamageCounter(source, stream, sink, since=start)
+        try:
+            if seek is not None:
+                try:
+                    container.seek(seek, stream=stream)
+                except av.FFmpegError:
+                    return  # it cannot: the caller begins at the beginning
+            for frame in decoded(container, stream, damage.in_packet):
+                damage.in_picture(frame)
+                if source.format == "avi":  # has no pts, and ffmpeg's own are out of order
+                    frame.pts = frame.dts
+                yield frame
+            damage.at_the_end()
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"{source.path}: reading failed ({reason(error)})") from error
+        finally:
+            damage.tell()
