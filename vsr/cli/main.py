@@ -79,7 +79,7 @@ def cli() -> None:
     vsr bench episode.mkv                    how fast each stage is here, alone and together
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 input unreadable, 4 model or weights,
-    5 out of memory after every fallback, 6 stopped and can be gone on with, 130 interrupted.
+    5 out of memory after every fallback, 6 stopped (the same command goes on), 130 interrupted.
     """
 
 

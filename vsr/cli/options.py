@@ -89,7 +89,7 @@ def upscale_options(function: F) -> F:
         ),
         click.option(
             "--duration", type=time, envvar=variable("--duration"),
-            help="In place of --end; 100f: so many frames.",
+            help="End so much later than --start, in place of --end; 100f: so many frames.",
         ),
     )  # fmt: skip
     for add in reversed(more):

@@ -24,10 +24,10 @@ class MetricsOptions:
         "--metric",
         parse=_names,
         metavar="NAME,...",
-        help=f"Of {', '.join(METRICS)}.  [default: psnr,ssim,vmaf]",
+        help=f"Measure these of {', '.join(METRICS)}.  [default: psnr,ssim,vmaf]",
     )
     resize: Kernel | None = option(
-        None, "--resize", help="Bring OUT to the size of REF, by this kernel."
+        None, "--resize", help="Resize OUT to the size of REF, with this kernel."
     )
     crop: bool = option(
         False,
@@ -36,12 +36,12 @@ class MetricsOptions:
         "even.",
     )
     align: bool = option(
-        False, "--align", help="The first frames belong together, whatever their times."
+        False, "--align", help="Pair the first frames with each other, whatever their times."
     )
     vmaf_model: VmafModel = option(
         "vmaf_v0.6.1",
         "--vmaf-model",
-        help="neg does not reward sharpening; 4k is for REFs of 2160 lines.",
+        help="Model of VMAF: neg does not reward sharpening; 4k is for REFs of 2160 lines.",
     )
     colour: ColourOptions = field(default_factory=ColourOptions)  # of both
     fps: Fraction | None = option(
@@ -49,7 +49,7 @@ class MetricsOptions:
         "--fps",
         parse=number,
         metavar="NUMBER",
-        help="Of pictures.  [default: that of the film beside them, or 25]",
+        help="Frames a second of pictures.  [default: that of the film beside them, or 25]",
     )
 
     def __post_init__(self) -> None:

@@ -47,12 +47,12 @@ class ModelOptions:
         help=f"A name of `vsr models`, a weight file, or {', '.join(KERNELS)}.",
     )
     denoise: float | None = option(
-        None, "--denoise", help="0 keeps noise, 1 removes it; realesr-general-x4v3 only."
+        None, "--denoise", help="How much noise to remove, 0 to 1; realesr-general-x4v3 only."
     )
     activation: PlainActivation = option(
         "relu",
         "--activation",
-        help="Of a compact network file that does not say (most say: PReLU).",
+        help="Activation of a compact network whose file does not say it (most do: PReLU).",
     )
     keep_colours: bool = option(
         True,
@@ -64,16 +64,19 @@ class ModelOptions:
         "--models-dir",
         changes_result=False,
         metavar="DIRECTORY",
-        help="Folder of downloaded and of your own weights.  [default: the user's cache]",
+        help="Keep downloaded weights, and look for your own, in this folder.  [default: the "
+        "user's cache]",
     )
     mirror: str | None = option(
         None,
         "--mirror",
         changes_result=False,
         metavar="URL",
-        help="Download weights from here instead.",
+        help="Download weights from this address instead.",
     )
-    offline: bool = option(False, "--offline", changes_result=False, help="Never download.")
+    offline: bool = option(
+        False, "--offline", changes_result=False, help="Never download anything."
+    )
 
     def __post_init__(self) -> None:
         if self.denoise is not None and not 0 <= self.denoise <= 1:
@@ -85,12 +88,23 @@ class SizeOptions:
     """How large. At most one of the three; none: the network's own scale."""
 
     scale: Fraction | None = option(
-        None, "-s", "--scale", parse=number, metavar="NUMBER", help="Any number: 2, 1.5, 4/3."
+        None,
+        "-s",
+        "--scale",
+        parse=number,
+        metavar="NUMBER",
+        help="Enlarge by this factor: 2, 1.5, 4/3.  [default: the model's own]",
     )
     fit: tuple[int, int] | None = option(
-        None, "--size", parse=size, metavar="WxH", help="The largest of its shape inside WxH."
+        None,
+        "--size",
+        parse=size,
+        metavar="WxH",
+        help="Make the result as large as fits inside WxH.",
     )
-    height: int | None = option(None, "--height", help="Lines of the result; the width follows.")
+    height: int | None = option(
+        None, "--height", help="Make the result this many lines high; the width follows."
+    )
     square: bool = option(
         False,
         "--square",
@@ -117,43 +131,53 @@ class DeviceOptions:
         "--device",
         "--devices",
         changes_result=False,
-        help="auto, cpu, cuda, cuda:1; several share a film: cuda:0,cuda:1.",
+        help="Run on auto, cpu, cuda or cuda:1; several share a film: cuda:0,cuda:1.",
     )
     workers: int | None = option(
         None,
         "--workers",
         changes_result=False,
-        help="Processes that share a film.  [default: one for each device]",
+        help="Share a film among this many processes.  [default: one for each device]",
     )
-    precision: Precision = option("auto", "--precision", help="Of the network.")
+    precision: Precision = option(
+        "auto",
+        "--precision",
+        help="Compute the network in these numbers; auto takes the fastest that are right here.",
+    )
     engine: EngineName = option(
         "auto",
         "--engine",
-        help="What runs the network; auto tries once, and takes the fastest that is right.",
+        help="Run the network with this engine; auto tries once, and takes the fastest that is "
+        "right.",
     )
     reuse: Reuse = option(
         "off",
         "--reuse",
-        help="What stands still is not drawn again: exact to the bit of the source, safe, or fast.",
+        help="Upscale only what changed since the last frame: exact (to the bit of the source), "
+        "safe (no loss that can be seen), or fast.",
     )
     batch: int | None = option(
-        None, "--batch", changes_result=False, help="Frames at once.  [default: by memory]"
+        None,
+        "--batch",
+        changes_result=False,
+        help="Put this many frames through the network at once.  [default: by memory]",
     )
     tile: int | None = option(
         None,
         "--tile",
-        help="Side of a tile in source pixels, 0: whole frames.  [default: by memory]",
+        help="Cut frames into tiles of this many source pixels a side; 0: whole frames.  "
+        "[default: by memory]",
     )
     overlap: int | None = option(
         None,
         "--tile-overlap",
-        help="Source pixels around a tile.  [default: the network's receptive radius]",
+        help="Overlap tiles by this many source pixels.  [default: the network's receptive radius]",
     )
     threads: int | None = option(
         None,
         "--threads",
         changes_result=False,
-        help="CPU threads of the network.  [default: all]",
+        help="Run the network on this many CPU threads.  [default: all]",
     )
 
     def __post_init__(self) -> None:
@@ -179,8 +203,8 @@ class TemporalOptions:
         "--temporal-filter",
         former_flags=("--stabilise",),
         former_name="stabilise",
-        help="Take out the flicker of texture that the network invents anew for each frame; "
-        "auto looks at a few places of the film first.",
+        help="Take out the flicker of texture that the network invents anew for each frame; auto "
+        "looks at a few places of the film first.",
     )
     deflicker: bool = option(
         False, "--deflicker", help="Take the pumping of light out of old film."
@@ -191,8 +215,8 @@ class TemporalOptions:
         parse=share,
         metavar="[keep|remove|0..1]",
         default_text="remove",
-        help="Grain that the network removes: keep puts made grain of the same strength and "
-        "kind back, a number from 0 to 1 some of it.",
+        help="Put film grain back that the network removes: keep adds new grain of the same "
+        "strength and kind, a number from 0 to 1 a part of it.",
     )
 
     def __post_init__(self) -> None:
@@ -221,21 +245,21 @@ class SourceOptions:
         "--clip",
         parse=Clip.parse,
         metavar="START-END",
-        help="A part, as 1:20-1:30 or 80+10; repeatable: joined in the order given.",
+        help="Take only this part, as 1:20-1:30 or 80+10; repeatable: joined in the order given.",
     )
     follow: float | None = option(
         None,
         "--follow",
         changes_result=False,
         metavar="SECONDS",
-        help="The file is still being written: read on until it stands still for so long.",
+        help="Read a file that is still being written, until it has not grown for so long.",
     )
     patience: float = option(
         30.0,
         "--timeout",
         changes_result=False,
         metavar="SECONDS",
-        help="Without a byte from an address, until it counts as broken off.",
+        help="Give an address up that has sent nothing for so long.",
     )
     strict: bool = option(
         False,
@@ -246,18 +270,22 @@ class SourceOptions:
     stream: int | None = option(
         None,
         "--stream",
-        help="The video to upscale, as `vsr probe` counts.  [default: the main one]",
+        help="Upscale the video stream of this number, as `vsr probe` shows it.  [default: the "
+        "main one]",
     )
     deinterlace: Deinterlace = option(
-        "auto", "--deinterlace", help="auto looks at the pictures; ivtc restores telecined film."
+        "auto",
+        "--deinterlace",
+        help="Make interlaced film progressive: auto looks at the pictures; ivtc restores "
+        "telecined film.",
     )
     fps: Fraction | None = option(
         None,
         "--fps",
         parse=number,
         metavar="NUMBER",
-        help="Of the film that pictures become, 24 or 24000/1001; of a film that becomes "
-        "pictures, how many a second.  [default: 25; every frame]",
+        help="Frames a second, 24 or 24000/1001, of a film that is made of pictures (default 25); "
+        "of pictures that are made of a film, how many to take (default all).",
     )
 
     def __post_init__(self) -> None:
@@ -272,41 +300,46 @@ class SourceOptions:
 class EncodeOptions:
     """How the result is written."""
 
-    codec: Codec | None = option(None, "--codec", help="[default: what is usual in the container]")
+    codec: Codec | None = option(
+        None, "--codec", help="Encode the video so.  [default: what is usual in the container]"
+    )
     pipe_format: PipeFormat = option(
         "nut",
         "--pipe-format",
         changes_result=False,
-        help="Of standard output (-o -): nut has timestamps and sound, y4m neither.",
+        help="Write standard output (-o -) as nut, with timestamps and sound, or y4m, with "
+        "neither.",
     )
     crf: float | None = option(
-        None, "--crf", help="Quality; lower is better.  [default: by codec, high]"
+        None, "--crf", help="Quality of the encoder, lower is better.  [default: by codec, high]"
     )
     preset: str | None = option(
         None,
         "--preset",
-        help="The encoder's own speed setting. At equal quality h264's veryfast is 1.3 times "
-        "as fast as its default and a tenth larger; --codec av1 is nearly as fast as that "
-        "default and half as large, but older devices do not play it.  [default: by codec]",
+        help="Speed setting of the encoder, by its own names. At equal quality h264's veryfast is "
+        "1.3 times as fast as its default and a tenth larger; --codec av1 is nearly as fast as "
+        "that default and half as large, but older devices do not play it.  [default: by codec]",
     )
-    bits: Literal[8, 10] | None = option(None, "--bits", help="[default: as the source]")
+    bits: Literal[8, 10] | None = option(
+        None, "--bits", help="Bits of a sample.  [default: as the source]"
+    )
     chroma: Chroma = option(
         "auto",
         "--chroma",
-        help="420: what every player plays, also of tapes in 4:2:2; auto: as the source.",
+        help="Chroma subsampling: auto as the source; 420 is what every player plays.",
     )
     colours: int | None = option(
         None,
         "--colours",
         metavar="N",
-        help="Of a GIF, 4 to 256: fewer make it smaller.  [default: 256]",
+        help="Colours of a GIF, 4 to 256; fewer make it smaller.  [default: 256]",
     )
     encoder_options: tuple[tuple[str, str], ...] = option(
         (),
         "--encoder-option",
         parse=pair,
         metavar="K=V",
-        help="Handed to the encoder after a check that it knows the name; repeatable.",
+        help="Hand an option to the encoder, which has to know its name; repeatable.",
     )
     audio: bool = option(
         True,

@@ -19,8 +19,8 @@ from vsr.cli.terminal import Terminal
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @upscale_options
-@click.option("--frames", default=24, help="Of the film that are worked on.")
-@click.option("--rounds", default=5, help="How often each figure is measured.")
+@click.option("--frames", default=24, help="Measure on this many frames of the film.")
+@click.option("--rounds", default=5, help="Measure each figure so many times.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def bench(*, source: Path, frames: int, rounds: int, as_json: bool, **values: Any) -> None:
     """Measure each stage alone, and all together, on frames of the film IN.

@@ -23,7 +23,7 @@ from vsr.train.worse import degrade_file
     "damage_file",
     metavar="FILE.toml",
     type=click.Path(path_type=Path),
-    help="What differs from the reference's damage, vsr/train/degrade/damage.toml.",
+    help="Change settings of vsr/train/degrade/damage.toml by those of this file.",
 )
 @click.option(
     "--like",
@@ -31,8 +31,15 @@ from vsr.train.worse import degrade_file
     type=click.Path(path_type=Path),
     help="Estimate the damage of this film, and do the same.",
 )
-@click.option("-s", "--scale", type=int, help="The result is smaller by this.  [default: 4]")
-@click.option("--seed", type=int, default=0, help="The same seed gives the same damage.")
+@click.option(
+    "-s", "--scale", type=int, help="Make the result smaller by this factor.  [default: 4]"
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    help="Seed of all that is random: the same gives the same damage.",
+)
 @click.option(
     "--sheet",
     type=int,

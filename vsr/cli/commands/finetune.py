@@ -22,31 +22,31 @@ from vsr.train.finetune import finetune as teach
     "--like",
     metavar="DAMAGED",
     type=click.Path(path_type=Path),
-    help="A film that suffers from what is to be undone.",
+    help="Estimate the damage of this film, and learn to undo it.",
 )
 @click.option(
     "--damage",
     metavar="FILE.toml",
     type=click.Path(path_type=Path),
-    help="What it is, in place of an estimate; see `vsr degrade`.",
+    help="Learn to undo the damage of this file instead; see `vsr degrade`.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     metavar="OUT.safetensors",
-    help="[default: CLEAN's name, in this folder]",
+    help="Write the weights here.  [default: CLEAN's name, in this folder]",
 )
-@click.option("-m", "--from", "start", default=DEFAULT_MODEL, help="The network to begin with.")
-@click.option("--minutes", type=float, default=15.0, help="For all of it.")
-@click.option("--steps", type=int, help="In place of what fits the time.")
-@click.option("--clips", type=int, default=48, help="Taken from CLEAN.")
-@click.option("--patch", type=int, default=160, help="Pixels of a sample's side, when clean.")
+@click.option("-m", "--from", "start", default=DEFAULT_MODEL, help="Begin with this network.")
+@click.option("--minutes", type=float, default=15.0, help="Take this long for all of it.")
+@click.option("--steps", type=int, help="Train for so many steps, in place of --minutes.")
+@click.option("--clips", type=int, default=48, help="Take so many clips from CLEAN.")
+@click.option("--patch", type=int, default=160, help="Side of a clean sample, in pixels.")
 @click.option("--batch", type=int, default=4, help="Samples in a step.")
 @click.option("--rate", type=float, default=2e-4, help="Learning rate, which goes down to 0.")
-@click.option("--seed", type=int, default=0, help="Of all that is random.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1.")
-@click.option("--licence", default="", help="Of the weights: written into the file.")
+@click.option("--seed", type=int, default=0, help="Seed of all that is random.")
+@click.option("--device", default="auto", help="Train on auto, cpu, cuda or cuda:1.")
+@click.option("--licence", default="", help="Licence of the weights, written into the file.")
 @click.option("--keep", is_flag=True, help="Write the weights even if they are no better.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there already.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the result.")

@@ -32,7 +32,7 @@ def jobs(context: click.Context) -> None:
 
 @jobs.command("list")
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each job.")
 def list_(folders: tuple[Path, ...] = (), *, as_json: bool = False) -> None:
     """List the jobs that were begun here, and those whose output is in a FOLDER."""
     found = list(job_status.jobs(folders))
@@ -44,7 +44,7 @@ def list_(folders: tuple[Path, ...] = (), *, as_json: bool = False) -> None:
 
 @jobs.command()
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def status(output: Path, as_json: bool) -> None:
     """Show how far the job has come whose result is OUTPUT."""
     job = job_status.job_of(output)

@@ -28,7 +28,7 @@ from vsr.timing import clock
 
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path())
-@click.option("-o", "--output", type=click.Path(), help="As for upscale.")
+@click.option("-o", "--output", type=click.Path(), help="The result, as for `vsr upscale`.")
 @upscale_options
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None:

@@ -35,7 +35,7 @@ _NAMED = 8  # files that are named one by one
 )
 @upscale_options
 @click.option(
-    "--separate", is_flag=True, help="A result for each --clip: out_1.mp4, out_2.mp4, ..."
+    "--separate", is_flag=True, help="Write a result for each --clip: out_1.mp4, out_2.mp4, ..."
 )
 @click.option("--apart", is_flag=True, hidden=True, help="The former name of --separate.")
 @tree_options(UpscaleOptions, only="encode.overwrite")
