@@ -39,10 +39,10 @@ except ModuleNotFoundError:  # on a machine that was only lent: what is compiled
     sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: tempfile.mkdtemp()  # type: ignore[attr-defined]
 
 from vsr.bench.machine import describe
-from vsr.engine.cuda.colour_kernels import KernelRunner
 from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.engine import CudaEngine, architecture_of, pieces_of, source
+from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.launch import DeviceBatch
 from vsr.engine.cuda.nvrtc import Nvrtc
 from vsr.engine.cuda.tiling import TILINGS, CompactTiling, tiling_for
@@ -364,7 +364,7 @@ TAGS = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
 
 def ends_right(device: torch.device) -> Iterator[dict[str, Any]]:
     """The ends' kernels at full size, against PyTorch's operations on the device."""
-    runner, plain = KernelRunner(device), TorchColourBackend()
+    runner, plain = CudaKernelRunner(device), TorchColourBackend()
     kernels = CudaColourBackend(runner, runner.processors)
     for (width, height), bits in itertools.product(SIZES[:2], (8, 10)):
         layout = LAYOUT.replace(bits=bits)
@@ -393,7 +393,7 @@ def ends_times(
     device: torch.device, given: SRVGGNetCompact, quick: bool
 ) -> Iterator[dict[str, Any]]:
     """Each end in kernels and in PyTorch; then all from planes to planes, and the network alone."""
-    runner, engine = KernelRunner(device), CudaEngine(given, device=device)
+    runner, engine = CudaKernelRunner(device), CudaEngine(given, device=device)
     ways: dict[str, ColourBackend] = {
         "kernels": CudaColourBackend(runner, runner.processors),
         "PyTorch": TorchColourBackend(),

@@ -39,6 +39,8 @@ ONLY_HERE = {
     "click": "cli",
     "tqdm": "cli",
 }
+# Rooms within a room that no other room knows.
+PRIVATE = {"vsr.engine.cuda"}
 
 
 def _modules() -> list[Path]:
@@ -71,6 +73,8 @@ def test_imports_point_down(path: Path) -> None:
             assert room == ONLY_HERE[top], f"{room} imports {name}"
         if top != "vsr" or room == "__init__":
             continue
+        private = [one for one in PRIVATE if f"{name}.".startswith(f"{one}.")]
+        assert all(one.split(".")[1] == room for one in private), f"{room} imports {name}"
         if not rest:
             assert room == "cli", f"{path} imports the whole package"
             continue

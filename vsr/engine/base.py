@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from vsr.options import EngineName
+
 
 class Engine(Protocol):
     """Call it with (N, 3, H, W) RGB in `dtype` on `device`; H and W multiples of `multiple`.
@@ -16,7 +18,9 @@ class Engine(Protocol):
     `is_out_of_memory` knows when the device's memory does not suffice.
     """
 
-    name: str  # for people and for a job's fingerprint: "torch"
+    name: str  # for a job's fingerprint: "torch"; engines that round differently have two
+    label: str  # for people; empty for PyTorch, which goes without saying
+    pinned_name: EngineName  # what makes another process on this machine choose the same
     scale: int
     multiple: int
     radius: int  # receptive radius in source pixels; 0: the engine only passes pixels through

@@ -19,6 +19,7 @@ from vsr.engine.memory import bytes_per_pixel, widest
 from vsr.errors import BrokenWeights
 from vsr.nets.ncnn_export import INPUT, OUTPUT, write_ncnn
 from vsr.nets.network import Network
+from vsr.options import EngineName
 
 # Feature maps of the widest kind at once: its Winograd convolutions keep the transformed ones,
 # too. Measured: 8 to 12.6 with the compact networks, 11 to 13 with RRDBNet.
@@ -29,6 +30,8 @@ class NcnnEngine:
     """Runs a `Network` on a CPU, in 32 bits. Raises ImportError without the package."""
 
     name = "ncnn"
+    label = "ncnn"
+    pinned_name: EngineName = "ncnn"
     dtype = torch.float32
     precision = "fp32"
 

@@ -9,12 +9,15 @@ from vsr.engine.memory import bytes_per_pixel, widest
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.options import EngineName
 
 
 class TorchEngine:
     """Runs a `Network` as it is, channels-last, in one precision."""
 
     name = "torch"
+    label = ""  # goes without saying
+    pinned_name: EngineName = "torch"
 
     def __init__(
         self, network: Network, *, device: torch.device, dtype: torch.dtype, precision: str
@@ -71,6 +74,8 @@ class PassThroughEngine:
     """No network: the classical resizers do all their work in the resize that follows."""
 
     name = "none"
+    label = ""
+    pinned_name: EngineName = "torch"
     scale = 1
     multiple = 1
     radius = 0

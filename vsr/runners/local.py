@@ -17,7 +17,6 @@ from typing import Any
 
 import vsr.errors
 from vsr.children import shielded
-from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.errors import Stopped, VsrError
 from vsr.events import Note, Progress, WarningNote
 from vsr.jobs.run.context import RunContext
@@ -25,7 +24,7 @@ from vsr.jobs.run.outputs import Runner, here
 from vsr.jobs.run.segment_writer import Segment
 from vsr.jobs.store.job_store import JobStore
 from vsr.machine import cores
-from vsr.options import DeviceOptions, EngineName, to_dict
+from vsr.options import DeviceOptions, to_dict
 
 # It finds what this process found, and nothing that lies in the folder where the user is.
 _START = "import sys; sys.path[:] = sys.argv[1:]; import vsr.runners.worker as w; w.main()"
@@ -97,9 +96,7 @@ def _job(work: RunContext, store: JobStore, device: str, count: int) -> dict[str
     given = work.options.device
     threads = given.threads or max(cores() // count, 1)
     # One choice for all of them: where nothing can be remembered, each would try for itself.
-    # GPUs may be of several kinds; each finds out by itself.
-    names: dict[str, EngineName] = {"ncnn": "ncnn", **dict.fromkeys(CUDA_NAMES, "auto")}
-    engine = names.get(work.engine.name, "torch")
+    engine = work.engine.pinned_name
     own = dataclasses.replace(given, device=device, workers=None, threads=threads, engine=engine)
     encode = dataclasses.replace(work.options.encode, overwrite=True)  # that was settled before
     source = dataclasses.replace(work.options.source, strict=False)  # so was that

@@ -13,24 +13,23 @@ from torch import Tensor
 from tests.support.cuda.ptx import Machine
 from tests.support.cuda.ptx_memory import Array, GlobalMemory, PtxError
 from tests.support.cuda.ptx_program import Program, parse
-from vsr.engine.cuda.colour_kernels import KernelStep
-from vsr.engine.cuda.engine import source
 from vsr.engine.cuda.nvrtc import Nvrtc
+from vsr.engine.kernel_launch import KernelStep
 from vsr.stages.colour.cuda_backend import CudaColourBackend
 
 PROCESSORS = 2
 
 
 @functools.cache
-def program(file: str, options: tuple[str, ...]) -> Program:
+def program(text: str, options: tuple[str, ...]) -> Program:
     """A step's kernel, for sm_80, in PTX."""
-    (kernel,) = parse(Nvrtc().ptx(source((file,)), architecture=80, options=options)).values()
+    (kernel,) = parse(Nvrtc().ptx(text, architecture=80, options=options)).values()
     return kernel
 
 
 @dataclass
 class Emulator:
-    """Stands in for `KernelRunner`. `source`: how a kernel's text is found.
+    """Stands in for `KernelRunner`. `find`: makes a program of a kernel's text.
 
     Raises PtxError for races, for reads of what was not handed over and for outputs that are
     written twice or not at all.
@@ -49,7 +48,7 @@ class Emulator:
         launch = step.launch
         memory = GlobalMemory([_whole(one) for one in step.reads], *map(_numbers, step.writes))
         machine = Machine(
-            self.find(step.file, step.options), memory,
+            self.find(step.text, step.options), memory,
             blocks=launch.grid, threads=launch.threads, dynamic=launch.shared,
         )  # fmt: skip
         machine.run(launch.arguments)

@@ -13,9 +13,10 @@ from tests.support.cuda.ptx import Machine
 from tests.support.cuda.ptx_memory import Array, GlobalMemory, PtxError
 from tests.support.cuda.ptx_program import Program, parse
 from vsr.engine.cuda.engine import pieces_of, source
-from vsr.engine.cuda.launch import DeviceBatch, Launch, LaunchPlan
+from vsr.engine.cuda.launch import DeviceBatch, LaunchPlan
 from vsr.engine.cuda.nvrtc import Nvrtc
 from vsr.engine.cuda.tile_tables import SubImage
+from vsr.engine.kernel_launch import Launch
 
 
 @dataclass

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from vsr.engine.cuda.launch import DeviceBatch, Launch, addresses
+from vsr.engine.cuda.launch import SIGNATURES, DeviceBatch
 from vsr.engine.cuda.tile_tables import SubImage, TileTables, sources_of, tiles_of, together
 from vsr.engine.cuda.tiling import CompactTiling
 from vsr.engine.cuda.weight_packing import FEATURES, PackedLayer, pack
+from vsr.engine.kernel_launch import Launch, addresses
 from vsr.nets.srvgg import SRVGGNetCompact
 
 FIRST = (8, 32)  # pixels of a block of the first layer
@@ -62,6 +63,7 @@ def first(layer: PackedLayer, batch: DeviceBatch, target: int, channels: int) ->
     tiles = batch.tables["first"]
     return Launch(
         kernel="first",
+        signature=SIGNATURES["first"],
         grid=tiles.count,
         threads=256,
         shared=0,
@@ -95,6 +97,7 @@ def tiled(
     """Return the launch of blocks that stay and go from tile to tile. `channels` of the output."""
     return Launch(
         kernel=kernel,
+        signature=SIGNATURES[kernel],
         grid=processors * tiling.blocks,
         threads=tiling.threads,
         shared=tiling.shared(channels // 16),

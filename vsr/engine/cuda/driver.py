@@ -9,20 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vsr.engine.cuda.launch import SIGNATURES, Launch
+from vsr.engine.kernel_launch import KernelsUnavailable, Launch
 
 _SHARED_MEMORY_OPTIN = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, in percent
 
 
-# How an argument is handed over, by its letter in SIGNATURES.
+# How an argument is handed over, by its letter in a signature.
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "p": ctypes.c_uint64, "l": ctypes.c_int64, "i": ctypes.c_int, "f": ctypes.c_float,
 }  # fmt: skip
 
 
-class DriverError(RuntimeError):
+class DriverError(KernelsUnavailable):
     """The driver is missing or refused; its own words."""
 
 
@@ -188,8 +188,7 @@ class Graph:
 def _parameters(launch: Launch) -> ctypes.Array[ctypes.c_void_p]:
     """Return pointers to the arguments, as the driver reads them; it copies them at once."""
     values = [
-        _KINDS[kind](value)
-        for kind, value in zip(SIGNATURES[launch.kernel], launch.arguments, strict=True)
+        _KINDS[kind](value) for kind, value in zip(launch.signature, launch.arguments, strict=True)
     ]
     array = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
     array.values = values  # type: ignore[attr-defined]  # keeps them alive with the array

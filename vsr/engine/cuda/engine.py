@@ -9,23 +9,25 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 import torch
 from torch import Tensor
 
 from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.driver import Driver, DriverError, Graph, Kernels
+from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.launch import DeviceBatch, LaunchPlan
 from vsr.engine.cuda.nvrtc import Nvrtc, compile_once
 from vsr.engine.cuda.rrdbnet_plan import RRDBNetPlan, fits_dense
 from vsr.engine.cuda.tile_tables import MOST, SubImage, TileTable, TileTables
 from vsr.engine.cuda.tiling import CompactTiling, dense_tiling_for, tiling_for
 from vsr.engine.cuda.weight_packing import fits_compact
+from vsr.engine.kernel_launch import kernel_text
 from vsr.engine.torch_engine import TorchEngine
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.options import EngineName
 
 _SHAPES = 8  # whose tables and graphs are kept
 OLDEST = 80  # compute capability, times ten
@@ -49,6 +51,8 @@ class CudaEngine:
     Raises CompileError or DriverError where the kernels cannot be had on this machine.
     """
 
+    label = "own kernels"
+    pinned_name: EngineName = "auto"  # GPUs may be of several kinds; each finds out by itself
     multiple = 1
 
     def __init__(
@@ -200,6 +204,10 @@ class CudaEngine:
         self.precision = "fp32"
         return True
 
+    def kernel_runner(self) -> CudaKernelRunner:
+        """See `vsr.engine.kernel_launch.RunsKernels`."""
+        return CudaKernelRunner(self.device)
+
 
 def pieces_of(pictures: Sequence[Tensor]) -> list[SubImage]:
     """Return each (3, h, w) or (1, 3, h, w), fp32; their places count from that of the first
@@ -246,8 +254,7 @@ def plan_for(
 
 def source(names: tuple[str, ...]) -> str:
     """Return the text of kernels, one file after the other."""
-    folder = resources.files("vsr.engine.cuda.kernels")
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+    return kernel_text("vsr.engine.cuda.kernels", *names)
 
 
 def compiled(plan: LaunchPlan, device: torch.device) -> bytes:

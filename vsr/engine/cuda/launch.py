@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
-
 from vsr.engine.cuda.tile_tables import SubImage, TileTable, TileTables
+from vsr.engine.kernel_launch import Launch
 
-# Of each kernel's parameters: p a pointer, l a long long, i an int, f a float.
+# Of each kernel's parameters, see `Launch`.
 SIGNATURES = {
     "first": "ppppippp",
     "middle": "pppppp",
@@ -18,21 +17,7 @@ SIGNATURES = {
     "grow": "piiipipppp",
     "wide": "piiipipppp",
     "mix": "piipipppipipp",
-    "to_rgb": "pppppppp" + "ffffffff" + "iiii",
-    "cells": "pllll" + "pllll" + "p" + "iiii",
-    "from_rgb": "pllll" + "pii" + "ppp" + "fffff" + "ffff" + "iiiii",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """One kernel over a whole batch."""
-
-    kernel: str
-    grid: int
-    threads: int
-    shared: int  # bytes of dynamic shared memory
-    arguments: tuple[int | float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +47,3 @@ class LaunchPlan(Protocol):
 
     def launches(self, batch: DeviceBatch, processors: int) -> Iterator[Launch]:
         """Return the launches in order, on a GPU of so many multiprocessors."""
-
-
-def addresses(*tensors: Tensor) -> Iterator[int]:
-    """Return where they lie on their device."""
-    return (tensor.data_ptr() for tensor in tensors)

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsr.engine.kernel_launch import KernelsUnavailable
 from vsr.engine.user_cache import keep, place
 
 
-class CompileError(RuntimeError):
+class CompileError(KernelsUnavailable):
     """The compiler is missing, or refused the source; the message ends with its log."""
 
 

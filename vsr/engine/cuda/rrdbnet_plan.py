@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.engine.cuda.compact_plan import FIRST, first, last
-from vsr.engine.cuda.launch import DeviceBatch, Launch, addresses
+from vsr.engine.cuda.launch import SIGNATURES, DeviceBatch
 from vsr.engine.cuda.tile_tables import SubImage, TileTables, sources_of, tiles_of, together
 from vsr.engine.cuda.tiling import CompactTiling, DenseTiling
 from vsr.engine.cuda.weight_packing import (
@@ -20,6 +20,7 @@ from vsr.engine.cuda.weight_packing import (
     last_weights,
     on,
 )
+from vsr.engine.kernel_launch import Launch, addresses
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RESIDUAL, RRDB, SLOPE, DenseBlock, RRDBNet
 
@@ -212,6 +213,7 @@ class RRDBNetPlan:
     ) -> Launch:
         return Launch(
             kernel=kernel,
+            signature=SIGNATURES[kernel],
             grid=processors,
             threads=self._dense.threads,
             shared=self._dense.shared(step.layer.bias.numel() // 16),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import time
 
 import torch
 from torch import Tensor, nn
 
 from vsr.engine.base import Engine
-from vsr.engine.cuda.driver import Driver, DriverError
 from vsr.engine.cuda.engine import OLDEST, CudaEngine, architecture_of, fits, pieces_of, source
-from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from vsr.engine.cuda.kernel_runner import surroundings
 from vsr.engine.cuda.tiling import short_sums
+from vsr.engine.kernel_launch import KernelsUnavailable
 from vsr.engine.torch_engine import TorchEngine
 from vsr.engine.trial_cache import remember, remembered
 from vsr.errors import UsageError
@@ -57,7 +56,7 @@ def wants_cuda(
                 if reason is not None:
                     sink(Note(text=f"PyTorch runs the network: our CUDA kernels {reason}"))
             return CudaEngine(network, device=device) if passed else None
-        except (CompileError, DriverError, torch.OutOfMemoryError) as error:
+        except (KernelsUnavailable, torch.OutOfMemoryError) as error:
             # Not remembered: a library, or memory, that was missing may be there the next time.
             reason = f"cannot be had here ({str(error).splitlines()[0]})"
             if asked == "auto":
@@ -152,13 +151,4 @@ def _description(network: Network, device: torch.device) -> str:
     """Return what the outcome depends on. Not the weights: the trial has its own."""
     sums = short_sums(architecture_of(device))
     kind = (type(network).__name__, f"scale:{network.scale}", f"short:{sums}")
-    return " ".join((surroundings(device, KERNELS), *kind))
-
-
-def surroundings(device: torch.device, files: tuple[str, ...]) -> str:
-    """Return the GPU, and all that kernels from those files go through."""
-    kernels = hashlib.sha256(source(files).encode()).hexdigest()[:16]
-    return " ".join((
-        torch.cuda.get_device_name(device), f"driver {Driver().version()}",
-        f"torch {torch.__version__}", f"nvrtc {Nvrtc().version}", f"kernels {kernels}",
-    ))  # fmt: skip
+    return " ".join((surroundings(device, source(KERNELS)), *kind))

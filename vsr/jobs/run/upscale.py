@@ -12,7 +12,6 @@ from typing import Any
 
 from vsr.engine.base import Engine
 from vsr.engine.cache import EngineCache
-from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.errors import Interrupted, ModelError, Stopped, VsrError
 from vsr.events import Finished, Note, OncePerNote, Sink, Started, WarningNote, silent
 from vsr.jobs.plan.plan import Plan, plan
@@ -283,8 +282,7 @@ _TELLS_NO_TRANSFER = frozenset({"gif", "webp", "mjpeg"})
 def _describe(job: Plan, model: str, engine: Engine) -> str:
     """Return the run in one line, for people."""
     video = job.source.video
-    # PyTorch goes without saying.
-    runtime = {"ncnn": "ncnn ", **dict.fromkeys(CUDA_NAMES, "own kernels ")}.get(engine.name, "")
+    runtime = f"{engine.label} " if engine.label else ""
     return (
         f"{model}, {engine.device} {runtime}{engine.precision}, {video.width}x{video.height} -> "
         f"{job.target.width}x{job.target.height} {name_of(video.colour.matrix)}, "

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 
 from vsr.engine.base import Engine
-from vsr.engine.cuda.colour_kernels import FILES, KernelRunner
-from vsr.engine.cuda.driver import DriverError
-from vsr.engine.cuda.engine import CUDA_NAMES
-from vsr.engine.cuda.nvrtc import CompileError
-from vsr.engine.cuda.select import surroundings
+from vsr.engine.kernel_launch import KernelsUnavailable, RunsKernels
 from vsr.engine.trial_cache import remember, remembered
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Layout
 from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
+from vsr.stages.colour.colour_kernels import all_text
 from vsr.stages.colour.convert import is_weighted
 from vsr.stages.colour.cuda_backend import CudaColourBackend, fits
 from vsr.stages.colour.drift_correction import CELL, DriftCorrection, side_of
@@ -33,13 +30,13 @@ def ends_for(engine: Engine, sink: Sink) -> ColourBackend:
     """Return kernels beside an engine of kernels, which a job's fingerprint names; else
     PyTorch's.
     """
-    if engine.device.type != "cuda" or engine.name not in CUDA_NAMES:
+    if not isinstance(engine, RunsKernels):
         return TorchColourBackend()
     device = engine.device
     try:
-        run = KernelRunner(device)
-        where = surroundings(device, FILES)
-    except (CompileError, DriverError) as error:
+        run = engine.kernel_runner()
+        where = run.describe(all_text())
+    except KernelsUnavailable as error:
         sink(Note(text=_missing(error)))
         return TorchColourBackend()
     return CheckedColourBackend(
@@ -105,7 +102,7 @@ class CheckedColourBackend:
         if passed is None:
             try:
                 passed = self._agrees(case, bits)
-            except (CompileError, DriverError) as error:
+            except KernelsUnavailable as error:
                 # Not remembered: what is missing may be there the next time.
                 self._sink(Note(text=_missing(error)))
                 return False
@@ -119,7 +116,7 @@ class CheckedColourBackend:
         if passed:
             try:
                 case(self._own)  # compiled, or loaded, before a frame needs it
-            except (CompileError, DriverError) as error:
+            except KernelsUnavailable as error:
                 self._sink(Note(text=_missing(error)))
                 return False
         return passed

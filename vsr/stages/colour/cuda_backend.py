@@ -12,17 +12,17 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from vsr.engine.cuda.colour_kernels import (
+from vsr.engine.kernel_launch import KernelStep
+from vsr.frame import Colour, Layout, Siting
+from vsr.stages.colour.chroma import halving, upsample
+from vsr.stages.colour.colour_kernels import (
     CodeRange,
     Decimation,
     Interpolation,
-    KernelStep,
     measuring,
     reading,
     writing,
 )
-from vsr.frame import Colour, Layout, Siting
-from vsr.stages.colour.chroma import halving, upsample
 from vsr.stages.colour.convert import codes, luma_matrix, luma_weights, shares
 from vsr.stages.colour.drift_correction import CELL, DriftCorrection, side_of, smooth
 

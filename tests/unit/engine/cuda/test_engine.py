@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from vsr.engine.build import build_engine
-from vsr.engine.cuda import colour_kernels, engine, nvrtc, select
+from vsr.engine.cuda import engine, kernel_runner, nvrtc, select
 from vsr.engine.cuda.driver import DriverError
 from vsr.engine.cuda.engine import CUDA_NAMES, CudaEngine, pieces_of
-from vsr.engine.cuda.launch import SIGNATURES, DeviceBatch, Launch
+from vsr.engine.cuda.launch import SIGNATURES, DeviceBatch
 from vsr.engine.cuda.nvrtc import CompiledCode, CompileError
 from vsr.engine.cuda.tile_tables import SubImage
+from vsr.engine.kernel_launch import KernelStep, Launch
 from vsr.errors import UsageError
 from vsr.events import Event, Note, silent
 from vsr.nets.arithmetic import fold_area
@@ -32,8 +33,10 @@ from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
+from vsr.stages.colour import colour_kernels
 
 PROCESSORS = 3
+_SIGNATURES = {**SIGNATURES, **colour_kernels.SIGNATURES}
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 
 
@@ -71,7 +74,8 @@ class Recorder:
         kernel = self._names[function.value]
         self.launched.append(
             Launch(
-                kernel=kernel, grid=grid.value, threads=threads.value, shared=shared.value,
+                kernel=kernel, signature=_SIGNATURES[kernel],
+                grid=grid.value, threads=threads.value, shared=shared.value,
                 arguments=_arguments(kernel, parameters),
             )
         )  # fmt: skip
@@ -98,7 +102,8 @@ class Recorder:
         of = parameters._obj
         kernel = self._names[of.function]
         return Launch(
-            kernel=kernel, grid=of.grid[0], threads=of.block[0], shared=of.shared,
+            kernel=kernel, signature=_SIGNATURES[kernel],
+            grid=of.grid[0], threads=of.block[0], shared=of.shared,
             arguments=_arguments(kernel, of.parameters),
         )  # fmt: skip
 
@@ -108,7 +113,7 @@ def _arguments(kernel: str, parameters: Any) -> tuple[int | float, ...]:
         "p": ctypes.c_uint64, "l": ctypes.c_int64, "i": ctypes.c_int, "f": ctypes.c_float,
     }  # fmt: skip
     return tuple(
-        kinds[kind].from_address(parameters[n]).value for n, kind in enumerate(SIGNATURES[kernel])
+        kinds[kind].from_address(parameters[n]).value for n, kind in enumerate(_SIGNATURES[kernel])
     )
 
 
@@ -171,21 +176,30 @@ def test_ends_arrive_with_all_their_numbers(
     driver: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fractions as fp32, strides of pictures beyond 2^31 numbers whole; a kernel is loaded once."""
-    monkeypatch.setattr(colour_kernels, "Driver", lambda: driver)
-    monkeypatch.setattr(colour_kernels, "Nvrtc", lambda: None)
+    monkeypatch.setattr(kernel_runner, "Driver", lambda: driver)
+    monkeypatch.setattr(kernel_runner, "Nvrtc", lambda: None)
     code = CompiledCode(image=b"code", log="")
-    monkeypatch.setattr(colour_kernels, "compile_once", lambda *_, **__: code)
+    monkeypatch.setattr(kernel_runner, "compile_once", lambda *_, **__: code)
     properties = SimpleNamespace(multi_processor_count=PROCESSORS, major=8, minor=6)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    runner = colour_kernels.KernelRunner(CPU)
+    runner = kernel_runner.CudaKernelRunner(CPU)
     arguments = {
         "to_rgb": (*range(8), *(n / 3 for n in range(8)), *range(4)),
         "cells": (1, 2**40, -(2**33), 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14),
         "from_rgb": (1, 2**40, 3, 4, 5, 6, 7, 8, 9, 10, 11, *(n / 7 for n in range(9)), *range(5)),
     }
     for kernel, given in (*arguments.items(), *arguments.items()):
-        launch = Launch(kernel=kernel, grid=5, threads=128, shared=0, arguments=given)
-        runner(colour_kernels.KernelStep(options=("-DX",), launch=launch, reads=(), writes=()))
+        launch = Launch(
+            kernel=kernel,
+            signature=_SIGNATURES[kernel],
+            grid=5,
+            threads=128,
+            shared=0,
+            arguments=given,
+        )
+        package = "vsr.stages.colour.kernels"
+        step = KernelStep(package=package, options=("-DX",), launch=launch, reads=(), writes=())
+        runner(step)
         (arrived,) = driver.launched
         driver.launched.clear()
         assert (arrived.kernel, arrived.grid, arrived.threads) == (kernel, 5, 128)

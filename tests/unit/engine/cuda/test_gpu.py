@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from vsr.engine.build import build_engine
-from vsr.engine.cuda.colour_kernels import KernelRunner
 from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.engine import CUDA_NAMES, CudaEngine, architecture_of, pieces_of
+from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.nvrtc import CompileError
 from vsr.engine.cuda.select import _trial
 from vsr.engine.cuda.tiling import tiling_for
@@ -180,7 +180,7 @@ def test_ends_are_those_of_pytorch(bits: int, sub: tuple[int, int], siting: Siti
         for size in layout.plane_sizes(321, 181)
     )
     drawn = torch.rand(2, 3, 4 * 181 + 8, 4 * 321 + 8, device=DEVICE)[..., 4:-4, 4:-4]
-    runner, plain = KernelRunner(DEVICE), TorchColourBackend()
+    runner, plain = CudaKernelRunner(DEVICE), TorchColourBackend()
     kernels = CudaColourBackend(runner, runner.processors)
     rgb = kernels.to_rgb(planes, layout, tags)
     assert (rgb - plain.to_rgb(planes, layout, tags)).abs().max() < 4e-6

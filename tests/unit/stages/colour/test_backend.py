@@ -15,13 +15,13 @@ from tests.conftest import random_frames
 from tests.support.cuda.colour_emulator import Emulator
 from tests.unit.stages.device.test_tiles import engine_of
 from vsr.engine.cuda.driver import DriverError
-from vsr.engine.cuda.engine import CUDA_NAMES
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from vsr.engine.kernel_launch import KernelRunner, RunsKernels
+from vsr.engine.torch_engine import TorchEngine
 from vsr.events import Event, Note
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import DeviceOptions, TemporalOptions
-from vsr.stages.colour import backend_check
 from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
 from vsr.stages.colour.backend_check import CheckedColourBackend, ends_for
 from vsr.stages.colour.drift_correction import DriftCorrection
@@ -150,24 +150,18 @@ def test_chroma_that_is_thinned_out_twice_is_pytorchs() -> None:
     assert not ends._passed
 
 
-def test_on_a_cpu_and_with_other_engines_they_are_pytorchs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Named:
-        def __init__(self, name: str, device: str) -> None:
-            self.name, self.device = name, torch.device(device)
+def test_without_kernels_beside_the_engine_they_are_pytorchs() -> None:
+    class Unable(TorchEngine):
+        def kernel_runner(self) -> KernelRunner:
+            raise DriverError("libcuda.so.1: cannot open shared object file")
 
-    def missing(device: torch.device) -> None:
-        raise DriverError("libcuda.so.1: cannot open shared object file")
-
-    monkeypatch.setattr(backend_check, "KernelRunner", missing)
     events: list[Event] = []
-    own = [(name, "cuda", 1) for name in CUDA_NAMES]
-    for name, device, notes in (("cuda", "cpu", 0), ("torch", "cuda", 0), *own):
-        given: Any = Named(name, device)
-        assert isinstance(ends_for(given, events.append), TorchColourBackend)
+    for kind, notes in ((TorchEngine, 0), (Unable, 1)):
+        network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2)
+        engine = kind(network, device=CPU, dtype=torch.float32, precision="fp32")
+        assert isinstance(engine, RunsKernels) is (kind is Unable)
+        assert isinstance(ends_for(engine, events.append), TorchColourBackend)
         assert len(events) == notes
-        events.clear()
 
 
 # --- in the device stage ---

@@ -1,1 +1,1 @@
-"""The text of the CUDA kernels."""
+"""The text of the CUDA kernels that run networks."""

@@ -1,45 +1,32 @@
-"""The ends of the device stage in kernels of our own: planes to RGB, RGB to planes, each in one.
+"""Colour conversion in kernels of our own: planes to RGB, RGB to planes, each in one.
 
 Where PyTorch goes through memory once for each operation, these do once (`to_rgb.cu`, `cells.cu`,
 `from_rgb.cu`). This module knows how they are launched; where the numbers come from is known to
-`vsr/stages/`.
+`cuda_backend.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vsr.engine.cuda.driver import Driver, Kernels
-from vsr.engine.cuda.engine import source
-from vsr.engine.cuda.launch import Launch, addresses
-from vsr.engine.cuda.nvrtc import Nvrtc, compile_once
+from vsr.engine.kernel_launch import KernelStep, Launch, addresses, kernel_text
 
 _COLUMNS = 256  # of a block of any of these kernels; `from_rgb` has a margin in them
 _MARGIN = 8
 _BLOCKS = 4  # of `from_rgb` that a multiprocessor has room for
 _SHORTEST = 16  # rows of chroma that are worth a block of their own, with 5 or 6 more around them
-# The kernels, of which none needs another.
-FILES = ("to_rgb.cu", "cells.cu", "from_rgb.cu")
+_PACKAGE = "vsr.stages.colour.kernels"
+# Of each kernel's parameters, see `Launch`. None needs another kernel.
+SIGNATURES = {
+    "to_rgb": "pppppppp" + "ffffffff" + "iiii",
+    "cells": "pllll" + "pllll" + "p" + "iiii",
+    "from_rgb": "pllll" + "pii" + "ppp" + "fffff" + "ffff" + "iiiii",
+}
 _FAMILIES = {"yuv": 0, "rgb": 1, "gray": 2}
-
-
-@dataclass(frozen=True, kw_only=True)
-class KernelStep:
-    """One launch of one kernel, what that is compiled with, and the tensors that it works on."""
-
-    options: tuple[str, ...]
-    launch: Launch
-    reads: tuple[Tensor, ...]
-    writes: tuple[Tensor, ...]
-
-    @property
-    def file(self) -> str:
-        """Of this folder; it is named after its kernel."""
-        return f"{self.launch.kernel}.cu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +73,7 @@ def reading(
     first, second, third = _three(planes)
     launch = Launch(
         kernel="to_rgb",
+        signature=SIGNATURES["to_rgb"],
         grid=count * height * -(-width // _COLUMNS),
         threads=256,
         shared=0,
@@ -101,7 +89,7 @@ def reading(
         *_kind(first, family),
     )  # fmt: skip
     reads = (*planes[:3], across.first, across.shares, down.first, down.shares)
-    return KernelStep(options=options, launch=launch, reads=reads, writes=(rgb,))
+    return _step(launch, options, reads, (rgb,))
 
 
 def measuring(
@@ -116,6 +104,7 @@ def measuring(
     columns = _COLUMNS // side * side
     launch = Launch(
         kernel="cells",
+        signature=SIGNATURES["cells"],
         grid=count * 3 * out.shape[2] * -(-width // columns),
         threads=256,
         shared=0,
@@ -125,7 +114,9 @@ def measuring(
         ),
     )  # fmt: skip
     options = (f"-DCELL={side}", f"-DSOURCE_CELL={source_side}", "--std=c++17")
-    return KernelStep(options=options, launch=launch, reads=(drawn, shown), writes=(out,))
+    return KernelStep(
+        package=_PACKAGE, options=options, launch=launch, reads=(drawn, shown), writes=(out,)
+    )
 
 
 def writing(
@@ -154,6 +145,7 @@ def writing(
     rows = strip(chroma[0], count * columns, processors)
     launch = Launch(
         kernel="from_rgb",
+        signature=SIGNATURES["from_rgb"],
         grid=count * columns * -(-chroma[0] // rows),
         threads=128,
         shared=0,
@@ -170,7 +162,9 @@ def writing(
         f"-DCELL={0 if drift is None else side}", *_kind(first, family),
     )  # fmt: skip
     reads = (rgb,) if drift is None else (rgb, drift)
-    return KernelStep(options=options, launch=launch, reads=reads, writes=tuple(planes))
+    return KernelStep(
+        package=_PACKAGE, options=options, launch=launch, reads=reads, writes=tuple(planes)
+    )
 
 
 def strip(rows: int, columns: int, processors: int) -> int:
@@ -179,6 +173,15 @@ def strip(rows: int, columns: int, processors: int) -> int:
     """
     strips = max(round(_BLOCKS * processors / columns), 1)
     return max(-(-rows // strips), min(_SHORTEST, rows))
+
+
+def _step(
+    launch: Launch,
+    options: tuple[str, ...],
+    reads: tuple[Tensor, ...],
+    writes: tuple[Tensor, ...],
+) -> KernelStep:
+    return KernelStep(package=_PACKAGE, options=options, launch=launch, reads=reads, writes=writes)
 
 
 def _three(planes: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -200,33 +203,6 @@ def _axis(name: str, halving: Decimation) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-@dataclass
-class KernelRunner:
-    """Runs steps on one device. Raises CompileError or DriverError where it cannot be done."""
-
-    device: torch.device
-    _loaded: dict[tuple[str, ...], Kernels] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.driver = Driver()
-        properties = torch.cuda.get_device_properties(self.device)
-        self.processors = properties.multi_processor_count
-        self._architecture = 10 * properties.major + properties.minor
-
-    def __call__(self, step: KernelStep) -> None:
-        """Queue it on PyTorch's current stream."""
-        with torch.cuda.device(self.device):
-            kernels = self._kernels(step)
-            kernels.run(step.launch, torch.cuda.current_stream(self.device).cuda_stream)
-
-    def _kernels(self, step: KernelStep) -> Kernels:
-        key = (step.file, *step.options)
-        if key not in self._loaded:
-            code = compile_once(
-                Nvrtc(), source((step.file,)),
-                architecture=self._architecture, options=step.options,
-            )  # fmt: skip
-            names = (step.launch.kernel,)
-            number = self.device.index or 0
-            self._loaded[key] = Kernels(self.driver, number, code.image, names)
-        return self._loaded[key]
+def all_text() -> str:
+    """Return the text of all kernels."""
+    return kernel_text(_PACKAGE, *(f"{kernel}.cu" for kernel in SIGNATURES))

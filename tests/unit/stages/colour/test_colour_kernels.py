@@ -18,13 +18,11 @@ from torch.nn import functional as F
 from tests.support.cuda.colour_emulator import Emulator
 from tests.support.cuda.ptx_memory import PtxError
 from tests.support.cuda.ptx_program import Program, parse
-from vsr.engine.cuda import colour_kernels
-from vsr.engine.cuda.colour_kernels import KernelStep
-from vsr.engine.cuda.engine import source
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from vsr.engine.kernel_launch import KernelStep
 from vsr.events import Event
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
-from vsr.stages.colour import drift_correction
+from vsr.stages.colour import colour_kernels, drift_correction
 from vsr.stages.colour.backend import TorchColourBackend
 from vsr.stages.colour.backend_check import CheckedColourBackend
 from vsr.stages.colour.chroma import downsample, upsample
@@ -257,8 +255,8 @@ def test_a_planted_fault_is_found(kernel: str, fault: str) -> None:
     layout = Layout(family="yuv", sub_x=1, sub_y=1)
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
 
-    def broken(file: str, options: tuple[str, ...]) -> Program:
-        text, times = re.subn(pattern, instead, source((file,)))
+    def broken(text: str, options: tuple[str, ...]) -> Program:
+        text, times = re.subn(pattern, instead, text)
         assert times == 1
         return parse(Nvrtc().ptx(text, architecture=80, options=options))[kernel]
 
@@ -279,7 +277,7 @@ def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
 
     class Collector(Emulator):
         def __call__(self, step: KernelStep) -> None:
-            seen[step.file, *step.options] = step
+            seen[step.launch.kernel, *step.options] = step
 
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED, siting=Siting.TOPLEFT)
     for layout in (Layout(family="yuv", sub_x=x, sub_y=y) for x, y in ((1, 1), (0, 1), (2, 2))):
@@ -291,7 +289,7 @@ def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
     assert len(seen) == 3 + 1 + 2
     for step in seen.values():
         options = (*step.options, "--ptxas-options=-v")
-        log = Nvrtc().compile(source((step.file,)), architecture=arch, options=options).log
+        log = Nvrtc().compile(step.text, architecture=arch, options=options).log
         assert "0 bytes stack frame, 0 bytes spill stores" in log
         (registers,) = re.findall(r"Used (\d+) registers", log)
         assert int(registers) * step.launch.threads * 4 <= 65536  # four blocks at once

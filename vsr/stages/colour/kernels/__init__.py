@@ -1,0 +1,1 @@
+"""The text of the CUDA kernels that convert colours."""
