@@ -1,29 +1,27 @@
 """One tree of frozen options: the command line, the Python API and a file say the same.
 
-`table` says what is known of each option, once; `upscale` and `metrics` are the trees,
-`values` the kinds of value in them, `plain` carries a tree through JSON, `keywords` reads
-options that are given by name in a call from Python.
+`table` says what is known of each option, once; `upscale` (with `media`) and `metrics` are the
+trees, `values` the kinds of value in them, `plain` carries a tree through JSON, `keywords`
+reads options that are given by name in a call from Python.
 """
 
 from vsr.options.keywords import keyword, with_keywords
+from vsr.options.media import ColourOptions, EncodeOptions, SourceOptions
 from vsr.options.metrics import MetricsOptions
 from vsr.options.plain import from_dict, to_dict
 from vsr.options.table import Option, OptionField, flags, leaves, variable
 from vsr.options.upscale import (
-    DEFAULT_MODEL,
-    ColourOptions,
     DeviceOptions,
-    EncodeOptions,
     JobOptions,
     ModelOptions,
     SizeOptions,
-    SourceOptions,
     TemporalOptions,
     UpscaleOptions,
 )
 from vsr.options.values import (
     CHROMAS,
     CODECS,
+    DEFAULT_MODEL,
     DEINTERLACERS,
     ENGINES,
     FILTER_STRENGTHS,

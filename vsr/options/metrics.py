@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from vsr.errors import UsageError
+from vsr.options.media import ColourOptions
 from vsr.options.table import option
-from vsr.options.upscale import ColourOptions
 from vsr.options.values import METRICS, Kernel, Metric, VmafModel, number
 
 
