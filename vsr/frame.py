@@ -148,6 +148,7 @@ class Frame:
     fresh: bool = False  # what came before it does not belong to it
     gain: float = 1.0  # of its light, to be applied to gamma-encoded RGB
     context: bool = False  # only there for stages that look at neighbours; not to be shown
+    captions: bytes = b""  # closed captions (ATSC A/53), three bytes each
 
     @property
     def width(self) -> int:

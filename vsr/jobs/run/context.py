@@ -14,6 +14,7 @@ from vsr.events import Note, Sink, WarningNote, silent
 from vsr.frame import Colour, Frame
 from vsr.jobs.plan.plan import Plan, spans
 from vsr.media.format.animation import ANIMATIONS, loops_of, muxer_options
+from vsr.media.format.captions import missed
 from vsr.media.format.colour_tags import for_output, guessed
 from vsr.media.format.containers import STDOUT
 from vsr.media.format.encoders import EncoderPlan, plan_encoder
@@ -114,6 +115,8 @@ class RunContext:
     ) -> Generator[Frame, None, None]:
         """Write `frames`, made larger before, with the encoder `plan`; as `write_frames`."""
         video = self.progressive()[0].video
+        if not plan.encoder.captions:
+            frames = missed(frames, self.job.codec, self.job.source.path.name, self.sink)
         return write_frames(
             frames,
             target,

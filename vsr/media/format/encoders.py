@@ -37,6 +37,7 @@ class Encoder:
     untagged: bool = False  # no colours can be told: a player guesses
     full_range: bool = True  # whether it can tell a player
     sitings: frozenset[Siting] = frozenset(Siting)  # of chroma, that its bitstream can tell
+    captions: bool = False  # whether it writes those that come with its frames
 
 
 _X26X = (
@@ -56,11 +57,11 @@ ENCODERS: Mapping[Codec, Encoder] = {
     "h264": Encoder(
         name="libx264", codec="h264", quality="crf", crf=17, preset="faster", presets=_X26X,
         # Its fastest code reads memory that was never written, and rounds otherwise elsewhere.
-        options={"x264-params": "cpu-independent=1"}, formats=_ALL,
+        options={"x264-params": "cpu-independent=1"}, formats=_ALL, captions=True,
     ),
     "h265": Encoder(
         name="libx265", codec="hevc", quality="crf", crf=19, preset="medium", presets=_X26X,
-        options={"x265-params": "log-level=none:info=0"},
+        options={"x265-params": "log-level=none:info=0", "a53cc": "1"}, captions=True,
         formats=(*_ALL, "yuv420p12le", "yuv422p12le", "yuv444p12le"),
     ),
     "av1": Encoder(
@@ -127,15 +128,17 @@ ENCODERS: Mapping[Codec, Encoder] = {
     "h264_nvenc": Encoder(
         name="h264_nvenc", codec="h264", quality="cq", crf=19, preset="p5", presets=_NVENC,
         options={"rc": "vbr", "b": "0"}, formats=("yuv420p", "yuv444p"), hardware=True,
+        captions=True,
     ),
     "hevc_nvenc": Encoder(
         name="hevc_nvenc", codec="hevc", quality="cq", crf=21, preset="p5", presets=_NVENC,
         options={"rc": "vbr", "b": "0"}, formats=("yuv420p", "p010le", "yuv444p"), hardware=True,
+        captions=True,
     ),
     "av1_nvenc": Encoder(
         name="av1_nvenc", codec="av1", quality="cq", crf=25, preset="p5", presets=_NVENC,
         options={"rc": "vbr", "b": "0"}, formats=("yuv420p", "p010le"), hardware=True,
-        sitings=_AV1_SITINGS,
+        sitings=_AV1_SITINGS, captions=True,
     ),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from av.filter import Graph
 from vsr.errors import InputError
 from vsr.events import Note, Sink
 from vsr.frame import Frame
+from vsr.media.format.captions import CAPTIONED, CaptionQueue, captions_of
 from vsr.media.format.colour_tags import UnreadColours, describe, tags_of
 from vsr.media.format.pixel_formats import planes_of, working_format
 from vsr.media.read.interlace import Filters, graph_of, pulled
@@ -114,15 +115,20 @@ def timed_pictures(
     """Yield the decoder's pictures with pts and duration, from somewhere before the pts `start`
     on.
     """
-    timed = _rising(source, _filtered(source.decode(start, sink), filters), sink)
+    pictures = source.decode(start, sink)
+    if source.video.codec in CAPTIONED:
+        shown = _captioned(pictures, filters)
+    else:
+        shown = _filtered(pictures, filters)
+    timed = _rising(source, shown, sink)
     video, end = source.video, -(1 << 62)
     # MP4 and MOV have no durations, but steps of the order in which pictures are decoded.
     says_durations = "mp4" not in source.format
     before: _Timed | None = None
     for picture, pts, duration in timed:
         if before is not None:
-            shown = before[2] if before[2] and says_durations else pts - before[1]
-            yield before[0], before[1], shown
+            stays = before[2] if before[2] and says_durations else pts - before[1]
+            yield before[0], before[1], stays
         before = picture, pts, duration
         end = max(end, pts + duration)
     if before is None:
@@ -199,13 +205,40 @@ def _filtered(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[a
             if graph is not None:
                 graph.vpush(None)
                 yield from pulled(graph)
-            kind, graph = new, graph_of(picture, filters)
+            kind, graph = new, graph_of(picture, _counted(filters, picture))
         assert graph is not None
         graph.vpush(picture)
         yield from pulled(graph)
     if graph is not None:
         graph.vpush(None)
         yield from pulled(graph)
+
+
+def _counted(filters: Filters, first: av.VideoFrame) -> Filters:
+    """Have those that give frames their number count from the first picture's time, not zero."""
+    if first.pts is None or not any(name == "decimate" for name, _ in filters):
+        return filters
+    base, start = to_fraction(first.time_base), first.pts
+    return (("setpts", f"PTS-{start}"), *filters, ("settb", str(base)), ("setpts", f"PTS+{start}"))
+
+
+def _captioned(pictures: Iterator[av.VideoFrame], filters: Filters) -> Iterator[av.VideoFrame]:
+    """Yield what comes through the filters, the captions of each picture as its `opaque`."""
+    if not filters:
+        for picture in pictures:
+            picture.opaque = captions_of(picture)
+            yield picture
+        return
+    queue = CaptionQueue()
+    before: av.VideoFrame | None = None
+    for picture in _filtered(queue.noted(pictures), filters):
+        if before is not None:
+            before.opaque = queue.due_with(before)
+            yield before
+        before = picture
+    if before is not None:
+        before.opaque = queue.due_with(None)
+        yield before
 
 
 def _frame(
@@ -227,6 +260,7 @@ def _frame(
         )
     except UnreadColours as error:
         raise InputError(f"{source.path}: {error}") from error
+    captions = picture.opaque
     if working != pix_fmt:
         picture = picture.reformat(format=working)
     planes = planes_of(picture, layout)
@@ -239,4 +273,5 @@ def _frame(
         pts=pts,
         duration=duration,
         time_base=source.video.time_base,
+        captions=captions if isinstance(captions, bytes) else b"",
     )

@@ -15,6 +15,7 @@ from av.codec.context import Flags
 from vsr.errors import OutputError, UsageError, VsrError
 from vsr.frame import Colour, Frame
 from vsr.machine import codec_threads, scheduled_as_before
+from vsr.media.format.captions import carrier
 from vsr.media.format.encoders import EncoderPlan
 from vsr.media.format.pixel_formats import fill, pix_fmt_of
 from vsr.media.source.opening import reason
@@ -169,7 +170,10 @@ def _open(stream: av.VideoStream, plan: EncoderPlan, width: int, height: int) ->
 
 def _picture(frame: Frame, plan: EncoderPlan, colour: Colour) -> av.VideoFrame:
     native = pix_fmt_of(plan.layout)
-    picture = av.VideoFrame(frame.width, frame.height, native)
+    if frame.captions and plan.encoder.captions:
+        picture = carrier(frame.width, frame.height, plan.layout, frame.captions)
+    else:
+        picture = av.VideoFrame(frame.width, frame.height, native)
     fill(picture, frame.planes, plan.layout)
     picture.colorspace = int(colour.matrix)
     picture.color_range = int(colour.range)

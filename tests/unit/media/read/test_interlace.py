@@ -111,3 +111,15 @@ def test_a_deinterlaced_avi_keeps_its_times(tmp_path: Path, codec: tuple[str, ..
     got = judge.packets(output, "v:0")
     assert len(got) == 15
     assert all(b.pts - a.pts == Fraction(1, 25) for a, b in itertools.pairwise(got))
+
+
+def test_a_telecined_broadcast_begins_where_it_did(tmp_path: Path) -> None:
+    """Frames that are counted anew are counted from the first one, whatever its clock says."""
+    plain, source, output = tmp_path / "p.mkv", tmp_path / "s.ts", tmp_path / "o.mkv"
+    judge.make(plain, "testsrc=s=64x48:r=24000/1001:d=2", "-vf", "telecine", *MPEG2)
+    judge.ffmpeg("-i", str(plain), "-c", "copy", "-output_ts_offset", "10.01", str(source))
+    vsr.upscale(source, output, model="nearest", scale=2, deinterlace="ivtc")
+    times = [frame.pts for frame in judge.frames(output)]
+    assert times[0] == 0
+    rate = Fraction(24000, 1001)
+    assert all(abs(time - n / rate) <= Fraction(1, 500) for n, time in enumerate(times))
