@@ -59,11 +59,12 @@ def run(source: Path, output: Path) -> vsr.Result:
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_time_goes_on_where_a_clock_starts_anew(tmp_path: Path, kind: str, suffix: str) -> None:
     """The very frames and packets of both, one behind the other, the sound beside its picture."""
-    parts = halves(tmp_path, kind, 3 if kind == ".ts" else 2)
+    several = kind in (".ts", ".mkv", ".webm")  # ffmpeg itself reads two of Matroska
+    parts = halves(tmp_path, kind, 3 if several else 2)
     source = cat(parts, KINDS[kind][1], tmp_path / f"s{kind}")
     output = tmp_path / f"o{suffix}"
     result = run(source, output)
-    places = "2 places" if kind == ".ts" else "1 place"
+    places = "2 places" if several else "1 place"
     assert any(f"its clock jumps in {places}" in note for note in result.notes), result.notes
     seen = [judge.frames(part) for part in parts]
     got = judge.frames(output)

@@ -6,6 +6,7 @@ program could hear. The containers say how long their elements are: that is comp
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -114,9 +115,37 @@ def _gif(file: BinaryIO, size: int) -> Iterator[str]:
     yield "is cut short: it has no end mark"
 
 
+def joined_files(path: Path, demuxer: str) -> tuple[tuple[int, int], ...]:
+    """Return where each of the Matroska files begins and ends that were joined to this one.
+
+    ffmpeg's demuxer reads the first two. One pair for what is one file, nothing for what is no
+    Matroska.
+    """
+    if "matroska" not in demuxer:
+        return ()
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        begins = [at for kind, at, *_ in _elements(file, size) if kind == _EBML]
+    return tuple(itertools.pairwise([*begins, size]))
+
+
 def _matroska(file: BinaryIO, size: int) -> Iterator[str]:
     """Walk Matroska and WebM: EBML (RFC 8794, sections 4 and 5)."""
-    at = end = places = passed = 0
+    end = places = passed = 0
+    for kind, at, last in _elements(file, size):
+        if kind is None:
+            places, passed = places + 1, passed + last - at
+        else:
+            end = max(end, last)
+    if places:
+        yield _PASSED.format(places, "" if places == 1 else "s", passed)
+    if end > size:
+        yield _TOO_SHORT.format(end - size, size)
+
+
+def _elements(file: BinaryIO, size: int) -> Iterator[tuple[int | None, int, int]]:
+    """Yield the ID, the place and the end of each element; None for what is none."""
+    at = 0
     while at < size:
         file.seek(at)
         head = file.read(12)
@@ -126,19 +155,16 @@ def _matroska(file: BinaryIO, size: int) -> Iterator[str]:
             if at + 12 > size:
                 break
             found = _next_cluster(file, at + 1)
-            places, passed = places + 1, passed + (found or size) - at
+            yield None, at, found or size
             if found is None:
                 break
             at = found
             continue
-        at += width + more
-        if length != (1 << 7 * more) - 1:  # all ones: nobody knew when it was begun
-            end = max(end, at + length)
-            at += 0 if kind in _OPENED else length
-    if places:
-        yield _PASSED.format(places, "" if places == 1 else "s", passed)
-    if end > size:
-        yield _TOO_SHORT.format(end - size, size)
+        inside = at + width + more
+        # All ones: nobody knew when it was begun.
+        last = inside + length if length != (1 << 7 * more) - 1 else inside
+        yield kind, at, last
+        at = inside if kind in _OPENED else last
 
 
 def _number(data: bytes, *, keep_mark: bool) -> tuple[int, int]:

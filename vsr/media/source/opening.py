@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,55 @@ from vsr.media.source.pipe import Pipe
 from vsr.media.source.protocols import PLAYLISTS, input_options
 
 
+class FilePart(io.RawIOBase):
+    """The bytes of a file from `start` to before `end`, as a file of their own."""
+
+    def __init__(self, path: Path, start: int, end: int) -> None:
+        self._file = path.open("rb")
+        self._start, self._end = start, end
+        self._file.seek(start)
+
+    def readable(self) -> bool:
+        """Say so."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say so."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer as far as there is something; returns the number of bytes."""
+        left = max(self._end - self._file.tell(), 0)
+        return self._file.readinto(memoryview(buffer)[:left])
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place within the part; returns it."""
+        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._end}
+        return self._file.seek(max(base[whence] + offset, self._start)) - self._start
+
+    def tell(self) -> int:
+        """Return the place within the part."""
+        return self._file.tell() - self._start
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
 @contextlib.contextmanager
-def open_source(path: Path, pipe: Pipe | None = None) -> Iterator[InputContainer]:
+def open_source(
+    path: Path, pipe: Pipe | None = None, part: tuple[int, int] | None = None
+) -> Iterator[InputContainer]:
     """Open the file, or what comes through `pipe`, as a container.
 
+    `part`: only the bytes from the first number to before the second; for demuxers that stop
+    where the first of several joined files ends.
     Raises InputError in one line, whatever is wrong.
     """
     # A picture's name with a % in it is a name, not a pattern of many.
     options = input_options(path) | {"pattern_type": "none", "max_pixels": str(most_pixels())}
-    reader = pipe.reader() if pipe is not None else None
+    reader = pipe.reader() if pipe is not None else FilePart(path, *part) if part else None
     # Absolute, so that no name can look like an option or a protocol.
     name: Any = reader or str(path.absolute())
     try:

@@ -23,6 +23,7 @@ from av.stream import Stream
 
 from vsr.errors import InputError
 from vsr.events import Sink, WarningNote
+from vsr.media.source.integrity import joined_files
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.opening import LENIENT, open_source, reason
 from vsr.media.source.streams import kind_of
@@ -236,14 +237,15 @@ def _packets(source: Source, follows: Mapping[int, int]) -> Iterator[av.Packet[A
     """Yield all packets in the order of the file, up to where it cannot be read any more.
 
     The last packets of a stream that has ended come at the very end of a file, so what goes on
-    with others is read after them.
+    with others is read after them. Of Matroska files that were joined, ffmpeg reads two.
     """
     first = [s.index for s in source.streams if s.index not in follows]
-    for group in (first, list(follows)):
-        if not group:
-            continue
-        with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
-            yield from _without_headers(container, [container.streams[i] for i in group])
+    parts = joined_files(source.path, source.format)
+    groups = [group for group in (first, list(follows)) if group]
+    for part, group in itertools.product(parts if len(parts) > 1 else (None,), groups):
+        with suppress(av.FFmpegError, OSError), open_source(source.path, part=part) as container:
+            streams = [container.streams[i] for i in group if i < len(container.streams)]
+            yield from _without_headers(container, streams)
 
 
 def _without_headers(
