@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -224,6 +226,8 @@ def test_memory_is_as_announced(strength: Strength, scale: int, size: tuple[int,
         for event in profiled.profiler.kineto_results.events()
         if event.name() == "[memory]"
     ])  # fmt: skip
+    del profiled
+    gc.collect()  # its events refer to each other: 27 times as many do not fit into 3 GB
     most = np.cumsum(taken[taken[:, 0].argsort(kind="stable"), 1]).max()
     announced = stabiliser.bytes_for(size[1], size[0], scale)
     print(f"{most / announced:.2f} of {announced / 1e6:.1f} MB")
