@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 from vsr.errors import InputError
 from vsr.media.format.animation import is_webp
 from vsr.media.format.decoder import has_hidden_alpha
+from vsr.media.format.encryption import drm_of
 from vsr.media.format.hdr import is_dolby_alone
 from vsr.media.format.still_image import told_of_tiff
 from vsr.media.format.stream_dump import dumped
@@ -56,6 +57,8 @@ def probe(
     if pipe is None and is_webp(path):
         return probe_webp(path, options)
     with open_source(path, pipe) as container:
+        if pipe is None and (drm := drm_of(path, container.format.name)) is not None:
+            raise InputError(f"{path}: is encrypted (DRM: {drm}); vsr cannot read it without a key")
         stream = main_video(container, path, stream_index)
         frame = first_frame(container, stream, path)
         streams, beside = _streams(container, stream)
