@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from vsr.engine.base import Engine
 from vsr.engine.cache import EngineCache
 from vsr.options import DeviceOptions, ModelOptions
-from vsr.stages.colour.drift_correction import anchor
-from vsr.stages.device.alpha import enlarged
+from vsr.stages.colour.drift_correction import correct_drift
+from vsr.stages.device.alpha import upscaled_alpha
 from vsr.stages.device.tiles import infer
 from vsr.stages.resize import resize
 
@@ -102,14 +102,14 @@ def main(models: tuple[str, ...], scale: int) -> None:
                 ways = {
                     "bicubic": _sized(low),
                     "network": _sized(_drawn(engine, low.expand(-1, 3, -1, -1)).mean(1, True)),
-                    "vsr": enlarged(low, partial(_drawn, engine), _sized),
+                    "vsr": upscaled_alpha(low, partial(_drawn, engine), _sized),
                 }
             told = "  ".join(f"{way} {psnr(drawn, true):6.2f}" for way, drawn in ways.items())
             print(f"  {what:6} {told}")
 
 
 def _drawn(engine: Engine, grey: Tensor) -> Tensor:
-    return anchor(infer(engine, grey.to(engine.dtype), tile=0, overlap=0).float(), grey)
+    return correct_drift(infer(engine, grey.to(engine.dtype), tile=0, overlap=0).float(), grey)
 
 
 def _sized(x: Tensor) -> Tensor:

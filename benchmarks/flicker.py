@@ -43,7 +43,7 @@ from torch.nn import functional as F
 from vsr.bench.machine import describe
 from vsr.engine.cache import EngineCache
 from vsr.options import DeviceOptions, ModelOptions
-from vsr.stages.colour.drift_correction import anchor
+from vsr.stages.colour.drift_correction import correct_drift
 from vsr.stages.device.tiles import infer
 from vsr.stages.temporal.mctf import LEVELS, Strength, TemporalFilter
 
@@ -132,7 +132,7 @@ def drawn(source: Tensor, scale: int, model: str, cache: Path) -> Tensor:
                 frames.append(frames[-1])
                 continue
             large = infer(engine, x.to(engine.dtype), tile=0, overlap=0).float()
-            frames.append(anchor(large, x).half())
+            frames.append(correct_drift(large, x).half())
         cache.mkdir(parents=True, exist_ok=True)
         np.save(file, torch.cat(frames).numpy())
     return torch.from_numpy(np.load(file)).float()
@@ -149,10 +149,10 @@ def filtered(source: Tensor, enlarged: Tensor, level: Strength) -> Tensor:
     return torch.cat([large for _, large in done])
 
 
-def plain(enlarged: Tensor, radius: int) -> Tensor:
+def plain(enlarged: Tensor, temporal_radius: int) -> Tensor:
     """Each frame as the mean of those around it, wherever they show something else."""
     count = len(enlarged)
-    around = [enlarged[max(n - radius, 0) : n + radius + 1] for n in range(count)]
+    around = [enlarged[max(n - temporal_radius, 0) : n + temporal_radius + 1] for n in range(count)]
     return torch.stack([frames.mean(0) for frames in around])
 
 
@@ -283,7 +283,7 @@ def main(
                     out = filtered(source, large, level)
                     most = None
                     if clip.still is not None and not clip.breaks:
-                        most = measure(clip, plain(large, LEVELS[level].radius))
+                        most = measure(clip, plain(large, LEVELS[level].temporal_radius))
                     click.echo(_line(level, before, measure(clip, out), most))
                     if clip.breaks:
                         click.echo(_breaks(clip, source, large, out, level))
@@ -342,7 +342,7 @@ def _cost(model: str, device: torch.device) -> None:
     for n in range(len(small)):
         x = small[n : n + 1].contiguous()
         began = clock()
-        large = anchor(infer(engine, x.to(engine.dtype), tile=0, overlap=0).float(), x)
+        large = correct_drift(infer(engine, x.to(engine.dtype), tile=0, overlap=0).float(), x)
         took["network"].append(clock() - began)
         for level, stabiliser in stabilisers.items():
             began = clock()

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from vsr.bench.machine import describe
 from vsr.engine.cache import EngineCache
 from vsr.options import DeviceOptions, ModelOptions
-from vsr.stages.colour.drift_correction import anchor
+from vsr.stages.colour.drift_correction import correct_drift
 from vsr.stages.device.tiles import infer
 from vsr.stages.temporal.grain import measured, put_back
 
@@ -67,7 +67,7 @@ def main(live: Path | None, model: str) -> None:
             for n, source in enumerate(footage.tensor_of(low) / 255):
                 one = source[None]
                 with torch.inference_mode():
-                    drawn = anchor(infer(engine, one, tile=0, overlap=0).float(), one)
+                    drawn = correct_drift(infer(engine, one, tile=0, overlap=0).float(), one)
                     missing.append(strength(one, drawn))
                     left.append(strength(one, put_back(drawn, one, share=1, seed=n)))
             told = " ".join(f"{value:5.2f}" for value in missing)

@@ -297,11 +297,11 @@ def lists(device: torch.device, given: Network, size: tuple[int, int]) -> Iterat
     engine = CudaEngine(copy.deepcopy(given), device=device)
     frames = [torch.rand(1, 3, size[1], size[0], device=device) for _ in range(PICTURES)]
     pieces, room = [rectangles(frame) for frame in frames], size[0] * size[1]
-    together = engine.several(pieces[0], room)
+    together = engine.infer_many(pieces[0], room)
     alone = [engine(one) for one in pieces[0]]
     same = all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
     found: dict[str, Callable[[int], object]] = {
-        "together": lambda n: engine.several(pieces[n % PICTURES], room),
+        "together": lambda n: engine.infer_many(pieces[n % PICTURES], room),
         "one by one": lambda n: [engine(one) for one in pieces[n % PICTURES]],
         "the whole frame": lambda n: engine(frames[n % PICTURES]),
     }
@@ -401,8 +401,8 @@ def ends_times(
     for width, height in SIZES[1:2] if quick else SIZES:
         padded = torch.rand(1, 3, height + 2 * EDGE, width + 2 * EDGE, device=device)
         works = {("the network alone", "kernels"): _alone(engine, padded)}
-        for name, ends in ways.items():
-            for what, work in _works(ends, engine, width, height):
+        for name, backend in ways.items():
+            for what, work in _works(backend, engine, width, height):
                 works[what, name] = work
         took: dict[tuple[str, str], list[float]] = {key: [] for key in works}
         for n in range(ROUNDS + 3):
@@ -425,25 +425,25 @@ def _alone(engine: CudaEngine, x: Tensor) -> Work:
 
 
 def _works(
-    ends: ColourBackend, engine: CudaEngine, width: int, height: int
+    backend: ColourBackend, engine: CudaEngine, width: int, height: int
 ) -> Iterator[tuple[str, Work]]:
     """What is timed of some ends: each by itself, and all of the stage."""
     planes, drawn = _pictures(width, height, LAYOUT, engine.device)
-    rgb = ends.to_rgb(planes, LAYOUT, TAGS)
-    drift = ends.find_drift(drawn, rgb)
+    rgb = backend.to_rgb(planes, LAYOUT, TAGS)
+    drift = backend.find_drift(drawn, rgb)
     nothing = DriftCorrection(cells=torch.zeros_like(drift.cells), side=drift.side)
     source, large = rgb.nbytes, 4 * drawn.numel()
     inside, outside = (3 * numbers // 2 for numbers in (width * height, drawn[0, 0].numel()))
 
     def whole() -> object:
-        shown = ends.to_rgb(planes, LAYOUT, TAGS)
+        shown = backend.to_rgb(planes, LAYOUT, TAGS)
         made = infer(engine, shown, tile=0, overlap=0)
-        found = ends.find_drift(made, shown)
-        return torch.isfinite(found.cells.sum()), ends.from_rgb(made, LAYOUT, TAGS, found)
+        found = backend.find_drift(made, shown)
+        return torch.isfinite(found.cells.sum()), backend.from_rgb(made, LAYOUT, TAGS, found)
 
-    yield "to RGB", (lambda: ends.to_rgb(planes, LAYOUT, TAGS), inside + source)
-    yield "drift", (lambda: ends.find_drift(drawn, rgb), large + source)
-    yield "to YUV", (lambda: ends.from_rgb(drawn, LAYOUT, TAGS, nothing), large + outside)
+    yield "to RGB", (lambda: backend.to_rgb(planes, LAYOUT, TAGS), inside + source)
+    yield "drift", (lambda: backend.find_drift(drawn, rgb), large + source)
+    yield "to YUV", (lambda: backend.from_rgb(drawn, LAYOUT, TAGS, nothing), large + outside)
     yield "planes to planes", (whole, 0)
 
 

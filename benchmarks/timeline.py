@@ -40,7 +40,8 @@ from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
 from vsr.stages.device.size import TargetSize
-from vsr.stages.device.upscaler import OutputImage, Upscaler
+from vsr.stages.device.stage import OutputImage
+from vsr.stages.device.upscaler import Upscaler
 
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
 COLOUR = Colour(matrix=Matrix.BT709, range=Range.LIMITED)

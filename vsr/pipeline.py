@@ -26,7 +26,8 @@ from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import WHOLE, Span
 from vsr.options import UpscaleOptions
 from vsr.stages.device.alpha import watched
-from vsr.stages.device.upscaler import OutputImage, Upscaler
+from vsr.stages.device.stage import OutputImage
+from vsr.stages.device.upscaler import Upscaler
 from vsr.stages.temporal.deflicker import deflicker, levels
 
 _DEEPEST = 16  # frames in a queue: two of the device's largest batches

@@ -21,8 +21,9 @@ from vsr.nets import store
 from vsr.options import DeviceOptions, ModelOptions
 from vsr.stages.colour.convert import from_rgb, to_rgb
 from vsr.stages.device.size import TargetSize
+from vsr.stages.device.stage import OutputImage
 from vsr.stages.device.tiles import infer
-from vsr.stages.device.upscaler import OutputImage, Upscaler
+from vsr.stages.device.upscaler import Upscaler
 from vsr.stages.temporal.mctf import Strength, TemporalFilter
 
 pytestmark = pytest.mark.gpu

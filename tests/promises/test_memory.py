@@ -85,18 +85,19 @@ import torch, vsr
 from vsr.engine.build import build_engine
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.nets.store import Loaded
-from vsr.stages.device.size import Target
-from vsr.stages.device.upscaler import Picture, Upscaler
+from vsr.nets.store import LoadedModel
+from vsr.stages.device.size import TargetSize
+from vsr.stages.device.stage import OutputImage
+from vsr.stages.device.upscaler import Upscaler
 
 scale, width, height = int(sys.argv[2]), 480, 270
 options = vsr.DeviceOptions(device="cpu", engine=sys.argv[1])
 network = SRVGGNetCompact(num_feat=64, num_conv=3, upscale=4)
-model = Loaded(name="random", network=network, scale=4, kernel="bicubic")
+model = LoadedModel(name="random", network=network, scale=4, kernel="bicubic")
 layout = Layout(family="yuv", sub_x=1, sub_y=1)
 colour = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
-target = Target(width=width * scale, height=height * scale, scale=Fraction(scale))
-picture = Picture(target=target, layout=layout, colour=colour, kernel="bicubic")
+target = TargetSize(width=width * scale, height=height * scale, scale=Fraction(scale))
+image = OutputImage(target=target, layout=layout, colour=colour, kernel="bicubic")
 engine = build_engine(model, Fraction(scale), options)
 
 def frame(width, height):
@@ -105,7 +106,7 @@ def frame(width, height):
     return Frame(planes=tuple(planes), layout=layout, colour=colour, pts=0, duration=1,
                  time_base=Fraction(1, 24))
 
-upscale = Upscaler(engine, picture, options, sink=lambda event: None)
+upscale = Upscaler(engine, image, options, sink=lambda event: None)
 engine(torch.zeros(1, 3, 16, 16))  # what is taken once
 before = peak()
 list(upscale([frame(width, height)]))

@@ -18,10 +18,10 @@ from vsr.runners.local import several
 
 
 def options(
-    stabilise: FilterStrength, *, deflicker: bool = False, **others: Any
+    strength: FilterStrength, *, deflicker: bool = False, **others: Any
 ) -> vsr.UpscaleOptions:
     return vsr.UpscaleOptions(
-        temporal=vsr.TemporalOptions(filter=stabilise, deflicker=deflicker),
+        temporal=vsr.TemporalOptions(filter=strength, deflicker=deflicker),
         **{
             "model": vsr.ModelOptions(name="bicubic"),
             "size": vsr.SizeOptions(scale=Fraction(2)),
@@ -45,14 +45,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("stabilise", "deflicker"), [("strong", False), ("light", True)])
+@pytest.mark.parametrize(("strength", "deflicker"), [("strong", False), ("light", True)])
 def test_parts_cannot_be_seen(
-    film: Path, tmp_path: Path, stabilise: FilterStrength, deflicker: bool
+    film: Path, tmp_path: Path, strength: FilterStrength, deflicker: bool
 ) -> None:
     """In one go, in parts, taken up again at every part, by several processes: bit for bit."""
 
     def chosen(**others: Any) -> vsr.UpscaleOptions:
-        return options(stabilise, deflicker=deflicker, **others)
+        return options(strength, deflicker=deflicker, **others)
 
     whole = chosen(jobs=vsr.JobOptions(segment=100))
     one = vsr.upscale(film, tmp_path / "one.mkv", whole)

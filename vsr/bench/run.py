@@ -108,8 +108,8 @@ def bench(
             work_for(OpenedSource(path=source, output=output), options, engines, sink=sink)
         )
         machine = describe(work.engine.device, DTYPES[work.engine.precision])
-        few = 1 if work.engine.device.type == "cpu" else 8
-        stages = BenchStages(work, machine, folder, few=few).all()
+        repeats = 1 if work.engine.device.type == "cpu" else 8
+        stages = BenchStages(work, machine, folder, repeats=repeats).all()
         took: dict[str, list[float]] = {stage.name: [] for stage in stages}
         watches: list[_Watch] = []
         for stage in stages:

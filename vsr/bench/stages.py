@@ -19,11 +19,9 @@ from vsr.events import silent
 from vsr.jobs.run.context import RunContext
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
-from vsr.stages.colour.backend_check import ends_for
-from vsr.stages.colour.drift_correction import take_out
-from vsr.stages.device.tiles import infer
+from vsr.stages.colour.drift_correction import subtract_drift
+from vsr.stages.device.stage import DeviceStage
 from vsr.stages.device.upscaler import Upscaler
-from vsr.stages.resize import resize
 from vsr.stages.temporal.deflicker import deflicker
 from vsr.stages.temporal.grain import put_back
 from vsr.stages.temporal.mctf import TemporalFilter, is_on
@@ -46,70 +44,61 @@ class BenchStage:
 class BenchStages:
     """The stages of `work`, on its film's first frames."""
 
-    def __init__(self, work: RunContext, machine: Machine, folder: Path, *, few: int) -> None:
-        self._work, self._machine, self._folder, self._few = work, machine, folder, few
-        self._engine, self._picture = work.engine, work.picture()
-        self._lanes = DeviceStreams(self._engine.device)
+    def __init__(self, work: RunContext, machine: Machine, folder: Path, *, repeats: int) -> None:
+        """`repeats`: how often a stage of the device works on its one frame."""
+        self._work, self._machine, self._folder, self._repeats = work, machine, folder, repeats
+        self._engine, image = work.engine, work.picture()
+        self._stage = DeviceStage(self._engine, image, work.options.device, sink=silent)
+        self._streams = DeviceStreams(self._engine.device)
         self._frames = list(work.decoded())
-        upscale = Upscaler(self._engine, self._picture, work.options.device, sink=silent)
+        upscale = Upscaler(self._engine, image, work.options.device, sink=silent)
         self._finished = list(upscale(self._frames))
 
     @torch.inference_mode()
     def all(self) -> list[BenchStage]:
-        """Return all stages in the order of a run; those of the device work on one frame, again
-        and again.
-        """
-        first, picture, lanes = self._frames[0], self._picture, self._lanes
+        """Return them in the order of a run. Those of the device work on one frame, repeatedly."""
+        first, stage = self._frames[0], self._stage
         planes = self._upload()
-        ends = ends_for(self._engine, silent)
-        rgb = ends.to_rgb(planes, first.layout, first.colour)
-        enlarged = self._infer(rgb)
-        scale = self._step(enlarged)
-
-        def resized() -> Tensor:
-            return resize(
-                enlarged,
-                width=picture.target.width,
-                height=picture.target.height,
-                scale=scale,
-                kernel=picture.kernel,
-            )
-
-        sized = resized()
+        rgb = stage.to_rgb(planes, first.layout, first.colour)
+        upscaled = stage.infer(rgb)
+        resized = stage.resize(upscaled, first)
+        drift = stage.find_drift(upscaled, rgb)
         # What is not resized loses its drift on the way into the planes.
-        drift = ends.find_drift(enlarged, rgb) if picture.anchored and self._engine.radius else None
-        late = drift if sized is enlarged else None
+        late = drift if resized is upscaled else None
 
-        def anchored() -> None:
-            found = ends.find_drift(enlarged, rgb)
-            if late is None:
-                take_out(enlarged, found)
+        def correct_drift() -> None:
+            found = stage.find_drift(upscaled, rgb)
+            if found is not None and late is None:
+                subtract_drift(upscaled, found)
 
-        def written() -> tuple[Tensor, ...]:
-            return ends.from_rgb(sized, picture.layout, picture.colour, late)
-
-        out = written()
-        source, inner, target = (_FLOAT * t.numel() for t in (rgb, enlarged, sized))
+        out = stage.to_planes(resized, late)
+        source, inner, target = (_FLOAT * t.numel() for t in (rgb, upscaled, resized))
         inside, outside = (sum(p.nbytes for p in ps) for ps in (planes, out))
-        kept = (inner if late else 3 * inner) + source
+        corrected = (inner if late else 3 * inner) + source
         return [
             BenchStage(
                 name="decode", work=lambda: list(self._work.decoded()), frames=len(self._frames)
             ),
             self._moved("upload", self._upload, inside),
             self._streamed(
-                "to RGB", lambda: ends.to_rgb(planes, first.layout, first.colour), inside + source
+                "to RGB",
+                lambda: stage.to_rgb(planes, first.layout, first.colour),
+                inside + source,
             ),
             *self._network(rgb),
-            *([self._streamed("anchor", anchored, kept)] if drift else []),
-            self._streamed("resize", resized, inner + target if sized is not enlarged else 0),
-            self._streamed("to YUV", written, target + outside),
-            *self._temporal(rgb, sized),
-            self._moved("download", lambda: lanes.download(out), outside),
+            *([self._streamed("correct drift", correct_drift, corrected)] if drift else []),
+            self._streamed(
+                "resize",
+                lambda: stage.resize(upscaled, first),
+                inner + target if resized is not upscaled else 0,
+            ),
+            self._streamed("to YUV", lambda: stage.to_planes(resized, late), target + outside),
+            *self._temporal(rgb, resized),
+            self._moved("download", lambda: self._streams.download(out), outside),
             BenchStage(name="encode", work=self._encode, frames=len(self._finished)),
         ]
 
-    def _temporal(self, rgb: Tensor, sized: Tensor) -> Iterator[BenchStage]:
+    def _temporal(self, rgb: Tensor, resized: Tensor) -> Iterator[BenchStage]:
         """Yield what works on several frames, where it is asked for."""
         chosen = self._work.options.temporal
         if chosen.deflicker:
@@ -120,11 +109,13 @@ class BenchStages:
             )
         if is_on(chosen.filter):
             filling = TemporalFilter[None](chosen.filter)
-            for _ in range(2 * filling.radius + 1):
-                filling.push(rgb, sized, None)
-            yield self._on_device("stabilise", lambda: filling.push(rgb, sized, None))
+            for _ in range(2 * filling.temporal_radius + 1):
+                filling.push(rgb, resized, None)
+            yield self._on_device("temporal filter", lambda: filling.push(rgb, resized, None))
         if chosen.grain:
-            yield self._on_device("grain", lambda: put_back(sized, rgb, share=chosen.grain, seed=0))
+            yield self._on_device(
+                "grain", lambda: put_back(resized, rgb, share=chosen.grain, seed=0)
+            )
 
     def _network(self, rgb: Tensor) -> Iterator[BenchStage]:
         """Time the network as it is run, and plainly: PyTorch's own layout, one frame, waiting for
@@ -140,17 +131,13 @@ class BenchStages:
         peak = self._machine.matrix[str(DTYPES[engine.precision]).removeprefix("torch.")]
         yield self._on_device(
             "network",
-            lambda: self._infer(rgb),
+            lambda: self._stage.infer(rgb),
             floor=operations / peak,
             floor_of=f"{operations / 1e9:.0f} GFLOP at {peak / 1e9:.0f} GFLOP/s",
         )
         dtype = torch.float16 if engine.device.type == "cuda" else torch.float32
         plain = copy.deepcopy(network).to(engine.device, dtype)
         yield self._on_device("network, plainly", lambda: plain(rgb.to(dtype)))
-
-    def _infer(self, rgb: Tensor) -> Tensor:
-        given = rgb.to(self._engine.dtype)
-        return infer(self._engine, given, tile=0, overlap=0).float()
 
     def _encode(self) -> None:
         plan = self._work.job.encoder
@@ -159,11 +146,7 @@ class BenchStages:
             pass
 
     def _upload(self) -> tuple[Tensor, ...]:
-        return tuple(self._lanes.upload([plane]) for plane in self._frames[0].planes)
-
-    def _step(self, enlarged: Tensor) -> tuple[float, float]:
-        target = self._picture.target
-        return target.width / enlarged.shape[3], target.height / enlarged.shape[2]
+        return tuple(self._streams.upload([plane]) for plane in self._frames[0].planes)
 
     def _on_device(
         self,
@@ -174,12 +157,14 @@ class BenchStages:
         floor_of: str = "",
     ) -> BenchStage:
         @torch.inference_mode()
-        def several() -> None:
-            for _ in range(self._few):
+        def repeated() -> None:
+            for _ in range(self._repeats):
                 work()
             synchronise(self._engine.device)
 
-        return BenchStage(name=name, work=several, frames=self._few, floor=floor, floor_of=floor_of)
+        return BenchStage(
+            name=name, work=repeated, frames=self._repeats, floor=floor, floor_of=floor_of
+        )
 
     def _streamed(self, name: str, work: Callable[[], object], moved: int) -> BenchStage:
         """Work that is bound by memory: `moved` bytes have to be read and written at least."""

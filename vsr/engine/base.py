@@ -23,7 +23,9 @@ class Engine(Protocol):
     pinned_name: EngineName  # what makes another process on this machine choose the same
     scale: int
     multiple: int
-    radius: int  # receptive radius in source pixels; 0: the engine only passes pixels through
+    receptive_radius: (
+        int  # receptive radius in source pixels; 0: the engine only passes pixels through
+    )
     device: torch.device
     dtype: torch.dtype  # of its input
     precision: str  # for people: "fp16"
@@ -32,24 +34,24 @@ class Engine(Protocol):
         """Map (N, 3, H, W) -> (N, 3, scale * H, scale * W)."""
 
     @property
-    def most_pixels(self) -> int:
+    def max_pixels(self) -> int:
         """Source pixels, over the whole batch, that may be handed in at once."""
 
     def bytes_for(self, pixels: int) -> int:
         """Estimate the working memory, in bytes, for that many source pixels at once."""
 
-    def widen(self) -> bool:
+    def fall_back_to_fp32(self) -> bool:
         """Go over to fp32, because 16 bits overflowed; False if that is where it is."""
 
 
 @runtime_checkable
 class BatchesMixedSizes(Engine, Protocol):
-    """An engine that draws many small pictures together quicker than one after the other."""
+    """An engine that upscales many small pictures together quicker than one after the other."""
 
-    def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
+    def infer_many(self, pictures: Sequence[Tensor], memory_pixels: int) -> list[Tensor]:
         """Map (1, 3, h, w) each, of any sizes -> each as a call by itself makes it, bit for bit.
 
-        `room`: source pixels that memory may be taken for, `bytes_for(room)`; all pictures
+        `memory_pixels`: memory may be taken for so many, `bytes_for(memory_pixels)`; all pictures
         together have no more, nor more than `most_pixels`.
         """
 

@@ -38,9 +38,9 @@ class NcnnEngine:
     def __init__(self, network: Network) -> None:
         self.scale = network.scale
         self.multiple = network.unshuffle
-        self.radius = network.receptive_radius
+        self.receptive_radius = network.receptive_radius
         self.device = torch.device("cpu")
-        self.most_pixels = (2**31 - 1) // widest(network)
+        self.max_pixels = (2**31 - 1) // widest(network)
         self._bytes_per_pixel = bytes_per_pixel(network, self.dtype, maps=_MAPS)
         self._net = _load(network)
 
@@ -66,7 +66,7 @@ class NcnnEngine:
         """See `Engine`."""
         return pixels * self._bytes_per_pixel
 
-    def widen(self) -> bool:
+    def fall_back_to_fp32(self) -> bool:
         """See `Engine`."""
         return False
 

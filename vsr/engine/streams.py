@@ -1,10 +1,10 @@
-"""Upload, computation and download on lanes of their own, so that they overlap.
+"""Upload, computation and download on CUDA streams of their own, so that they overlap.
 
-On CUDA a lane is a stream. On a CPU everything happens at once and a lane is nothing.
+On a CPU everything happens at once, and there are none.
 
 Host memory is pinned through torch's caching host allocator: it hands a block out
 again only after the copies that were recorded on it are over, so a buffer may be
-dropped right after the copy is queued. Device tensors that cross lanes are
+dropped right after the copy is queued. Device tensors that cross streams are
 declared with `record_stream` for the same reason.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 class DeviceStreams:
-    """The three lanes of one device."""
+    """The three streams of one device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -43,10 +43,10 @@ class DeviceStreams:
         for row, plane in zip(staged, planes, strict=True):
             row.copy_(plane)
         with torch.cuda.stream(self._upload):
-            there = staged.to(self.device, non_blocking=True)
+            uploaded = staged.to(self.device, non_blocking=True)
         self._compute.wait_stream(self._upload)
-        there.record_stream(self._compute)
-        return there
+        uploaded.record_stream(self._compute)
+        return uploaded
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
@@ -65,12 +65,12 @@ class DeviceStreams:
             return tensors, None
         self._download.wait_stream(self._compute)
         with torch.cuda.stream(self._download):
-            here = []
+            on_host = []
             for tensor in tensors:
                 host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
                 host.copy_(tensor, non_blocking=True)
                 tensor.record_stream(self._download)
-                here.append(host)
+                on_host.append(host)
             done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record(self._download)
-        return tuple(here), done
+        return tuple(on_host), done

@@ -24,7 +24,7 @@ class TorchEngine:
     ) -> None:
         self.scale = network.scale
         self.multiple = network.unshuffle
-        self.radius = network.receptive_radius
+        self.receptive_radius = network.receptive_radius
         self.device = device
         self._network = network
         self._set_precision(dtype, precision)
@@ -53,7 +53,7 @@ class TorchEngine:
         return out
 
     @property
-    def most_pixels(self) -> int:
+    def max_pixels(self) -> int:
         """See `Engine`."""
         # Convolutions index with 32 bits.
         return (2**31 - 1) // widest(self._network)
@@ -62,7 +62,7 @@ class TorchEngine:
         """See `Engine`."""
         return pixels * self._bytes_per_pixel
 
-    def widen(self) -> bool:
+    def fall_back_to_fp32(self) -> bool:
         """See `Engine`."""
         if self.precision == "fp32":
             return False
@@ -78,10 +78,10 @@ class PassThroughEngine:
     pinned_name: EngineName = "torch"
     scale = 1
     multiple = 1
-    radius = 0
+    receptive_radius = 0
     dtype = torch.float32
     precision = "fp32"
-    most_pixels = 2**31 - 1
+    max_pixels = 2**31 - 1
 
     def __init__(self, *, device: torch.device) -> None:
         self.device = device
@@ -94,6 +94,6 @@ class PassThroughEngine:
         """See `Engine`."""
         return 0 * pixels
 
-    def widen(self) -> bool:
+    def fall_back_to_fp32(self) -> bool:
         """See `Engine`."""
         return False

@@ -16,7 +16,7 @@ from vsr.media.format.contact_sheet import write_png
 from vsr.media.vmaf import Vmaf
 from vsr.options import VMAF_MODELS
 from vsr.stages.colour.convert import from_rgb
-from vsr.stages.colour.drift_correction import anchor
+from vsr.stages.colour.drift_correction import correct_drift
 from vsr.train.data import StoredClip, mixed
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.degrade.settings import Damage
@@ -67,7 +67,7 @@ def enlarge(net: nn.Module, low: Tensor, *, keep_colours: bool = True) -> Tensor
             big = net(F.pad(x, (edge,) * 4, mode="replicate")).float()
             cut = edge * (big.shape[3] // (x.shape[3] + 2 * edge))
             big = big[..., cut:-cut, cut:-cut].contiguous()
-            done.append((anchor(big, x) if keep_colours else big).clamp(0, 1).cpu())
+            done.append((correct_drift(big, x) if keep_colours else big).clamp(0, 1).cpu())
     return torch.cat(done)
 
 

@@ -40,7 +40,7 @@ class Emulator:
     wavefronts: dict[str, int] = field(default_factory=dict)
     ideal: dict[str, int] = field(default_factory=dict)
 
-    def ends(self, processors: int = 2) -> CudaColourBackend:
+    def backend(self, processors: int = 2) -> CudaColourBackend:
         """On a GPU of so many multiprocessors."""
         return CudaColourBackend(self, processors, _poisoned)
 

@@ -15,8 +15,8 @@ from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 
 STAGES = [
-    "decode", "upload", "to RGB", "network", "network, plainly", "anchor", "resize", "to YUV",
-    "download", "encode",
+    "decode", "upload", "to RGB", "network", "network, plainly", "correct drift", "resize",
+    "to YUV", "download", "encode",
 ]  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def test_every_stage_is_measured_alone_and_all_together(bunny: Path, weights: Pa
     for timing in (*report["stages"], report["whole"]):
         assert 0 < timing["least"] <= timing["median"] <= timing["most"]
     floors = {s["name"]: s["floor"] for s in report["stages"] if s["floor"] is not None}
-    assert set(floors) == {"to RGB", "network", "anchor", "resize", "to YUV"}
+    assert set(floors) == {"to RGB", "network", "correct drift", "resize", "to YUV"}
     assert report["frames"] == 6
     assert "320x180 -> 640x360" in report["description"]
     assert report["machine"]["matrix"]["float32"] > 1e9

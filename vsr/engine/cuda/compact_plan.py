@@ -22,7 +22,7 @@ class CompactPlan:
     sources: tuple[str, ...] = ("common.cu", "compact.cu")
     kernels: tuple[str, ...] = ("first", "middle", "last")
     scratch = 2 * FEATURES
-    most_pixels = (2**31 - 1) // FEATURES
+    max_pixels = (2**31 - 1) // FEATURES
 
     def __init__(
         self, network: SRVGGNetCompact, device: torch.device, tiling: CompactTiling

@@ -65,7 +65,7 @@ class CudaEngine:
     ) -> None:
         """Take `network` in fp32, and keep it. `tiling`, `graphs`: for those who measure."""
         self.scale = network.scale
-        self.radius = network.receptive_radius
+        self.receptive_radius = network.receptive_radius
         self.device = device
         self.dtype = torch.float32
         self.precision = "fp16"
@@ -92,21 +92,23 @@ class CudaEngine:
         self.draw(x.float(), self._scratch(count * height * width), planes)
         return planes
 
-    def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
+    def infer_many(self, pictures: Sequence[Tensor], memory_pixels: int) -> list[Tensor]:
         """See `vsr.engine.base.BatchesMixedSizes`. One graph serves all lists."""
         if self._wide is not None:
             return [self._wide(one) for one in pictures]
         made: list[Tensor] = []
         for start in range(0, len(pictures), MOST):
-            made += self._drawn([one.float() for one in pictures[start : start + MOST]], room)
+            made += self._upscaled(
+                [one.float() for one in pictures[start : start + MOST]], memory_pixels
+            )
         return made
 
-    def _drawn(self, pictures: list[Tensor], room: int) -> list[Tensor]:
+    def _upscaled(self, pictures: list[Tensor], memory_pixels: int) -> list[Tensor]:
         pieces = pieces_of(pictures)
         cell = 3 * self.scale**2
         planes = torch.empty(cell * sum(one.pixels for one in pieces), device=self.device)
-        room = max(room, sum(one.pixels for one in pieces))
-        self.draw_pieces(pictures[0], pieces, self._scratch(room), planes)
+        pixels = max(memory_pixels, sum(one.pixels for one in pieces))
+        self.draw_pieces(pictures[0], pieces, self._scratch(pixels), planes)
         sizes = [(3, one.height * self.scale, one.width * self.scale) for one in pieces]
         parts = torch.split(planes, [cell * one.pixels for one in pieces])
         return [part.view(1, *size) for part, size in zip(parts, sizes, strict=True)]
@@ -181,9 +183,9 @@ class CudaEngine:
             self.kernels.run(step, stream)
 
     @property
-    def most_pixels(self) -> int:
+    def max_pixels(self) -> int:
         """See `Engine`."""
-        return (self._wide or self.plan).most_pixels
+        return (self._wide or self.plan).max_pixels
 
     def bytes_for(self, pixels: int) -> int:
         """See `Engine`."""
@@ -192,7 +194,7 @@ class CudaEngine:
             return self._wide.bytes_for(pixels)
         return pixels * (2 * self.plan.scratch + 3 * self.scale**2 * self.dtype.itemsize)
 
-    def widen(self) -> bool:
+    def fall_back_to_fp32(self) -> bool:
         """See `Engine`."""
         if self._wide is not None:
             return False

@@ -40,7 +40,7 @@ class LaunchPlan(Protocol):
     kernels: tuple[str, ...]
     short_sums: bool  # whether some are fp16, which can be seen in the last bits of a result
     scratch: int  # fp16 numbers that it works in, for each source pixel
-    most_pixels: int  # over a batch; beyond it 32 bits do not count everything
+    max_pixels: int  # over a batch; beyond it 32 bits do not count everything
 
     def tables(self, pieces: Sequence[SubImage], processors: int) -> TileTables:
         """Return the tables of these pictures, for a GPU of so many multiprocessors."""

@@ -85,7 +85,7 @@ class RRDBNetPlan:
     short_sums = False
     scratch = FEATURES * (1 + 2 * _TIMES**2)
     # 16-byte units of the largest map are counted with 32 bits.
-    most_pixels = (2**31 - 1) // (FEATURES // 8 * _TIMES**2)
+    max_pixels = (2**31 - 1) // (FEATURES // 8 * _TIMES**2)
 
     def __init__(
         self, network: RRDBNet, device: torch.device, tiling: CompactTiling, dense: DenseTiling

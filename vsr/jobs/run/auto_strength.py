@@ -18,7 +18,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from vsr.engine.base import Engine, is_out_of_memory
+from vsr.engine.base import is_out_of_memory
 from vsr.events import Note, silent
 from vsr.frame import Frame
 from vsr.jobs.run.context import RunContext
@@ -29,9 +29,7 @@ from vsr.media.read.keyframes import keyframes
 from vsr.media.read.reader import read_frames
 from vsr.media.source.spans import WHOLE, Span
 from vsr.options import FILTER_STRENGTHS, FilterStrength
-from vsr.stages.colour.convert import to_rgb
-from vsr.stages.colour.drift_correction import anchor
-from vsr.stages.device.tiles import infer
+from vsr.stages.device.stage import DeviceStage
 from vsr.stages.temporal.mctf import TemporalFilter
 
 _PLACES = 5
@@ -72,7 +70,7 @@ def _begun(work: RunContext) -> FilterStrength | None:
 
 def _found(work: RunContext) -> FilterStrength:
     source = work.job.source
-    if not work.engine.radius or source.video.frames == 1:
+    if not work.engine.receptive_radius or source.video.frames == 1:
         return "off"  # nothing is invented, or nothing is beside it
     if not source.rereadable:
         return _told(work, "light", "what comes through a pipe cannot be looked at before")
@@ -90,7 +88,7 @@ def _found(work: RunContext) -> FilterStrength:
 
 
 def _told(work: RunContext, level: FilterStrength, reason: str) -> FilterStrength:
-    work.sink(Note(text=f"{work.job.source.path.name}: stabilise: {level}, for {reason}"))
+    work.sink(Note(text=f"{work.job.source.path.name}: temporal filter: {level}, for {reason}"))
     return level
 
 
@@ -100,19 +98,21 @@ def _taken_out(work: RunContext) -> Iterator[float]:
     source = work.job.source
     # Those that make fewer frames of them are for the result.
     filters = undo(work.job.scan, source.video.rate)
+    stage = DeviceStage(work.engine, work.picture(), work.options.device, sink=work.sink)
+    size = _looked_at(work)
     for place in _places(work):
         frames = read_frames(
             source, work.options.colour, filters=filters, spans=[place], sink=silent
         )
         with closing(frames):
-            pictures = [_drawn(frame, work) for frame in islice(frames, _FRAMES)]
-        if len(pictures) < _FRAMES:
+            pairs = [_upscaled(frame, stage, size) for frame in islice(frames, _FRAMES)]
+        if len(pairs) < _FRAMES:
             continue
-        stabiliser = TemporalFilter[Tensor]("light")
-        done = [pair for rgb, drawn in pictures for pair in stabiliser.push(rgb, drawn, drawn)]
-        done += stabiliser.flush()
-        drawn, steady = done[_FRAMES // 2]
-        yield float((steady - drawn).abs().mean()) * 255
+        light = TemporalFilter[Tensor]("light")
+        done = [one for rgb, upscaled in pairs for one in light.push(rgb, upscaled, upscaled)]
+        done += light.flush()
+        upscaled, filtered = done[_FRAMES // 2]
+        yield float((filtered - upscaled).abs().mean()) * 255
 
 
 def _places(work: RunContext) -> list[Span]:
@@ -130,18 +130,18 @@ def _places(work: RunContext) -> list[Span]:
     return [Span(start=start, end=begins[start]) for start in starts]
 
 
-def _drawn(frame: Frame, work: RunContext) -> tuple[Tensor, Tensor]:
-    """Return the middle of a frame, (1, 3, h, w), and what is drawn from it; both float."""
-    engine: Engine = work.engine
+def _upscaled(frame: Frame, stage: DeviceStage, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the middle of a frame, (1, 3, h, w) of at most `size`, and that upscaled; float."""
+    engine = stage.engine
     planes = tuple(plane[None].to(engine.device) for plane in frame.planes)
-    rgb = to_rgb(planes, frame.layout, frame.colour)
-    height, width = _looked_at(work)
+    rgb = stage.to_rgb(planes, frame.layout, frame.colour)
+    height, width = size
     top, left = max(rgb.shape[2] - height, 0) // 2, max(rgb.shape[3] - width, 0) // 2
     rgb = rgb[:, :, top : top + height, left : left + width].contiguous()
-    drawn = infer(engine, rgb.to(engine.dtype), tile=0, overlap=0).float()
-    if not torch.isfinite(drawn).all() and engine.widen():  # 16 bits are too few
-        drawn = infer(engine, rgb.to(engine.dtype), tile=0, overlap=0).float()
-    return rgb, anchor(drawn, rgb) if work.options.model.keep_colours else drawn
+    upscaled = stage.infer(rgb)
+    if not torch.isfinite(upscaled).all() and engine.fall_back_to_fp32():  # 16 bits are too few
+        upscaled = stage.infer(rgb)
+    return rgb, stage.correct_drift(upscaled, rgb)
 
 
 def _looked_at(work: RunContext) -> tuple[int, int]:

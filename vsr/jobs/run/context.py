@@ -29,7 +29,7 @@ from vsr.media.write.live_audio import LiveAudio
 from vsr.media.write.writer import write_frames
 from vsr.nets.store import LoadedModel
 from vsr.options import EncodeOptions, UpscaleOptions
-from vsr.stages.device.upscaler import OutputImage
+from vsr.stages.device.stage import OutputImage
 
 _RATE = Fraction(25)  # of y4m, where the source has none
 
@@ -94,7 +94,7 @@ class RunContext:
             layout=self.job.encoder.layout,
             colour=self._colour(),
             kernel=self.model.kernel,
-            anchored=self.options.model.keep_colours,
+            corrects_drift=self.options.model.keep_colours,
         )
 
     def decoded(self) -> Iterator[Frame]:

@@ -36,7 +36,7 @@ from vsr.options import ColourOptions
 from vsr.pipeline import Writer, Written, run
 from vsr.stages.device.reuse import reuses
 from vsr.stages.temporal.deflicker import RADIUS as DEFLICKER_RADIUS
-from vsr.stages.temporal.mctf import radius_of
+from vsr.stages.temporal.mctf import temporal_radius_of
 
 _SPARE = 1 << 26  # bytes that have to be free for the work to go on
 _BEHIND = 1 << 22  # bytes that are read behind a part, for the sound that belongs to it
@@ -278,7 +278,7 @@ def _context(work: RunContext) -> int:
     context = DEFLICKER_RADIUS if chosen.deflicker else 0
     if reuses(work.options.device, work.engine):
         return context  # what is drawn depends on where a part begins: so does the filter
-    return context + radius_of(chosen.filter)
+    return context + temporal_radius_of(chosen.filter)
 
 
 def _run(

@@ -1,6 +1,6 @@
-"""The ends of the device stage: planes to RGB before the network, and back behind it.
+"""Colour conversion on a device: planes to RGB before the network, and back behind it.
 
-`TorchColourBackend` are PyTorch's operations one after the other, on any device. `ends_for`
+`TorchColourBackend` are PyTorch's operations one after the other, on any device. `backend_for`
 chooses.
 """
 
@@ -20,7 +20,7 @@ class ColourBackend(Protocol):
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
         """Convert as `convert.to_rgb`."""
 
-    def find_drift(self, drawn: Tensor, shown: Tensor) -> drift_correction.DriftCorrection:
+    def find_drift(self, upscaled: Tensor, source: Tensor) -> drift_correction.DriftCorrection:
         """Find the drift as `drift_correction.find_drift`."""
 
     def from_rgb(
@@ -40,9 +40,9 @@ class TorchColourBackend:
         """See `ColourBackend`."""
         return convert.to_rgb(planes, layout, tags)
 
-    def find_drift(self, drawn: Tensor, shown: Tensor) -> drift_correction.DriftCorrection:
+    def find_drift(self, upscaled: Tensor, source: Tensor) -> drift_correction.DriftCorrection:
         """See `ColourBackend`."""
-        return drift_correction.find_drift(drawn, shown)
+        return drift_correction.find_drift(upscaled, source)
 
     def from_rgb(
         self,
@@ -53,5 +53,5 @@ class TorchColourBackend:
     ) -> tuple[Tensor, ...]:
         """See `ColourBackend`."""
         if drift is not None:
-            rgb = drift_correction.take_out(rgb, drift)
+            rgb = drift_correction.subtract_drift(rgb, drift)
         return convert.from_rgb(rgb, layout, tags)

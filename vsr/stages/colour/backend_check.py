@@ -1,4 +1,4 @@
-"""Which ends a device stage gets: our kernels where a trial finds them right, else PyTorch's."""
+"""Which colour backend a device gets: our kernels where a trial finds them right, or PyTorch's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
 from vsr.stages.colour.colour_kernels import all_text
 from vsr.stages.colour.convert import is_weighted
 from vsr.stages.colour.cuda_backend import CudaColourBackend, fits
-from vsr.stages.colour.drift_correction import CELL, DriftCorrection, side_of
+from vsr.stages.colour.drift_correction import CELL, DriftCorrection, cell_side
 
 _SOURCE = (37, 101)  # height and width of a trial's pictures: odd, beyond a block's columns at x4
 _FLOAT = 4e-6  # of RGB; of a code value at 16 bits 0.3
@@ -26,7 +26,7 @@ Making = Callable[[Callable[..., Tensor]], CudaColourBackend]  # from what makes
 _Case = Callable[[ColourBackend], tuple[Tensor, ...]]
 
 
-def ends_for(engine: Engine, sink: Sink) -> ColourBackend:
+def backend_for(engine: Engine, sink: Sink) -> ColourBackend:
     """Return kernels beside an engine of kernels, which a job's fingerprint names; else
     PyTorch's.
     """
@@ -56,21 +56,21 @@ class CheckedColourBackend:
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, tags: Colour) -> Tensor:
         """See `ColourBackend`."""
 
-        def case(ends: ColourBackend) -> tuple[Tensor, ...]:
-            return (ends.to_rgb(self._planes(layout), layout, tags),)
+        def case(backend: ColourBackend) -> tuple[Tensor, ...]:
+            return (backend.to_rgb(self._planes(layout), layout, tags),)
 
         if not is_weighted(layout, tags):
             return self._plain.to_rgb(planes, layout, tags)
-        return self._ends(f"to {_kind(layout, tags)}", case, 0).to_rgb(planes, layout, tags)
+        return self._backend_for(f"to {_kind(layout, tags)}", case, 0).to_rgb(planes, layout, tags)
 
-    def find_drift(self, drawn: Tensor, shown: Tensor) -> DriftCorrection:
+    def find_drift(self, upscaled: Tensor, source: Tensor) -> DriftCorrection:
         """See `ColourBackend`."""
-        side = side_of(drawn, shown)
+        side = cell_side(upscaled, source)
 
-        def case(ends: ColourBackend) -> tuple[Tensor, ...]:
-            return (ends.find_drift(*self._pictures(side // CELL)).cells,)
+        def case(backend: ColourBackend) -> tuple[Tensor, ...]:
+            return (backend.find_drift(*self._pictures(side // CELL)).cells,)
 
-        return self._ends(f"drift {side}", case, 0).find_drift(drawn, shown)
+        return self._backend_for(f"drift {side}", case, 0).find_drift(upscaled, source)
 
     def from_rgb(
         self, rgb: Tensor, layout: Layout, tags: Colour, drift: DriftCorrection | None
@@ -78,17 +78,17 @@ class CheckedColourBackend:
         """See `ColourBackend`."""
         side = 0 if drift is None else drift.side
 
-        def case(ends: ColourBackend) -> tuple[Tensor, ...]:
-            drawn, shown = self._pictures(max(side // CELL, 1))
-            taken = self._plain.find_drift(drawn, shown) if side else None
-            return ends.from_rgb(drawn.clone(), layout, tags, taken)
+        def case(backend: ColourBackend) -> tuple[Tensor, ...]:
+            upscaled, source = self._pictures(max(side // CELL, 1))
+            taken = self._plain.find_drift(upscaled, source) if side else None
+            return backend.from_rgb(upscaled.clone(), layout, tags, taken)
 
         if not fits(layout):
             return self._plain.from_rgb(rgb, layout, tags, drift)
         kind = f"from {_kind(layout, tags)} {side}"
-        return self._ends(kind, case, layout.bits).from_rgb(rgb, layout, tags, drift)
+        return self._backend_for(kind, case, layout.bits).from_rgb(rgb, layout, tags, drift)
 
-    def _ends(self, kind: str, case: _Case, bits: int) -> ColourBackend:
+    def _backend_for(self, kind: str, case: _Case, bits: int) -> ColourBackend:
         """Return those for work of that kind, an example of which is `case`. `bits`: of codes; 0:
         RGB.
         """
@@ -97,7 +97,7 @@ class CheckedColourBackend:
         return self._own if self._passed[kind] else self._plain
 
     def _try(self, kind: str, case: _Case, bits: int) -> bool:
-        name = f"ends {self._where} {kind}"
+        name = f"colour {self._where} {kind}"
         passed = remembered(name)
         if passed is None:
             try:
@@ -149,9 +149,9 @@ class CheckedColourBackend:
         """Return an upscaled picture, a piece of something larger, and its source."""
         dice = torch.Generator().manual_seed(0)
         height, width = (side * scale for side in _SOURCE)
-        drawn = torch.rand(2, 3, height + 8, width + 8, generator=dice) * 1.4 - 0.2
-        shown = torch.rand(2, 3, *_SOURCE, generator=dice)
-        return drawn.to(self._device)[..., 4:-4, 4:-4], shown.to(self._device)
+        upscaled = torch.rand(2, 3, height + 8, width + 8, generator=dice) * 1.4 - 0.2
+        source = torch.rand(2, 3, *_SOURCE, generator=dice)
+        return upscaled.to(self._device)[..., 4:-4, 4:-4], source.to(self._device)
 
 
 def _kind(layout: Layout, tags: Colour) -> str:

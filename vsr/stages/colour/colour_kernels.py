@@ -93,14 +93,14 @@ def reading(
 
 
 def measuring(
-    drawn: Tensor, shown: Tensor, out: Tensor, *, side: int, source_side: int
+    upscaled: Tensor, source: Tensor, out: Tensor, *, side: int, source_side: int
 ) -> KernelStep:
     """Map (N, 3, s*H, s*W) and (N, 3, H, W), fp32 -> `out`, (N, 3, cells), what their means differ
     by.
 
     `side`, `source_side`: of a cell, in pixels of either.
     """
-    count, _, height, width = drawn.shape
+    count, _, height, width = upscaled.shape
     columns = _COLUMNS // side * side
     launch = Launch(
         kernel="cells",
@@ -109,13 +109,13 @@ def measuring(
         threads=256,
         shared=0,
         arguments=(
-            drawn.data_ptr(), *drawn.stride(), shown.data_ptr(), *shown.stride(), out.data_ptr(),
-            height, width, *shown.shape[2:],
+            upscaled.data_ptr(), *upscaled.stride(), source.data_ptr(), *source.stride(),
+            out.data_ptr(), height, width, *source.shape[2:],
         ),
     )  # fmt: skip
     options = (f"-DCELL={side}", f"-DSOURCE_CELL={source_side}", "--std=c++17")
     return KernelStep(
-        package=_PACKAGE, options=options, launch=launch, reads=(drawn, shown), writes=(out,)
+        package=_PACKAGE, options=options, launch=launch, reads=(upscaled, source), writes=(out,)
     )
 
 

@@ -1,7 +1,8 @@
-"""The ends of the device stage in our own CUDA kernels, one pass over memory each.
+"""Colour conversion in our own CUDA kernels, one pass over memory each.
 
-The numbers that the kernels are given are those of `colour.py`, `chroma.py` and `anchor.py`, and
-so is the order of what is added up. What is left between the two ways is the rounding of fp32.
+The numbers that the kernels are given are those of `convert.py`, `chroma.py` and
+`drift_correction.py`, and so is the order of what is added up. What is left between the two ways
+is the rounding of fp32.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from vsr.stages.colour.colour_kernels import (
     writing,
 )
 from vsr.stages.colour.convert import codes, luma_matrix, luma_weights, shares
-from vsr.stages.colour.drift_correction import CELL, DriftCorrection, side_of, smooth
+from vsr.stages.colour.drift_correction import CELL, DriftCorrection, cell_side, smooth
 
 _REACH = 7  # chroma samples to either side, at most, that a luma sample is made of
 
@@ -61,12 +62,12 @@ class CudaColourBackend:
         )  # fmt: skip
         return rgb
 
-    def find_drift(self, drawn: Tensor, shown: Tensor) -> DriftCorrection:
+    def find_drift(self, upscaled: Tensor, source: Tensor) -> DriftCorrection:
         """See `ColourBackend`."""
-        side = side_of(drawn, shown)
-        size = (-(-drawn.shape[2] // side), -(-drawn.shape[3] // side))
-        cells = self._blank(*drawn.shape[:2], *size, device=drawn.device, dtype=torch.float32)
-        self._run(measuring(drawn, shown, cells, side=side, source_side=CELL))
+        side = cell_side(upscaled, source)
+        size = (-(-upscaled.shape[2] // side), -(-upscaled.shape[3] // side))
+        cells = self._blank(*upscaled.shape[:2], *size, device=upscaled.device, dtype=torch.float32)
+        self._run(measuring(upscaled, source, cells, side=side, source_side=CELL))
         return DriftCorrection(cells=smooth(cells), side=side)
 
     def from_rgb(

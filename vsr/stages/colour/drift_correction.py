@@ -5,7 +5,7 @@ flat pictures, realesr-animevideov3 is off by up to 10/255 and x4plus-anime-6B b
 to 15/255, by colour. What a network changes over areas larger than its details is
 such a drift; it is found in cells of 4 x 4 source pixels, where nothing was invented,
 smoothed to about 17 x 17 of them, and subtracted. Details, which average out over such
-an area, stay as the network drew them.
+an area, stay as the network made them.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ class DriftCorrection:
     """What a network has changed over large areas."""
 
     cells: Tensor  # (N, 3, h, w), smoothed
-    side: int  # of a cell, in pixels of the drawn picture
+    side: int  # of a cell, in upscaled pixels
 
 
-def anchor(enlarged: Tensor, source: Tensor) -> Tensor:
+def correct_drift(upscaled: Tensor, source: Tensor) -> Tensor:
     """Map (N, 3, s*H, s*W) and its (N, 3, H, W) source, both float -> enlarged, changed in
     place.
     """
-    return take_out(enlarged, find_drift(enlarged, source))
+    return subtract_drift(upscaled, find_drift(upscaled, source))
 
 
-def find_drift(enlarged: Tensor, source: Tensor) -> DriftCorrection:
+def find_drift(upscaled: Tensor, source: Tensor) -> DriftCorrection:
     """Compare (N, 3, s*H, s*W) with its (N, 3, H, W) source; not a number where either is none."""
-    side = side_of(enlarged, source)
+    side = cell_side(upscaled, source)
     # The last cells may be smaller; they are means of what they hold.
-    cells = F.avg_pool2d(enlarged, side, ceil_mode=True)
+    cells = F.avg_pool2d(upscaled, side, ceil_mode=True)
     cells = cells.sub_(F.avg_pool2d(source, CELL, ceil_mode=True)).contiguous()
     return DriftCorrection(cells=smooth(cells), side=side)
 
 
-def side_of(enlarged: Tensor, source: Tensor) -> int:
-    """Return the side of a cell, in pixels of `enlarged`."""
-    return CELL * (enlarged.shape[3] // source.shape[3])
+def cell_side(upscaled: Tensor, source: Tensor) -> int:
+    """Return the side of a cell, in pixels of `upscaled`."""
+    return CELL * (upscaled.shape[3] // source.shape[3])
 
 
 def smooth(cells: Tensor) -> Tensor:
@@ -56,25 +56,25 @@ def smooth(cells: Tensor) -> Tensor:
     return cells
 
 
-def take_out(enlarged: Tensor, drift: DriftCorrection) -> Tensor:
-    """Take the drift, enlarged bilinearly, out of `enlarged`, which is changed in place.
+def subtract_drift(upscaled: Tensor, drift: DriftCorrection) -> Tensor:
+    """Take the drift, enlarged bilinearly, out of `upscaled`, which is changed in place.
 
     What lies between two rows of cells is a sum of the two, so only rows are interpolated
     and nothing of full size is made: a quarter of the time of `interpolate` on a CPU.
     """
     cell = drift.side
     rows = F.interpolate(drift.cells, scale_factor=(1.0, float(cell)), mode="bilinear")
-    rows = rows[..., : enlarged.shape[3]]
-    half, height = cell // 2, enlarged.shape[2]
+    rows = rows[..., : upscaled.shape[3]]
+    half, height = cell // 2, upscaled.shape[2]
     between = (height - half) // cell  # whole stretches from the middle of a cell to the next one
     share = ((torch.arange(cell, device=rows.device) + 0.5) / cell)[:, None]
-    enlarged[:, :, :half].sub_(rows[:, :, :1])
+    upscaled[:, :, :half].sub_(rows[:, :, :1])
     if between > 0:
-        body = enlarged[:, :, half : half + between * cell]
+        body = upscaled[:, :, half : half + between * cell]
         body = body.view(*body.shape[:2], between, cell, body.shape[3])
         body.addcmul_(rows[:, :, :between, None], 1 - share, value=-1)
         body.addcmul_(rows[:, :, 1 : between + 1, None], share, value=-1)
     if (begin := half + max(between, 0) * cell) < height:
         above, below = rows[:, :, between : between + 1], rows[:, :, -1:]
-        enlarged[:, :, begin:].sub_(torch.lerp(above, below, share[: height - begin]))
-    return enlarged
+        upscaled[:, :, begin:].sub_(torch.lerp(above, below, share[: height - begin]))
+    return upscaled

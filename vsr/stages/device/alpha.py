@@ -1,4 +1,4 @@
-"""Alpha, drawn by the network where it has edges, and by the resizer where it is soft.
+"""Alpha, upscaled by the network where it has edges, and by the resizer where it is soft.
 
 As a grey picture; a network that is made for pictures draws masks, too. `benchmarks/alpha.py`
 compares both ways with masks that were sharp: the network wins where alpha leaps within two pixels,
@@ -20,21 +20,21 @@ _SOFT, _SHARP = 0.25, 0.5  # differences between neighbours of which nothing, an
 _AROUND = 2  # pixels on each side of an edge that belong to it
 
 
-def enlarged(
-    alpha: Tensor, draw: Callable[[Tensor], Tensor] | None, size: Callable[[Tensor], Tensor]
+def upscaled_alpha(
+    alpha: Tensor, upscale: Callable[[Tensor], Tensor] | None, resize: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """Map (N, 1, h, w) -> (N, 1, H, W), both float in 0..1, the result a little beyond.
 
-    `draw`: (N, 3, h, w) RGB in, as much larger as the network makes it out; None: there is no
-    network. `size`: brings what was drawn, and what was not, to the result's size.
+    `upscale`: maps (N, 3, h, w) RGB to as much more as the network makes of it; None: there is no
+    network. `resize`: brings what was upscaled, and what was not, to the result's size.
     """
-    plain = size(alpha)
+    plain = resize(alpha)
     share = edges(alpha)
-    if draw is None or not bool(share.any()):
+    if upscale is None or not bool(share.any()):
         return plain
-    drawn = size(draw(alpha.expand(-1, 3, -1, -1)).mean(1, keepdim=True))
+    upscaled = resize(upscale(alpha.expand(-1, 3, -1, -1)).mean(1, keepdim=True))
     share = F.interpolate(share, size=plain.shape[2:], mode="bilinear", align_corners=False)
-    mixed = torch.lerp(plain, drawn, share)
+    mixed = torch.lerp(plain, upscaled, share)
     return torch.where(torch.isfinite(mixed), mixed, plain)  # where 16 bits overflow
 
 

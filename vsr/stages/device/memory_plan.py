@@ -41,29 +41,27 @@ class MemoryPlanner:
         options: DeviceOptions,
         *,
         overlap: int,
-        keeps: bool,
-        stabiliser: TemporalFilter[Any] | None = None,
+        reuses: bool,
+        temporal_filter: TemporalFilter[Any] | None = None,
         grain: bool = False,
         sink: Sink,
     ) -> None:
-        """Plan for tiles with `overlap`. `keeps`: a picture, to use it again. `grain`: is put
-        back.
-        """
+        """Plan for tiles with `overlap`. `reuses`: a frame is kept for the next one."""
         self._engine, self._target, self._options = engine, target, options
-        self._overlap, self._keeps, self._stabiliser = overlap, keeps, stabiliser
+        self._overlap, self._reuses, self._filter = overlap, reuses, temporal_filter
         self._grain = grain
         self._sink = sink
 
     def bytes_for(self, width: int, height: int) -> int:
         """Estimate the working memory, in bytes, for one whole frame of that size."""
         pixels = (width + 2 * EDGE) * (height + 2 * EDGE)
-        around = self.around(width, height) + self._window(width, height)
-        return self._engine.bytes_for(pixels) + around
+        whole = self.frame_bytes(width, height) + self._filter_bytes(width, height)
+        return self._engine.bytes_for(pixels) + whole
 
-    def portion(self, width: int, height: int) -> BatchPlan:
+    def plan(self, width: int, height: int) -> BatchPlan:
         """Return what memory allows. Raises OutOfMemory where a frame alone is too much for it."""
         engine = self._engine
-        around, window = self.around(width, height), self._window(width, height)
+        around, window = self.frame_bytes(width, height), self._filter_bytes(width, height)
         free = free_memory(engine.device)
         if engine.device.type == "cpu" and around + window > free:
             # Linux promises memory that it does not have, and later ends who believed it.
@@ -79,10 +77,10 @@ class MemoryPlanner:
 
         def fits(pixels: int, frames: int) -> bool:
             memory = engine.bytes_for(pixels * frames) + around * frames + window
-            return memory <= spare and pixels * frames <= engine.most_pixels
+            return memory <= spare and pixels * frames <= engine.max_pixels
 
         tile = self._options.tile or 0
-        if self._options.tile is None and engine.radius and not fits(pixels, 1):
+        if self._options.tile is None and engine.receptive_radius and not fits(pixels, 1):
             tile = max(width, height)
             while tile // 2 >= SMALLEST_TILE and not fits(
                 self._tile_pixels(tile, width, height), 1
@@ -96,11 +94,11 @@ class MemoryPlanner:
                 batch += 1
         return BatchPlan(batch=batch, tile=tile)
 
-    def _window(self, width: int, height: int) -> int:
-        """Return what the stabiliser keeps, however many frames go through the network at once."""
-        if self._stabiliser is None:
+    def _filter_bytes(self, width: int, height: int) -> int:
+        """Return bytes that the temporal filter keeps, however many frames are in a batch."""
+        if self._filter is None:
             return 0
-        return self._stabiliser.bytes_for(width, height, self._scale(width, height))
+        return self._filter.bytes_for(width, height, self._scale(width, height))
 
     def _scale(self, width: int, height: int) -> float:
         """Return the scale of a side; the mean of both, where they are not scaled alike."""
@@ -111,20 +109,20 @@ class MemoryPlanner:
         across, down = (min(tile + 2 * self._overlap, side + 2 * EDGE) for side in (width, height))
         return across * down
 
-    def around(self, width: int, height: int) -> int:
+    def frame_bytes(self, width: int, height: int) -> int:
         """Return memory of a whole frame around the network, however small the tiles: fp32 RGB.
 
-        The source and its padded copy; the network's result twice, and the drift that the
-        anchor takes from it; the resized picture, its planes and what they are made from. What
+        The source and its padded copy; the network's result twice, and the drift that is
+        taken from it; the resized picture, its planes and what they are made from. What
         is kept to be used again.
         """
         rgb = 3 * torch.float32.itemsize
         target = self._target.width * self._target.height
-        drawn = width * height * self._engine.scale**2 if self._engine.radius else 0
-        kept = 2 * (drawn + width * height) if self._keeps else 0  # twice while it is moved
+        upscaled = width * height * self._engine.scale**2 if self._engine.receptive_radius else 0
+        reused = 2 * (upscaled + width * height) if self._reuses else 0  # twice while it is moved
         grain = bytes_for(width * height, target) if self._grain else 0
-        # What has left the stabiliser's window stays while one might have to go back to it.
-        steady = 0
-        if self._stabiliser is not None:
-            steady = self._stabiliser.bytes_each(width, height, self._scale(width, height))
-        return rgb * (2 * width * height + 3 * drawn + 3 * target + kept) + grain + steady
+        # What has left the filter's window stays while one might have to go back to it.
+        filtered = 0
+        if self._filter is not None:
+            filtered = self._filter.bytes_each(width, height, self._scale(width, height))
+        return rgb * (2 * width * height + 3 * upscaled + 3 * target + reused) + grain + filtered

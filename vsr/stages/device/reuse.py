@@ -54,7 +54,7 @@ _LEVELS: dict[Reuse, _ReuseTolerance] = {
 
 def reuses(options: DeviceOptions, engine: Engine) -> bool:
     """Return whether what was drawn before decides on what is drawn now."""
-    return options.reuse != "off" and engine.radius > 0
+    return options.reuse != "off" and engine.receptive_radius > 0
 
 
 class Reuser:
@@ -65,7 +65,7 @@ class Reuser:
         self._level = _LEVELS[reuse]
         self._halo = round(overlap * self._level.halo)
         # With "exact", a pixel also changes what is drawn around it.
-        self._ring = -(-engine.radius // _BLOCK) if reuse == "exact" else 0
+        self._ring = -(-engine.receptive_radius // _BLOCK) if reuse == "exact" else 0
         self._source: Tensor | None = None
         self._drawn: Tensor | None = None
         self.asked = self.done = 0.0  # frames' worth of work

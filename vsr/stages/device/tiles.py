@@ -26,7 +26,7 @@ def infer(engine: Engine, rgb: Tensor, *, tile: int, overlap: int) -> Tensor:
     `overlap` pixels around them; from the network's receptive radius on, the
     result is that of the whole picture.
     """
-    if engine.radius == 0:
+    if engine.receptive_radius == 0:
         return engine(rgb)
     height, width = rgb.shape[2:]
     step, scale = engine.multiple, engine.scale
@@ -66,29 +66,31 @@ def infer_areas(
     ]
     given = [padded[:, :, y0:y1, x0:x1] for (y0, y1), (x0, x1) in spans]
     if together and isinstance(engine, BatchesMixedSizes) and len(padded) == 1:
-        drawn = _together(engine, given, padded.shape[2] * padded.shape[3])
+        upscaled = _infer_together(engine, given, padded.shape[2] * padded.shape[3])
     else:
-        drawn = (engine(one) for one in given)
-    for area, ((y0, _), (x0, _)), piece in zip(areas, spans, drawn, strict=True):
+        upscaled = (engine(one) for one in given)
+    for area, ((y0, _), (x0, _)), piece in zip(areas, spans, upscaled, strict=True):
         top, bottom, left, right = area
         y, x = (top + edge - y0) * scale, (left + edge - x0) * scale
         yield piece[:, :, y : y + (bottom - top) * scale, x : x + (right - left) * scale]
 
 
-def _together(engine: BatchesMixedSizes, given: list[Tensor], room: int) -> Iterator[Tensor]:
-    """Upscale in as few calls as `room` pixels allow; none of the pictures has more."""
-    room = min(room, engine.most_pixels)
+def _infer_together(
+    engine: BatchesMixedSizes, given: list[Tensor], max_pixels: int
+) -> Iterator[Tensor]:
+    """Upscale in as few calls as `max_pixels` allow; none of the pictures has more."""
+    max_pixels = min(max_pixels, engine.max_pixels)
     group: list[Tensor] = []
     pixels = 0
     for one in given:
         own = one.shape[2] * one.shape[3]
-        if group and pixels + own > room:
-            yield from engine.several(group, room)
+        if group and pixels + own > max_pixels:
+            yield from engine.infer_many(group, max_pixels)
             group, pixels = [], 0
         group.append(one)
         pixels += own
     if group:
-        yield from engine.several(group, room)
+        yield from engine.infer_many(group, max_pixels)
 
 
 def _padded(rgb: Tensor, step: int) -> tuple[Tensor, int]:

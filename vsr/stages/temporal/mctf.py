@@ -36,15 +36,15 @@ Strength = Literal["light", "strong"]
 class FilterLevel:
     """How far a frame may lean on those beside it."""
 
-    radius: int  # frames on either side
+    temporal_radius: int  # frames on either side
     belief: Confidence
     most: float  # that its neighbours together may change a drawn pixel by, of 1
 
 
 # Measured with benchmarks/flicker.py; docs/temporal_filter.md has the figures.
 LEVELS: dict[Strength, FilterLevel] = {
-    "light": FilterLevel(radius=2, belief=Confidence(full=2.5, none=8.0), most=12 / 255),
-    "strong": FilterLevel(radius=4, belief=Confidence(full=3.0, none=9.0), most=12 / 255),
+    "light": FilterLevel(temporal_radius=2, belief=Confidence(full=2.5, none=8.0), most=12 / 255),
+    "strong": FilterLevel(temporal_radius=4, belief=Confidence(full=3.0, none=9.0), most=12 / 255),
 }
 
 # Floats for each source pixel: colour and slope, by which frames are compared beside luma, and
@@ -52,9 +52,9 @@ LEVELS: dict[Strength, FilterLevel] = {
 _FLOATS, _SEARCH = 10, 38
 
 
-def radius_of(strength: FilterStrength) -> int:
+def temporal_radius_of(strength: FilterStrength) -> int:
     """Return how many frames on either side decide on a frame. "auto" has to be settled before."""
-    return LEVELS[strength].radius if is_on(strength) else 0
+    return LEVELS[strength].temporal_radius if is_on(strength) else 0
 
 
 def is_on(strength: FilterStrength) -> TypeGuard[Strength]:
@@ -86,7 +86,7 @@ class TemporalFilter(Generic[T]):
 
     def __init__(self, strength: Strength) -> None:
         self._level = LEVELS[strength]
-        self.radius = self._level.radius
+        self.temporal_radius = self._level.temporal_radius
         self._window: deque[_WindowFrame[T]] = deque()  # of one shot or part
         self._seen: LumaPyramid | None = None  # of the last frame in it
         # Never given twice, not even after going back: frames remember each other by them.
@@ -112,7 +112,7 @@ class TemporalFilter(Generic[T]):
             self._window[-1].steps[1], shown.steps[-1] = step, motion(seen, self._seen, -step)
         self._window.append(shown)
         self._seen = seen
-        if len(self._window) - self._next > self.radius:
+        if len(self._window) - self._next > self.temporal_radius:
             done.append(self._finish())
         return done
 
@@ -126,10 +126,10 @@ class TemporalFilter(Generic[T]):
         with.
         """
         pixels, drawn = _sizes(width, height, scale)
-        window = (2 * self.radius + 1) * self.bytes_each(width, height, scale, channels)
+        window = (2 * self.temporal_radius + 1) * self.bytes_each(width, height, scale, channels)
         # A padded copy and the result; what weighs the neighbours and where their lines begin,
         # enlarged across; the search's pictures and candidates.
-        beside = round(2 * self.radius * pixels * (1.5 * scale + 8))
+        beside = round(2 * self.temporal_radius * pixels * (1.5 * scale + 8))
         return window + 4 * (2 * channels * drawn + beside + (2 * _SEARCH + 80) * pixels)
 
     def bytes_each(self, width: int, height: int, scale: float, channels: int = 3) -> int:
@@ -159,7 +159,7 @@ class TemporalFilter(Generic[T]):
         beside = [*self._moves(-1), *self._moves(1)]
         drawn = _stabilised(here, beside, self._level)
         self._next += 1
-        if self._next > self.radius:
+        if self._next > self.temporal_radius:
             self._window.popleft()
             self._next -= 1
         return here.token, drawn
@@ -168,7 +168,7 @@ class TemporalFilter(Generic[T]):
         """Yield the frames on one side, nearest first, and where what is here is in them."""
         last = self._window[self._next]
         move: Tensor | None = None
-        for n in range(self._next + way, self._next + way * (self.radius + 1), way):
+        for n in range(self._next + way, self._next + way * (self.temporal_radius + 1), way):
             if not 0 <= n < len(self._window):
                 return
             there, step = self._window[n], last.steps[way]

@@ -262,13 +262,13 @@ def test_a_list_comes_back_in_its_shapes_within_the_room(
         return empty(size, **how)
 
     monkeypatch.setattr(torch, "empty", noted)
-    made = ours.several([torch.rand(1, 3, 4, 5), torch.rand(1, 3, 1, 9)], 50)
+    made = ours.infer_many([torch.rand(1, 3, 4, 5), torch.rand(1, 3, 1, 9)], 50)
     assert [one.shape for one in made] == [(1, 3, 8, 10), (1, 3, 2, 18)]
     assert asked[:2] == [12 * 29, 128 * 50]
     monkeypatch.undo()
-    ours.widen()
+    ours.fall_back_to_fp32()
     one, other = torch.rand(1, 3, 4, 5), torch.rand(1, 3, 1, 9)
-    made = ours.several([one, other], 50)
+    made = ours.infer_many([one, other], 50)
     assert all(torch.equal(a, ours(b)) for a, b in zip(made, (one, other), strict=True))
 
 
@@ -278,7 +278,7 @@ def test_memory_is_what_is_allocated(driver: Recorder) -> None:
     made = ours(torch.rand(1, 3, 30, 20))
     assert made.shape == (1, 3, 60, 40)
     assert ours.bytes_for(pixels) == made.nbytes + 2 * pixels * 64 * 2
-    assert ours.most_pixels * 64 < 2**31
+    assert ours.max_pixels * 64 < 2**31
 
 
 def test_overflow_goes_over_to_fp32_with_the_weights_as_they_were(driver: Recorder) -> None:
@@ -286,8 +286,8 @@ def test_overflow_goes_over_to_fp32_with_the_weights_as_they_were(driver: Record
     x = torch.rand(1, 3, 8, 8)
     right = given(x)
     ours = CudaEngine(given, device=CPU)
-    assert ours.widen()
-    assert not ours.widen()
+    assert ours.fall_back_to_fp32()
+    assert not ours.fall_back_to_fp32()
     assert ours.precision == "fp32"
     assert torch.allclose(ours(x), right, atol=1e-6)
     assert driver.launched == []

@@ -27,7 +27,7 @@ from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
 from vsr.stages.colour.backend import TorchColourBackend
-from vsr.stages.colour.backend_check import CheckedColourBackend, ends_for
+from vsr.stages.colour.backend_check import CheckedColourBackend, backend_for
 from vsr.stages.colour.cuda_backend import CudaColourBackend
 
 pytestmark = pytest.mark.gpu
@@ -124,7 +124,7 @@ def test_short_sums_beyond_fp16_are_not_numbers() -> None:
         engine = CudaEngine(copy.deepcopy(given), device=DEVICE, tiling=tiling)
         x = torch.rand(1, 3, 20, 30)
         assert not torch.isfinite(engine(x.to(DEVICE))).all()
-        assert engine.widen()
+        assert engine.fall_back_to_fp32()
         assert torch.isfinite(engine(x.to(DEVICE))).all()
 
 
@@ -163,7 +163,7 @@ def test_a_list_of_pictures_is_each_of_them_alone(given: Network) -> None:
             engine.draw_pieces(pictures[0], pieces_of(pictures), scratch, planes)
             assert torch.isfinite(alone).all()
             assert torch.equal(planes, alone)
-            made = engine.several(pictures, room)
+            made = engine.infer_many(pictures, room)
             assert torch.equal(torch.cat([one.flatten() for one in made]), alone)
 
 
@@ -184,7 +184,7 @@ def test_ends_are_those_of_pytorch(bits: int, sub: tuple[int, int], siting: Siti
     kernels = CudaColourBackend(runner, runner.processors)
     rgb = kernels.to_rgb(planes, layout, tags)
     assert (rgb - plain.to_rgb(planes, layout, tags)).abs().max() < 4e-6
-    drift, right = (ends.find_drift(drawn, rgb) for ends in (kernels, plain))
+    drift, right = (backend.find_drift(drawn, rgb) for backend in (kernels, plain))
     assert (drift.cells - right.cells).abs().max() < 4e-6
     made, again = (kernels.from_rgb(drawn, layout, tags, drift) for _ in range(2))
     want = plain.from_rgb(drawn.clone(), layout, tags, drift)
@@ -198,16 +198,16 @@ def test_ends_are_those_of_pytorch(bits: int, sub: tuple[int, int], siting: Siti
 def test_the_ends_pass_their_trials_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     events: list[Event] = []
-    ends = ends_for(CudaEngine(network(), device=DEVICE), events.append)
-    assert isinstance(ends, CheckedColourBackend)
+    backend = backend_for(CudaEngine(network(), device=DEVICE), events.append)
+    assert isinstance(backend, CheckedColourBackend)
     rgb = torch.rand(1, 3, 64, 96, device=DEVICE)
     for siting in (Siting.LEFT, Siting.TOPLEFT, Siting.CENTER):
         layout = Layout(family="yuv", bits=10, sub_x=1, sub_y=1)
         tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED, siting=siting)
-        planes = ends.from_rgb(rgb, layout, tags, ends.find_drift(rgb, rgb[..., ::2, ::2]))
-        ends.to_rgb(planes, layout, tags)
-    assert len(ends._passed) == 7
-    assert all(ends._passed.values())
+        planes = backend.from_rgb(rgb, layout, tags, backend.find_drift(rgb, rgb[..., ::2, ::2]))
+        backend.to_rgb(planes, layout, tags)
+    assert len(backend._passed) == 7
+    assert all(backend._passed.values())
     assert events == []
 
 
@@ -260,7 +260,7 @@ def test_overflow_is_seen_and_fp32_helps() -> None:
     with torch.inference_mode():
         engine = CudaEngine(copy.deepcopy(given), device=DEVICE)
         assert not torch.isfinite(engine(x.to(DEVICE))).all()
-        assert engine.widen()
+        assert engine.fall_back_to_fp32()
         made, want = engine(x.to(DEVICE)).cpu(), given(x)
     assert torch.isfinite(made).all()
     assert (made - want).norm() < 1e-4 * want.norm()

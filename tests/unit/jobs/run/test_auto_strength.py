@@ -24,10 +24,10 @@ from vsr.stages.device.tiles import infer
 SCENE = "mandelbrot=s=128x96:r=12:start_scale=0.4:end_scale=0.4"
 
 
-def options(stabilise: FilterStrength = "auto", model: str = "animevideov3") -> vsr.UpscaleOptions:
+def options(strength: FilterStrength = "auto", model: str = "animevideov3") -> vsr.UpscaleOptions:
     return vsr.UpscaleOptions(
         model=vsr.ModelOptions(name=model),
-        temporal=vsr.TemporalOptions(filter=stabilise),
+        temporal=vsr.TemporalOptions(filter=strength),
         size=vsr.SizeOptions(scale=Fraction(2)),
         encode=vsr.EncodeOptions(codec="ffv1"),
         jobs=vsr.JobOptions(segment=0.5),
@@ -47,8 +47,8 @@ def level(source: Path, output: Path, chosen: vsr.UpscaleOptions) -> str:
     heard: list[str] = []
 
     def sink(event: Event) -> None:
-        if isinstance(event, Note) and "stabilise: " in event.text:
-            heard.append(event.text.split("stabilise: ")[1].split(",")[0])
+        if isinstance(event, Note) and "temporal filter: " in event.text:
+            heard.append(event.text.split("temporal filter: ")[1].split(",")[0])
 
     vsr.upscale(source, output, chosen, sink=sink)
     return " ".join(heard)
@@ -137,13 +137,13 @@ def test_numbers_too_large_for_16_bits_are_drawn_again(
         drawn = infer(engine, rgb, **how)
         return drawn if widened else drawn + torch.inf
 
-    monkeypatch.setattr("vsr.jobs.run.auto_strength.infer", overflows)
+    monkeypatch.setattr("vsr.stages.device.stage.infer", overflows)
 
-    def widen(engine: TorchEngine) -> bool:
+    def fall_back_to_fp32(engine: TorchEngine) -> bool:
         widened.append(engine)
         return True
 
-    monkeypatch.setattr(TorchEngine, "widen", widen)
+    monkeypatch.setattr(TorchEngine, "fall_back_to_fp32", fall_back_to_fp32)
     chosen = dataclasses.replace(options(), device=vsr.DeviceOptions(engine="torch"))
     assert level(made(tmp_path, 0), tmp_path / "out.mkv", chosen) == "off"
     assert len(widened) == 1
@@ -155,5 +155,5 @@ def test_without_the_memory_to_look_the_film_is_made(
     def exhausted(*given: Any, **how: Any) -> Tensor:
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr("vsr.jobs.run.auto_strength.infer", exhausted)
+    monkeypatch.setattr("vsr.jobs.run.auto_strength._upscaled", exhausted)
     assert level(made(tmp_path, 0), tmp_path / "out.mkv", options()) == "light"

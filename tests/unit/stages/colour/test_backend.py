@@ -23,11 +23,12 @@ from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import DeviceOptions, TemporalOptions
 from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
-from vsr.stages.colour.backend_check import CheckedColourBackend, ends_for
+from vsr.stages.colour.backend_check import CheckedColourBackend, backend_for
 from vsr.stages.colour.drift_correction import DriftCorrection
-from vsr.stages.device import upscaler
+from vsr.stages.device import stage
 from vsr.stages.device.size import TargetSize
-from vsr.stages.device.upscaler import OutputImage, Upscaler
+from vsr.stages.device.stage import OutputImage
+from vsr.stages.device.upscaler import Upscaler
 
 CPU = torch.device("cpu")
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
@@ -69,14 +70,14 @@ def tried(change: Callable[[Tensor], Tensor], events: list[Event]) -> CheckedCol
     return CheckedColourBackend(make, CPU, where="here", sink=events.append)
 
 
-def work(ends: ColourBackend) -> list[Tensor]:
+def work(backend: ColourBackend) -> list[Tensor]:
     """All three kinds, on pictures of another size than a trial's."""
     torch.manual_seed(0)
     planes = tuple(torch.randint(0, 256, (1, *s)).byte() for s in LAYOUT.plane_sizes(24, 16))
-    rgb = ends.to_rgb(planes, LAYOUT, TAGS)
+    rgb = backend.to_rgb(planes, LAYOUT, TAGS)
     drawn = torch.rand(1, 3, 32, 48)
-    drift = ends.find_drift(drawn, rgb)
-    return [rgb, drift.cells, *ends.from_rgb(drawn, LAYOUT, TAGS, drift)]
+    drift = backend.find_drift(drawn, rgb)
+    return [rgb, drift.cells, *backend.from_rgb(drawn, LAYOUT, TAGS, drift)]
 
 
 def same(one: list[Tensor], other: list[Tensor]) -> bool:
@@ -102,10 +103,10 @@ def test_a_trial_sees_what_is_wrong_and_pytorch_does_it(
     change: Callable[[Tensor], Tensor], passes: bool
 ) -> None:
     events: list[Event] = []
-    ends = tried(change, events)
-    assert same(work(ends), work(TorchColourBackend()))
-    assert ends._passed == dict.fromkeys(ends._passed, passes)
-    assert len(ends._passed) == 3
+    backend = tried(change, events)
+    assert same(work(backend), work(TorchColourBackend()))
+    assert backend._passed == dict.fromkeys(backend._passed, passes)
+    assert len(backend._passed) == 3
     notes = {event.text for event in events if isinstance(event, Note)}
     assert bool(notes) is not passes
 
@@ -119,11 +120,11 @@ def test_a_trial_is_made_once_for_a_kind_and_remembered(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(CheckedColourBackend, "_agrees", counted)
     for _ in range(2):
-        ends = tried(lambda made: made, [])
+        backend = tried(lambda made: made, [])
         for _ in range(3):
-            work(ends)
+            work(backend)
     assert len(trials) == 3
-    ends.from_rgb(torch.rand(1, 3, 8, 8), LAYOUT.replace(bits=10), TAGS, None)
+    backend.from_rgb(torch.rand(1, 3, 8, 8), LAYOUT.replace(bits=10), TAGS, None)
     assert len(trials) == 4
 
 
@@ -136,18 +137,20 @@ def test_what_cannot_be_had_is_not_remembered(error: Exception) -> None:
     assert same(work(tried(fail, events)), work(TorchColourBackend()))
     assert isinstance(events[0], Note)
     assert "\n" not in events[0].text
-    ends = tried(lambda made: made, [])
-    work(ends)
-    assert all(ends._passed.values())
+    backend = tried(lambda made: made, [])
+    work(backend)
+    assert all(backend._passed.values())
 
 
 def test_chroma_that_is_thinned_out_twice_is_pytorchs() -> None:
-    ends = tried(lambda made: made, [])
+    backend = tried(lambda made: made, [])
     layout = Layout(family="yuv", sub_x=2)
     rgb = torch.rand(1, 3, 16, 24)
-    planes, right = (one.from_rgb(rgb, layout, TAGS, None) for one in (ends, TorchColourBackend()))
+    planes, right = (
+        one.from_rgb(rgb, layout, TAGS, None) for one in (backend, TorchColourBackend())
+    )
     assert same(list(planes), list(right))
-    assert not ends._passed
+    assert not backend._passed
 
 
 def test_without_kernels_beside_the_engine_they_are_pytorchs() -> None:
@@ -160,7 +163,7 @@ def test_without_kernels_beside_the_engine_they_are_pytorchs() -> None:
         network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2)
         engine = kind(network, device=CPU, dtype=torch.float32, precision="fp32")
         assert isinstance(engine, RunsKernels) is (kind is Unable)
-        assert isinstance(ends_for(engine, events.append), TorchColourBackend)
+        assert isinstance(backend_for(engine, events.append), TorchColourBackend)
         assert len(events) == notes
 
 
@@ -177,9 +180,9 @@ def test_without_kernels_beside_the_engine_they_are_pytorchs() -> None:
     ],
     ids=["as drawn", "resized", "grain", "stabilised"],
 )
-@pytest.mark.parametrize("anchored", [True, False])
+@pytest.mark.parametrize("corrects_drift", [True, False])
 def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_follows(
-    scale: Fraction, temporal: TemporalOptions, last: bool, anchored: bool,
+    scale: Fraction, temporal: TemporalOptions, last: bool, corrects_drift: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     try:
@@ -193,7 +196,7 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
     )
     picture = OutputImage(
         target=target, layout=LAYOUT.replace(bits=10), colour=TAGS, kernel="bicubic",
-        anchored=anchored,
+        corrects_drift=corrects_drift,
     )  # fmt: skip
     late: list[bool] = []
 
@@ -215,10 +218,10 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
         return list(upscaler(random_frames(3, 22, 14, LAYOUT, TAGS)))
 
     plain = run()
-    kernels = Emulator().ends()
-    monkeypatch.setattr(upscaler, "ends_for", lambda *_: Watched())
+    kernels = Emulator().backend()
+    monkeypatch.setattr(stage, "backend_for", lambda *_: Watched())
     made = run()
-    assert set(late) == {last and anchored}
+    assert set(late) == {last and corrects_drift}
     for one, other in zip(made, plain, strict=True):
         assert one.pts == other.pts
         for a, b in zip(one.planes, other.planes, strict=True):

@@ -121,7 +121,7 @@ def test_rgb_is_that_of_float64(layout: Layout, tags: Colour) -> None:
     """In every layout and siting, at sizes of which some are smaller than the filters are long."""
     for width, height in ((37, 11), (1, 1), (2, 5), (3, 2), (259, 3)):
         planes = random_planes(layout, width, height)
-        made = Emulator().ends().to_rgb(planes, layout, tags)
+        made = Emulator().backend().to_rgb(planes, layout, tags)
         exact = exact_rgb(planes, layout, tags)
         assert made.shape == exact.shape
         assert (made - exact).abs().max() < 1e-6
@@ -134,7 +134,7 @@ def test_planes_are_those_of_float64(layout: Layout, tags: Colour) -> None:
         rgb, emulator = random_rgb(width, height), Emulator()
         cells = torch.rand(2, 3, -(-height // 12), -(-width // 12)) / 10
         drift = DriftCorrection(cells=cells, side=12) if height != 2 else None
-        made = emulator.ends().from_rgb(rgb, layout, tags, drift)
+        made = emulator.backend().from_rgb(rgb, layout, tags, drift)
         check_planes(made, exact_codes(rgb, layout, tags, drift), layout)
         assert emulator.wavefronts == emulator.ideal  # no access waits for another
 
@@ -148,15 +148,15 @@ def test_rgb_and_grey_come_back_exactly(family: str, bits: int, alpha: bool) -> 
     tags = Colour(matrix=Matrix.RGB, range=Range.FULL)
     planes = random_planes(layout, 261, 7)
     emulator = Emulator()
-    rgb = emulator.ends().to_rgb(planes, layout, tags)
+    rgb = emulator.backend().to_rgb(planes, layout, tags)
     assert torch.equal(rgb, TorchColourBackend().to_rgb(planes, layout, tags))
-    back = emulator.ends().from_rgb(rgb, layout, tags, None)
+    back = emulator.backend().from_rgb(rgb, layout, tags, None)
     for old, new in zip(planes[: 3 if family == "rgb" else 1], back, strict=True):
         assert torch.equal(old, new)
     rgb = random_rgb(30, 20)
     drift = DriftCorrection(cells=torch.rand(2, 3, 2, 2), side=16)
     check_planes(
-        emulator.ends().from_rgb(rgb, layout, tags, drift),
+        emulator.backend().from_rgb(rgb, layout, tags, drift),
         exact_codes(rgb, layout, tags, drift), layout,
     )  # fmt: skip
 
@@ -166,7 +166,7 @@ def test_untouched_frames_come_back_bit_for_bit(siting: Siting) -> None:
     layout = Layout(family="yuv", sub_x=1, sub_y=1)
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED, siting=siting)
     planes = random_planes(layout, 61, 45)
-    kernels = Emulator().ends()
+    kernels = Emulator().backend()
     back = kernels.from_rgb(kernels.to_rgb(planes, layout, tags), layout, tags, None)
     assert all(torch.equal(old, new) for old, new in zip(planes, back, strict=True))
 
@@ -176,7 +176,7 @@ def test_untouched_frames_come_back_bit_for_bit(siting: Siting) -> None:
 def test_cells_are_those_of_float64(scale: int, size: tuple[int, int]) -> None:
     height, width = size
     drawn, shown = random_rgb(width * scale, height * scale), torch.rand(2, 3, *size)
-    made = Emulator().ends().find_drift(drawn, shown)
+    made = Emulator().backend().find_drift(drawn, shown)
     exact = drift_correction.find_drift(drawn.double(), shown.double())
     assert made.side == exact.side
     assert made.cells.shape == exact.cells.shape
@@ -188,7 +188,7 @@ def test_what_is_not_a_number_is_seen_in_the_cells() -> None:
     for bad in (torch.inf, -torch.inf, torch.nan):
         drawn, shown = random_rgb(40, 36, count=1).contiguous(), torch.rand(1, 3, 9, 10)
         drawn[0, 1, -1, -1] = bad
-        for found in (Emulator().ends(), TorchColourBackend()):
+        for found in (Emulator().backend(), TorchColourBackend()):
             assert not torch.isfinite(found.find_drift(drawn, shown).cells.sum())
 
 
@@ -198,7 +198,7 @@ def test_any_order_of_the_numbers() -> None:
     rgb = random_rgb(30, 20)
     other = rgb.contiguous(memory_format=torch.channels_last).flip(0)
     straight, turned = (
-        Emulator().ends().from_rgb(one, layout, tags, None) for one in (rgb.flip(0), other)
+        Emulator().backend().from_rgb(one, layout, tags, None) for one in (rgb.flip(0), other)
     )
     assert all(torch.equal(a, b) for a, b in zip(straight, turned, strict=True))
 
@@ -260,7 +260,7 @@ def test_a_planted_fault_is_found(kernel: str, fault: str) -> None:
         assert times == 1
         return parse(Nvrtc().ptx(text, architecture=80, options=options))[kernel]
 
-    kernels, drawn = Emulator(find=broken).ends(8), random_rgb(249, 34, count=1).contiguous()
+    kernels, drawn = Emulator(find=broken).backend(8), random_rgb(249, 34, count=1).contiguous()
     with pytest.raises(PtxError, match=words):
         if kernel == "cells":
             kernels.find_drift(drawn, torch.rand(1, 3, 34, 249))
@@ -281,7 +281,7 @@ def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
 
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED, siting=Siting.TOPLEFT)
     for layout in (Layout(family="yuv", sub_x=x, sub_y=y) for x, y in ((1, 1), (0, 1), (2, 2))):
-        kernels = Collector().ends()
+        kernels = Collector().backend()
         kernels.to_rgb(random_planes(layout, 40, 40), layout, tags)
         drift = kernels.find_drift(random_rgb(160, 160), torch.rand(2, 3, 40, 40))
         if fits(layout):

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.unit.stages.device.test_tiles import real_engine, real_frame
-from vsr.stages.colour.drift_correction import anchor
+from vsr.stages.colour.drift_correction import correct_drift
 from vsr.stages.device.tiles import infer
 
 
@@ -18,7 +18,7 @@ def test_flat_colours_are_the_sources(name: str, colour: tuple[float, float, flo
     with torch.inference_mode():
         drawn = infer(real_engine(name), x, tile=0, overlap=0)
         drift = (F.avg_pool2d(drawn, 4) - x).abs().max() * 255
-        kept = anchor(drawn.clone(), x)
+        kept = correct_drift(drawn.clone(), x)
     rest = (F.avg_pool2d(kept, 4) - x).abs().max() * 255
     print(f"{name} {colour}: {drift:.1f}/255 by itself, {rest:.2f}/255 anchored")
     assert rest < 2
@@ -29,7 +29,7 @@ def test_a_real_picture_keeps_its_details_and_comes_nearer_to_the_source() -> No
     x = real_frame(160, 120)
     with torch.inference_mode():
         drawn = infer(real_engine("realesr-animevideov3"), x, tile=0, overlap=0)
-        kept = anchor(drawn.clone(), x)
+        kept = correct_drift(drawn.clone(), x)
     before, after = ((F.avg_pool2d(y, 4) - x).square().mean() for y in (drawn, kept))
     assert after < before
     change = kept - drawn
@@ -43,7 +43,7 @@ def test_detail_that_averages_out_is_left_alone() -> None:
     drawn = F.interpolate(source, scale_factor=4.0)
     pattern = torch.tensor([0.1, -0.1]).repeat(80)
     drawn += pattern * pattern[:, None] * 10
-    assert torch.allclose(anchor(drawn.clone(), source), drawn, atol=1e-6)
+    assert torch.allclose(correct_drift(drawn.clone(), source), drawn, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
@@ -62,4 +62,6 @@ def test_what_is_taken_out_is_the_smoothed_cells_enlarged(
     drift = F.interpolate(smooth, scale_factor=cell, mode="bilinear", align_corners=False)
     expected = drawn - drift[:, :, : height * scale, : width * scale]
     for order in (torch.contiguous_format, torch.channels_last):
-        assert torch.allclose(anchor(drawn.clone(memory_format=order), source), expected, atol=1e-5)
+        assert torch.allclose(
+            correct_drift(drawn.clone(memory_format=order), source), expected, atol=1e-5
+        )

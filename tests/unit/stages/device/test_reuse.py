@@ -54,7 +54,7 @@ LEVELS: list[Reuse] = ["exact", "safe", "fast"]
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_held_frame_costs_nothing_and_stays_bit_for_bit(engine: Counting, level: Reuse) -> None:
-    reuse, frame = Reuser(engine, level, engine.radius), real_frame(160, 120)
+    reuse, frame = Reuser(engine, level, engine.receptive_radius), real_frame(160, 120)
     first = reuse(frame)[0].clone()
     assert torch.equal(first, whole(engine, frame))
     engine.pixels = 0
@@ -70,7 +70,7 @@ def test_a_small_mouth_moves_and_the_rest_stands(
     engine: Counting, level: Reuse, top: int, left: int
 ) -> None:
     """6 x 6 pixels of a frame of 160 x 120; in each frame they are drawn as they are."""
-    reuse, still = Reuser(engine, level, engine.radius), real_frame(160, 120)
+    reuse, still = Reuser(engine, level, engine.receptive_radius), real_frame(160, 120)
     before = reuse(still)[0].clone()
     engine.pixels = 0
     for by in (40.0, -40.0, 15.0):
@@ -94,7 +94,7 @@ def test_a_small_mouth_moves_and_the_rest_stands(
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_slow_fade_never_falls_behind(engine: Counting, level: Reuse) -> None:
     """A tenth of a code value a frame: no two frames differ, the first and the last do."""
-    reuse, still = Reuser(engine, level, engine.radius), real_frame(96, 64)
+    reuse, still = Reuser(engine, level, engine.receptive_radius), real_frame(96, 64)
     limit = {"exact": 1e-6, "safe": 1.2, "fast": 2.2}[level]
     for n in range(80):
         frame = still - n * 0.1 / 255
@@ -107,7 +107,7 @@ def test_a_slow_fade_never_falls_behind(engine: Counting, level: Reuse) -> None:
 class Together(Counting):
     """An engine that takes several pictures at once; how many at a time."""
 
-    def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
+    def infer_many(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
         self.calls: list[int] = [*getattr(self, "calls", []), len(pictures)]
         assert sum(one.shape[2] * one.shape[3] for one in pictures) <= room
         return [self(one) for one in pictures]
@@ -121,7 +121,7 @@ def test_what_changed_is_drawn_together_where_the_engine_can(
     torch.manual_seed(0)
     network = SRVGGNetCompact(num_feat=8, num_conv=4, upscale=SCALE).requires_grad_(False)
     able = Together(network, device=engine.device, dtype=torch.float32, precision="fp32")
-    one, other = (Reuser(each, level, each.radius) for each in (engine, able))
+    one, other = (Reuser(each, level, each.receptive_radius) for each in (engine, able))
     still = real_frame(320, 180)
     for by in (0.0, 50.0, -40.0):
         frame = moved(moved(still, 4, 4, 6, by), 170, 300, 6, by)
@@ -130,7 +130,7 @@ def test_what_changed_is_drawn_together_where_the_engine_can(
 
 
 def test_a_cut_draws_the_whole_frame(engine: Counting) -> None:
-    reuse, frame = Reuser(engine, "fast", engine.radius), real_frame(160, 120)
+    reuse, frame = Reuser(engine, "fast", engine.receptive_radius), real_frame(160, 120)
     reuse(frame)
     other = frame.flip(3)
     assert torch.equal(reuse(other)[0], whole(engine, other))
@@ -138,7 +138,7 @@ def test_a_cut_draws_the_whole_frame(engine: Counting) -> None:
 
 
 def test_another_size_and_forgetting_begin_anew(engine: Counting) -> None:
-    reuse, frame = Reuser(engine, "safe", engine.radius), real_frame(96, 64)
+    reuse, frame = Reuser(engine, "safe", engine.receptive_radius), real_frame(96, 64)
     reuse(frame)
     reuse(frame[:, :, :32])
     assert reuse.done == 2
@@ -150,7 +150,7 @@ def test_another_size_and_forgetting_begin_anew(engine: Counting) -> None:
 def test_after_a_failure_nothing_half_drawn_is_used(
     engine: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reuse, still = Reuser(engine, "safe", engine.radius), real_frame(160, 120)
+    reuse, still = Reuser(engine, "safe", engine.receptive_radius), real_frame(160, 120)
     reuse(still)
     frame = moved(moved(still, 10, 10, 6, 50.0), 100, 140, 6, 50.0)
     with monkeypatch.context() as patch:
@@ -186,7 +186,7 @@ def window(step: tuple[float, float], n: int) -> Tensor:
 def test_a_pan_by_whole_pixels_draws_what_comes_in(
     engine: Counting, level: Reuse, step: tuple[int, int]
 ) -> None:
-    reuse = Reuser(engine, level, engine.radius)
+    reuse = Reuser(engine, level, engine.receptive_radius)
     reuse(window(step, 0))
     for n in range(1, 7):
         frame = window(step, n)
@@ -201,7 +201,7 @@ def test_a_pan_by_whole_pixels_draws_what_comes_in(
 
 def test_exact_moves_nothing(engine: Counting) -> None:
     """The same pixels drawn elsewhere may be rounded otherwise."""
-    reuse = Reuser(engine, "exact", engine.radius)
+    reuse = Reuser(engine, "exact", engine.receptive_radius)
     reuse(window((2, 0), 0))
     drawn, _ = reuse(window((2, 0), 1))
     assert torch.equal(drawn, whole(engine, window((2, 0), 1)))
@@ -228,7 +228,7 @@ def test_a_title_that_stands_while_the_picture_pans_keeps_its_edge(
     engine: Counting, left: int
 ) -> None:
     """Also where its edge lies between two blocks: it did not move with what is around it."""
-    reuse = Reuser(engine, "safe", engine.radius)
+    reuse = Reuser(engine, "safe", engine.receptive_radius)
     for n in range(4):
         frame = window((3, 0), n)
         frame[:, :, 48:64, left : left + 32] = torch.tensor([0.9, 0.1, 0.1])[None, :, None, None]

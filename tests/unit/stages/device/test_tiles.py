@@ -58,7 +58,7 @@ def test_tiled_equals_untiled_everywhere(
     x = torch.rand(2, 3, height, width)
     with torch.inference_mode():
         whole = infer(engine, x, tile=0, overlap=0)
-        tiled = infer(engine, x, tile=tile, overlap=engine.radius)
+        tiled = infer(engine, x, tile=tile, overlap=engine.receptive_radius)
     assert whole.shape == (2, 3, height * engine.scale, width * engine.scale)
     assert (whole - tiled).abs().max() < 1e-5
 
@@ -74,10 +74,10 @@ class Together(TorchEngine):
         self._most = most
 
     @property
-    def most_pixels(self) -> int:
+    def max_pixels(self) -> int:
         return self._most
 
-    def several(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
+    def infer_many(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
         self.calls.append(([one.shape[2] * one.shape[3] for one in pictures], room))
         return [self(one) for one in pictures]
 
@@ -122,10 +122,10 @@ def test_real_network_with_tiles_of_64() -> None:
     x = real_frame(200, 150)
     with torch.inference_mode():
         whole = infer(engine, x, tile=0, overlap=0)
-        tiled = infer(engine, x, tile=64, overlap=engine.radius)
+        tiled = infer(engine, x, tile=64, overlap=engine.receptive_radius)
         short = infer(engine, x, tile=64, overlap=2)
     difference = float((whole - tiled).abs().max()) * 255
-    print(f"animevideov3, tiles of 64 + {engine.radius}: max {difference:.6f}/255")
+    print(f"animevideov3, tiles of 64 + {engine.receptive_radius}: max {difference:.6f}/255")
     assert difference < 1
     assert (whole - short).abs().max() * 255 > 1  # the test can fail
 

@@ -27,8 +27,9 @@ from vsr.options import DeviceOptions, Reuse, TemporalOptions
 from vsr.stages.colour.convert import from_rgb
 from vsr.stages.device.memory_plan import MemoryPlanner
 from vsr.stages.device.size import TargetSize
+from vsr.stages.device.stage import OutputImage
 from vsr.stages.device.tiles import EDGE
-from vsr.stages.device.upscaler import OutputImage, Upscaler
+from vsr.stages.device.upscaler import Upscaler
 
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
 COLOUR = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
@@ -42,7 +43,11 @@ class SmallDevice:
     """An engine whose memory holds so many pixels and no more: the failure is injected here."""
 
     def __init__(self, engine: TorchEngine, pixels: int, error: Exception) -> None:
-        self.scale, self.multiple, self.radius = engine.scale, engine.multiple, engine.radius
+        self.scale, self.multiple, self.receptive_radius = (
+            engine.scale,
+            engine.multiple,
+            engine.receptive_radius,
+        )
         self.device, self.dtype, self.precision = engine.device, engine.dtype, engine.precision
         self._engine, self._pixels, self._error = engine, pixels, error
         self.largest = 0
@@ -54,12 +59,12 @@ class SmallDevice:
         self.largest = max(self.largest, pixels)
         return self._engine(x)
 
-    most_pixels = 2**31
+    max_pixels = 2**31
 
     def bytes_for(self, pixels: int) -> int:
         return pixels
 
-    def widen(self) -> bool:
+    def fall_back_to_fp32(self) -> bool:
         return False
 
 
@@ -134,9 +139,9 @@ def test_frames_that_change_their_size_fill_the_same_picture() -> None:
 def test_memory_is_planned_before_it_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     room = MemoryPlanner(
         engine_of(NETWORK), PICTURE.target, DeviceOptions(),
-        overlap=0, keeps=False, sink=print,
+        overlap=0, reuses=False, sink=print,
     )  # fmt: skip
-    frame = room.around(96, 64)
+    frame = room.frame_bytes(96, 64)
     monkeypatch.setattr(
         "vsr.stages.device.memory_plan.free_memory", lambda device: round((frame + 6000) / 0.7) + 1
     )
@@ -183,7 +188,7 @@ def test_numbers_that_overflow_are_done_again_in_fp32(whole: list[Frame], reuse:
                 out[0, 0, 40, 40] = float("inf")
             return out
 
-        def widen(self) -> bool:
+        def fall_back_to_fp32(self) -> bool:
             was, self.wide = self.wide, True
             return not was
 

@@ -25,7 +25,7 @@ def filtered(
     done = []
     for n in range(begin, len(sources)):
         done += stabiliser.push(sources[n], drawn[n], n, first=n == begin)
-        assert len(done) == max(n - begin + 1 - stabiliser.radius, 0)
+        assert len(done) == max(n - begin + 1 - stabiliser.temporal_radius, 0)
     done += stabiliser.flush()
     assert [token for token, _ in done] == list(range(begin, len(sources)))
     return [x for _, x in done]
@@ -43,10 +43,10 @@ def test_flicker_of_a_still_picture_falls_as_a_mean_of_the_window_does(strength:
     """
     sources, still = panned(16, (48, 64), (0, 0), 4)
     drawn = noisy(still, 4.0)
-    radius = LEVELS[strength].radius
-    inner = slice(radius, 16 - radius)
+    temporal_radius = LEVELS[strength].temporal_radius
+    inner = slice(temporal_radius, 16 - temporal_radius)
     out = filtered(strength, noisy(sources, 2.0, seed=2), drawn)[inner]
-    share = 1 / (2 * radius + 1)
+    share = 1 / (2 * temporal_radius + 1)
     assert unrest(out) == pytest.approx(unrest(drawn[inner]) * share, rel=0.15)
     left = (torch.cat(out) - still[0]).var() / (torch.cat(drawn) - still[0]).var()
     assert float(left) == pytest.approx(share, rel=0.1)
@@ -138,14 +138,14 @@ def test_what_moves_leaves_no_ghost(strength: Strength, step: int) -> None:
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_a_part_with_its_neighbours_is_as_in_the_whole_film(strength: Strength) -> None:
-    """Bit for bit, wherever a stream begins, `radius` frames earlier than it is needed."""
+    """Bit for bit, wherever a stream begins, `temporal_radius` frames earlier than it is needed."""
     sources, still = panned(12, (37, 51), (3, 1), 2, seed=10)
     sources, drawn = noisy(sources, 2.0), noisy(still, 5.0)
     whole = filtered(strength, sources, drawn)
-    radius = LEVELS[strength].radius
-    for begin in range(1, 12 - radius):
+    temporal_radius = LEVELS[strength].temporal_radius
+    for begin in range(1, 12 - temporal_radius):
         part = filtered(strength, sources, drawn, begin)
-        for n in range(begin + radius, 12):
+        for n in range(begin + temporal_radius, 12):
             assert torch.equal(part[n - begin], whole[n]), (begin, n)
 
 
@@ -212,7 +212,7 @@ def test_going_back_is_as_if_nothing_had_come() -> None:
 def test_memory_is_as_announced(strength: Strength, scale: int, size: tuple[int, int]) -> None:
     """The most that was taken at any time is within the estimate, and a good part of it."""
     stabiliser: TemporalFilter[None] = TemporalFilter(strength)
-    count = 2 * stabiliser.radius + 3
+    count = 2 * stabiliser.temporal_radius + 3
     sources, drawn = panned(count, size, (1, 0), scale)
     with (
         torch.inference_mode(),
