@@ -81,6 +81,7 @@ def probe(
             "streams": streams,
             "chapters": len(container.chapters()),
             "video": video_info(path, frame, options, facts),
+            "tags": dict(container.metadata),
         }
         if pipe is not None:
             return PipedSource(**known, size=0, pipe=pipe)

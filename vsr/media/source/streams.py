@@ -108,7 +108,7 @@ def stream_info(stream: av.stream.Stream) -> StreamInfo:
         kind=kind_of(stream),
         codec=context.codec.canonical_name if context is not None else _data_codec(stream),
         language=metadata.get("language"),
-        title=metadata.get("title"),
+        title=metadata.get("title") or metadata.get("name"),  # as MP4 calls it
         disposition=frozenset(str(d.name) for d in _Flag if d & stream.disposition),
     )
 

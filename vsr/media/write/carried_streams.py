@@ -12,6 +12,7 @@ from vsr.media.format.containers import Container, StreamAction, subtitle_fate, 
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.streams import StreamInfo
 from vsr.media.write.audio_streams import audio_fates
+from vsr.media.write.tags import WrittenTags, lost
 from vsr.media.write.verify import ArrivedAudio, packets_in
 
 Carried = tuple[StreamInfo, StreamAction]
@@ -84,6 +85,13 @@ def can_be_cut(one: CarriedStream, source: Source, sink: Sink) -> bool:
 def left_out(source: Source, container: Container, *, sink: Sink) -> None:
     """Say which streams the container leaves out; `LiveAudio` tells of those that it can hear."""
     streams_of(source, container, Path(), audio=not container.sound, sink=sink)
+    if not source.format.endswith(_PICTURES):
+        for what in lost(source, (), WrittenTags()):
+            text = f"{what} does not fit {container.muxer}: left out"
+            sink(WarningNote(text=f"{source.path.name}: {text}"))
+
+
+_PICTURES = ("_pipe", "image2", "gif", "apng", "webp")  # whose notes have a way of their own
 
 
 def streams_of(

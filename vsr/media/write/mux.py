@@ -14,7 +14,7 @@ from typing import Any
 import ffmpeg
 
 from vsr.errors import FfmpegError, OutputError, SoundLost
-from vsr.events import Sink
+from vsr.events import Sink, WarningNote
 from vsr.media.ffmpeg import file_argument, plain_name, run
 from vsr.media.format.containers import Container, StreamAction
 from vsr.media.source.kinds.base import Source
@@ -22,7 +22,7 @@ from vsr.media.source.protocols import input_options
 from vsr.media.source.spans import SecondsSpan
 from vsr.media.source.streams import StreamInfo, family
 from vsr.media.write.carried_streams import Carried, CarriedStream, can_be_cut, streams_of
-from vsr.media.write.provenance import MADE_BY
+from vsr.media.write.tags import kept_tags, lost, main_of, movie_flags, stale_tags, written_tags
 from vsr.media.write.trim import LATER, NOTHING, TrimmedStreams, cut
 from vsr.media.write.verify import (
     ArrivedAudio,
@@ -32,15 +32,7 @@ from vsr.media.write.verify import (
     packets_in,
     verify,
 )
-from vsr.version import __version__
 
-# What other programs wrote about the source's video, and is no longer true of ours.
-_STALE = (
-    "BPS", "BPS-eng", "DURATION", "DURATION-eng", "ENCODER", "NUMBER_OF_BYTES",
-    "NUMBER_OF_BYTES-eng", "NUMBER_OF_FRAMES", "NUMBER_OF_FRAMES-eng", "_STATISTICS_TAGS",
-    "_STATISTICS_TAGS-eng", "_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_APP-eng",
-    "_STATISTICS_WRITING_DATE_UTC", "_STATISTICS_WRITING_DATE_UTC-eng", "alpha_mode", "encoder",
-)  # fmt: skip
 _ENCODERS = {"libopus": "opus"}  # whose name is not their codec's
 _WHOLE = SecondsSpan(start=None, end=None, at=Fraction(0))
 
@@ -73,12 +65,16 @@ def mux(
         streams = [one for one in streams if can_be_cut(one, source, sink)]
         work.cut(streams)
     arrived = _settle(work, streams)
+    carried = [main_of(source), *(one.stream for one in streams if one.fate)]
+    for what in lost(source, carried, written_tags(target)):
+        text = f"{what} does not fit {container.muxer}: left out; an .mkv would keep it"
+        sink(WarningNote(text=f"{source.path.name}: {text}"))
     heard = iter(arrived)
     for one in streams:
         one.tell(next(heard) if one.stream.kind == "audio" and one.fate else None, source, sink)
-    lost = [one for one in streams if one.is_lost_sound(source)]
-    if lost and not any(one.stream.kind == "audio" and one.fate for one in streams):
-        why = f"none of its sound could be kept ({lost[0].why})"
+    silent = [one for one in streams if one.is_lost_sound(source)]
+    if silent and not any(one.stream.kind == "audio" and one.fate for one in streams):
+        why = f"none of its sound could be kept ({silent[0].why})"
         raise SoundLost(f"{source.path}: {why}; <encode.audio> asks for none")
 
 
@@ -183,10 +179,14 @@ def _join(work: _MuxTask, carried: list[Carried]) -> list[ArrivedAudio]:
         if work.chapters is not None:
             streams.append(ffmpeg.input(file_argument(work.chapters), f="ffmetadata")[nothing])
             options["map_chapters"] = 2 + len({s.index for s, _ in carried} & set(files))
-        extra += _forgotten(carried, files) + _attached(source, covers, carried, target.parent)
+        extra += stale_tags(_encoded_again(carried, files))
+        extra += kept_tags(source, [main_of(source), *(stream for stream, _ in carried)])
+        extra += _attached(source, covers, carried, target.parent)
     if picture.hidden_alpha:
         extra += ["-metadata:s:0", "alpha_mode=1"]
     options |= _details(picture, container)
+    if container.muxer in ("mp4", "mov"):
+        options["movflags"] = container.options["movflags"] + movie_flags(source)
     failure: FfmpegError | None = None
     try:
         # Timestamps are ours to keep: no shifting of either input to zero.
@@ -268,11 +268,10 @@ def _dispositions(source: Source, container: Container, carried: list[Carried]) 
 
     A source that has none, as MPEG-TS, leaves them to ffmpeg.
     """
-    main = next(s for s in source.streams if s.index == source.video.index)
     several = any(stream.kind == "video" for stream, _ in carried)
     if not several and not any(s.disposition for s in source.streams):
         return {}
-    flags = [main.disposition | ({"default"} if several else set())]
+    flags = [main_of(source).disposition | ({"default"} if several else set())]
     for stream, _ in carried:
         flags.append(stream.disposition - ({"default"} if stream.kind == "video" else set()))
     options = {f"disposition:{n}": "+".join(sorted(f)) or "0" for n, f in enumerate(flags)}
@@ -282,17 +281,13 @@ def _dispositions(source: Source, container: Container, carried: list[Carried]) 
     return options
 
 
-def _forgotten(carried: list[Carried], files: Mapping[int, Path]) -> list[str]:
-    """Return arguments that drop the stale tags of every stream that is not a whole copy.
-
-    And that say of the picture who made it, where other encoders say that.
-    """
+def _encoded_again(carried: list[Carried], files: Mapping[int, Path]) -> list[int]:
+    """Return the numbers of the streams that are not a whole copy."""
     ours = [0]
     for n, (stream, fate) in enumerate(carried, start=1):
         if fate.codec != "copy" or stream.index in files:
             ours.append(n)
-    stale = [word for n in ours for name in _STALE for word in (f"-metadata:s:{n}", f"{name}=")]
-    return [*stale, "-metadata:s:0", f"encoder={MADE_BY}{__version__}"]
+    return ours
 
 
 def _attached(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -73,6 +73,7 @@ class Source(ABC):
     streams: tuple[StreamInfo, ...]
     chapters: int
     video: VideoInfo
+    tags: Mapping[str, str] = field(default_factory=dict)  # of the file as a whole
     lasts: bool = True  # whether it will be there for another run, which can go on with it
 
     def of_kind(self, *kinds: Kind) -> tuple[StreamInfo, ...]:
