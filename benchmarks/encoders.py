@@ -31,8 +31,8 @@ from vsr.engine.cache import EngineCache
 from vsr.events import silent
 from vsr.frame import Frame
 from vsr.jobs.plan.source import OpenedSource
-from vsr.jobs.run.context import RunContext
-from vsr.jobs.run.upscale import work_for
+from vsr.jobs.run.context import Hooks, RunContext
+from vsr.jobs.run.upscale import prepare
 from vsr.media.format.encoders import ENCODERS, plan_encoder
 from vsr.media.read.reader import read_frames
 from vsr.media.source.probe import probe
@@ -81,9 +81,9 @@ def _drawn(clip: Path, folder: Path, model: str, frames: int) -> tuple[RunContex
         ),
     )
     taken = OpenedSource(path=clip, output=folder / "out.mkv")
-    work = work_for(taken, options, EngineCache(), sink=silent)
-    upscale = Upscaler(work.engine, work.picture(), options.device, sink=silent)
-    return work, list(upscale(work.decoded()))
+    run = prepare(taken, options, EngineCache(), Hooks(sink=silent))
+    upscale = Upscaler(run.engine, run.picture(), options.device, sink=silent)
+    return run, list(upscale(run.decoded()))
 
 
 def _used() -> float:
@@ -92,15 +92,15 @@ def _used() -> float:
 
 
 def _run(  # noqa: PLR0917
-    work: RunContext, frames: list[Frame], folder: Path, codec: Codec, preset: str, crf: float
+    run: RunContext, frames: list[Frame], folder: Path, codec: Codec, preset: str, crf: float
 ) -> Point:
     plan = plan_encoder(vsr.EncodeOptions(codec=codec, preset=preset, crf=crf), frames[0].layout)
     path = folder / f"coded.{plan.encoder.container}"
     began, used = time.perf_counter(), _used()
-    for _ in work.encode(iter(frames), path, plan, {}):
+    for _ in run.encode(iter(frames), path, plan, {}):
         pass
     wall, cpu = time.perf_counter() - began, _used() - used
-    base = work.job.source.video.time_base
+    base = run.plan.source.video.time_base
     seconds = float((frames[-1].pts + frames[-1].duration - frames[0].pts) * base)
     pairs = zip(frames, read_frames(probe(path), ColourOptions(), sink=silent), strict=True)
     return Point(
@@ -156,11 +156,11 @@ def main(clips: tuple[Path, ...], model: str, frames: int, target: Path | None) 
     for clip in clips or (SAMPLE,):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            work, drawn = _drawn(clip, folder, model, frames)
+            run, drawn = _drawn(clip, folder, model, frames)
             size = f"{drawn[0].width}x{drawn[0].height}"
             click.echo(f"{clip.name}: {len(drawn)} frames of {size}")
             points = [
-                _run(work, drawn, folder, codec, preset, crf)
+                _run(run, drawn, folder, codec, preset, crf)
                 for codec, preset, qualities in WAYS
                 for crf in qualities
             ]

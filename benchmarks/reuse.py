@@ -28,8 +28,8 @@ from vsr.engine.cache import EngineCache
 from vsr.events import silent
 from vsr.frame import Frame
 from vsr.jobs.plan.source import OpenedSource
-from vsr.jobs.run.context import RunContext
-from vsr.jobs.run.upscale import work_for
+from vsr.jobs.run.context import Hooks, RunContext
+from vsr.jobs.run.upscale import prepare
 from vsr.media.ffmpeg import run
 from vsr.options import Reuse
 from vsr.stages.device.upscaler import Upscaler
@@ -82,10 +82,10 @@ def _options(model: str, device: vsr.DeviceOptions, frames: int) -> vsr.UpscaleO
     )
 
 
-def _finished(work: RunContext) -> Iterator[Frame]:
+def _finished(run: RunContext) -> Iterator[Frame]:
     """The frames as they would go to the encoder."""
-    upscale = Upscaler(work.engine, work.picture(), work.options.device, sink=silent)
-    yield from upscale(work.decoded())
+    upscale = Upscaler(run.engine, run.picture(), run.options.device, sink=silent)
+    yield from upscale(run.decoded())
 
 
 def _psnr(frame: Frame, full: Frame) -> float:
@@ -99,7 +99,7 @@ def _psnr(frame: Frame, full: Frame) -> float:
 def _work(
     path: Path, output: Path, options: vsr.UpscaleOptions, engines: EngineCache
 ) -> RunContext:
-    return work_for(OpenedSource(path=path, output=output), options, engines, sink=silent)
+    return prepare(OpenedSource(path=path, output=output), options, engines, Hooks(sink=silent))
 
 
 def _quality(

@@ -31,7 +31,8 @@ from vsr.cli.options import ParsedValue
 from vsr.engine.cache import EngineCache
 from vsr.events import silent
 from vsr.jobs.plan.source import OpenedSource
-from vsr.jobs.run.upscale import work_for
+from vsr.jobs.run.context import Hooks
+from vsr.jobs.run.upscale import prepare
 from vsr.media.ffmpeg import run
 from vsr.options.values import size as read_size
 from vsr.stages.device.upscaler import Upscaler
@@ -49,9 +50,9 @@ def measure(clip: Path, model: str, scale: Fraction, rounds: int) -> None:
         device=vsr.DeviceOptions(device="cpu", threads=1),
     )
     taken = OpenedSource(path=clip, output=clip.with_suffix(".out.mkv"))
-    work = work_for(taken, options, EngineCache(), sink=silent)
-    upscale = Upscaler(work.engine, work.picture(), options.device, sink=silent)
-    frame = next(iter(work.decoded()))
+    run = prepare(taken, options, EngineCache(), Hooks(sink=silent))
+    upscale = Upscaler(run.engine, run.picture(), options.device, sink=silent)
+    frame = next(iter(run.decoded()))
     pixels = frame.width * frame.height
     before, planned = _peak(), upscale.bytes_for(frame.width, frame.height)
     list(upscale([frame]))  # warms up

@@ -27,6 +27,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 # What the system says of a disk in its own words, and what that means.
@@ -83,6 +84,7 @@ class OutputExists(OutputError, FileExistsError):
     """The output's name is taken and overwriting was not asked for."""
 
     exit_code = 2
+    output: Path | None = None  # the file of that name, where it is one
 
 
 class SoundLost(OutputError):

@@ -47,7 +47,7 @@ class Written:
     last_duration: Fraction = Fraction(0)  # seconds
 
 
-def run(
+def run_pipeline(
     source: Source,
     write: Writer,
     *,
@@ -62,11 +62,11 @@ def run(
     done: int = 0,
     sink: Sink,
 ) -> Written:
-    """Upscale the video of `source`, in the parts `spans`, into `write`.
+    """Upscale the video of `source`, in the segments `spans`, into `write`.
 
     `seeks`: whether decoding may begin in the middle of the film; filters that remember
-    what was long ago forbid it. `context`: frames around each part that are looked at, too, as
-    far as it has room for them. `starts`: pts of the result at which a part begins that may
+    what was long ago forbid it. `context`: frames around each segment that are looked at, too, as
+    far as it has room for them. `starts`: pts of the result at which a segment begins that may
     not know of the one before. `done`: frames that were written before, for the progress.
     Raises whatever a stage raises, after every thread has ended.
     """

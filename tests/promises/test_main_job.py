@@ -390,7 +390,7 @@ def test_a_cut_short_result_is_never_named(
             upscale(bunny, tmp_path / "o.mp4", size=scale("1"))
     assert [p.name for p in tmp_path.iterdir()] == [".o.mp4.vsr"]
     again = upscale(bunny, tmp_path / "o.mp4", size=scale("1"))  # joins what was kept
-    assert "resuming: 1 of 1 parts are done" in again.notes
+    assert "resuming: 1 of 1 segments are done" in again.notes
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]
 
 

@@ -16,8 +16,9 @@ from vsr.engine.device import DTYPES
 from vsr.errors import UsageError
 from vsr.events import Event, Finished, Progress, Sink, Started, silent
 from vsr.jobs.plan.source import OpenedSource
-from vsr.jobs.run.auto_strength import settled
-from vsr.jobs.run.upscale import upscale_one, work_for
+from vsr.jobs.run.auto_strength import resolve_strength
+from vsr.jobs.run.context import Hooks
+from vsr.jobs.run.upscale import prepare, upscale_one
 from vsr.options import Clip, Moment, UpscaleOptions
 
 _FILLING = 4  # frames until every stage is at work
@@ -104,8 +105,8 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="vsr-bench-") as name:
         folder = Path(name)
         output = folder / "whole.mkv"
-        work = settled(
-            work_for(OpenedSource(path=source, output=output), options, engines, sink=sink)
+        work = resolve_strength(
+            prepare(OpenedSource(path=source, output=output), options, engines, Hooks(sink=sink))
         )
         machine = describe(work.engine.device, DTYPES[work.engine.precision])
         repeats = 1 if work.engine.device.type == "cpu" else 8
@@ -120,7 +121,7 @@ def bench(
                 stage.work()
                 took[stage.name].append((time.perf_counter() - began) / stage.frames)
             watches.append(watch := _Watch())
-            upscale_one(source, output, options, engines, sink=watch)
+            upscale_one(source, output, options, engines, Hooks(sink=watch))
     return BenchReport(
         machine=machine,
         source=source.name,

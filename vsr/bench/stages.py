@@ -124,7 +124,7 @@ class BenchStages:
         network, engine = self._work.model.network, self._engine
         if network is None:
             return
-        factor = folding(self._work.model, self._work.job.target.scale)
+        factor = folding(self._work.model, self._work.plan.target.scale)
         folded = fold_area(copy.deepcopy(network), factor) if factor > 1 else network
         operations = count_operations(folded) * rgb.shape[2] * rgb.shape[3]
         # What it computes in, which need not be what it takes.
@@ -140,7 +140,7 @@ class BenchStages:
         yield self._on_device("network, plainly", lambda: plain(rgb.to(dtype)))
 
     def _encode(self) -> None:
-        plan = self._work.job.encoder
+        plan = self._work.plan.encoder
         target = self._folder / f"encoded.{plan.encoder.container}"
         for _ in self._work.encode(iter(self._finished), target, plan, {}):
             pass

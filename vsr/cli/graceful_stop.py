@@ -43,7 +43,7 @@ class GracefulStop:
         self._started = None
 
     def asked(self) -> bool:
-        """Return whether the run is to end at the next part."""
+        """Return whether the run is to end at the next segment."""
         return self._asked
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
@@ -56,7 +56,7 @@ class GracefulStop:
             self._leave(Interrupted.exit_code)
             return
         self._asked = True
-        say("stopping when this part is done, or in 5 seconds; once more: now")
+        say("stopping when this segment is done, or in 5 seconds; once more: now")
         signal.signal(signal.SIGALRM, lambda number, frame: self._leave(Stopped.exit_code))
         signal.setitimer(signal.ITIMER_REAL, GRACE)
 

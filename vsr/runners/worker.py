@@ -1,7 +1,7 @@
-"""One process that finishes parts of a film in its job's store.
+"""One process that finishes segments of a film in its job's store.
 
 Its standard input is a line of JSON that says what the job is, then a line for each run of
-parts. It answers with lines of JSON: frames that are encoded, parts that are done, an error.
+segments. It answers with lines of JSON: frames that are encoded, segments that are done, an error.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, TextIO
 from vsr.engine.cache import EngineCache
 from vsr.errors import VsrError, cause
 from vsr.events import Event, Note, Progress, WarningNote
+from vsr.jobs.plan.segments import Segment
 from vsr.jobs.plan.source import OpenedSource
-from vsr.jobs.run.context import RunContext
+from vsr.jobs.run.context import Hooks, RunContext
 from vsr.jobs.run.outputs import into_store
-from vsr.jobs.run.segment_writer import Segment
-from vsr.jobs.run.upscale import work_for
+from vsr.jobs.run.upscale import prepare
 from vsr.jobs.store.job_store import JobStore
 from vsr.media.source.probe import probe
 from vsr.media.source.spans import Span
@@ -47,10 +47,10 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     job = json.loads(line)
     store = JobStore(Path(job["store"]))
     try:
-        work = _work(job, sink)
+        run = _run_of(job, sink)
         say(ready=True)
         for line in requests:
-            into_store(work, store, [_part(told) for told in json.loads(line)], 0)
+            into_store(run, store, [_segment(told) for told in json.loads(line)], 0)
             say(done=True)
     except VsrError as error:
         say(error=type(error).__name__, text=getattr(error, "text", str(error)))
@@ -59,14 +59,14 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         say(error="OutputError", text=text)
 
 
-def _work(job: Mapping[str, Any], sink: Any) -> RunContext:
+def _run_of(job: Mapping[str, Any], sink: Any) -> RunContext:
     options = from_dict(UpscaleOptions, job["options"])
-    taken = OpenedSource(path=Path(job["source"]), output=Path(job["output"]))
-    work = work_for(taken, options, EngineCache(), sink=sink)
-    return work.on(probe(Path(job["copy"]), options.colour, 0)) if job["copy"] else work
+    opened = OpenedSource(path=Path(job["source"]), output=Path(job["output"]))
+    run = prepare(opened, options, EngineCache(), Hooks(sink=sink))
+    return run.on(probe(Path(job["copy"]), options.colour, 0)) if job["copy"] else run
 
 
-def _part(told: Mapping[str, Any]) -> Segment:
+def _segment(told: Mapping[str, Any]) -> Segment:
     span = Span(start=told["start"], end=told["end"], at=told["at"])
     return Segment(number=told["number"], span=span)
 

@@ -160,7 +160,7 @@ def test_a_signal_stops_and_the_command_goes_on(tmp_path: Path, number: signal.S
     assert done >= 2
 
     listed = cli("jobs", "list", home=tmp_path).stdout
-    assert f"{output}: stopped, {done} of 16 parts" in listed
+    assert f"{output}: stopped, {done} of 16 segments" in listed
     status = json.loads(cli("jobs", "status", output, "--json", home=tmp_path).stdout)
     assert (status["state"], status["done"], status["parts"]) == ("stopped", done, 16)
     if number == signal.SIGTERM:
@@ -173,7 +173,7 @@ def test_a_signal_stops_and_the_command_goes_on(tmp_path: Path, number: signal.S
         return
     resumed = cli("jobs", "resume", output, home=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert f"resuming: {done} of 16 parts are done" in resumed.stderr
+    assert f"resuming: {done} of 16 segments are done" in resumed.stderr
     assert len(judge.frames(output)) == 96
     assert not store.exists()
 
@@ -371,7 +371,7 @@ def test_each_film_that_fails_says_what_is_kept_of_it(tmp_path: Path) -> None:
     kept = "; what is finished is kept; the same command goes on"
     assert [line.endswith(kept) for line in lines] == [True, False]
     on = cli("upscale", bad, "-o", results, *_QUICK, home=tmp_path)
-    assert "24 of 24 parts are done" in on.stderr
+    assert "24 of 24 segments are done" in on.stderr
 
 
 def _failing_for(name: str, folder: Path) -> str:

@@ -83,7 +83,8 @@ def remove(output: Path) -> None:
     """Throw away what is finished of the job whose result is OUTPUT."""
     job = job_status.job_of(output)
     job_status.remove(job)
-    click.echo(f"{job.done} of {job.parts} parts of {_shown(job.output)} thrown away", err=True)
+    done = f"{job.done} of {job.segments} segments"
+    click.echo(f"{done} of {_shown(job.output)} thrown away", err=True)
 
 
 def _shown(path: Path) -> str:
@@ -97,9 +98,10 @@ def _state(job: JobStatus) -> str:
 
 def _line(job: JobStatus) -> str:
     ago = clock(max(time.time() - job.touched, 0))
-    percent = 100 * job.done // max(job.parts, 1)
+    percent = 100 * job.done // max(job.segments, 1)
     return (
-        f"{_shown(job.output)}: {_state(job)}, {job.done} of {job.parts} parts ({percent} %), "
+        f"{_shown(job.output)}: {_state(job)}, "
+        f"{job.done} of {job.segments} segments ({percent} %), "
         f"{size(job.bytes)}, {ago} ago"
     )
 
@@ -113,7 +115,7 @@ def _as_json(job: JobStatus) -> str:
             "state": "running" if job.process is not None else "stopped",
             "process": job.process,
             "done": job.done,
-            "parts": job.parts,
+            "parts": job.segments,
             "bytes": job.bytes,
             "touched": job.touched,
         }

@@ -58,7 +58,7 @@ class CompletedFiles:
                 sink(Note(text=note))
         return result
 
-    def expect(self, task: Task, job: Plan, complete: Path, frames: int) -> None:
+    def expect(self, task: Task, plan: Plan, complete: Path, frames: int) -> None:
         """Remember the result that is about to get its name, if that can be written down.
 
         Before it has it: killed in between, the next run would find it in the way. Of many
@@ -68,12 +68,12 @@ class CompletedFiles:
         if hint is None:
             return
         told: dict[str, Any] = {
-            "output": _name_of(job.output),
-            "file": _name_of(job.output if job.pattern is None else complete),
+            "output": _name_of(plan.output),
+            "file": _name_of(plan.output if plan.pattern is None else complete),
             "stamp": _stamp(complete),
             "frames": frames,
-            "width": job.target.width,
-            "height": job.target.height,
+            "width": plan.target.width,
+            "height": plan.target.height,
         }
         with suppress(OSError):
             hint.parent.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,7 @@ from vsr.jobs.batch.output_names import OutputNames, check_apart, own_results
 from vsr.jobs.batch.tasks import FolderTasks, Task
 from vsr.jobs.plan.plan import picture_pattern
 from vsr.jobs.plan.scratch import made
-from vsr.jobs.run.context import never, unheard
-from vsr.jobs.run.outputs import Runner, here
+from vsr.jobs.run.context import Hooks, Runner, ignore, never
 from vsr.jobs.run.upscale import Result, upscale_one
 from vsr.media.format.containers import STDOUT, container_of
 from vsr.media.source.image_list import is_many, is_picture
@@ -100,7 +99,11 @@ class Batch:
         self.total = len(self._files) + sum(len(listing.names) for listing in listings)
 
     def run(
-        self, sink: Sink = silent, *, stop: Callable[[], bool] = never, runner: Runner = here
+        self,
+        sink: Sink = silent,
+        *,
+        stop: Callable[[], bool] = never,
+        runner: Runner | None = None,
     ) -> Iterator[Outcome]:
         """Do one after the other, pictures first; one that fails does not stop the others.
 
@@ -110,12 +113,13 @@ class Batch:
         pattern such as *.mkv found among the sources, are skipped.
         """
         with made(self._into or Path(), wanted=self._into is not None):
-            yield from self._each(sink, stop=stop, runner=runner)
+            yield from self._each(Hooks(sink=sink, stop=stop, runner=runner))
 
-    def _each(self, sink: Sink, *, stop: Callable[[], bool], runner: Runner) -> Iterator[Outcome]:
+    def _each(self, hooks: Hooks) -> Iterator[Outcome]:
         self._own = own_results(self._files) if self.total > 1 else []
         sources = [task for task in self._files if task not in self._own]
-        engines, names, done, failed = EngineCache(), OutputNames(sources), 0, False
+        sink, engines = hooks.sink, EngineCache()
+        names, done, failed = OutputNames(sources), 0, False
         ended: set[int] = set()  # folders that no more is written to
         try:
             for folder in self._folders:
@@ -133,9 +137,9 @@ class Batch:
             for among, task in self._tasks():
                 if id(among) in ended:
                     continue
-                if stop():
+                if hooks.stop():
                     raise Stopped("stopped")
-                outcome = self._one(task, names, engines, sink, stop=stop, runner=runner)
+                outcome = self._one(task, names, engines, hooks)
                 if among is not None and among.is_lost(outcome.error):
                     ended.add(id(among))
                     untried = among.after(task)
@@ -175,23 +179,15 @@ class Batch:
             text = f"{there} of {self.pictures} pictures are done already"
             sink(Note(text=f"{text}; <jobs.restart> <encode.overwrite> does them again"))
 
-    def _one(
-        self,
-        task: Task,
-        names: OutputNames,
-        engines: EngineCache,
-        sink: Sink,
-        *,
-        stop: Callable[[], bool],
-        runner: Runner,
-    ) -> Outcome:
+    def _one(self, task: Task, names: OutputNames, engines: EngineCache, hooks: Hooks) -> Outcome:
         if self._is_own(task):
             name = Path(task.source).name
-            sink(Note(text=f"{name}: was made by vsr, and is skipped; alone, it is done"))
+            hooks.sink(Note(text=f"{name}: was made by vsr, and is skipped; alone, it is done"))
             return Outcome(source=task.source, among=task.among, is_skipped=True)
+        ready = partial(self._done.expect, task) if self.total > 1 else ignore
         try:
             names.begin(task)
-            if self.total > 1 and (result := self._done.again(task, sink)) is not None:
+            if self.total > 1 and (result := self._done.again(task, hooks.sink)) is not None:
                 names.claim(result.output)
                 return Outcome(source=task.source, result=result, among=task.among)
             result = upscale_one(
@@ -199,12 +195,8 @@ class Batch:
                 task.output,
                 task.options,
                 engines,
+                dataclasses.replace(hooks, claim=names.claim, ready=ready),
                 stem=task.stem,
-                claim=names.claim,
-                ready=partial(self._done.expect, task) if self.total > 1 else unheard,
-                sink=sink,
-                stop=stop,
-                runner=runner,
             )
         except (Interrupted, ModelError, Stopped):
             raise

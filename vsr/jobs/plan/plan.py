@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsr.errors import OutputError, OutputExists, UsageError
 from vsr.jobs.plan.output_place import check_replaceable
-from vsr.jobs.store.job_store import JobStore, folder_of, forget
+from vsr.jobs.store.job_store import JobStore, folder_of
 from vsr.media.format.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
 from vsr.media.format.encoders import ENCODERS, EncoderPlan, kept_in, one_file_each, plan_encoder
 from vsr.media.format.repeatable import repeatable
@@ -47,7 +47,7 @@ class Plan:
     codec: Codec
     encoder: EncoderPlan
     scan: ScanMode  # what will be undone
-    spans: tuple[Span, ...]  # the parts that are wanted; none: the whole
+    spans: tuple[Span, ...]  # of the film that are wanted; none: the whole
     frames: int | None  # estimate
     pattern: NumberedName | None = None  # a file for each frame, of these names
 
@@ -294,14 +294,13 @@ def _check_output(source: Path | None, output: Path, options: UpscaleOptions) ->
         if not output.is_file():
             kind = "a folder" if output.is_dir() else "no plain file"
             raise UsageError(f"{output}: is {kind}; name a file")
-        store = folder_of(output)
-        is_ours = JobStore(store).result_at(output) is not None
+        is_ours = JobStore(folder_of(output)).result_at(output) is not None
         if not (options.encode.overwrite or is_ours):
-            if not (store / "job.json").exists():
-                forget(store)  # what a run left that was killed at its very end
-            raise OutputExists(
+            error = OutputExists(
                 f"{output}: is there already; use <encode.overwrite>, or another <output>"
             )
+            error.output = output
+            raise error
         check_replaceable(output)
     if not output.absolute().parent.is_dir():
         raise OutputError(f"{output.parent}: there is no such folder")

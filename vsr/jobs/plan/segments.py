@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from vsr.media.read.keyframes import Keyframes
@@ -14,16 +15,29 @@ _MORE = 8  # frames that a filter may keep to itself
 _LONG = 3  # times the wanted length, from which a GOP is cut in its middle
 
 
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A span of the film, and its number among all of them."""
+
+    number: int
+    span: Span
+
+    @property
+    def end(self) -> int | None:
+        """In the result: the pts from which frames are the next segment's; None: all of them."""
+        return None if self.span.end is None else self.span.moved(self.span.end)
+
+
 def cut_at_keyframes(
     spans: Sequence[Span], index: Keyframes, time_base: Fraction, seconds: float
 ) -> list[Span]:
     """Return `spans` in segments of about `seconds`, which begin at keyframes.
 
-    A part may begin anywhere and its frames are the same; at a keyframe the least is decoded
+    A segment may begin anywhere and its frames are the same; at a keyframe the least is decoded
     in vain when the work is taken up again there.
     """
     length = max(round(Fraction(seconds) / time_base), 1)
-    parts = []
+    segments = []
     for span in spans or (WHOLE,):
         begin = index.frames[0] if span.start is None else span.start
         end = index.frames[-1] + 1 if span.end is None else span.end
@@ -34,12 +48,12 @@ def cut_at_keyframes(
             at = span.at if start == span.start else span.moved(start or 0)
             stands = span.stands and start == span.start
             stays = span.stays and stop == span.end
-            parts.append(Span(start=start, end=stop, at=at, stands=stands, stays=stays))
-    return parts
+            segments.append(Span(start=start, end=stop, at=at, stands=stands, stays=stays))
+    return segments
 
 
 def _borders(begin: int, end: int, index: Keyframes, length: int) -> Iterator[int]:
-    """Yield where one part ends and the next begins."""
+    """Yield where one segment ends and the next begins."""
     last = begin
     for key in (*(k for k in index.pts if begin < k < end), end):
         while key - last > _LONG * length:  # hardly any keyframes: cut between them
@@ -76,26 +90,26 @@ def with_context(
     return result
 
 
-def _holds(clip: Span, part: Span) -> bool:
-    begins = clip.start is None or (part.start is not None and part.start >= clip.start)
-    ends = clip.end is None or (part.end is not None and part.end <= clip.end)
+def _holds(clip: Span, segment: Span) -> bool:
+    begins = clip.start is None or (segment.start is not None and segment.start >= clip.start)
+    ends = clip.end is None or (segment.end is not None and segment.end <= clip.end)
     # The same frames may be in several clips, each time at another place.
-    return begins and ends and (part.start is None or clip.moved(part.start) == part.at)
+    return begins and ends and (segment.start is None or clip.moved(segment.start) == segment.at)
 
 
-def joined(parts: Sequence[Span]) -> list[Span]:
+def joined(segments: Sequence[Span]) -> list[Span]:
     """Return the same frames in as few spans as possible, so that nothing is read twice."""
     result: list[Span] = []
-    for part in parts:
+    for segment in segments:
         before = result[-1] if result else None
         if (
             before is not None
             and before.end is not None
-            and before.end == part.start
-            and not part.stands
-            and before.moved(before.end) == part.at
+            and before.end == segment.start
+            and not segment.stands
+            and before.moved(before.end) == segment.at
         ):
-            result[-1] = dataclasses.replace(before, end=part.end, stays=part.stays)
+            result[-1] = dataclasses.replace(before, end=segment.end, stays=segment.stays)
         else:
-            result.append(part)
+            result.append(segment)
     return result

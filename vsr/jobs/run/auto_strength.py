@@ -43,66 +43,64 @@ _LIGHT, _STRONG = 0.1, 1.5
 _FINGERPRINT_KEY = "stabilise"  # of `temporal.filter`, by its first name
 
 
-def settled(work: RunContext) -> RunContext:
+def resolve_strength(run: RunContext) -> RunContext:
     """Return the same work, with a level of the flicker filter where that was to be found out."""
-    temporal = work.options.temporal
+    temporal = run.options.temporal
     if temporal.filter != "auto":
-        return work
-    level = _begun(work) or _found(work)
-    options = dataclasses.replace(
-        work.options, temporal=dataclasses.replace(temporal, filter=level)
-    )
-    return dataclasses.replace(work, options=options)
+        return run
+    level = _begun(run) or _found(run)
+    options = dataclasses.replace(run.options, temporal=dataclasses.replace(temporal, filter=level))
+    return dataclasses.replace(run, options=options)
 
 
-def _begun(work: RunContext) -> FilterStrength | None:
+def _begun(run: RunContext) -> FilterStrength | None:
     """Return what the job that is gone on with was begun with."""
-    output = work.job.output
-    if output == STDOUT or work.options.jobs.restart:
+    output = run.plan.output
+    if output == STDOUT or run.options.jobs.restart:
         return None
     store = JobStore(folder_of(output))
-    if not (store.has_parts() or store.result_at(output) is not None):
+    if not (store.has_segments() or store.result_at(output) is not None):
         return None  # it will be begun anew, whatever it was
     told = store.job() or {}
     level = told.get("options", {}).get("temporal", {}).get(_FINGERPRINT_KEY)
     return next((known for known in FILTER_STRENGTHS if known == level != "auto"), None)
 
 
-def _found(work: RunContext) -> FilterStrength:
-    source = work.job.source
-    if not work.engine.receptive_radius or source.video.frames == 1:
+def _found(run: RunContext) -> FilterStrength:
+    source = run.plan.source
+    if not run.engine.receptive_radius or source.video.frames == 1:
         return "off"  # nothing is invented, or nothing is beside it
     if not source.rereadable:
-        return _told(work, "light", "what comes through a pipe cannot be looked at before")
+        return _told(run, "light", "what comes through a pipe cannot be looked at before")
     try:
-        taken = list(_taken_out(work))
+        taken = list(_taken_out(run))
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return _told(work, "light", "there was too little memory to look")
+        return _told(run, "light", "there was too little memory to look")
     if not taken:
-        return _told(work, "off", "nothing was found to look at")
+        return _told(run, "off", "nothing was found to look at")
     share = statistics.median(taken)
     level: FilterStrength = "off" if share < _LIGHT else "light" if share < _STRONG else "strong"
-    return _told(work, level, f"light would change pictures by {share:.2f} code values")
+    return _told(run, level, f"light would change pictures by {share:.2f} code values")
 
 
-def _told(work: RunContext, level: FilterStrength, reason: str) -> FilterStrength:
-    work.sink(Note(text=f"{work.job.source.path.name}: temporal filter: {level}, for {reason}"))
+def _told(run: RunContext, level: FilterStrength, reason: str) -> FilterStrength:
+    run.sink(Note(text=f"{run.plan.source.path.name}: temporal filter: {level}, for {reason}"))
     return level
 
 
 @torch.inference_mode()
-def _taken_out(work: RunContext) -> Iterator[float]:
+def _taken_out(run: RunContext) -> Iterator[float]:
     """Yield how much a picture in the middle of each place changes, in code values."""
-    source = work.job.source
+    source = run.plan.source
     # Those that make fewer frames of them are for the result.
-    filters = undo(work.job.scan, source.video.rate)
-    stage = DeviceStage(work.engine, work.picture(), work.options.device, sink=work.sink)
-    size = _looked_at(work)
-    for place in _places(work):
+    filters = undo(run.plan.scan, source.video.rate)
+    stage = DeviceStage(run.engine, run.picture(), run.options.device, sink=run.sink)
+    size = _looked_at(run)
+    for place in _places(run):
         frames = read_frames(
-            source, work.options.colour, filters=filters, spans=[place], sink=silent
+            source, run.options.colour, filters=filters, spans=[place], sink=silent
         )
         with closing(frames):
             pairs = [_upscaled(frame, stage, size) for frame in islice(frames, _FRAMES)]
@@ -115,11 +113,11 @@ def _taken_out(work: RunContext) -> Iterator[float]:
         yield float((filtered - upscaled).abs().mean()) * 255
 
 
-def _places(work: RunContext) -> list[Span]:
+def _places(run: RunContext) -> list[Span]:
     """Return where a few frames are to be read, spread over what is wanted of the source."""
-    index = keyframes(work.job.source)
+    index = keyframes(run.plan.source)
     begins: dict[int, int | None] = {}  # and where what is wanted ends there
-    for span in work.job.spans or (WHOLE,):
+    for span in run.plan.spans or (WHOLE,):
         first = 0 if span.start is None else bisect_left(index.frames, span.start)
         last = len(index.frames) if span.end is None else bisect_left(index.frames, span.end)
         begins |= dict.fromkeys(index.frames[first : max(last - _FRAMES + 1, first)], span.end)
@@ -144,9 +142,9 @@ def _upscaled(frame: Frame, stage: DeviceStage, size: tuple[int, int]) -> tuple[
     return rgb, stage.correct_drift(upscaled, rgb)
 
 
-def _looked_at(work: RunContext) -> tuple[int, int]:
+def _looked_at(run: RunContext) -> tuple[int, int]:
     """Return (height, width): as much as takes about as long with every network."""
-    network = work.model.network
+    network = run.model.network
     assert network is not None
     slow = max(sum(p.numel() for p in network.parameters()) / _USUAL, 1.0)
     height, width = (max(round(side / slow**0.5 / 8) * 8, _LEAST) for side in _MOST)

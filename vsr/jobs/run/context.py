@@ -13,6 +13,8 @@ from vsr.engine.base import Engine
 from vsr.events import Note, Sink, WarningNote, silent
 from vsr.frame import Colour, Frame
 from vsr.jobs.plan.plan import Plan, spans
+from vsr.jobs.plan.segments import Segment
+from vsr.jobs.store.job_store import JobStore
 from vsr.media.format.animation import ANIMATIONS, loops_of, muxer_options
 from vsr.media.format.captions import missed
 from vsr.media.format.colour_tags import for_output, guessed
@@ -24,7 +26,7 @@ from vsr.media.read.reader import read_frames
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.probe import probe
 from vsr.media.source.spans import WHOLE, SecondsSpan, Span
-from vsr.media.source.timestamp_repair import clocks_of, mended
+from vsr.media.source.timestamp_repair import clocks_of, repaired
 from vsr.media.write.live_audio import LiveAudio
 from vsr.media.write.writer import write_frames
 from vsr.nets.store import LoadedModel
@@ -39,32 +41,50 @@ def never() -> bool:
     return False
 
 
-def unheard(job: Plan, complete: Path, frames: int) -> None:
-    """Ignore what is about to get its name: nobody wants to know."""
+def ignore(*_: object) -> None:
+    """Ignore what nobody wants to know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What those who ask for a run hear of it, and have a say in, while it goes on."""
+
+    sink: Sink
+    stop: Callable[[], bool] = never  # whether to end at the next segment
+    # Finishes segments in a store; the number is that of the frames in others, for the progress.
+    # None: this process does, one after the other.
+    runner: Runner | None = None
+    # Told the result's name before any work; it may raise UsageError.
+    claim: Callable[[Path], None] = ignore
+    # Told of the complete file and its frames before that gets its name; of many, of the last
+    # when all have it.
+    ready: Callable[[Plan, Path, int], None] = ignore
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
     """A plan, and what is needed to carry it out."""
 
-    job: Plan
+    plan: Plan
     model: LoadedModel
     engine: Engine
     options: UpscaleOptions
     path: Path  # of the source, as it was named
-    sink: Sink
-    stop: Callable[[], bool] = never  # whether to end at the next part
-    # Told of the complete result and its frames, before that gets its name; see `upscale_one`.
-    ready: Callable[[Plan, Path, int], None] = unheard
+    hooks: Hooks
+
+    @property
+    def sink(self) -> Sink:
+        """Where progress and notes go."""
+        return self.hooks.sink
 
     def on(self, source: Source) -> RunContext:
         """Return the same work on another copy of its source."""
-        job = dataclasses.replace(self.job, source=source, spans=spans(source, self.options))
-        return dataclasses.replace(self, job=job)
+        plan = dataclasses.replace(self.plan, source=source, spans=spans(source, self.options))
+        return dataclasses.replace(self, plan=plan)
 
-    def mended(self, folder: Path) -> RunContext:
+    def repaired(self, folder: Path) -> RunContext:
         """Return the same work, on a copy in `folder` where the source's clock jumps."""
-        source = self.job.source
+        source = self.plan.source
         clocks = clocks_of(source)
         jumps, name = len(clocks.eras) - 1, source.path.name
         if jumps < 1 and not clocks.follows:
@@ -75,23 +95,23 @@ class RunContext:
             self.sink(WarningNote(text=f"{name}: {text}"))
         if clocks.follows:
             self.sink(Note(text=f"{name}: goes on as other streams; these are one in a copy of it"))
-        path, index = mended(source, clocks, folder, sink=self.sink)
+        path, index = repaired(source, clocks, folder, sink=self.sink)
         return self.on(probe(path, self.options.colour, index))
 
-    def part_encoder(self) -> EncoderPlan:
-        """Return the encoder of parts: the job's own, or a lossless one where those cannot be
+    def segment_encoder(self) -> EncoderPlan:
+        """Return the encoder of segments: the job's own, or a lossless one where those cannot be
         joined.
         """
-        job = self.job
-        if job.pattern is None and job.container.muxer not in STILLS | ANIMATIONS:
-            return job.encoder
-        return plan_encoder(EncodeOptions(codec="ffv1"), job.encoder.layout)
+        plan = self.plan
+        if plan.pattern is None and plan.container.muxer not in STILLS | ANIMATIONS:
+            return plan.encoder
+        return plan_encoder(EncodeOptions(codec="ffv1"), plan.encoder.layout)
 
     def picture(self) -> OutputImage:
         """Return what the result's frames look like."""
         return OutputImage(
-            target=self.job.target,
-            layout=self.job.encoder.layout,
+            target=self.plan.target,
+            layout=self.plan.encoder.layout,
             colour=self._colour(),
             kernel=self.model.kernel,
             corrects_drift=self.options.model.keep_colours,
@@ -100,29 +120,29 @@ class RunContext:
     def decoded(self) -> Iterator[Frame]:
         """Return the frames that would be worked on, for those who only measure."""
         source, filters = self.progressive()
-        spans, colour = self.counted(self.job.spans or (WHOLE,)), self.options.colour
+        spans, colour = self.counted(self.plan.spans or (WHOLE,)), self.options.colour
         return read_frames(source, colour, filters=filters, spans=spans, sink=silent)
 
     def encode(
         self,
         frames: Iterator[Frame],
         target: Path | BinaryIO,
-        plan: EncoderPlan,
+        encoder: EncoderPlan,
         muxer_options: Mapping[str, str],
         *,
         muxer: str | None = None,
         sound: LiveAudio | None = None,
     ) -> Generator[Frame, None, None]:
-        """Write `frames`, made larger before, with the encoder `plan`; as `write_frames`."""
+        """Write `frames`, made larger before, with the `encoder`; as `write_frames`."""
         video = self.progressive()[0].video
-        if not plan.encoder.captions:
-            frames = missed(frames, self.job.codec, self.job.source.path.name, self.sink)
+        if not encoder.encoder.captions:
+            frames = missed(frames, self.plan.codec, self.plan.source.path.name, self.sink)
         return write_frames(
             frames,
             target,
-            plan,
-            width=self.job.target.width,
-            height=self.job.target.height,
+            encoder,
+            width=self.plan.target.width,
+            height=self.plan.target.height,
             colour=self._colour(),
             rate=video.rate,
             time_base=video.time_base,
@@ -137,14 +157,14 @@ class RunContext:
 
     def progressive(self) -> tuple[Source, Filters]:
         """Return the source as the filters hand it out."""
-        source, video = self.job.source, self.job.source.video
-        filters = undo(self.job.scan, video.rate)
-        if self.job.scan is ScanMode.TELECINED and video.rate is not None:  # four frames for five
+        source, video = self.plan.source, self.plan.source.video
+        filters = undo(self.plan.scan, video.rate)
+        if self.plan.scan is ScanMode.TELECINED and video.rate is not None:  # four frames for five
             video = dataclasses.replace(video, rate=video.rate * Fraction(4, 5))
         fps = self.options.source.fps
-        if self.job.pattern is not None and fps is not None:
+        if self.plan.pattern is not None and fps is not None:
             filters += (("fps", str(fps)),)
-        if self.job.output == STDOUT and self.job.container.untimed:
+        if self.plan.output == STDOUT and self.plan.container.untimed:
             rate = video.rate or _RATE
             filters += (("fps", str(rate)),)
             video = dataclasses.replace(video, rate=rate, time_base=1 / rate)
@@ -154,38 +174,38 @@ class RunContext:
         """Return `spans` in ticks of what `progressive` hands out: of a raw stream, frames are
         counted.
         """
-        ratio = self.job.source.video.time_base / self.progressive()[0].video.time_base
+        ratio = self.plan.source.video.time_base / self.progressive()[0].video.time_base
         return [span.rescaled(ratio) for span in spans]
 
     def pieces(self) -> list[SecondsSpan]:
         """Return the spans in seconds; none: the whole film."""
-        return [span.piece(self.job.source.video.time_base) for span in self.job.spans]
+        return [span.piece(self.plan.source.video.time_base) for span in self.plan.spans]
 
     def muxer_options(self) -> dict[str, str]:
         """Return those of the result's own format."""
-        job, source = self.job, self.job.source
-        if job.container.muxer in ANIMATIONS:
-            return muxer_options(job.container.muxer, loops_of(source.path))
-        if job.pattern is not None:
+        plan, source = self.plan, self.plan.source
+        if plan.container.muxer in ANIMATIONS:
+            return muxer_options(plan.container.muxer, loops_of(source.path))
+        if plan.pattern is not None:
             return {"start_number": "1"}
-        if job.container.muxer in STILLS:
+        if plan.container.muxer in STILLS:
             return {"update": "1"}  # one file of this very name, whatever is in it
-        return self.exact(job.encoder)
+        return self.exact(plan.encoder)
 
-    def exact(self, plan: EncoderPlan) -> dict[str, str]:
+    def exact(self, encoder: EncoderPlan) -> dict[str, str]:
         """Return the muxer's options for an exact start, which would else be rounded to
         milliseconds.
         """
-        if plan.encoder.container not in ("mp4", "mov"):
+        if encoder.encoder.container not in ("mp4", "mov"):
             return {}
-        return {"movie_timescale": str(max(self.job.source.video.time_base.denominator, 1000))}
+        return {"movie_timescale": str(max(self.plan.source.video.time_base.denominator, 1000))}
 
     def _colour(self) -> Colour:
         """Return what the result is written in."""
-        job, encoder, video = self.job, self.job.encoder.encoder, self.job.source.video
-        layout = job.encoder.layout
+        plan, encoder, video = self.plan, self.plan.encoder.encoder, self.plan.source.video
+        layout = plan.encoder.layout
         if encoder.untagged:
-            return guessed(layout, width=job.target.width, height=job.target.height)
+            return guessed(layout, width=plan.target.width, height=plan.target.height)
         return encoder.colour or for_output(
             video.colour,
             video.layout,
@@ -195,6 +215,9 @@ class RunContext:
         )
 
 
-def part_suffix(plan: EncoderPlan) -> str:
+def segment_suffix(encoder: EncoderPlan) -> str:
     """Return the suffix of segments that are encoded so."""
-    return f".{plan.encoder.container}"
+    return f".{encoder.encoder.container}"
+
+
+Runner = Callable[[RunContext, JobStore, Sequence[Segment], int], None]

@@ -17,7 +17,11 @@ from vsr.version import __version__
 
 
 def fingerprint(
-    job: Plan, parts: Sequence[Span], model: LoadedModel, engine: Engine, options: UpscaleOptions
+    plan: Plan,
+    segments: Sequence[Span],
+    model: LoadedModel,
+    engine: Engine,
+    options: UpscaleOptions,
 ) -> dict[str, Any]:
     """Return the fingerprint as plain JSON types. Raises OSError where the source cannot be
     read.
@@ -31,15 +35,15 @@ def fingerprint(
         "av": importlib.metadata.version("av"),
         "torch": importlib.metadata.version("torch"),
         "ncnn": importlib.metadata.version("ncnn") if engine.name == "ncnn" else None,
-        "source": job.source.identity(),
+        "source": plan.source.identity(),
         "options": own,
         "weights": weights_of(model),
         "engine": [engine.name, engine.precision],
-        "size": [job.target.width, job.target.height],
-        "scan": job.scan.value,
-        "encoder": [job.encoder.encoder.name, job.encoder.pix_fmt, job.encoder.settings],
-        "container": job.container.muxer,
-        "parts": [[part.start, part.end, part.at] for part in parts],
+        "size": [plan.target.width, plan.target.height],
+        "scan": plan.scan.value,
+        "encoder": [plan.encoder.encoder.name, plan.encoder.pix_fmt, plan.encoder.settings],
+        "container": plan.container.muxer,
+        "parts": [[segment.start, segment.end, segment.at] for segment in segments],
     }
 
 

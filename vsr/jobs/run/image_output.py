@@ -12,24 +12,24 @@ from vsr.media.format.still_image import notes_of_matrix, put_notes
 from vsr.media.source.image_list import NumberedName, folders_in, names_in
 
 
-def work_names(job: Plan, folder: Path) -> Path:
+def work_names(plan: Plan, folder: Path) -> Path:
     """Return the name that ffmpeg numbers the files in `folder` by; only its own % is a
     directive.
     """
     escaped = str(folder.absolute()).replace("%", "%%")
-    return Path(escaped) / f"%d{job.output.suffix}"
+    return Path(escaped) / f"%d{plan.output.suffix}"
 
 
-def finish(job: Plan, pattern: NumberedName, folder: Path, frames: int, *, sink: Sink) -> None:
+def finish(plan: Plan, pattern: NumberedName, folder: Path, frames: int, *, sink: Sink) -> None:
     """Move the files of `work_names` to the names of `pattern`, numbered from 1.
 
     Pictures turn as the film is turned, by EXIF. Raises OutputError where one is missing.
     """
-    suffix = job.output.suffix
+    suffix = plan.output.suffix
     files = (entry for entry in os.scandir(folder) if entry.name.endswith(suffix))
     if (written := sum(file.stat().st_size > 0 for file in files)) != frames:
         raise OutputError(f"{pattern.folder}: {written} of {frames} pictures were written")
-    matrix = job.source.video.display_matrix
+    matrix = plan.source.video.display_matrix
     notes = notes_of_matrix(matrix) if matrix is not None else None
     for name in folders_in(pattern.folder):  # before the first has its name: all or none
         if 0 < (pattern.number(name) or 0) <= frames:

@@ -22,11 +22,10 @@ from vsr.errors import (
 from vsr.events import Note
 from vsr.jobs.plan.estimate import room, told_of_room
 from vsr.jobs.plan.output_place import is_full, is_lasting
-from vsr.jobs.plan.segments import cut_at_keyframes
-from vsr.jobs.run.context import RunContext, part_suffix
+from vsr.jobs.plan.segments import Segment, cut_at_keyframes
+from vsr.jobs.run.context import RunContext, segment_suffix
 from vsr.jobs.run.fingerprint import differences, fingerprint
-from vsr.jobs.run.outputs import Runner, deliver, from_store, here
-from vsr.jobs.run.segment_writer import Segment
+from vsr.jobs.run.outputs import deliver, from_store, into_store
 from vsr.jobs.store import atomic_write
 from vsr.jobs.store.job_store import JobChanged, JobStore, SegmentRecord, folder_of
 from vsr.jobs.store.registry import register
@@ -35,22 +34,22 @@ from vsr.nets.store import from_anywhere
 from vsr.options import to_dict
 
 
-def run_job(work: RunContext, runner: Runner = here) -> int:
+def run_job(run: RunContext) -> int:
     """Make the film of `work`, or what is still missing of it; returns its number of frames.
 
     Raises the errors of `vsr.errors`; Stopped where the same call goes on with it later.
     """
-    with JobStore(folder_of(work.job.output)) as store:
+    with JobStore(folder_of(run.plan.output)) as store:
         if not store.is_safe:
             text = "its file system knows no locks; let no other machine work on it meanwhile"
-            work.sink(Note(text=f"{work.job.output.name}: {text}"))
+            run.sink(Note(text=f"{run.plan.output.name}: {text}"))
         try:
-            with _on_disk(work):
-                frames = _run(work, store, runner)
+            with _on_disk(run):
+                frames = _finish(run, store)
                 store.remove()
         except BaseException as error:
             # Nothing to go on with; or it is complete, but for what cannot be had.
-            if not store.has_parts() or isinstance(error, SoundLost):
+            if not store.has_segments() or isinstance(error, SoundLost):
                 with suppress(OSError):
                     store.remove()
                 if isinstance(error, Stopped):
@@ -64,9 +63,9 @@ def run_job(work: RunContext, runner: Runner = here) -> int:
 
 
 @contextmanager
-def _on_disk(work: RunContext) -> Iterator[None]:
+def _on_disk(run: RunContext) -> Iterator[None]:
     """Raise what the disk refuses as one line."""
-    folder = work.job.output.absolute().parent
+    folder = run.plan.output.absolute().parent
     try:
         try:
             yield
@@ -82,88 +81,89 @@ def _on_disk(work: RunContext) -> Iterator[None]:
     except VsrError as error:
         if is_full(error):
             with suppress(OSError):
-                error.add_note(told_of_room(work.job, work.options))
+                error.add_note(told_of_room(run.plan, run.options))
         raise
 
 
-def _run(work: RunContext, store: JobStore, runner: Runner) -> int:
+def _finish(run: RunContext, store: JobStore) -> int:
     scratch = store.folder / "work"
     shutil.rmtree(scratch, ignore_errors=True)
     atomic_write.make_folder(scratch)
     for path in store.folder.glob("*.part*"):  # of a run that was killed
         atomic_write.remove(path)
-    work = work.mended(scratch)
-    job = work.job
-    before = _stamp(job.source.path)
-    told = store.result_at(job.output)
-    parts = _parts(work, store)
-    if told is not None and store.result_at(job.output) is not None:
+    run = run.repaired(scratch)
+    plan = run.plan
+    before = _stamp(plan.source.path)
+    told = store.result_at(plan.output)
+    segments = _segments(run, store)
+    if told is not None and store.result_at(plan.output) is not None:
         return told  # killed when all was done, and not yet, or half, tidied up
-    suffix = part_suffix(work.part_encoder())
-    records = {part.number: store.finished(part.number, suffix) for part in parts}
-    missing = [part for part in parts if records[part.number] is None]
+    suffix = segment_suffix(run.segment_encoder())
+    records = {segment.number: store.finished(segment.number, suffix) for segment in segments}
+    missing = [segment for segment in segments if records[segment.number] is None]
     finished = [record for record in records.values() if record is not None]
     if finished:
-        work.sink(Note(text=f"resuming: {len(finished)} of {len(parts)} parts are done"))
+        run.sink(Note(text=f"resuming: {len(finished)} of {len(segments)} segments are done"))
     if missing:
-        runner(work, store, missing, sum(record.frames for record in finished))
+        runner = run.hooks.runner or into_store
+        runner(run, store, missing, sum(record.frames for record in finished))
     done: list[tuple[Segment, SegmentRecord]] = []
-    for part in parts:
-        record = records[part.number] or store.finished(part.number, suffix)
+    for segment in segments:
+        record = records[segment.number] or store.finished(segment.number, suffix)
         if record is None:
-            raise OutputError(f"{store.folder}: part {part.number} is not what was written")
-        done.append((part, record))
-    if _stamp(job.source.path) != before:
-        raise InputError(f"{job.source.path}: was changed while it was read")
-    complete, frames = from_store(work, store, done, scratch)
-    deliver(work, complete, frames, scratch, store)
+            raise OutputError(f"{store.folder}: segment {segment.number} is not what was written")
+        done.append((segment, record))
+    if _stamp(plan.source.path) != before:
+        raise InputError(f"{plan.source.path}: was changed while it was read")
+    complete, frames = from_store(run, store, done, scratch)
+    deliver(run, complete, frames, scratch, store)
     return frames
 
 
-def _parts(work: RunContext, store: JobStore) -> list[Segment]:
-    """Return the parts of the film; what an earlier run has begun must be the same job."""
-    job = work.job
-    index = keyframes(job.source)
+def _segments(run: RunContext, store: JobStore) -> list[Segment]:
+    """Return the segments of the film; what an earlier run has begun must be the same job."""
+    plan = run.plan
+    index = keyframes(plan.source)
     spans = cut_at_keyframes(
-        job.spans, index, job.source.video.time_base, work.options.jobs.segment
+        plan.spans, index, plan.source.video.time_base, run.options.jobs.segment
     )
     try:
-        new = fingerprint(job, spans, work.model, work.engine, work.options)
+        new = fingerprint(plan, spans, run.model, run.engine, run.options)
     except OSError as error:
-        raise InputError(f"{job.source.path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{plan.source.path}: cannot be read ({error.strerror})") from error
     old = store.job()
     changed = differences({k: old.get(k) for k in new}, new) if old is not None else []
-    if old is None or work.options.jobs.restart or (changed and not store.has_parts()):
+    if old is None or run.options.jobs.restart or (changed and not store.has_segments()):
         # Made by another process while this one waited; or by a run with other options.
-        if job.output.exists() and not work.options.encode.overwrite:
+        if plan.output.exists() and not run.options.encode.overwrite:
             raise OutputExists(
-                f"{job.output}: is there already; use <encode.overwrite>, or another <output>"
+                f"{plan.output}: is there already; use <encode.overwrite>, or another <output>"
             )
         store.clear(keep=["work"])
         # From whatever folder it is gone on with, it is the same file of weights.
-        found = dataclasses.replace(work.options, model=from_anywhere(work.options.model))
+        found = dataclasses.replace(run.options, model=from_anywhere(run.options.model))
         call = {
-            "source": os.fsdecode(work.path.absolute()),
-            "output": os.fsdecode(job.output.absolute()),
+            "source": os.fsdecode(run.path.absolute()),
+            "output": os.fsdecode(plan.output.absolute()),
             "options": to_dict(found),
         }
         store.begin({**new, "call": call})
-        _tell_of_room(work, store)
+        _tell_of_room(run, store)
     elif changed:
         raise JobChanged(
-            f"{job.output.name}: was begun with something else ({'; '.join(changed)}); "
+            f"{plan.output.name}: was begun with something else ({'; '.join(changed)}); "
             f"use <jobs.restart> to begin again"
         )
     register(store.folder)
     return [Segment(number=n, span=span) for n, span in enumerate(spans)]
 
 
-def _tell_of_room(work: RunContext, store: JobStore) -> None:
+def _tell_of_room(run: RunContext, store: JobStore) -> None:
     """Warn before hours of work that may not fit; only an estimate, so that it does not refuse."""
-    needed, free = room(work.job, work.options), shutil.disk_usage(store.folder).free
+    needed, free = room(run.plan, run.options), shutil.disk_usage(store.folder).free
     if needed is not None and needed > free:
         text = f"may need about {needed >> 20} MB on the disk while it runs; {free >> 20} are free"
-        work.sink(Note(text=f"{work.job.output.name}: {text}"))
+        run.sink(Note(text=f"{run.plan.output.name}: {text}"))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -1,56 +1,42 @@
-"""The parts of a film, written one after the other while the pipeline runs on."""
+"""The segments of a film, written one after the other while the pipeline runs on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.frame import Frame
+from vsr.jobs.plan.segments import Segment
 from vsr.jobs.store.job_store import JobStore, SegmentRecord
-from vsr.media.source.spans import Span
 from vsr.nets.download import sha256
 
 Encode = Callable[[Iterator[Frame], Path], Generator[Frame, None, None]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Segment:
-    """A span of the film, and its number among all of them."""
-
-    number: int
-    span: Span
-
-    @property
-    def end(self) -> int | None:
-        """In the result: the pts from which frames are the next part's; None: all of them."""
-        return None if self.span.end is None else self.span.moved(self.span.end)
-
-
-def write_parts(
+def write_segments(
     frames: Iterator[Frame],
-    parts: Sequence[Segment],
+    segments: Sequence[Segment],
     store: JobStore,
     encode: Encode,
     *,
     suffix: str,
     finished: Callable[[], None],
 ) -> Generator[Frame, None, None]:
-    """Encode `frames`, which belong to `parts` in this order, each part into its own file.
+    """Encode `frames`, which belong to `segments` in this order, each segment into its own file.
 
-    Yields each frame as it goes to the encoder. A part that is complete gets its name and
+    Yields each frame as it goes to the encoder. A segment that is complete gets its name and
     record; then `finished` is called, which may raise to stop there.
     """
     ahead = _StoppableFrames(frames)
-    for part in parts:
-        path, tally = store.unfinished(part.number, suffix), _SegmentTally()
-        if ahead.has_before(part.end):
-            with closing(encode(ahead.before(part.end), path)) as encoded:
+    for segment in segments:
+        path, tally = store.unfinished(segment.number, suffix), _SegmentTally()
+        if ahead.has_before(segment.end):
+            with closing(encode(ahead.before(segment.end), path)) as encoded:
                 for frame in encoded:
                     tally.add(frame)
                     yield frame
-        store.finish(part.number, suffix, tally.record(path))
+        store.finish(segment.number, suffix, tally.record(path))
         finished()
 
 
@@ -74,7 +60,7 @@ class _StoppableFrames:
 
 
 class _SegmentTally:
-    """What the record of a part says."""
+    """What the record of a segment says."""
 
     def __init__(self) -> None:
         self._frames, self._first, self._last, self._duration = 0, 0, 0, 0

@@ -18,16 +18,16 @@ from vsr.options import UpscaleOptions, from_dict
 
 @dataclass(frozen=True, kw_only=True)
 class JobStatus:
-    """A job as it lies on the disk. Its parts are counted, not verified."""
+    """A job as it lies on the disk. Its segments are counted, not verified."""
 
     store: Path
     source: Path
     output: Path
     given: Mapping[str, Any]  # the options, as JSON has them
-    done: int  # parts
-    parts: int
+    done: int  # segments
+    segments: int
     bytes: int
-    touched: float  # when the last part was finished, in seconds since 1970
+    touched: float  # when the last segment was finished, in seconds since 1970
     process: int | None  # that works on it
 
     @property
@@ -65,7 +65,7 @@ def _read(store: Path) -> JobStatus | None:
     if told is None:
         return None
     try:
-        call, parts = told["call"], len(told["parts"])
+        call, segments = told["call"], len(told["parts"])
         source, output, given = Path(call["source"]), Path(call["output"]), call["options"]
     except (LookupError, TypeError):  # of a vsr that is to come
         return None
@@ -79,7 +79,7 @@ def _read(store: Path) -> JobStatus | None:
         output=here / output.name,
         given=given,
         done=len(records),
-        parts=parts,
+        segments=segments,
         bytes=sum(file.st_size for file in _stats(store.rglob("*")) if S_ISREG(file.st_mode)),
         touched=max(
             (file.st_mtime for file in (*records, *_stats([store / "job.json"]))), default=0

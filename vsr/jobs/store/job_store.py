@@ -4,10 +4,10 @@ It lies beside the output, named after it, and holds
 
     job.json        what is made of what: options, source, parts; written once
     lock            held by the process that works on it, as long as that lives
-    000041.mkv      a finished part: it has this name only when it is complete
+    000041.mkv      a finished segment: it has this name only when it is complete
     000041.json     its record: frames, times, size and sha256
 
-What is finished is what is there with a record that fits. A part without one, or one that
+What is finished is what is there with a record that fits. A segment without one, or one that
 its record does not describe, is done again; nothing else is kept anywhere about progress.
 """
 
@@ -38,7 +38,7 @@ _OURS = ("[0-9]*", "job.json*", "result.json*", "work", "lock")
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentRecord:
-    """One finished part. Times in ticks of the video's time base, as in the result."""
+    """One finished segment. Times in ticks of the video's time base, as in the result."""
 
     frames: int
     first: int
@@ -205,35 +205,35 @@ class JobStore:
     def _sweep(self, keep: Collection[str]) -> None:
         _sweep(self.folder, keep)
 
-    # --- its parts ---
+    # --- its segments ---
 
-    def part(self, number: int, suffix: str) -> Path:
-        """Return the name of a finished part."""
+    def segment(self, number: int, suffix: str) -> Path:
+        """Return the name of a finished segment."""
         return self.folder / f"{number:06d}{suffix}"
 
     def unfinished(self, number: int, suffix: str) -> Path:
-        """Return the name that a part is written under."""
+        """Return the name that a segment is written under."""
         return self.folder / f"{number:06d}.part{suffix}"
 
-    def has_parts(self) -> bool:
-        """Return whether any part with frames in it was ever finished."""
-        return _has_parts(self.folder)
+    def has_segments(self) -> bool:
+        """Return whether any segment with frames in it was ever finished."""
+        return _has_segments(self.folder)
 
     def finish(self, number: int, suffix: str, record: SegmentRecord) -> None:
-        """Give a part its name, and then its record."""
+        """Give a segment its name, and then its record."""
         if record.frames:
-            atomic_write.rename(self.unfinished(number, suffix), self.part(number, suffix))
+            atomic_write.rename(self.unfinished(number, suffix), self.segment(number, suffix))
         atomic_write.write(self._record(number), sealed(asdict(record)))
 
     def finished(self, number: int, suffix: str) -> SegmentRecord | None:
-        """Return the record of a part that is there, complete and unchanged; else None."""
+        """Return the record of a segment that is there, complete and unchanged; else None."""
         data = unsealed(self._record(number))
         try:
             record = SegmentRecord(**(data or {}))
-            part = self.part(number, suffix)
+            segment = self.segment(number, suffix)
             if record.frames == 0:
                 return record
-            whole = part.stat().st_size == record.bytes and sha256(part) == record.sha256
+            whole = segment.stat().st_size == record.bytes and sha256(segment) == record.sha256
         except (OSError, TypeError):
             return None
         return record if whole else None
@@ -262,8 +262,8 @@ def _seal(data: Mapping[str, Any]) -> str:
 
 
 def forget(folder: Path | None) -> bool:
-    """Remove a store in which no part is finished; of a run that ends, or was killed tidying."""
-    if folder is None or _has_parts(folder) or holder(folder) not in (None, os.getpid()):
+    """Remove a store in which no segment is finished; of a run that ends, or was killed tidying."""
+    if folder is None or _has_segments(folder) or holder(folder) not in (None, os.getpid()):
         return False
     with suppress(OSError):
         _sweep(folder, ())
@@ -304,7 +304,7 @@ def _sweep(folder: Path, keep: Collection[str]) -> None:
             shutil.rmtree(path) if path.is_dir() else atomic_write.remove(path)
 
 
-def _has_parts(folder: Path) -> bool:
-    """Return whether there is a finished part that holds anything."""
+def _has_segments(folder: Path) -> bool:
+    """Return whether there is a finished segment that holds anything."""
     files = (path for path in folder.glob("[0-9]*") if path.suffix != ".json")
     return any(".part" not in path.suffixes for path in files)

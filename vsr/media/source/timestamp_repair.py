@@ -177,7 +177,9 @@ def _followers(source: Source) -> dict[int, int]:
     return follows if film in {follows.get(v.index) for v in videos} else {}
 
 
-def mended(source: Source, clocks: ClockSplitter, folder: Path, *, sink: Sink) -> tuple[Path, int]:
+def repaired(
+    source: Source, clocks: ClockSplitter, folder: Path, *, sink: Sink
+) -> tuple[Path, int]:
     """Return a copy of the source, in `folder`, whose clock goes on, and its picture's index there.
 
     Raises InputError where the source is too damaged for that.

@@ -84,7 +84,7 @@ def test_the_room_around_a_part_ends_with_its_clip() -> None:
 
 
 def test_a_gap_is_no_work() -> None:
-    """A slide an hour, or one wild time stamp: no part is without a frame, and it takes no time."""
+    """A slide an hour, or one wild time stamp: each segment has frames, and it takes no time."""
     slides = Keyframes(pts=tuple(range(0, 10**8, 3_600_000)), frames=range(0, 10**8, 3_600_000))
     assert len(cut_at_keyframes((), slides, MS, 10.0)) <= len(slides.frames)
     wild = Keyframes(pts=(0,), frames=[*range(0, 60_000, 40), 1 << 60])

@@ -16,8 +16,9 @@ from vsr.engine.cache import EngineCache
 from vsr.events import silent
 from vsr.jobs.plan.segments import cut_at_keyframes
 from vsr.jobs.plan.source import OpenedSource
+from vsr.jobs.run.context import Hooks
 from vsr.jobs.run.fingerprint import differences, fingerprint
-from vsr.jobs.run.upscale import work_for
+from vsr.jobs.run.upscale import prepare
 from vsr.media.read.keyframes import keyframes
 from vsr.options import Clip, Moment
 
@@ -97,11 +98,11 @@ def base(tmp_path: Path) -> vsr.UpscaleOptions:
 
 def of(film: Path, planned: vsr.UpscaleOptions, asked: vsr.UpscaleOptions) -> dict[str, Any]:
     taken = OpenedSource(path=film, output=film.with_name("out.mkv"))
-    work = work_for(taken, planned, EngineCache(), sink=silent)
-    job = work.job
+    run = prepare(taken, planned, EngineCache(), Hooks(sink=silent))
+    job = run.plan
     index = keyframes(job.source)
     parts = cut_at_keyframes(job.spans, index, job.source.video.time_base, planned.jobs.segment)
-    return fingerprint(job, parts, work.model, work.engine, asked)
+    return fingerprint(job, parts, run.model, run.engine, asked)
 
 
 @pytest.mark.parametrize("name", _OPTIONS)

@@ -72,7 +72,7 @@ def test_the_same_call_goes_on_and_says_so(film: Path, tmp_path: Path) -> None:
             seen.append(event.frames)
 
     result = upscale(film, output, sink=sink)
-    assert told(result) == "resuming: 3 of 7 parts are done"
+    assert told(result) == "resuming: 3 of 7 segments are done"
     assert (min(seen), max(seen)) == (31, 75)  # three parts of ten frames were not done again
     assert digests(output) == digests(film)
     assert [(p.pts, p.digest) for p in judge.packets(output, "a:0")] == [
@@ -170,7 +170,7 @@ def test_a_part_that_is_not_what_was_written_is_done_again(
     else:
         shutil.copy(next(store.glob("000000.[!j]*")), part)
     result = upscale(film, output)
-    assert told(result) == "resuming: 2 of 7 parts are done"
+    assert told(result) == "resuming: 2 of 7 segments are done"
     assert digests(output) == digests(film)
 
 
@@ -337,7 +337,7 @@ def test_weights_are_found_from_any_folder(
     with pytest.raises(Stopped):
         upscale(job.source, job.output, stop=After(1), model=job.options.model)
     result = upscale(film, output, model=vsr.ModelOptions(name="../own.pth"))
-    assert told(result) == "resuming: 3 of 7 parts are done"
+    assert told(result) == "resuming: 3 of 7 segments are done"
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9", "ffv1"])
@@ -352,7 +352,7 @@ def test_a_machine_with_fewer_cores_goes_on(
         with pytest.raises(Stopped):
             upscale(film, output, stop=After(2), encode=encode)
     monkeypatch.setattr("vsr.media.write.writer.codec_threads", lambda: 1)
-    assert told(upscale(film, output, encode=encode)) == "resuming: 2 of 7 parts are done"
+    assert told(upscale(film, output, encode=encode)) == "resuming: 2 of 7 segments are done"
     assert len(judge.frames(output)) == 75
     upscale(film, tmp_path / "whole.mkv", encode=encode)
     assert output.read_bytes() == (tmp_path / "whole.mkv").read_bytes()
