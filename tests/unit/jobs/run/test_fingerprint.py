@@ -35,6 +35,7 @@ _OPTIONS: dict[str, tuple[Any, bool]] = {
     "size.scale": (Fraction(3), _OTHER_PIXELS),
     "size.fit": ((400, 300), _OTHER_PIXELS),
     "size.height": (300, _OTHER_PIXELS),
+    "size.square": (True, _OTHER_PIXELS),
     "device.device": ("auto", _GOES_ON),
     "device.precision": ("bf16", _OTHER_PIXELS),
     "device.engine": ("ncnn", _OTHER_PIXELS),
