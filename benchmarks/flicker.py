@@ -140,11 +140,11 @@ def drawn(source: Tensor, scale: int, model: str, cache: Path) -> Tensor:
 
 def filtered(source: Tensor, enlarged: Tensor, level: Strength) -> Tensor:
     """The whole clip through a stream of its own."""
-    stabiliser: TemporalFilter[int] = TemporalFilter(level)
+    temporal_filter: TemporalFilter[int] = TemporalFilter(level)
     done = []
     for n in range(len(source)):
-        done += stabiliser.push(source[n : n + 1], enlarged[n : n + 1], n, first=n == 0)
-    done += stabiliser.flush()
+        done += temporal_filter.push(source[n : n + 1], enlarged[n : n + 1], n, first=n == 0)
+    done += temporal_filter.flush()
     assert [token for token, _ in done] == list(range(len(source)))
     return torch.cat([large for _, large in done])
 
@@ -328,7 +328,7 @@ def _cost(model: str, device: torch.device) -> None:
     engine = EngineCache().engine(ModelOptions(name=model), Fraction(4), options)
     film = footage.tensor_of(footage.read(FILM, 304.5, 16)) / 255
     small = F.interpolate(film, size=(180, 320), mode="bicubic", antialias=True).to(device)
-    stabilisers: dict[Strength, TemporalFilter[None]] = {
+    temporal_filters: dict[Strength, TemporalFilter[None]] = {
         level: TemporalFilter(level) for level in LEVELS
     }
     took: dict[str, list[float]] = {name: [] for name in ("network", *LEVELS)}
@@ -344,9 +344,9 @@ def _cost(model: str, device: torch.device) -> None:
         began = clock()
         large = correct_drift(infer(engine, x.to(engine.dtype), tile=0, overlap=0).float(), x)
         took["network"].append(clock() - began)
-        for level, stabiliser in stabilisers.items():
+        for level, temporal_filter in temporal_filters.items():
             began = clock()
-            stabiliser.push(x, large, None, first=n == 0)
+            temporal_filter.push(x, large, None, first=n == 0)
             took[level].append(clock() - began)
     half = {name: statistics.median(times[9:]) for name, times in took.items()}  # windows are full
     said = ", ".join(f"{level} {half[level] / half['network']:.1%}" for level in LEVELS)

@@ -26,7 +26,7 @@ from vsr.engine.cache import EngineCache
 from vsr.options import DeviceOptions, ModelOptions
 from vsr.stages.colour.drift_correction import correct_drift
 from vsr.stages.device.tiles import infer
-from vsr.stages.temporal.grain import measured, put_back
+from vsr.stages.temporal.grain import add_grain, measure_grain
 
 FILM = Path(__file__).parent.parent / "samples" / "film" / "big_buck_bunny.mp4"
 FRAMES = 3
@@ -46,7 +46,7 @@ def clips(live: Path | None) -> Iterator[tuple[Clip, int]]:
 
 def strength(source: Tensor, drawn: Tensor) -> float:
     """What is missing, in code values."""
-    grain = measured(source, F.adaptive_avg_pool2d(drawn, (source.shape[2], source.shape[3])))
+    grain = measure_grain(source, F.adaptive_avg_pool2d(drawn, (source.shape[2], source.shape[3])))
     return 0.0 if grain is None else float(grain.strength.mean()) * 255
 
 
@@ -69,7 +69,7 @@ def main(live: Path | None, model: str) -> None:
                 with torch.inference_mode():
                     drawn = correct_drift(infer(engine, one, tile=0, overlap=0).float(), one)
                     missing.append(strength(one, drawn))
-                    left.append(strength(one, put_back(drawn, one, share=1, seed=n)))
+                    left.append(strength(one, add_grain(drawn, one, share=1, seed=n)))
             told = " ".join(f"{value:5.2f}" for value in missing)
             rest = " ".join(f"{value:5.2f}" for value in left)
             click.echo(f"  {clip.name:9} {damage.name:6} put back {told}   missing then {rest}")

@@ -135,7 +135,7 @@ def poisoned(engine: CudaEngine, x: Tensor) -> Tensor:
     planes = torch.full((count, 3, height * side, width * side), torch.nan, device=x.device)
     numbers = engine.plan.scratch * count * height * width
     scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=x.device)
-    engine.draw(x, scratch, planes)
+    engine.upscale_into(x, scratch, planes)
     return planes
 
 

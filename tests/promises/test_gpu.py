@@ -75,12 +75,12 @@ def test_the_flicker_filter_is_that_of_the_cpu(strength: Strength, scale: int) -
     drawn = noisy(still, 4.0)
 
     def filtered(device: str) -> torch.Tensor:
-        stabiliser: TemporalFilter[int] = TemporalFilter(strength)
+        temporal_filter: TemporalFilter[int] = TemporalFilter(strength)
         done = []
         with torch.inference_mode():
             for n, (source, large) in enumerate(zip(noisy(sources, 2.0), drawn, strict=True)):
-                done += stabiliser.push(source.to(device), large.to(device), n, first=n == 0)
-            done += stabiliser.flush()
+                done += temporal_filter.push(source.to(device), large.to(device), n, first=n == 0)
+            done += temporal_filter.flush()
         assert [n for n, _ in done] == list(range(12))
         return torch.cat([large.cpu() for _, large in done])
 

@@ -23,7 +23,7 @@ from vsr.stages.colour.drift_correction import subtract_drift
 from vsr.stages.device.stage import DeviceStage
 from vsr.stages.device.upscaler import Upscaler
 from vsr.stages.temporal.deflicker import deflicker
-from vsr.stages.temporal.grain import put_back
+from vsr.stages.temporal.grain import add_grain
 from vsr.stages.temporal.mctf import TemporalFilter, is_on
 
 _FLOAT = 4  # bytes
@@ -114,7 +114,7 @@ class BenchStages:
             yield self._on_device("temporal filter", lambda: filling.push(rgb, resized, None))
         if chosen.grain:
             yield self._on_device(
-                "grain", lambda: put_back(resized, rgb, share=chosen.grain, seed=0)
+                "grain", lambda: add_grain(resized, rgb, share=chosen.grain, seed=0)
             )
 
     def _network(self, rgb: Tensor) -> Iterator[BenchStage]:

@@ -89,7 +89,7 @@ class CudaEngine:
             return self._wide(x)
         count, _, height, width = x.shape
         planes = torch.empty(count, 3, height * self.scale, width * self.scale, device=self.device)
-        self.draw(x.float(), self._scratch(count * height * width), planes)
+        self.upscale_into(x.float(), self._scratch(count * height * width), planes)
         return planes
 
     def infer_many(self, pictures: Sequence[Tensor], memory_pixels: int) -> list[Tensor]:
@@ -108,7 +108,7 @@ class CudaEngine:
         cell = 3 * self.scale**2
         planes = torch.empty(cell * sum(one.pixels for one in pieces), device=self.device)
         pixels = max(memory_pixels, sum(one.pixels for one in pieces))
-        self.draw_pieces(pictures[0], pieces, self._scratch(pixels), planes)
+        self.upscale_pieces_into(pictures[0], pieces, self._scratch(pixels), planes)
         sizes = [(3, one.height * self.scale, one.width * self.scale) for one in pieces]
         parts = torch.split(planes, [cell * one.pixels for one in pieces])
         return [part.view(1, *size) for part, size in zip(parts, sizes, strict=True)]
@@ -117,7 +117,7 @@ class CudaEngine:
         # Given back at the end; PyTorch hands it to nobody before this stream has used it.
         return torch.empty(self.plan.scratch * pixels, dtype=torch.float16, device=self.device)
 
-    def draw(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
+    def upscale_into(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
         """Upscale (N, 3, H, W) fp32 into `planes`, fp32; `scratch`: fp16, `plan.scratch` a
         pixel.
         """
@@ -131,7 +131,7 @@ class CudaEngine:
                 self._shapes.popitem(last=False)
             self._run(kept, x, scratch, planes, stream)
 
-    def draw_pieces(
+    def upscale_pieces_into(
         self, origin: Tensor, pieces: list[SubImage], scratch: Tensor, planes: Tensor
     ) -> None:
         """Upscale pictures whose offsets count from `origin`, one behind the other."""

@@ -89,7 +89,7 @@ def _trial(network: Network, device: torch.device) -> str | None:
             # NaN wherever nothing is written.
             planes = torch.full_like(right, torch.nan)
             scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=device)
-            engine.draw(x, scratch, planes)
+            engine.upscale_into(x, scratch, planes)
             error = planes - right
             if not bool(torch.isfinite(error).all()):
                 return "left something undone in a trial"
@@ -111,7 +111,7 @@ def _lists(engine: CudaEngine, x: Tensor) -> bool:
     for _ in range(3):
         planes = torch.full_like(alone, torch.nan)
         scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=x.device)
-        engine.draw_pieces(pieces[0], pieces_of(pieces), scratch, planes)
+        engine.upscale_pieces_into(pieces[0], pieces_of(pieces), scratch, planes)
         if not torch.equal(planes, alone):
             return False
     return True

@@ -20,7 +20,7 @@ MOST = 1 << 16  # pictures, at once
 
 @dataclass(frozen=True, kw_only=True)
 class SubImage:
-    """A picture that is drawn by itself: its size, and where it lies."""
+    """A picture that is upscaled by itself: its size, and where it lies."""
 
     height: int
     width: int

@@ -19,6 +19,7 @@ from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.stages.colour.chroma import downsample, upsample
 from vsr.stages.colour.matrices import rgb_of
 
+LUMA = (0.2126, 0.7152, 0.0722)  # of red, green and blue: BT.709
 _KR_KB = {
     Matrix.BT709: (0.2126, 0.0722),
     Matrix.FCC: (0.30, 0.11),
@@ -159,3 +160,9 @@ def _scaled(plane: Tensor, zero: float, span: float) -> Tensor:
 def _coded(value: Tensor, zero: float, span: float, layout: Layout) -> Tensor:
     top = (1 << layout.bits) - 1
     return value.mul(span).add_(zero).round_().clamp_(0, top).to(layout.dtype)
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """Map (N, 3, h, w) -> (N, 1, h, w); BT.709's weights do for all."""
+    red, green, blue = rgb.float().unbind(1)
+    return (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]).unsqueeze(1)

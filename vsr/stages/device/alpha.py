@@ -1,6 +1,6 @@
 """Alpha, upscaled by the network where it has edges, and by the resizer where it is soft.
 
-As a grey picture; a network that is made for pictures draws masks, too. `benchmarks/alpha.py`
+As a grey picture; a network that is made for pictures is good at masks, too. `benchmarks/alpha.py`
 compares both ways with masks that were sharp: the network wins where alpha leaps within two pixels,
 the resizer where it does not.
 """
@@ -16,7 +16,10 @@ from torch.nn import functional as F
 from vsr.events import Sink, WarningNote
 from vsr.frame import Frame
 
-_SOFT, _SHARP = 0.25, 0.5  # differences between neighbours of which nothing, and all, is drawn
+_SOFT, _SHARP = (
+    0.25,
+    0.5,
+)  # differences between neighbours of which none, and all, count as an edge
 _AROUND = 2  # pixels on each side of an edge that belong to it
 
 

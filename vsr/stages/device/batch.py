@@ -20,7 +20,7 @@ from vsr.options import DeviceOptions, TemporalOptions
 from vsr.stages.colour.drift_correction import DriftCorrection, subtract_drift
 from vsr.stages.device.reuse import Reuser, reuses
 from vsr.stages.device.stage import DeviceStage
-from vsr.stages.temporal.grain import regrained
+from vsr.stages.temporal.grain import add_grain_to
 from vsr.stages.temporal.mctf import TemporalFilter, is_on
 
 
@@ -96,9 +96,9 @@ class BatchUpscaler:
     @property
     def saved(self) -> float | None:
         """Share of the network's work that was not needed; None: nothing is reused."""
-        if self._reuser is None or not self._reuser.asked:
+        if self._reuser is None or not self._reuser.work_asked:
             return None
-        return 1 - self._reuser.done / self._reuser.asked
+        return 1 - self._reuser.work_done / self._reuser.work_asked
 
     def forget(self) -> None:
         """Reuse nothing of what was upscaled before: it may not be numbers."""
@@ -223,7 +223,7 @@ class BatchUpscaler:
         """Return planes, on their way to the host. `drift`: is still in `resized`, and goes."""
         with self._streams.computing():
             if self._grain and source is not None:
-                resized = regrained(frames, resized, source, self._grain)
+                resized = add_grain_to(frames, resized, source, self._grain)
             out = self._stage.to_planes(resized, drift)
             if alpha is not None:
                 out = (*out, alpha)

@@ -9,43 +9,43 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vsr.stages.temporal.motion import luma
+from vsr.stages.colour.convert import luma
 
 _FARTHEST = 4  # a move is at most the picture's side over that
 _FLAT = 1e-6  # of a spectrum, that counts as nothing
 
 
-def pan(here: Tensor, before: Tensor) -> tuple[int, int]:
+def global_motion(current: Tensor, previous: Tensor) -> tuple[int, int]:
     """Return (right, down) by which what is in `before` has moved; both (1, 3, h, w) RGB, float.
 
     The likeliest move of the picture as a whole; whether it explains anything is to be seen by
     moving it.
     """
-    here, before = luma(here)[0, 0], luma(before)[0, 0]
-    height, width = here.shape
-    window = torch.hann_window(height, device=here.device)[:, None]
-    window = window * torch.hann_window(width, device=here.device)
-    one, other = (_spectrum(x, window) for x in (here, before))
+    current, previous = luma(current)[0, 0], luma(previous)[0, 0]
+    height, width = current.shape
+    window = torch.hann_window(height, device=current.device)[:, None]
+    window = window * torch.hann_window(width, device=current.device)
+    one, other = (_spectrum(x, window) for x in (current, previous))
     cross = one * other.conj()
     peaks = torch.fft.irfft2(cross / cross.abs().clamp(min=_FLAT), s=(height, width))
-    y, x = (torch.fft.fftfreq(n, 1 / n, device=here.device) for n in (height, width))
+    y, x = (torch.fft.fftfreq(n, 1 / n, device=current.device) for n in (height, width))
     near = (y.abs() <= height / _FARTHEST)[:, None] & (x.abs() <= width / _FARTHEST)
     best = int(torch.where(near, peaks, -torch.inf).argmax())
     right, down = _signed(best % width, width), _signed(best // width, height)
     # Noise moves the peak by one; which of the pixels around it matches best is certain.
     tried = [(right + x, down + y) for y in (0, -1, 1) for x in (0, -1, 1)]
-    return tried[int(torch.stack([_mismatch(here, before, *move) for move in tried]).argmin())]
+    return tried[int(torch.stack([_mismatch(current, previous, *move) for move in tried]).argmin())]
 
 
-def _mismatch(here: Tensor, before: Tensor, right: int, down: int) -> Tensor:
+def _mismatch(current: Tensor, previous: Tensor, right: int, down: int) -> Tensor:
     """Return () mean square of what is left where both have something to show."""
-    height, width = here.shape
+    height, width = current.shape
     top, left = max(down, 0), max(right, 0)
     bottom, edge = height + min(down, 0), width + min(right, 0)
     if top >= bottom or left >= edge:
-        return here.new_tensor(torch.inf)
-    there = before[top - down : bottom - down, left - right : edge - right]
-    return (here[top:bottom, left:edge] - there).square().mean()
+        return current.new_tensor(torch.inf)
+    other = previous[top - down : bottom - down, left - right : edge - right]
+    return (current[top:bottom, left:edge] - other).square().mean()
 
 
 def _spectrum(light: Tensor, window: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def _signed(place: int, size: int) -> int:
     return place - size if place > size // 2 else place
 
 
-def moved(picture: Tensor, right: int, down: int) -> Tensor:
+def shifted(picture: Tensor, right: int, down: int) -> Tensor:
     """Map (1, C, h, w) -> the same, moved; what comes in at an edge is what went out at the
     other.
     """

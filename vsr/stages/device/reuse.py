@@ -1,13 +1,13 @@
-"""Work not done: what stands still is not drawn again.
+"""Work not done: what stands still is not upscaled again.
 
-Each frame is compared, block by block, with the source pixels that the last result was drawn
+Each frame is compared, block by block, with the source pixels that the last result was made
 from: never with the frame before, so that small changes add up until they are seen. Blocks
-that differ are drawn anew, in as few rectangles as pays, with the network's receptive field
+that differ are upscaled anew, in as few rectangles as pays, with the network's receptive field
 around them; everything else is the previous result, bit for bit. A cut changes every block
-and draws a whole frame.
+and upscales a whole frame.
 
-Where a picture has moved as a whole by whole pixels, as in the pans of drawn films, source and
-result are moved with it first: the networks draw the same wherever it is.
+Where a picture has moved as a whole by whole pixels, as in the pans of animated films, source and
+result are moved with it first: the networks make the same of it wherever it is.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from torch.nn import functional as F
 
 from vsr.engine.base import Engine
 from vsr.options import DeviceOptions, Reuse
-from vsr.stages.device.global_motion import moved, pan
+from vsr.stages.colour.convert import luma
+from vsr.stages.device.global_motion import global_motion, shifted
 from vsr.stages.device.tiles import Area, infer, infer_areas
-from vsr.stages.temporal.motion import luma
 
 _BLOCK = 16  # source pixels
-_WHOLE = 0.85  # of a frame's work, from which the frame is drawn as a whole
+_WHOLE = 0.85  # of a frame's work, from which the frame is upscaled as a whole
 _PANS = 0.3  # of a frame's work, from which on it is looked whether the picture has moved
 _BETTER = 0.8  # of the work, that moving it has to leave at most
 _NEAR = 4  # source pixels around a block that are looked at, too, after moving it
@@ -35,25 +35,25 @@ _NEAR = 4  # source pixels around a block that are looked at, too, after moving 
 
 @dataclass(frozen=True, kw_only=True)
 class _ReuseTolerance:
-    """How far a picture may be from what was drawn, in code values of 8 bit."""
+    """How far a picture may be from the one that was upscaled, in code values of 8 bit."""
 
-    most: float  # of any pixel, in luma
+    limit: float  # of any pixel, in luma
     rms: float  # of a block of them, in RGB
     whole: float  # of the whole frame, in RGB, squared; animevideov3 makes 1.6 times as much of it
-    halo: float  # of the receptive radius, that is seen around a block drawn anew
+    halo: float  # of the receptive radius, that is seen around a block upscaled anew
     pans: bool = True  # whether what moved as a whole is moved; rounding differs elsewhere
 
 
 # Measured with benchmarks/reuse.py; docs/performance.md has the figures.
 _LEVELS: dict[Reuse, _ReuseTolerance] = {
-    "exact": _ReuseTolerance(most=0.0, rms=0.0, whole=0.0, halo=1.0, pans=False),
-    "safe": _ReuseTolerance(most=6.0, rms=1.5, whole=0.25, halo=0.67),
-    "fast": _ReuseTolerance(most=12.0, rms=2.5, whole=0.6, halo=0.45),
+    "exact": _ReuseTolerance(limit=0.0, rms=0.0, whole=0.0, halo=1.0, pans=False),
+    "safe": _ReuseTolerance(limit=6.0, rms=1.5, whole=0.25, halo=0.67),
+    "fast": _ReuseTolerance(limit=12.0, rms=2.5, whole=0.6, halo=0.45),
 }
 
 
 def reuses(options: DeviceOptions, engine: Engine) -> bool:
-    """Return whether what was drawn before decides on what is drawn now."""
+    """Return whether what was upscaled before decides on what is upscaled now."""
     return options.reuse != "off" and engine.receptive_radius > 0
 
 
@@ -64,66 +64,69 @@ class Reuser:
         self._engine = engine
         self._level = _LEVELS[reuse]
         self._halo = round(overlap * self._level.halo)
-        # With "exact", a pixel also changes what is drawn around it.
+        # With "exact", a pixel also changes what is upscaled around it.
         self._ring = -(-engine.receptive_radius // _BLOCK) if reuse == "exact" else 0
         self._source: Tensor | None = None
-        self._drawn: Tensor | None = None
-        self.asked = self.done = 0.0  # frames' worth of work
+        self._upscaled: Tensor | None = None
+        self.work_asked = self.work_done = 0.0  # frames' worth of work
 
     def forget(self) -> None:
-        """Begin anew: the next frame is drawn as a whole."""
-        self._source = self._drawn = None
+        """Begin anew: the next frame is upscaled as a whole."""
+        self._source = self._upscaled = None
 
     def __call__(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Map (1, 3, H, W) -> the enlarged picture, and the source that it shows.
 
         Both belong to this object and are valid until the next call.
         """
-        self.asked += 1
-        source, drawn = self._source, self._drawn
-        if source is None or drawn is None or source.shape != rgb.shape:
+        self.work_asked += 1
+        source, upscaled = self._source, self._upscaled
+        if source is None or upscaled is None or source.shape != rgb.shape:
             return self._whole(rgb)
         changed = self._changed(rgb, source)
         if not changed.any():
-            return drawn, source
+            return upscaled, source
         boxes, work = self._boxes(changed)
         try:
             if work > _PANS and self._level.pans:
-                source, drawn, boxes, work = self._panned(rgb, source, drawn, boxes, work)
+                source, upscaled, boxes, work = self._panned(rgb, source, upscaled, boxes, work)
             if work > _WHOLE:
                 return self._whole(rgb)
-            self.done += work
-            self._draw(rgb, boxes, source, drawn)
+            self.work_done += work
+            self._upscale_areas(rgb, boxes, source, upscaled)
         except BaseException:
             self.forget()  # half of it may be new
             raise
-        return drawn, source
+        return upscaled, source
 
     def _boxes(self, changed: NDArray[np.bool_]) -> tuple[list[Area], float]:
-        """Return what to draw, and how much of a frame's work that is."""
+        """Return what to upscale, and how much of a frame's work that is."""
         boxes = cover(changed, self._halo / _BLOCK)
         return boxes, sum(_cost(box, self._halo / _BLOCK) for box in boxes) / changed.size
 
     def _panned(
-        self, rgb: Tensor, source: Tensor, drawn: Tensor, boxes: list[Area], work: float
+        self, rgb: Tensor, source: Tensor, upscaled: Tensor, boxes: list[Area], work: float
     ) -> tuple[Tensor, Tensor, list[Area], float]:
-        """Return source and result, moved as the picture has, if less is to be drawn then."""
-        right, down = pan(rgb, source)
+        """Return source and result, moved as the picture has, if less is to be upscaled then."""
+        right, down = global_motion(rgb, source)
         step = self._engine.multiple
         if (right == down == 0) or right % step or down % step:
-            return source, drawn, boxes, work
-        shifted = moved(source, right, down)
+            return source, upscaled, boxes, work
+        shifted_source = shifted(source, right, down)
         # What did not move with the rest, a title or a bar, had its edge elsewhere.
-        changed = self._changed(rgb, shifted, _NEAR) | self._entered(rgb, right, down)
+        changed = self._changed(rgb, shifted_source, _NEAR) | self._entered(rgb, right, down)
         fewer, less = self._boxes(changed)
         if less > _BETTER * work:
-            return source, drawn, boxes, work
+            return source, upscaled, boxes, work
         scale = self._engine.scale
-        self._source, self._drawn = shifted, moved(drawn, right * scale, down * scale)
-        return self._source, self._drawn, fewer, less
+        self._source, self._upscaled = (
+            shifted_source,
+            shifted(upscaled, right * scale, down * scale),
+        )
+        return self._source, self._upscaled, fewer, less
 
     def _entered(self, rgb: Tensor, right: int, down: int) -> NDArray[np.bool_]:
-        """Return blocks that hold what came in at an edge, or was drawn so close to it that it
+        """Return blocks that hold what came in at an edge, or was upscaled so close to it that it
         shows.
         """
         height, width = rgb.shape[2:]
@@ -141,27 +144,29 @@ class Reuser:
 
     def _whole(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         self.forget()  # before memory is asked for
-        self.done += 1
-        drawn = infer(self._engine, rgb.to(self._engine.dtype), tile=0, overlap=0).float()
+        self.work_done += 1
+        upscaled = infer(self._engine, rgb.to(self._engine.dtype), tile=0, overlap=0).float()
         # Planes, in which rectangles are written quickest; what came in may be another's.
-        self._source, self._drawn = rgb.clone(), drawn.contiguous()
-        return self._drawn, self._source
+        self._source, self._upscaled = rgb.clone(), upscaled.contiguous()
+        return self._upscaled, self._source
 
     def _changed(self, rgb: Tensor, source: Tensor, near: int = 0) -> NDArray[np.bool_]:
         """Return (rows, columns) of blocks; `near`: pixels around each that count, too."""
         difference = (rgb - source).mul_(255)
         light = luma(difference)[:, 0]
-        found = (
+        measures = (
             F.max_pool2d(light.abs_(), _BLOCK + 2 * near, _BLOCK, padding=near, ceil_mode=True),
             F.avg_pool2d(difference.square_().mean(1), _BLOCK, ceil_mode=True),
         )
-        most, square = torch.cat(found).cpu().numpy()  # at once: a device is waited for here
+        largest, square = torch.cat(measures).cpu().numpy()  # at once: a device is waited for here
         level = self._level
-        changed: NDArray[np.bool_] = (most > level.most) | (square > level.rms**2)
+        changed: NDArray[np.bool_] = (largest > level.limit) | (square > level.rms**2)
         changed |= _too_much(np.where(changed, 0.0, square), level.whole)
         return _ringed(changed, self._ring)
 
-    def _draw(self, rgb: Tensor, boxes: list[Area], source: Tensor, drawn: Tensor) -> None:
+    def _upscale_areas(
+        self, rgb: Tensor, boxes: list[Area], source: Tensor, upscaled: Tensor
+    ) -> None:
         scale, given = self._engine.scale, rgb.to(self._engine.dtype)
         height, width = rgb.shape[2:]
         areas = [
@@ -170,15 +175,15 @@ class Reuser:
         ]
         pieces = infer_areas(self._engine, given, areas, self._halo, together=True)
         for (top, bottom, left, right), piece in zip(areas, pieces, strict=True):
-            drawn[:, :, top * scale : bottom * scale, left * scale : right * scale] = piece
+            upscaled[:, :, top * scale : bottom * scale, left * scale : right * scale] = piece
             source[:, :, top:bottom, left:right] = rgb[:, :, top:bottom, left:right]
 
 
 def _too_much(square: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
     """Return the worst of the blocks, without which the mean of the frame is within `limit`."""
     ordered = np.sort(square, axis=None)
-    kept = int(np.searchsorted(np.cumsum(ordered) / square.size, limit, side="right"))
-    return square >= ordered[kept] if kept < square.size else np.zeros_like(square, bool)
+    within = int(np.searchsorted(np.cumsum(ordered) / square.size, limit, side="right"))
+    return square >= ordered[within] if within < square.size else np.zeros_like(square, bool)
 
 
 def _ringed(changed: NDArray[np.bool_], ring: int) -> NDArray[np.bool_]:
@@ -206,10 +211,10 @@ def _split(changed: NDArray[np.bool_], box: Area, halo: float) -> list[Area]:
     halves += [((top, bottom, left, x), (top, bottom, x, right)) for x in range(left + 1, right)]
     best, least = None, _cost(box, halo)
     for pair in halves:
-        kept = [b for half in pair if (b := _bounds(changed, half)) is not None]
-        cost = sum(_cost(b, halo) for b in kept)
+        tighter = [b for half in pair if (b := _bounds(changed, half)) is not None]
+        cost = sum(_cost(b, halo) for b in tighter)
         if cost < least:
-            best, least = kept, cost
+            best, least = tighter, cost
     if best is None:
         return [box]
     return [piece for half in best for piece in _split(changed, half, halo)]

@@ -1,7 +1,7 @@
-"""The mean of drawn frames that are believed to show the same.
+"""The mean of upscaled frames that show the same, weighed by the confidence that they do.
 
-They are shifted by whole drawn pixels, so nothing is resampled: a quarter of a source pixel is one
-pixel of a frame that is four times as large.
+They are shifted by whole upscaled pixels, so nothing is resampled: a quarter of a source pixel
+is one pixel of a frame that is four times as large.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from vsr.stages.temporal.motion import CELL, inside
 
-_STRIP = 48  # drawn rows that are blended at once on a CPU, so that they stay in its cache
+_STRIP = 48  # upscaled rows that are blended at once on a CPU, so that they stay in its cache
 _STRIPE = 512  # elsewhere
 
 
@@ -26,13 +26,13 @@ _STRIPE = 512  # elsewhere
 class NeighbourFrames:
     """K frames beside one, as the blend needs them."""
 
-    drawn: Sequence[Tensor]  # (1, C, H, W) each
+    upscaled: Sequence[Tensor]  # (1, C, H, W) each
     starts: Tensor  # (K, H, columns) long: where in a flat picture each row of each block begins
     weights: Tensor  # (K, h, w) against 1 for what is here, at the source's size
 
 
-def whole_steps(moves: Tensor, scale: tuple[float, float]) -> Tensor:
-    """Return (K, 2, rows, columns) in source pixels, rounded to whole drawn pixels; still in
+def to_whole_pixels(moves: Tensor, scale: tuple[float, float]) -> Tensor:
+    """Return (K, 2, rows, columns) in source pixels, rounded to whole upscaled pixels; still in
     source.
     """
     sizes = torch.tensor(scale, device=moves.device)[:, None, None]
@@ -65,34 +65,36 @@ def starts_of(
     return (first[:, :, None] + inner).flatten(1, 2)
 
 
-def blended(drawn: Tensor, beside: NeighbourFrames, size: tuple[int, int], most: float) -> Tensor:
+def blend_neighbours(
+    upscaled: Tensor, neighbours: NeighbourFrames, size: tuple[int, int], limit: float
+) -> Tensor:
     """Map (1, C, H, W) -> (1, C, *size): its first rows and columns, the weighed mean of all
     frames.
 
     Nothing changes by more than `most`.
     """
     tall, wide = size
-    starts = beside.starts
-    shares = beside.weights / (1 + _total(beside.weights))
+    starts = neighbours.starts
+    shares = neighbours.weights / (1 + _total(neighbours.weights))
     shares = F.interpolate(shares.flatten(0, 1)[None], size=wide, mode="linear")
     shares = shares.view(len(starts), -1, wide)
-    channels, height, width = drawn.shape[1:]
+    channels, height, width = upscaled.shape[1:]
     moved, across = _moved(starts, width), width // starts.shape[2]
-    planes = torch.arange(channels, device=drawn.device)[:, None] * (height * width)
-    out = drawn.new_empty(1, channels, tall, wide)
-    strip = _STRIP if drawn.device.type == "cpu" else _STRIPE
+    planes = torch.arange(channels, device=upscaled.device)[:, None] * (height * width)
+    out = upscaled.new_empty(1, channels, tall, wide)
+    strip = _STRIP if upscaled.device.type == "cpu" else _STRIPE
     for top in range(0, tall, strip):
         rows = slice(top, min(top + strip, tall))
-        own, into = drawn[0, :, rows, :wide], out[0, :, rows]
+        own, into = upscaled[0, :, rows, :wide], out[0, :, rows]
         here = _taller(shares, rows, tall)
         # What comes from elsewhere, less as much of what is here: what changes.
         torch.mul(own, -_total(here), out=into)
         lines = (starts[:, None, rows].flatten(2) + planes).flatten(1)
-        for n, there in enumerate(beside.drawn):
+        for n, other in enumerate(neighbours.upscaled):
             still = moved is not None and not moved[n, rows].any()
-            brought = there[0, :, rows] if still else _brought(there[0], lines[n], across)
-            into.addcmul_(brought[..., :wide], here[n])
-        into.clamp_(-most, most).add_(own)
+            fetched = other[0, :, rows] if still else _fetch_lines(other[0], lines[n], across)
+            into.addcmul_(fetched[..., :wide], here[n])
+        into.clamp_(-limit, limit).add_(own)
     return out
 
 
@@ -133,7 +135,7 @@ def _taller(x: Tensor, rows: slice, height: int) -> Tensor:
     return shares @ x[:, first : last + 1]
 
 
-def _brought(picture: Tensor, starts: Tensor, across: int) -> Tensor:
+def _fetch_lines(picture: Tensor, starts: Tensor, across: int) -> Tensor:
     """Return (C, rows, W), of (C, H, W): one line of a block after the other, from where each
     starts.
     """

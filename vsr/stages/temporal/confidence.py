@@ -1,4 +1,4 @@
-"""How far a neighbouring frame is believed, for each source pixel.
+"""Confidence in a neighbouring frame, for each source pixel.
 
 How well the neighbour's source matches here, after both have been brought together, against what
 noise and a vector that is slightly wrong explain. Nothing that a network drew is asked.
@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.stages.temporal.motion import CELL, LUMA, LumaPyramid, around, box, celled
-from vsr.stages.temporal.subpel import QUARTERS, fetched, lines_at, phases, whole
+from vsr.stages.colour.convert import LUMA
+from vsr.stages.temporal.motion import CELL, LumaPyramid, around, box, celled
+from vsr.stages.temporal.subpel import QUARTERS, fetch_cells, lines_at, phases, unmoved
 
 _LEAST = (0.7 / 255) ** 2  # variance of the noise; rounding to 8 bits and a little
-_MOST = (12 / 255) ** 2  # beyond which a mismatch is believed to be one
+_LIMIT = (12 / 255) ** 2  # beyond which a mismatch is believed to be one
 _OFF = 0.12  # source pixels by which a vector may be wrong
 _MEAN = 16  # by how much less noise there is in the mean of 144 pixels; white: 144, grain: 20
 _QUIET = 0.5  # of the cells with little texture show noise and nothing else
@@ -45,22 +46,22 @@ class MatchFeatures:
         return sum(x.numel() * x.element_size() for x in (self.luma, self.colour, self.slope))
 
 
-def look(rgb: Tensor, seen: LumaPyramid, parts: int) -> MatchFeatures:
+def match_features(rgb: Tensor, pyramid: LumaPyramid, parts: int) -> MatchFeatures:
     """Return (1, 3, h, w) RGB, nominally 0..1, in whole cells; `seen`: of the same."""
-    red_blue = F.avg_pool2d(rgb[:, ::2].float(), 2) - F.avg_pool2d(seen.luma, 2)
+    red_blue = F.avg_pool2d(rgb[:, ::2].float(), 2) - F.avg_pool2d(pyramid.luma, 2)
     return MatchFeatures(
-        luma=seen.quarters if parts == QUARTERS else phases(seen.luma[0], parts),
+        luma=pyramid.quarters if parts == QUARTERS else phases(pyramid.luma[0], parts),
         colour=phases(red_blue[0], QUARTERS),
-        slope=_slope(seen.luma),
+        slope=_slope(pyramid.luma),
     )
 
 
-def weights(
-    here: MatchFeatures,
-    beside: Sequence[MatchFeatures],
+def neighbour_weights(
+    current: MatchFeatures,
+    neighbours: Sequence[MatchFeatures],
     moves: Tensor,
-    same: Tensor,
-    belief: Confidence,
+    same_shot: Tensor,
+    bounds: Confidence,
 ) -> Tensor:
     """Return (K, h, w), 0..1, of K neighbours.
 
@@ -68,30 +69,32 @@ def weights(
     whether they are of one shot. The noise is that of the neighbour that matches best: it is the
     same in all of them, and whatever else is different grows with the distance.
     """
-    count, (height, width) = len(beside), here.slope.shape
-    change = here.luma.new_empty(count, height, width)
-    tint = here.colour.new_empty(count, 2, height // 2, width // 2)
-    lines = lines_at(moves, CELL, here.luma), lines_at(moves / 2, CELL // 2, here.colour)
-    for n, there in enumerate(beside):
-        fetched(there.luma, lines[0][n], CELL, out=change[n : n + 1])
-        fetched(there.colour, lines[1][n], CELL // 2, out=tint[n])
-    change -= whole(here.luma)
-    tint -= whole(here.colour)
-    off = change.square()
-    off.view(count, -1, 2, width).add_(_wider(_square(tint), 2))
-    cells, common = celled(off), celled(change)
-    noise = torch.where(same, _usual(cells, common, _calm(here.slope)), torch.inf)
-    usual = noise.amin().clamp(2 * _LEAST, 2 * _MOST)
-    beyond = around(off)
-    beyond /= usual + _OFF**2 * here.slope
+    count, (height, width) = len(neighbours), current.slope.shape
+    change = current.luma.new_empty(count, height, width)
+    tint = current.colour.new_empty(count, 2, height // 2, width // 2)
+    lines = lines_at(moves, CELL, current.luma), lines_at(moves / 2, CELL // 2, current.colour)
+    for n, other in enumerate(neighbours):
+        fetch_cells(other.luma, lines[0][n], CELL, out=change[n : n + 1])
+        fetch_cells(other.colour, lines[1][n], CELL // 2, out=tint[n])
+    change -= unmoved(current.luma)
+    tint -= unmoved(current.colour)
+    mismatch = change.square()
+    mismatch.view(count, -1, 2, width).add_(_wider(_square(tint), 2))
+    cells, common = celled(mismatch), celled(change)
+    noise = torch.where(same_shot, _noise_of(cells, common, _low_texture(current.slope)), torch.inf)
+    noise_level = noise.amin().clamp(2 * _LEAST, 2 * _LIMIT)
+    excess = around(mismatch)
+    excess /= noise_level + _OFF**2 * current.slope
     # Light: noise leaves little of it in the mean of a cell and those around it, so that a fade is
     # seen long before it is as large as noise.
-    steady = usual / _MEAN + _LEAST / 4 + _OFF**2 / 4 * around(celled(here.slope)[None])
-    lit = around(common).square_() + _square(around(F.avg_pool2d(tint, 2)))
-    lit = _wider(lit / steady, CELL)
-    beyond = torch.maximum(beyond.view(count, -1, CELL, width), lit).flatten(1, 2)
-    beyond = beyond.neg_().add_(belief.none).mul_(1 / (belief.none - belief.full)).clamp_(0, 1)
-    return beyond.mul_(same[:, None, None])
+    cell_noise = (
+        noise_level / _MEAN + _LEAST / 4 + _OFF**2 / 4 * around(celled(current.slope)[None])
+    )
+    light_change = around(common).square_() + _square(around(F.avg_pool2d(tint, 2)))
+    light_change = _wider(light_change / cell_noise, CELL)
+    excess = torch.maximum(excess.view(count, -1, CELL, width), light_change).flatten(1, 2)
+    excess = excess.neg_().add_(bounds.none).mul_(1 / (bounds.none - bounds.full)).clamp_(0, 1)
+    return excess.mul_(same_shot[:, None, None])
 
 
 def _square(tint: Tensor) -> Tensor:
@@ -106,7 +109,7 @@ def _wider(x: Tensor, by: int) -> Tensor:
     return x[..., None].expand(*x.shape, by).flatten(2)[:, :, None]
 
 
-def _calm(slope: Tensor) -> Tensor:
+def _low_texture(slope: Tensor) -> Tensor:
     """Return (n,) long: the cells with little texture, in which a wrong vector makes little
     difference.
 
@@ -116,13 +119,14 @@ def _calm(slope: Tensor) -> Tensor:
     return order[len(order) // 10 : len(order) // 2 + 1]
 
 
-def _usual(cells: Tensor, common: Tensor, calm: Tensor) -> Tensor:
-    """Return (K,): what noise makes of the squared mismatch in the cells `calm`, of (K, rows,
-    columns).
+def _noise_of(cells: Tensor, common: Tensor, low_texture: Tensor) -> Tensor:
+    """Return (K,): what noise makes of the squared mismatch, of (K, rows, columns).
+
+    `low_texture`: the cells that are looked at.
 
     What a whole cell has in common, as in a fade or where a blurred picture moves, is no noise.
     """
-    cells = (cells - common.square()).flatten(1)[:, calm].clamp_(min=0)
+    cells = (cells - common.square()).flatten(1)[:, low_texture].clamp_(min=0)
     return cells.kthvalue(max(round(_QUIET * cells.shape[1]), 1), dim=1).values
 
 

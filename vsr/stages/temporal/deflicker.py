@@ -26,7 +26,7 @@ RADIUS = 5  # frames on either side
 _LIT = 0.06  # of white, from which on a ratio means something
 _FEW = 32  # lit pieces of a picture, without which nothing is known of its light
 _LARGEST = math.log(1.4)  # between two frames; more is a flash
-_MOST = math.log(1.25)  # that is corrected
+_LIMIT = math.log(1.25)  # that is corrected
 
 
 @dataclass(frozen=True)
@@ -43,26 +43,26 @@ def levels(colour: Colour) -> bool:
 def deflicker(frames: Iterable[Frame]) -> Iterator[Frame]:
     """Yield the same frames, each with its `gain`. In memory: `RADIUS` on either side."""
     window: deque[_FrameBrightness] = deque()
-    here = 0  # place in the window of the frame that is handed out next
+    current = 0  # place in the window of the frame that is handed out next
     for frame in frames:
-        seen = _FrameBrightness(frame, _small(frame))
-        if window and (frame.fresh or window[-1].small.shape != seen.small.shape):
-            yield from _rest(window, here)
+        brightness = _FrameBrightness(frame, _small(frame))
+        if window and (frame.fresh or window[-1].small.shape != brightness.small.shape):
+            yield from _rest(window, current)
             window.clear()
-            here = 0
-        window.append(seen)
-        if len(window) - here > RADIUS:
-            yield _levelled(window, here)
-            here += 1
-            if here > RADIUS:
+            current = 0
+        window.append(brightness)
+        if len(window) - current > RADIUS:
+            yield _with_gain(window, current)
+            current += 1
+            if current > RADIUS:
                 window.popleft()
-                here -= 1
-    yield from _rest(window, here)
+                current -= 1
+    yield from _rest(window, current)
 
 
-def _rest(window: deque[_FrameBrightness], here: int) -> Iterator[Frame]:
-    for n in range(here, len(window)):
-        yield _levelled(window, n)
+def _rest(window: deque[_FrameBrightness], current: int) -> Iterator[Frame]:
+    for n in range(current, len(window)):
+        yield _with_gain(window, n)
 
 
 def _small(frame: Frame) -> Tensor:
@@ -75,17 +75,17 @@ def _small(frame: Frame) -> Tensor:
     return thumbnail(light[None, None])
 
 
-def _levelled(window: deque[_FrameBrightness], here: int) -> Frame:
-    at, steps, levels = window[here], [0.0], [0.0]
+def _with_gain(window: deque[_FrameBrightness], current: int) -> Frame:
+    at, steps, levels = window[current], [0.0], [0.0]
     for way in (-1, 1):
         last = at
-        for n in range(here + way, here + way * (RADIUS + 1), way):
+        for n in range(current + way, current + way * (RADIUS + 1), way):
             if not 0 <= n < len(window) or not _same(last, window[n]):
                 break
             last = window[n]
-            steps.append(float(n - here))
+            steps.append(float(n - current))
             levels.append(_brighter(last.small, at.small))
-    gain = max(-_MOST, min(_MOST, _line_at_zero(steps, levels)))
+    gain = max(-_LIMIT, min(_LIMIT, _line_at_zero(steps, levels)))
     return dataclasses.replace(at.frame, gain=math.exp(gain))
 
 

@@ -1,11 +1,11 @@
-"""Puts grain back: what a network scrubs away, drawn anew with the same statistics.
+"""Puts grain back: what a network scrubs away, made anew with the same statistics.
 
 This is no restoration. What is put on is noise that never was in the film; it is as strong, for
-each brightness, as coarse and as coloured as what the source has more of than the drawn picture,
+each brightness, as coarse and as coloured as what the source has more of than the upscaled picture,
 so that the result, made as small as the source, has the source's noise again.
 
-It is measured in every frame, in pieces of the picture in which nothing was drawn, as the
-difference between the power spectra of the source and of the drawn picture, made as small: what
+It is measured in every frame, in pieces of the picture in which the network made nothing, as the
+difference between the power spectra of the source and of the upscaled picture, made as small: what
 the network kept counts for neither. Faint texture that it lost would pass for grain, but is not
 everywhere: pieces that miss much more than others of their brightness do not count. A frame's noise
 depends on nothing but the frame and its pts, so parts of a film get the grain that they have in
@@ -26,14 +26,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.frame import Frame
-from vsr.stages.colour.convert import alpha_to_float
+from vsr.stages.colour.convert import LUMA, alpha_to_float, luma
 from vsr.stages.resize import resize
-from vsr.stages.temporal.motion import LUMA, luma
 
 _CELL = 16  # source pixels, a side
 _STEP = 8  # from one cell to the next
-_FLAT = 0.35  # share of the cells that is looked at, in which least is drawn
-_CALM = 8 / 255  # standard deviation of what is drawn in a cell, at most
+_FLAT = 0.35  # share of the cells that is looked at, in which the network made least
+_LOW_TEXTURE = 8 / 255  # standard deviation of an upscaled cell, at most
 _FEW = 16  # cells, without which nothing is known
 _LEAST = 0.25  # quantile of the cells' missing power that is certainly grain
 _ABOVE = 2.5  # times that, from which on it is something else
@@ -41,35 +40,37 @@ _KNOTS = (0.0, 0.12, 0.27, 0.45, 0.7, 1.0)  # of luma, between which strength go
 _PRIOR = 10.0  # cells' worth of the whole picture's strength, for each knot
 _CLIPPED = 1.5 / 255  # of black and of white, where no grain can be seen in the source
 _NONE = 0.7 / 255  # standard deviation that is no grain: rounding, and texture after all
-_MOST = 24 / 255  # standard deviation
+_LIMIT = 24 / 255  # standard deviation
 _WEAKEST = 0.2  # of a frequency's power, that enlarging and making smaller again may leave
 _REACH = 3  # of the filter, in source pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grain:
-    """What noise is missing in a drawn picture."""
+    """What noise is missing in an upscaled picture."""
 
     strength: Tensor  # (knots,) standard deviation of luma, as seen at the source's size
     spectrum: Tensor  # (16, 16) power, of mean 1
     colour: Tensor  # (3, 3): turns independent noise into RGB, for a luma of variance 1
 
 
-def regrained(frames: Sequence[Frame], drawn: Tensor, source: Tensor, share: float) -> Tensor:
-    """Put grain back as `put_back`, on (N, 3, H, W) RGB drawn from (N, 3, h, w) of `frames`."""
+def add_grain_to(frames: Sequence[Frame], upscaled: Tensor, source: Tensor, share: float) -> Tensor:
+    """Add grain as `add_grain` to (N, 3, H, W) RGB, upscaled from (N, 3, h, w) of `frames`."""
     grained = []
     for n, frame in enumerate(frames):
         alpha = frame.planes[-1][None].to(source.device) if frame.layout.alpha else None
         seen = None if alpha is None else alpha_to_float(alpha, frame.layout.bits)
         one = slice(n, n + 1)
-        grained.append(put_back(drawn[one], source[one], share=share, seed=frame.pts, alpha=seen))
+        grained.append(
+            add_grain(upscaled[one], source[one], share=share, seed=frame.pts, alpha=seen)
+        )
     return torch.cat(grained) if len(grained) > 1 else grained[0]
 
 
-def put_back(
-    drawn: Tensor, source: Tensor, *, share: float, seed: int, alpha: Tensor | None = None
+def add_grain(
+    upscaled: Tensor, source: Tensor, *, share: float, seed: int, alpha: Tensor | None = None
 ) -> Tensor:
-    """Map (1, 3, H, W) RGB drawn from (1, 3, h, w), both float, 0..1 -> with grain, a new tensor.
+    """Return `upscaled`, (1, 3, H, W) RGB in 0..1 made from (1, 3, h, w), with grain; a new tensor.
 
     `share`: of the missing grain's standard deviation. The same seed gives the same noise, of
     the same picture on the same kind of device. `alpha`: (1, 1, h, w), 0..1, of the source; what
@@ -77,12 +78,12 @@ def put_back(
     """
     if alpha is not None:
         source = source.masked_fill(alpha < 1, torch.nan)
-    source, small = _alike(source, drawn)
-    grain = measured(source, small)
+    source, small = _at_one_size(source, upscaled)
+    grain = measure_grain(source, small)
     if grain is None:
-        return drawn
-    made = noise(grain, small, drawn.shape[3] / small.shape[3], seed).mul_(share)
-    return _enlarged(made, drawn.shape[3], drawn.shape[2]).add(drawn)
+        return upscaled
+    made = synthesise(grain, small, upscaled.shape[3] / small.shape[3], seed).mul_(share)
+    return _resized(made, upscaled.shape[3], upscaled.shape[2]).add(upscaled)
 
 
 def bytes_for(source: int, target: int) -> int:
@@ -94,44 +95,44 @@ def bytes_for(source: int, target: int) -> int:
     return 4 * 3 * (target + max(target + 6 * small, 13 * small))
 
 
-def _alike(source: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+def _at_one_size(source: Tensor, upscaled: Tensor) -> tuple[Tensor, Tensor]:
     """Return both at the smaller of their sizes, by the mean of what a pixel covers."""
-    height, width = (min(a, b) for a, b in zip(source.shape[2:], drawn.shape[2:], strict=True))
+    height, width = (min(a, b) for a, b in zip(source.shape[2:], upscaled.shape[2:], strict=True))
 
     def sized(x: Tensor) -> Tensor:
         return x if x.shape[2:] == (height, width) else F.adaptive_avg_pool2d(x, (height, width))
 
-    return sized(source), sized(drawn)
+    return sized(source), sized(upscaled)
 
 
-def measured(source: Tensor, small: Tensor) -> Grain | None:
-    """Measure two (1, 3, h, w); None: the source has no more noise than the drawn picture."""
-    cells, drawn = _cells(source), _cells(small)
-    light = luma(drawn).mean((1, 2, 3))
-    drawn = drawn - drawn.mean((2, 3), keepdim=True)
+def measure_grain(source: Tensor, small: Tensor) -> Grain | None:
+    """Measure two (1, 3, h, w); None: the source has no more noise than the upscaled picture."""
+    cells, upscaled = _cells(source), _cells(small)
+    light = luma(upscaled).mean((1, 2, 3))
+    upscaled = upscaled - upscaled.mean((2, 3), keepdim=True)
     cells = cells - cells.mean((2, 3), keepdim=True)
-    calm = luma(drawn).square().mean((1, 2, 3))
-    seen = (light > _CLIPPED) & (light < 1 - _CLIPPED) & (calm < _CALM**2)
-    seen &= torch.isfinite(cells.sum((1, 2, 3)))
-    count = min(int(_FLAT * len(light)), int(seen.sum()))
+    low_texture = luma(upscaled).square().mean((1, 2, 3))
+    usable = (light > _CLIPPED) & (light < 1 - _CLIPPED) & (low_texture < _LOW_TEXTURE**2)
+    usable &= torch.isfinite(cells.sum((1, 2, 3)))
+    count = min(int(_FLAT * len(light)), int(usable.sum()))
     if count < _FEW:
         return None
-    flat = torch.where(seen, calm, torch.inf).argsort(stable=True)[:count]
-    cells, drawn, light = cells[flat], drawn[flat], light[flat]
+    flat = torch.where(usable, low_texture, torch.inf).argsort(stable=True)[:count]
+    cells, upscaled, light = cells[flat], upscaled[flat], light[flat]
     window = torch.hann_window(_CELL, periodic=False, device=source.device)
     window = window[:, None] * window
     window = window / window.square().mean().sqrt()
-    spectra = [torch.fft.fft2(luma(x)[:, 0] * window).abs().square() for x in (cells, drawn)]
+    spectra = [torch.fft.fft2(luma(x)[:, 0] * window).abs().square() for x in (cells, upscaled)]
     missing = spectra[0] - spectra[1]  # (cells, 16, 16)
     power = missing.mean((1, 2)) / _CELL**2  # of each cell: a variance
-    kept = power <= _ABOVE * _least(power, light)
-    if int(kept.sum()) < _FEW // 2 or power[kept].mean() <= _NONE**2:
+    grainy = power <= _ABOVE * _least(power, light)
+    if int(grainy.sum()) < _FEW // 2 or power[grainy].mean() <= _NONE**2:
         return None
-    spectrum = missing[kept].mean(0).clamp(min=0)
+    spectrum = missing[grainy].mean(0).clamp(min=0)
     return Grain(
-        strength=_strength(power[kept], light[kept]),
+        strength=_strength(power[grainy], light[grainy]),
         spectrum=spectrum / spectrum.mean(),
-        colour=_colour(cells[kept], drawn[kept]),
+        colour=_colour(cells[grainy], upscaled[grainy]),
     )
 
 
@@ -162,14 +163,14 @@ def _strength(power: Tensor, light: Tensor) -> Tensor:
     up = (light - knots[place]) / (knots[place + 1] - knots[place])
     weight = F.one_hot(place, len(_KNOTS)) * (1 - up)[:, None]
     weight = weight + F.one_hot(place + 1, len(_KNOTS)) * up[:, None]
-    found = (weight * power[:, None]).sum(0) + _PRIOR * power.mean()
-    found = found / (weight.sum(0) + _PRIOR)
-    return (found - _NONE**2).clamp(min=0, max=_MOST**2).sqrt()
+    power_at_knots = (weight * power[:, None]).sum(0) + _PRIOR * power.mean()
+    power_at_knots = power_at_knots / (weight.sum(0) + _PRIOR)
+    return (power_at_knots - _NONE**2).clamp(min=0, max=_LIMIT**2).sqrt()
 
 
-def _colour(cells: Tensor, drawn: Tensor) -> Tensor:
+def _colour(cells: Tensor, upscaled: Tensor) -> Tensor:
     """Return the root of the missing covariance of R, G and B, as far as that is positive."""
-    covariance = _covariance(cells) - _covariance(drawn)
+    covariance = _covariance(cells) - _covariance(upscaled)
     values, vectors = torch.linalg.eigh(covariance.double().cpu())
     values = values.clamp(min=0)
     weights = torch.tensor(LUMA, dtype=torch.float64)
@@ -183,7 +184,7 @@ def _covariance(cells: Tensor) -> Tensor:
     return flat @ flat.T / flat.shape[1]
 
 
-def noise(grain: Grain, small: Tensor, scale: float, seed: int) -> Tensor:
+def synthesise(grain: Grain, small: Tensor, scale: float, seed: int) -> Tensor:
     """Return (1, 3, h, w) for a picture of that light, to be enlarged by `scale`."""
     height, width = small.shape[2:]
     device = small.device
@@ -193,19 +194,19 @@ def noise(grain: Grain, small: Tensor, scale: float, seed: int) -> Tensor:
     shaped = F.conv2d(white, _filter(grain.spectrum, scale)[None, None])[:, 0]
     coloured = (grain.colour @ shaped.flatten(1)).view(1, 3, height, width)
     light = luma(small).clamp(0, 1)
-    return coloured * _between(grain.strength, light) * _shown(light)
+    return coloured * _between(grain.strength, light) * _visible(light)
 
 
 def _between(strength: Tensor, light: Tensor) -> Tensor:
     """Interpolate `strength`, told at the knots, where luma is `light`."""
-    found = strength[0].expand_as(light)
+    interpolated = strength[0].expand_as(light)
     for n in range(len(_KNOTS) - 1):
         step = (strength[n + 1] - strength[n]) / (_KNOTS[n + 1] - _KNOTS[n])
-        found = found + step * (light - _KNOTS[n]).clamp(0, _KNOTS[n + 1] - _KNOTS[n])
-    return found
+        interpolated = interpolated + step * (light - _KNOTS[n]).clamp(0, _KNOTS[n + 1] - _KNOTS[n])
+    return interpolated
 
 
-def _shown(light: Tensor) -> Tensor:
+def _visible(light: Tensor) -> Tensor:
     """Return 0 for black and for white, 1 for nearly all else."""
     return torch.clamp(torch.minimum(light, 1 - light) / (2 * _CLIPPED), 0, 1)
 
@@ -214,17 +215,17 @@ def _filter(spectrum: Tensor, scale: float) -> Tensor:
     """Return (7, 7): gives white noise that spectrum, and variance 1, once enlarged and made
     small.
     """
-    kept = _kept(scale).to(spectrum.device)
-    gain = (spectrum / kept.clamp(min=_WEAKEST)).sqrt()
+    surviving = _surviving_power(scale).to(spectrum.device)
+    gain = (spectrum / surviving.clamp(min=_WEAKEST)).sqrt()
     kernel = torch.fft.fftshift(torch.fft.ifft2(gain).real)
     middle = _CELL // 2
     kernel = kernel[middle - _REACH : middle + _REACH + 1, middle - _REACH : middle + _REACH + 1]
-    left = torch.fft.fft2(kernel, s=(_CELL, _CELL)).abs().square() * kept
+    left = torch.fft.fft2(kernel, s=(_CELL, _CELL)).abs().square() * surviving
     return torch.div(kernel, left.mean().sqrt())
 
 
 @cache
-def _kept(scale: float) -> Tensor:
+def _surviving_power(scale: float) -> Tensor:
     """Return (16, 16): the share of each frequency's power that survives enlarging and making
     smaller.
     """
@@ -232,11 +233,11 @@ def _kept(scale: float) -> Tensor:
     dot = torch.zeros(1, 1, side, side)
     dot[0, 0, side // 2, side // 2] = 1
     large = max(round(side * scale), side)
-    back = F.adaptive_avg_pool2d(_enlarged(dot, large, large), (side, side))
+    back = F.adaptive_avg_pool2d(_resized(dot, large, large), (side, side))
     power: Tensor = torch.fft.fft2(back[0, 0, _CELL:-_CELL, _CELL:-_CELL]).abs().square()
     return power
 
 
-def _enlarged(x: Tensor, width: int, height: int) -> Tensor:
+def _resized(x: Tensor, width: int, height: int) -> Tensor:
     scale = (width / x.shape[3], height / x.shape[2])
     return resize(x, width=width, height=height, scale=scale, kernel="bicubic")

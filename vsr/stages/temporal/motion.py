@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.stages.temporal.subpel import QUARTERS, fetched, lines_at, phases, whole
+from vsr.stages.colour.convert import luma
+from vsr.stages.temporal.subpel import QUARTERS, fetch_cells, lines_at, phases, unmoved
 
 CELL = 4  # source pixels
 REACH = 4  # of the full search, in pixels of an eighth of the size: 32 of the source
@@ -28,7 +29,6 @@ _USUAL = 0.5  # of the cells match as well as noise lets them, at least
 _FIRM = 0.5  # of the usual mismatch: gradient, both squared, up to which a step is held back
 _LEAST = (0.5 / 255) ** 2
 _CODED = 0.6 / 255  # by which a vector must match better where there is no noise: codecs do that
-LUMA = (0.2126, 0.7152, 0.0722)  # of red, green and blue: BT.709
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,7 @@ class LumaPyramid:
     @property
     def luma(self) -> Tensor:
         """(1, 1, h, w)."""
-        return whole(self.quarters)[None]
-
-
-def luma(rgb: Tensor) -> Tensor:
-    """Map (N, 3, h, w) -> (N, 1, h, w); BT.709's weights do for all."""
-    red, green, blue = rgb.float().unbind(1)
-    return (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]).unsqueeze(1)
+        return unmoved(self.quarters)[None]
 
 
 def box(x: Tensor) -> Tensor:
@@ -77,7 +71,7 @@ def celled(x: Tensor) -> Tensor:
     return (x[..., ::4] + x[..., 1::4] + x[..., 2::4] + x[..., 3::4]) * (1 / CELL**2)
 
 
-def sight(rgb: Tensor) -> LumaPyramid:
+def luma_pyramid(rgb: Tensor) -> LumaPyramid:
     """Return (1, 3, h, w) RGB, nominally 0..1."""
     y = F.pad(luma(rgb), (0, -rgb.shape[3] % CELL, 0, -rgb.shape[2] % CELL), mode="replicate")
     half = F.avg_pool2d(y, 2)
@@ -102,33 +96,33 @@ def _windows(plane: Tensor, apart: int) -> Tensor:
     before, after = apart, apart * (_WINDOW - 2)
     padded = F.pad(plane, (before, after, before, after), mode="replicate")[0, 0]
     # Row by row, then the rows below one another: half the time of all at once.
-    beside = [padded[:, apart * n : apart * n + width] for n in range(_WINDOW)]
-    lines = torch.stack(beside, 2)
+    columns_beside = [padded[:, apart * n : apart * n + width] for n in range(_WINDOW)]
+    lines = torch.stack(columns_beside, 2)
     below = [lines[apart * n : apart * n + height] for n in range(_WINDOW)]
     return torch.stack(below, 2).view(height * width, _WINDOW**2)
 
 
-def motion(here: LumaPyramid, there: LumaPyramid, guess: Tensor | None = None) -> Tensor:
+def motion(current: LumaPyramid, other: LumaPyramid, guess: Tensor | None = None) -> Tensor:
     """Return (1, 2, rows, columns) float: the content of cell c of `here` is at c + (x, y) in
     `there`.
 
     In source pixels. Every cell is moved to a place inside the picture. `guess`: the same, known
     to about a pixel; without one everything within REACH is searched.
     """
-    rows, columns = here.grid
+    rows, columns = current.grid
     if guess is None:
-        found = _searched(here.eighth, there.eighth)
-        found = found.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :rows, :columns] * 2
-        found = _refined(here.quarter, there.quarter, found, here.grid, 1) * 2
-        found = _refined(here.half, there.half, found, here.grid, 2) * 2
+        vectors = _search(current.eighth, other.eighth)
+        vectors = vectors.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :rows, :columns] * 2
+        vectors = _refine(current.quarter, other.quarter, vectors, current.grid, 1) * 2
+        vectors = _refine(current.half, other.half, vectors, current.grid, 2) * 2
     else:
-        found = guess[0].round().long()
-    found = _refined(here.full, there.full, found, here.grid, 4)
-    own, measured, sure = _fine(here, there, found.float()[None])
-    return _chosen(here, there, _camera(measured, sure), own)
+        vectors = guess[0].round().long()
+    vectors = _refine(current.full, other.full, vectors, current.grid, 4)
+    own, measured, sure = _fine(current, other, vectors.float()[None])
+    return _choose(current, other, _camera(measured, sure), own)
 
 
-def chained(first: Tensor, second: Tensor) -> Tensor:
+def chain(first: Tensor, second: Tensor) -> Tensor:
     """Chain motion from a to b and from b to c: (1, 2, rows, columns) -> from a to c, about."""
     _, _, rows, columns = first.shape
     x = (first[0, 0] / CELL).round().long() + torch.arange(columns, device=first.device)
@@ -137,24 +131,24 @@ def chained(first: Tensor, second: Tensor) -> Tensor:
     return first + second.flatten(2)[:, :, at]
 
 
-def _searched(here: Tensor, there: Tensor) -> Tensor:
+def _search(current: Tensor, other: Tensor) -> Tensor:
     """Return (2, rows, columns) long: the best of all vectors up to REACH, in its pixels."""
-    rows, columns = here.shape[2:]
+    rows, columns = current.shape[2:]
     side = 2 * REACH + 1
-    padded = F.pad(there, (REACH, REACH, REACH, REACH), mode="replicate")
+    padded = F.pad(other, (REACH, REACH, REACH, REACH), mode="replicate")
     wide = padded.shape[3]
     shifted = padded.as_strided((side, side, rows, columns), (wide, 1, wide, 1))
-    cost = (shifted - here).abs_().reshape(1, side * side, rows, columns)
+    cost = (shifted - current).abs_().reshape(1, side * side, rows, columns)
     cost = around(cost)
-    steps = torch.arange(-REACH, REACH + 1, device=here.device)
+    steps = torch.arange(-REACH, REACH + 1, device=current.device)
     y, x = (axis.reshape(-1) for axis in torch.meshgrid(steps, steps, indexing="ij"))
     far = (x.abs() + y.abs()) * _FAR + (x.abs() + y.abs() > 0)
     best = (cost[0] + far[:, None, None] * _margin(cost[0].amin(0))).min(0).indices
     return torch.stack([x[best], y[best]])
 
 
-def _refined(
-    here: Tensor, there: Tensor, guess: Tensor, grid: tuple[int, int], cell: int
+def _refine(
+    current: Tensor, other: Tensor, guess: Tensor, grid: tuple[int, int], cell: int
 ) -> Tensor:
     """Return (2, rows, columns) long: the best of what is near `guess`, next to it, or no
     motion.
@@ -165,17 +159,17 @@ def _refined(
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     near = guess + torch.stack([x.reshape(-1), y.reshape(-1)], 1)[:, :, None, None]
     edged = F.pad(guess.float()[None], (1, 1, 1, 1), mode="replicate")[0].long()
-    beside = torch.stack([
+    candidates = torch.stack([
         edged[:, 1:-1, 2:], edged[:, 1:-1, :-2], edged[:, 2:, 1:-1], edged[:, :-2, 1:-1],
         torch.zeros_like(guess),
     ])  # fmt: skip
-    tried = torch.cat([near, beside])  # (14, 2, rows, columns)
+    tried = torch.cat([near, candidates])  # (14, 2, rows, columns)
     left = torch.arange(columns, device=guess.device) * cell
     top = torch.arange(rows, device=guess.device)[:, None] * cell
     at_x = (tried[:, 0] + left).clamp_(0, width - cell)
     at_y = (tried[:, 1] + top).clamp_(0, height - cell)
-    windows = there.index_select(0, (at_y * width + at_x).reshape(-1))
-    own = here.index_select(0, (top * width + left).reshape(-1))
+    windows = other.index_select(0, (at_y * width + at_x).reshape(-1))
+    own = current.index_select(0, (top * width + left).reshape(-1))
     cost = (windows.view(len(tried), -1, own.shape[1]) - own).abs_().mean(2)
     cost = cost.view(len(tried), rows, columns)
     x, y = at_x - left, at_y - top
@@ -194,19 +188,19 @@ def _margin(cost: Tensor) -> Tensor:
     return _BETTER * cost.kthvalue(max(round(_USUAL * len(cost)), 1)).values
 
 
-def _fine(here: LumaPyramid, there: LumaPyramid, move: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _fine(current: LumaPyramid, other: LumaPyramid, move: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return (1, 2, rows, columns) float: `move` with its part of a pixel, as far as noise lets it
     be
     seen; the same as it is measured; (1, rows, columns): how sure that is.
 
     One step of Lucas and Kanade: more than one gained nothing (measured).
     """
-    found = fetched(there.quarters, lines_at(move, CELL, there.quarters)[0], CELL)[None]
+    moved = fetch_cells(other.quarters, lines_at(move, CELL, other.quarters)[0], CELL)[None]
     # The gradient of both, so that the step is right for the middle between them.
-    both = F.pad((here.luma + found) / 2, (1, 1, 1, 1), mode="replicate")
+    both = F.pad((current.luma + moved) / 2, (1, 1, 1, 1), mode="replicate")
     gx = (both[:, :, 1:-1, 2:] - both[:, :, 1:-1, :-2]) / 2
     gy = (both[:, :, 2:, 1:-1] - both[:, :, :-2, 1:-1]) / 2
-    rest = here.luma - found
+    rest = current.luma - moved
     products = torch.cat([gx * gx, gy * gy, gx * gy, gx * rest, gy * rest, rest * rest], 1)
     # Of windows of two cells, that overlap by one.
     half = celled(F.pad(products, (2, 2, 2, 2), mode="replicate"))
@@ -256,7 +250,7 @@ def _inverse(m: Tensor) -> Tensor:
     return rows / (m[0] * rows[0]).sum()
 
 
-def _chosen(here: LumaPyramid, there: LumaPyramid, camera: Tensor, own: Tensor) -> Tensor:
+def _choose(current: LumaPyramid, other: LumaPyramid, camera: Tensor, own: Tensor) -> Tensor:
     """Return (1, 2, rows, columns): for each cell none, or the camera's, or its own motion.
 
     Its own has been fitted to the noise, too, or to what a codec changed, so it has to be better
@@ -264,11 +258,11 @@ def _chosen(here: LumaPyramid, there: LumaPyramid, camera: Tensor, own: Tensor) 
     """
     camera, own = inside(camera), inside(own)
     moves = torch.stack([torch.zeros_like(own), camera, own], 1)
-    lines = lines_at(torch.cat([camera, own]), CELL, there.quarters)
-    seen = [fetched(there.quarters, line, CELL) for line in lines]
-    off = torch.cat([there.luma[0], *seen])[None].sub_(here.luma).abs_()
+    lines = lines_at(torch.cat([camera, own]), CELL, other.quarters)
+    moved = [fetch_cells(other.quarters, line, CELL) for line in lines]
+    mismatch = torch.cat([other.luma[0], *moved])[None].sub_(current.luma).abs_()
     # Of the cell and the eight around it.
-    cost = around(celled(off))[0]
+    cost = around(celled(mismatch))[0]
     cost[2] += _margin(cost.amin(0)).clamp_(min=_CODED)
     best = cost.min(0).indices[None, None, None].expand(1, 1, 2, -1, -1)
     return moves.gather(1, best)[:, 0]

@@ -44,9 +44,9 @@ def unlike(one: Tensor, other: Tensor) -> Tensor:
     a, b = ((x - (x * lit).sum() / count) * lit for x in (one, other))
     ca, cb = a.abs().sum() / count, b.abs().sum() / count
     # The same contrast for both, so that a fade is no difference; noise is not blown up.
-    most = torch.maximum(ca, cb).clamp(min=_FLAT)
-    a, b = (x * (most / torch.maximum(c, most / 4)) for x, c in ((a, ca), (b, cb)))
-    return (_unexplained(a, b) + _unexplained(b, a)) * (a.numel() / count) / (2 * most)
+    contrast = torch.maximum(ca, cb).clamp(min=_FLAT)
+    a, b = (x * (contrast / torch.maximum(c, contrast / 4)) for x, c in ((a, ca), (b, cb)))
+    return (_unexplained(a, b) + _unexplained(b, a)) * (a.numel() / count) / (2 * contrast)
 
 
 def _unexplained(a: Tensor, b: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ def phases(planes: Tensor, parts: int) -> Tensor:
         return planes[:, None, None]
     taps = torch.tensor([_taps(n / parts) for n in range(parts)], device=planes.device)
     padded = F.pad(planes[None], (1, 2, 1, 2), mode="replicate")[0]
-    beside = torch.stack([padded[..., n : n + width] for n in range(4)], 1)
-    across = (taps @ beside.flatten(2)).view(channels, parts, -1, width)
+    columns_beside = torch.stack([padded[..., n : n + width] for n in range(4)], 1)
+    across = (taps @ columns_beside.flatten(2)).view(channels, parts, -1, width)
     below = torch.stack([across[:, :, n : n + height] for n in range(4)], 1)
     return (taps @ below.flatten(2)).view(channels, parts, parts, height, width)
 
@@ -42,7 +42,7 @@ def _taps(t: float) -> tuple[float, ...]:
     return far(1 + t), near(t), near(1 - t), far(2 - t)
 
 
-def whole(laid_out: Tensor) -> Tensor:
+def unmoved(laid_out: Tensor) -> Tensor:
     """Map (C, parts, parts, h, w) -> (C, h, w): the planes as they were."""
     return laid_out[:, 0, 0]
 
@@ -70,7 +70,7 @@ def lines_at(moves: Tensor, cell: int, laid_out: Tensor) -> Tensor:
     return (planes[:, None, None, None] + (first[:, :, None] + inner)[:, None]).flatten(1)
 
 
-def fetched(laid_out: Tensor, lines: Tensor, cell: int, out: Tensor | None = None) -> Tensor:
+def fetch_cells(laid_out: Tensor, lines: Tensor, cell: int, out: Tensor | None = None) -> Tensor:
     """Return (C, h, w), of (C, parts, parts, h, w): at each cell what `lines`, (n,) of `lines_at`,
     say.
     """

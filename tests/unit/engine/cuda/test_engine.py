@@ -165,7 +165,7 @@ def test_launches_arrive_as_they_are_meant_alone_and_as_a_graph(
         planes = torch.empty(2, 3, 36, 160)
         driver.launched.clear()
         driver.bound = False
-        ours.draw(x, scratch, planes)
+        ours.upscale_into(x, scratch, planes)
         assert driver.bound  # to the thread that calls
         assert driver.launched == expected(ours, x, scratch, planes)
         assert [one.kernel for one in driver.launched] == kernels
@@ -232,11 +232,13 @@ def test_lists_share_one_graph_in_which_little_changes(driver: Recorder, given: 
     ]
     before: list[Launch] = []
     scratch = torch.empty(ours.plan.scratch * room).half()
-    ours.draw_pieces(whole, pieces_of([whole] * 60), scratch, torch.empty(60 * 3 * 16 * 2400))
+    ours.upscale_pieces_into(
+        whole, pieces_of([whole] * 60), scratch, torch.empty(60 * 3 * 16 * 2400)
+    )
     for n, pictures in enumerate(lists):
         planes = torch.empty(3 * 16 * sum(one[0, 0].numel() for one in pictures))
         driver.launched.clear()
-        ours.draw_pieces(pictures[0], pieces_of(pictures), scratch, planes)
+        ours.upscale_pieces_into(pictures[0], pieces_of(pictures), scratch, planes)
         (kept,) = ours._lists.values()
         batch = DeviceBatch(
             pixels=room, tables=kept.tables, picture=pictures[0].data_ptr(),
@@ -427,10 +429,10 @@ def _changed(
         def __call__(self, x: Tensor) -> Tensor:
             return self._given(x)  # type: ignore[no-any-return]
 
-        def draw(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
+        def upscale_into(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
             planes.copy_(change(self._given(x)))
 
-        def draw_pieces(
+        def upscale_pieces_into(
             self, origin: Tensor, pieces: list[SubImage], scratch: Tensor, planes: Tensor
         ) -> None:
             first = origin.storage_offset()

@@ -59,7 +59,7 @@ def poisoned(engine: CudaEngine, x: Tensor) -> Tensor:
     planes = torch.full((count, 3, height * side, width * side), torch.nan, device=DEVICE)
     numbers = engine.plan.scratch * count * height * width
     scratch = torch.full((numbers,), torch.nan, dtype=torch.float16, device=DEVICE)
-    engine.draw(x, scratch, planes)
+    engine.upscale_into(x, scratch, planes)
     return planes
 
 
@@ -160,7 +160,7 @@ def test_a_list_of_pictures_is_each_of_them_alone(given: Network) -> None:
             room = sum(h * w for h, w in sizes) + 1000
             scratch = torch.full((engine.plan.scratch * room,), torch.nan, device=DEVICE).half()
             planes = torch.full_like(alone, torch.nan)
-            engine.draw_pieces(pictures[0], pieces_of(pictures), scratch, planes)
+            engine.upscale_pieces_into(pictures[0], pieces_of(pictures), scratch, planes)
             assert torch.isfinite(alone).all()
             assert torch.equal(planes, alone)
             made = engine.infer_many(pictures, room)

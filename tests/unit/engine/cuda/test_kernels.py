@@ -77,7 +77,7 @@ def plan_on(given: Network, arch: int, short: int | None = None) -> LaunchPlan:
     return plan_for(given, torch.device("cpu"), shared, arch, tiling)
 
 
-def draw(given: Network, x: Tensor, arch: int, processors: int = 2) -> Emulated:
+def upscale_into(given: Network, x: Tensor, arch: int, processors: int = 2) -> Emulated:
     return emulate(plan_on(given, arch), x, processors)
 
 
@@ -178,7 +178,7 @@ def test_a_list_of_pictures_is_each_of_them_alone(arch: int, upscale: int) -> No
         want = exact(given, one[None])
         assert (made - want).abs().max() < 0.01 * want.abs().max()
         if arch == 86 or n == 1:
-            assert torch.equal(made, draw(given, one[None], arch, 6).planes)
+            assert torch.equal(made, upscale_into(given, one[None], arch, 6).planes)
 
 
 def test_pictures_may_lie_anywhere_and_in_any_order() -> None:
@@ -193,7 +193,7 @@ def test_pictures_may_lie_anywhere_and_in_any_order() -> None:
     sizes = [(one.shape[1], one.shape[2]) for one in pictures]
     made = emulate_pieces(plan, pictures[0], pieces_of(pictures), 2).planes
     for one, drawn in zip(pictures, apart(made, sizes, 2), strict=True):
-        assert torch.equal(drawn, draw(given, one[None], 86, 6).planes)
+        assert torch.equal(drawn, upscale_into(given, one[None], 86, 6).planes)
 
 
 @pytest.mark.parametrize(("count", "processors"), [(7, 3), (6, 6), (2, 9)])
@@ -236,7 +236,7 @@ def exact_dense(given: RRDBNet, x: Tensor) -> Tensor:
 def test_dense_blocks_agree_with_float64(shape: tuple[int, ...], arch: int) -> None:
     """All that is read, added and overwritten in place; the tail has four times the size."""
     given, x = rrdbnet(), torch.rand(shape)
-    made = draw(given, x, arch)
+    made = upscale_into(given, x, arch)
     want = exact_dense(given, x)
     assert made.planes.shape == want.shape
     assert (made.planes - want).norm() < 2e-3 * want.norm()
@@ -251,7 +251,7 @@ def test_a_list_of_pictures_through_dense_blocks_is_each_of_them_alone() -> None
     plan = plan_on(given, 86)
     made = emulate_pieces(plan, pictures[0], pieces_of(pictures), 4, 20).planes
     small, large = apart(made, sizes, 4)
-    assert torch.equal(large, draw(given, pictures[1][None], 86, 4).planes)
+    assert torch.equal(large, upscale_into(given, pictures[1][None], 86, 4).planes)
     want = exact_dense(given, pictures[0][None])
     assert (small - want).norm() < 2e-3 * want.norm()
 
@@ -305,7 +305,7 @@ def test_a_fault_planted_into_dense_blocks_is_found(
     text = source(("common.cu", "compact.cu")) + broken
     monkeypatch.setattr(emulator, "source", lambda names: text)
     with pytest.raises(PtxError, match=words):
-        draw(rrdbnet(), torch.rand(1, 3, 2, 3), 86, 1)
+        upscale_into(rrdbnet(), torch.rand(1, 3, 2, 3), 86, 1)
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -
     assert times
     monkeypatch.setattr(emulator, "source", lambda names: broken)
     with pytest.raises(PtxError, match=words):
-        draw(network(), torch.rand(1, 3, 17, 20), 86, 1)
+        upscale_into(network(), torch.rand(1, 3, 17, 20), 86, 1)
 
 
 @pytest.mark.usefixtures("_changed")
@@ -331,7 +331,7 @@ def test_units_that_are_not_permuted_collide(monkeypatch: pytest.MonkeyPatch) ->
     plain = source(("common.cu", "compact.cu")).replace("(unit ^ (column & 7))", "unit")
     plain = plain.replace("(upper ^ (first_column + dx & 7))", "upper")
     monkeypatch.setattr(emulator, "source", lambda names: plain)
-    made = draw(network(), torch.rand(1, 3, 5, 7), 86, 1)
+    made = upscale_into(network(), torch.rand(1, 3, 5, 7), 86, 1)
     assert made.wavefronts["ldmatrix"] > 6 * made.ideal["ldmatrix"]
 
 

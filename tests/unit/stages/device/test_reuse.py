@@ -61,7 +61,7 @@ def test_a_held_frame_costs_nothing_and_stays_bit_for_bit(engine: Counting, leve
     for _ in range(3):
         assert torch.equal(reuse(frame.clone())[0], first)
     assert engine.pixels == 0
-    assert (reuse.asked, reuse.done) == (4, 1)
+    assert (reuse.work_asked, reuse.work_done) == (4, 1)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -88,7 +88,7 @@ def test_a_small_mouth_moves_and_the_rest_stands(
         assert inner.abs().max() < (1e-6 if level == "exact" else 0.5 / 255)
     far = drawn[:, :, :, :100] if left > 80 else drawn[:, :, :, 200:]
     assert torch.equal(far, before[:, :, :, :100] if left > 80 else before[:, :, :, 200:])
-    assert reuse.done < 2.0  # four frames
+    assert reuse.work_done < 2.0  # four frames
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -101,7 +101,7 @@ def test_a_slow_fade_never_falls_behind(engine: Counting, level: Reuse) -> None:
         _, shown = reuse(frame)
         behind = (shown - frame).square().mean().sqrt() * 255
         assert behind <= limit, n
-    assert reuse.done > 2
+    assert reuse.work_done > 2
 
 
 class Together(Counting):
@@ -134,17 +134,17 @@ def test_a_cut_draws_the_whole_frame(engine: Counting) -> None:
     reuse(frame)
     other = frame.flip(3)
     assert torch.equal(reuse(other)[0], whole(engine, other))
-    assert reuse.done == 2
+    assert reuse.work_done == 2
 
 
 def test_another_size_and_forgetting_begin_anew(engine: Counting) -> None:
     reuse, frame = Reuser(engine, "safe", engine.receptive_radius), real_frame(96, 64)
     reuse(frame)
     reuse(frame[:, :, :32])
-    assert reuse.done == 2
+    assert reuse.work_done == 2
     reuse.forget()
     reuse(frame[:, :, :32])
-    assert reuse.done == 3
+    assert reuse.work_done == 3
 
 
 def test_after_a_failure_nothing_half_drawn_is_used(
@@ -196,7 +196,7 @@ def test_a_pan_by_whole_pixels_draws_what_comes_in(
         inner = (..., slice(16, -16), slice(16, -16))
         assert float(error[inner].max()) < 0.5 / 255  # less than all of the halo is seen
         torch.testing.assert_close(source, frame)
-    assert reuse.done < 1 + 6 * 0.6
+    assert reuse.work_done < 1 + 6 * 0.6
 
 
 def test_exact_moves_nothing(engine: Counting) -> None:
@@ -205,7 +205,7 @@ def test_exact_moves_nothing(engine: Counting) -> None:
     reuse(window((2, 0), 0))
     drawn, _ = reuse(window((2, 0), 1))
     assert torch.equal(drawn, whole(engine, window((2, 0), 1)))
-    assert reuse.done == 2
+    assert reuse.work_done == 2
 
 
 def test_a_network_that_takes_pixels_in_pairs_is_moved_by_pairs() -> None:
@@ -219,7 +219,7 @@ def test_a_network_that_takes_pixels_in_pairs_is_moved_by_pairs() -> None:
             drawn, _ = reuse(window((step, 0), n))
         error = (drawn - whole(pairs, window((step, 0), 3))).abs()
         assert float(error[..., 40:-40, 60:-60].max()) < 2 / 255
-        work[step] = reuse.done
+        work[step] = reuse.work_done
     assert work[4] < work[3]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.stages.temporal.grain import bytes_for, put_back
+from vsr.stages.temporal.grain import add_grain, bytes_for
 
 HEIGHT, WIDTH = 144, 192
 
@@ -62,7 +62,7 @@ def test_made_as_small_as_the_source_it_has_the_sources_noise(
 ) -> None:
     noise = made_noise(strength, coarse=coarse)
     drawn = enlarged(picture(), scale)
-    grained = put_back(drawn, rounded(picture() + noise), share=1, seed=1)
+    grained = add_grain(drawn, rounded(picture() + noise), share=1, seed=1)
     back = as_source(grained - drawn)
     assert float(light(back).std() / light(noise).std()) == pytest.approx(1, abs=0.1)
     assert beside(light(back)) == pytest.approx(beside(light(noise)), abs=0.15)
@@ -74,7 +74,7 @@ def test_made_as_small_as_the_source_it_has_the_sources_noise(
 def test_what_the_network_kept_is_not_put_on_twice() -> None:
     noise = made_noise(8)
     source, drawn = rounded(picture() + noise), enlarged(picture() + 0.6 * noise, 2)
-    grained = put_back(drawn, source, share=1, seed=1)
+    grained = add_grain(drawn, source, share=1, seed=1)
     left = as_source(drawn) - picture()
     missing = (light(noise).var() - light(left).var()).sqrt()
     added = light(as_source(grained - drawn)).std()
@@ -85,7 +85,7 @@ def test_it_is_as_strong_for_each_brightness() -> None:
     bright = picture()[:, :1] > 0.5
     noise = made_noise(1) * torch.where(bright, 3.0, 7.0)
     drawn = enlarged(picture(), 2)
-    back = light(as_source(put_back(drawn, rounded(picture() + noise), share=1, seed=1) - drawn))
+    back = light(as_source(add_grain(drawn, rounded(picture() + noise), share=1, seed=1) - drawn))
     dark, lit = float(back[:, 10:60].std()), float(back[:, 140:180].std())
     assert dark * 255 == pytest.approx(float(light(made_noise(7)).std()) * 255, rel=0.2)
     assert lit * 255 == pytest.approx(float(light(made_noise(3)).std()) * 255, rel=0.2)
@@ -98,20 +98,20 @@ def test_a_few_cells_do_not_decide_for_their_brightness() -> None:
     noise = made_noise(6)
     noise[:, :, 48:80, 64:96] = 0
     drawn = enlarged(clean, 2)
-    back = light(as_source(put_back(drawn, rounded(clean + noise), share=1, seed=1) - drawn))
+    back = light(as_source(add_grain(drawn, rounded(clean + noise), share=1, seed=1) - drawn))
     assert float(back[52:76, 68:92].std() / back[:40].std()) == pytest.approx(1, abs=0.25)
 
 
 def test_a_share_is_that_share() -> None:
     drawn, source = enlarged(picture(), 2), rounded(picture() + made_noise(6))
-    whole = put_back(drawn, source, share=1, seed=1) - drawn
-    part = put_back(drawn, source, share=0.3, seed=1) - drawn
+    whole = add_grain(drawn, source, share=1, seed=1) - drawn
+    part = add_grain(drawn, source, share=0.3, seed=1) - drawn
     torch.testing.assert_close(part, 0.3 * whole, atol=1e-6, rtol=0)
 
 
 def test_a_clean_picture_stays_as_it_was_drawn() -> None:
     drawn = enlarged(picture(), 2)
-    assert put_back(drawn, rounded(picture()), share=1, seed=1).equal(drawn)
+    assert add_grain(drawn, rounded(picture()), share=1, seed=1).equal(drawn)
 
 
 def test_texture_that_was_lost_is_no_grain() -> None:
@@ -119,7 +119,7 @@ def test_texture_that_was_lost_is_no_grain() -> None:
     source = picture()
     source[:, :, :48] += made_noise(6, coarse=1)[:, :, :48]
     drawn = enlarged(picture(), 2)
-    assert put_back(drawn, rounded(source), share=1, seed=1).equal(drawn)
+    assert add_grain(drawn, rounded(source), share=1, seed=1).equal(drawn)
 
 
 def test_bars_stay_black_and_white_stays_white() -> None:
@@ -128,7 +128,7 @@ def test_bars_stay_black_and_white_stays_white() -> None:
     noise = made_noise(8)
     noise[:, :, :24], noise[:, :, -24:] = 0, 0
     drawn = F.interpolate(clean, scale_factor=2)
-    grained = put_back(drawn, rounded(clean + noise), share=1, seed=1)
+    grained = add_grain(drawn, rounded(clean + noise), share=1, seed=1)
     assert float(light(grained - drawn)[60:-60].std()) > 4 / 255
     for edge in (slice(0, 40), slice(-40, None)):
         assert grained[:, :, edge].equal(drawn[:, :, edge])
@@ -137,7 +137,7 @@ def test_bars_stay_black_and_white_stays_white() -> None:
 def test_frames_have_grain_of_their_own_and_equal_strength() -> None:
     drawn = enlarged(picture(), 2)
     backs = [
-        put_back(drawn, rounded(picture() + made_noise(6, coarse=1, seed=n)), share=1, seed=n)
+        add_grain(drawn, rounded(picture() + made_noise(6, coarse=1, seed=n)), share=1, seed=n)
         - drawn
         for n in range(8)
     ]
@@ -150,7 +150,7 @@ def test_frames_have_grain_of_their_own_and_equal_strength() -> None:
 
 def test_the_same_frame_has_the_same_grain() -> None:
     drawn, source = enlarged(picture(), 2), rounded(picture() + made_noise(6))
-    one, other = (put_back(drawn, source, share=1, seed=2**62 + 5) for _ in range(2))
+    one, other = (add_grain(drawn, source, share=1, seed=2**62 + 5) for _ in range(2))
     assert one.equal(other)
 
 
@@ -159,22 +159,22 @@ def test_too_little_to_see_is_left_alone(size: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(0)
     source = 0.5 + 0.02 * torch.randn(1, 3, *size, generator=generator)
     drawn = torch.full((1, 3, 2 * size[0], 2 * size[1]), 0.5)
-    assert put_back(drawn, source, share=1, seed=0).shape == drawn.shape
+    assert add_grain(drawn, source, share=1, seed=0).shape == drawn.shape
 
 
 def test_what_is_not_a_number_ends_nothing() -> None:
     """Such a frame is drawn again; until then it passes through here."""
     drawn = enlarged(picture(), 2)
     drawn[0, 0, 10, 10] = torch.nan
-    put_back(drawn, rounded(picture() + made_noise(6)), share=1, seed=0)
-    put_back(drawn * torch.nan, rounded(picture()), share=1, seed=0)
+    add_grain(drawn, rounded(picture() + made_noise(6)), share=1, seed=0)
+    add_grain(drawn * torch.nan, rounded(picture()), share=1, seed=0)
 
 
 def test_smaller_than_the_source() -> None:
     noise = made_noise(8)
     clean = 0.3 + 0.3 * picture()
     drawn = F.avg_pool2d(clean, 2)
-    grained = put_back(drawn, rounded(clean + noise), share=1, seed=1)
+    grained = add_grain(drawn, rounded(clean + noise), share=1, seed=1)
     expected = light(F.avg_pool2d(noise, 2)).std()
     assert float(light(grained - drawn).std() / expected) == pytest.approx(1, abs=0.15)
 
@@ -192,6 +192,6 @@ def test_what_is_transparent_does_not_count() -> None:
     alpha = torch.ones(1, 1, HEIGHT, WIDTH)
     alpha[..., :96] = 0
     drawn = enlarged(clean, 2)
-    grained = put_back(drawn, rounded(clean + noise), share=1, seed=1, alpha=alpha)
+    grained = add_grain(drawn, rounded(clean + noise), share=1, seed=1, alpha=alpha)
     back = light(as_source(grained - drawn))[:, 100:]
     assert float(back.std() / light(noise)[:, 100:].std()) == pytest.approx(1, abs=0.15)

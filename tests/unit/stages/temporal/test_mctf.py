@@ -21,12 +21,12 @@ def filtered(
     strength: Strength, sources: list[Tensor], drawn: list[Tensor], begin: int = 0
 ) -> list[Tensor]:
     """Through a stream of their own; also proves that each comes back once, in order."""
-    stabiliser: TemporalFilter[int] = TemporalFilter(strength)
+    temporal_filter: TemporalFilter[int] = TemporalFilter(strength)
     done = []
     for n in range(begin, len(sources)):
-        done += stabiliser.push(sources[n], drawn[n], n, first=n == begin)
-        assert len(done) == max(n - begin + 1 - stabiliser.temporal_radius, 0)
-    done += stabiliser.flush()
+        done += temporal_filter.push(sources[n], drawn[n], n, first=n == begin)
+        assert len(done) == max(n - begin + 1 - temporal_filter.temporal_radius, 0)
+    done += temporal_filter.flush()
     assert [token for token, _ in done] == list(range(begin, len(sources)))
     return [x for _, x in done]
 
@@ -178,30 +178,30 @@ def test_what_was_handed_in_is_left_alone_and_shared_with_nothing() -> None:
 
 
 def test_another_size_and_first_begin_anew() -> None:
-    stabiliser: TemporalFilter[str] = TemporalFilter("light")
+    temporal_filter: TemporalFilter[str] = TemporalFilter("light")
     sources, drawn = panned(3, (20, 24), (0, 0), 2)
-    assert stabiliser.push(sources[0], drawn[0], "a", first=True) == []
-    done = stabiliser.push(sources[1][:, :, :16], drawn[1][:, :, :32], "b")
+    assert temporal_filter.push(sources[0], drawn[0], "a", first=True) == []
+    done = temporal_filter.push(sources[1][:, :, :16], drawn[1][:, :, :32], "b")
     assert [token for token, _ in done] == ["a"]
     assert torch.equal(done[0][1], drawn[0])
-    done = stabiliser.push(sources[2][:, :, :16], drawn[2][:, :, :32], "c", first=True)
+    done = temporal_filter.push(sources[2][:, :, :16], drawn[2][:, :, :32], "c", first=True)
     assert [token for token, _ in done] == ["b"]
-    assert [token for token, _ in stabiliser.flush()] == ["c"]
-    assert stabiliser.flush() == []
+    assert [token for token, _ in temporal_filter.flush()] == ["c"]
+    assert temporal_filter.flush() == []
 
 
 def test_going_back_is_as_if_nothing_had_come() -> None:
     """Also where the frame that comes again is another: nothing is remembered of the first."""
     sources, still = panned(8, (24, 32), (0, 0), 2, seed=11)
     sources, drawn = noisy(sources, 2.0), noisy(still, 4.0)
-    stabiliser: TemporalFilter[int] = TemporalFilter("strong")
+    temporal_filter: TemporalFilter[int] = TemporalFilter("strong")
     done = []
     for n in range(8):
-        before = stabiliser.saved()
-        stabiliser.push(1 - sources[n], drawn[n], n)
-        stabiliser = before
-        done += stabiliser.push(sources[n], drawn[n], n)
-    done += stabiliser.flush()
+        before = temporal_filter.saved()
+        temporal_filter.push(1 - sources[n], drawn[n], n)
+        temporal_filter = before
+        done += temporal_filter.push(sources[n], drawn[n], n)
+    done += temporal_filter.flush()
     expected = filtered("strong", sources, drawn)
     assert all(torch.equal(x, plain) for (_, x), plain in zip(done, expected, strict=True))
 
@@ -211,16 +211,16 @@ def test_going_back_is_as_if_nothing_had_come() -> None:
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_memory_is_as_announced(strength: Strength, scale: int, size: tuple[int, int]) -> None:
     """The most that was taken at any time is within the estimate, and a good part of it."""
-    stabiliser: TemporalFilter[None] = TemporalFilter(strength)
-    count = 2 * stabiliser.temporal_radius + 3
+    temporal_filter: TemporalFilter[None] = TemporalFilter(strength)
+    count = 2 * temporal_filter.temporal_radius + 3
     sources, drawn = panned(count, size, (1, 0), scale)
     with (
         torch.inference_mode(),
         profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled,
     ):
         for source, large in zip(sources, drawn, strict=True):
-            stabiliser.push(source, large.clone(), None)
-        stabiliser.flush()
+            temporal_filter.push(source, large.clone(), None)
+        temporal_filter.flush()
     taken = np.array([
         (event.start_ns(), event.nbytes())
         for event in profiled.profiler.kineto_results.events()
@@ -229,6 +229,6 @@ def test_memory_is_as_announced(strength: Strength, scale: int, size: tuple[int,
     del profiled
     gc.collect()  # its events refer to each other: 27 times as many do not fit into 3 GB
     most = np.cumsum(taken[taken[:, 0].argsort(kind="stable"), 1]).max()
-    announced = stabiliser.bytes_for(size[1], size[0], scale)
+    announced = temporal_filter.bytes_for(size[1], size[0], scale)
     print(f"{most / announced:.2f} of {announced / 1e6:.1f} MB")
     assert 0.5 * announced < most < announced

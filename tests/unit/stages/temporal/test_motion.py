@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.support.shots import noisy, panned, texture
-from vsr.stages.temporal.motion import CELL, chained, motion, sight
-from vsr.stages.temporal.subpel import QUARTERS, fetched, lines_at, phases
+from vsr.stages.temporal.motion import CELL, chain, luma_pyramid, motion
+from vsr.stages.temporal.subpel import QUARTERS, fetch_cells, lines_at, phases
 
 
 def found(here: Tensor, there: Tensor) -> Tensor:
     """(2, rows, columns), without the cells at the sides, which may have gone out of sight."""
-    return motion(sight(here), sight(there))[0, :, 4:-4, 4:-4]
+    return motion(luma_pyramid(here), luma_pyramid(there))[0, :, 4:-4, 4:-4]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_object_has_its_own_motion() -> None:
     back, front = texture(96, 128, seed=3), texture(32, 32, seed=4)
     here, there = back.clone(), back.clone()
     here[:, :, 32:64, 40:72], there[:, :, 36:68, 52:84] = front, front
-    moves = motion(sight(here), sight(there))[0]
+    moves = motion(luma_pyramid(here), luma_pyramid(there))[0]
     inside = moves[:, 9:15, 11:17]  # the middle
     off = (inside - torch.tensor([12.0, 4.0])[:, None, None]).abs().amax(0)
     assert (off < 0.3).float().mean() > 0.4  # at its sides, windows see both
@@ -83,14 +83,14 @@ def test_an_object_has_its_own_motion() -> None:
 def test_any_size(size: tuple[int, int]) -> None:
     """A held picture, however small; cells at the side are filled up."""
     picture = texture(*size)
-    moves = motion(sight(picture), sight(picture))
+    moves = motion(luma_pyramid(picture), luma_pyramid(picture))
     assert moves.shape == (1, 2, -(-size[0] // CELL), -(-size[1] // CELL))
     assert moves.abs().max() == 0
 
 
 def test_every_cell_stays_inside() -> None:
     sources, _ = panned(2, (37, 50), (40, -40), 4, seed=5)
-    moves = motion(sight(sources[0]), sight(sources[1]))[0]
+    moves = motion(luma_pyramid(sources[0]), luma_pyramid(sources[1]))[0]
     rows, columns = moves.shape[1:]
     x = moves[0] + torch.arange(columns) * CELL
     y = moves[1] + torch.arange(rows)[:, None] * CELL
@@ -102,9 +102,9 @@ def test_every_cell_stays_inside() -> None:
 
 def test_what_is_fetched_is_content_and_chained_adds() -> None:
     sources, _ = panned(3, (64, 96), (-12, 8), 4, seed=6)
-    first, second = (motion(sight(sources[n]), sight(sources[n + 1])) for n in (0, 1))
+    first, second = (motion(luma_pyramid(sources[n]), luma_pyramid(sources[n + 1])) for n in (0, 1))
     inner = (..., slice(12, -12), slice(12, -12))
-    for n, move, most in ((1, first, 0.5), (2, chained(first, second), 1.0)):
+    for n, move, most in ((1, first, 0.5), (2, chain(first, second), 1.0)):
         laid_out = phases(sources[n][0], QUARTERS)
-        brought = fetched(laid_out, lines_at(move, CELL, laid_out)[0], CELL)
+        brought = fetch_cells(laid_out, lines_at(move, CELL, laid_out)[0], CELL)
         assert (brought - sources[0][0])[inner].abs().mean() * 255 < most

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.support import judge
 from tests.support.shots import noisy, panned
-from vsr.stages.temporal.motion import luma
+from vsr.stages.colour.convert import luma
 from vsr.stages.temporal.shot_cuts import differ, same_picture, thumbnail, unlike
 
 

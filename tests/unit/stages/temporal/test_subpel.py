@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vsr.stages.temporal.subpel import fetched, lines_at, phases, whole
+from vsr.stages.temporal.subpel import fetch_cells, lines_at, phases, unmoved
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 4])
@@ -15,7 +15,7 @@ def test_every_fraction_is_what_torch_samples_there(size: tuple[int, int], parts
     height, width = size
     planes = torch.rand(2, height, width, generator=torch.Generator().manual_seed(1))
     made = phases(planes, parts)
-    assert torch.equal(whole(made), planes)
+    assert torch.equal(unmoved(made), planes)
     # Far enough out that sampling sees the edge go on, too.
     wide = F.pad(planes[None], (4, 4, 4, 4), mode="replicate")
     for i in range(parts):
@@ -41,8 +41,8 @@ def test_each_cell_comes_from_where_its_vector_points(cell: int, parts: int) -> 
     moves = torch.rand(3, 2, rows, columns, generator=chance) * 20 - 10
     move, lines = moves[1], lines_at(moves, cell, made)[1]
     out = torch.empty_like(planes)
-    assert fetched(made, lines, cell, out) is out
-    assert torch.equal(out, fetched(made, lines, cell))
+    assert fetch_cells(made, lines, cell, out) is out
+    assert torch.equal(out, fetch_cells(made, lines, cell))
     for row in range(rows):
         for column in range(columns):
             x, y = (move[:, row, column] * parts).round().int().tolist()
