@@ -193,6 +193,20 @@ def test_names_and_tags_in_no_encoding(tmp_path: Path) -> None:
     assert output.is_file()
 
 
+def test_covers_keep_their_names(tmp_path: Path) -> None:
+    """By which players choose between a large and a small one, and which way it lies."""
+    cover = tmp_path / "x.jpg"
+    Image.new("RGB", (40, 40), (200, 30, 30)).save(cover)
+    names = ["cover_land.jpg", "small_cover_land.jpg"]
+    attach = [word for n, name in enumerate(names) for word in (
+        "-attach", str(cover), f"-metadata:s:t:{n}", "mimetype=image/jpeg", f"-metadata:s:t:{n}",
+        f"filename={name}")]  # fmt: skip
+    source, output = tmp_path / "s.mkv", tmp_path / "o.mkv"
+    judge.ffmpeg(*PICTURE, "-c:v", "libx264", "-pix_fmt", "yuv420p", *attach, str(source))
+    run(source, output)
+    assert re.findall(r"filename +: (.*)", judge.describe(output)) == names
+
+
 def test_a_cover_in_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
     """The source is opened twice then: for its cover and for its sound."""
     cover = tmp_path / "cover.png"

@@ -29,6 +29,7 @@ class StreamInfo:
     codec: str  # ffmpeg's name; "" where it has none
     language: str | None
     title: str | None
+    file_name: str | None = None  # of an attachment or a cover, as Matroska has it
     disposition: frozenset[str] = frozenset()  # ffmpeg's names: default, forced, ...
 
 
@@ -109,6 +110,7 @@ def stream_info(stream: av.stream.Stream) -> StreamInfo:
         codec=context.codec.canonical_name if context is not None else _data_codec(stream),
         language=metadata.get("language"),
         title=metadata.get("title") or metadata.get("name"),  # as MP4 calls it
+        file_name=metadata.get("filename"),
         disposition=frozenset(str(d.name) for d in _Flag if d & stream.disposition),
     )
 

@@ -306,10 +306,10 @@ def _attached(
         whole = ffmpeg.input(path, **input_options(source.path))
         single = {"codec": "copy", "f": "image2", "frames": 1, "update": 1}
         run([whole[str(stream.index)]], file, single)
-        name = "cover" if n == 0 else f"cover{n + 1}"
+        name = stream.file_name or f"cover{n + 1 if n else ''}.{suffix}"
         tag = f"-metadata:s:t:{before + n}"
         arguments += ["-attach", str(file)]
-        arguments += [tag, f"mimetype=image/{mime}", tag, f"filename={name}.{suffix}"]
+        arguments += [tag, f"mimetype=image/{mime}", tag, f"filename={name}"]
     return arguments
 
 
