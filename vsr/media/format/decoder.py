@@ -10,6 +10,7 @@ from av.container import InputContainer
 
 from vsr.errors import NO_MEMORY, OutOfMemory
 from vsr.machine import codec_threads, is_short_of_memory, memory
+from vsr.media.format.linear_light import LINEAR, with_srgb
 
 # VP8 and VP9 carry alpha as a second picture beside each packet. ffmpeg's own decoders
 # pass it over; those of libvpx read it.
@@ -63,6 +64,7 @@ def decoded(
     Raises av.FFmpegError or OSError when the file itself cannot be read on.
     """
     decoder = decoder_of(stream)
+    linear = stream.codec_context.codec.canonical_name in LINEAR
     # The flush packet at the end is empty, and drains the decoder. A packet without a dts is
     # not it: Matroska's first keyframe has none. Theora has empty packets with one, which
     # say that the last picture stays.
@@ -71,7 +73,8 @@ def decoded(
             continue
         try:
             heard(packet, None)
-            yield from decoder.decode(packet)
+            frames = decoder.decode(packet)
+            yield from map(with_srgb, frames) if linear else frames
         except av.FFmpegError as error:
             if is_short_of_memory():  # it is not the packet that is damaged
                 raise OutOfMemory(NO_MEMORY) from error

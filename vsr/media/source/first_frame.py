@@ -17,6 +17,7 @@ from vsr.frame import Layout
 from vsr.media.format.colour_tags import UnreadColours, describe, tags_of
 from vsr.media.format.decoder import decoded, most_pixels
 from vsr.media.format.hdr import hdr_of, layers_beside, side_data
+from vsr.media.format.linear_light import LINEAR, SAID, Clipped
 from vsr.media.format.pixel_formats import planes_of, working_format
 from vsr.media.source.kinds.base import VideoInfo
 from vsr.media.source.opening import reason
@@ -49,7 +50,11 @@ def video_info(
     path: Path, frame: av.VideoFrame, options: ColourOptions, facts: StreamFacts
 ) -> VideoInfo:
     """Return what the first frame shows, beside what the container says."""
-    codec, said = facts.codec, facts.said
+    codec, said, beside = facts.codec, facts.said, facts.beside
+    if codec in LINEAR:
+        said = (*said, SAID)
+    if isinstance(frame.opaque, Clipped):
+        beside = (*beside, str(frame.opaque))
     try:
         working, layout = working_format(frame.format.name)
     except ValueError as error:
@@ -87,9 +92,9 @@ def video_info(
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
         hdr=None if codec in WITH_EXIF else hdr_of(frame),
-        beside=facts.beside
+        beside=beside
         if codec in WITH_EXIF
-        else (*facts.beside, *layers_beside(frame, facts.dolby, look)),
+        else (*beside, *layers_beside(frame, facts.dolby, look)),
         hidden_alpha=facts.has_alpha and not layout.alpha,
         # Whoever gives a film alpha means it, whatever the first frame shows.
         transparent=layout.alpha and (meant or _shows_through(frame, working, layout)),

@@ -16,7 +16,8 @@ from vsr.errors import InputError, OutputError, UsageError
 # What is taken out of a folder. A file that is named by itself may be called anything.
 PICTURES = frozenset({
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".tga",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".qoi", ".jp2", ".avif", ".dpx",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".qoi", ".jp2", ".avif", ".dpx", ".exr",
+    ".hdr",
 })  # fmt: skip
 FILMS = frozenset({
     ".mkv", ".mp4", ".m4v", ".mov", ".webm", ".avi", ".flv", ".f4v", ".ts", ".m2ts", ".mts",
