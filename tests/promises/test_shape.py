@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,16 @@ def test_sizes_are_those_of_what_is_shown(
     width, height = judge.size_of(output)
     assert height == size[1]
     assert abs(width - size[0]) <= 2
+
+
+@pytest.mark.parametrize("codec", ["av1", "vp9"])
+@pytest.mark.parametrize("suffix", [".webm", ".mkv", ".mp4"])
+def test_codecs_that_cannot_say_it_leave_it_to_the_container(
+    tmp_path: Path, suffix: str, codec: Any
+) -> None:
+    source = _ring(tmp_path / "s.mkv", "64/45")
+    output = tmp_path / f"o{suffix}"
+    vsr.upscale(source, output, model="nearest", scale=1, codec=codec, crf=40)
+    wide, high = map(int, re.findall(r"DAR (\d+):(\d+)", judge.video_line(output))[-1])
+    # WebM says it in whole pixels of the screen.
+    assert wide / high == pytest.approx(8 / 5, abs=0.5 / 64 if suffix == ".webm" else 0)

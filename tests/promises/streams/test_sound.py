@@ -225,6 +225,7 @@ def test_verify_compares_what_arrived_with_what_was_promised(tmp_path: Path, pro
     judge.ffmpeg(*PICTURE, "-f", "lavfi", "-i", "sine=d=0.8", "-map", "0", "-map", "1",
                  "-c:v", "mpeg4", "-c:a", "libmp3lame", str(path))  # fmt: skip
     picture = EncodedVideo(path=path, codec="mpeg4", hidden_alpha=False, frames=20,
+                      shape=Fraction(4, 3),
                       first=Fraction(0), last=Fraction(19, 25))  # fmt: skip
     wanted = [PromisedStream(kind="video"), PromisedStream(kind="audio", codec=promised)]
     if promised == "flac":

@@ -117,6 +117,12 @@ class RunContext:
             corrects_drift=self.options.model.keep_colours,
         )
 
+    def sample_aspect_ratio(self) -> Fraction | None:
+        """Return the shape of the result's pixels; None where the source does not say it."""
+        if self.options.size.square:
+            return Fraction(1)
+        return self.plan.source.video.sample_aspect_ratio
+
     def decoded(self) -> Iterator[Frame]:
         """Return the frames that would be worked on, for those who only measure."""
         source, filters = self.progressive()
@@ -146,9 +152,7 @@ class RunContext:
             colour=self._colour(),
             rate=video.rate,
             time_base=video.time_base,
-            sample_aspect_ratio=Fraction(1)
-            if self.options.size.square
-            else video.sample_aspect_ratio,
+            sample_aspect_ratio=self.sample_aspect_ratio(),
             display_matrix=video.display_matrix,
             muxer_options=muxer_options,
             muxer=muxer,

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 
 from vsr.errors import InputError, OutputError, OutputExists, SoundLost, Stopped, cause
@@ -234,6 +235,7 @@ def _complete(
         path=encoded,
         codec=encoder.codec,
         hidden_alpha=encoder.codec == "vp9" and plan.encoder.layout.alpha,
+        shape=(run.sample_aspect_ratio() or 1) * Fraction(plan.target.width, plan.target.height),
         frames=written.frames,
         first=written.first,
         last=written.last,

@@ -52,6 +52,8 @@ def join(
             stream.time_base = time_base
             if template.codec_context.name == "prores":  # whose tag alone tells its kinds apart
                 stream.codec_context.codec_tag = template.codec_context.codec_tag
+            if template.sample_aspect_ratio:  # AV1's decoder says 1:1, whatever the part does
+                stream.codec_context.sample_aspect_ratio = template.sample_aspect_ratio
             if rate is not None:
                 stream.codec_context.framerate = rate
             for n, packet in enumerate(_packets(parts, time_base)):

@@ -319,7 +319,13 @@ def _details(picture: EncodedVideo, container: Container) -> dict[str, Any]:
         if picture.codec == "hevc":
             options["tag:0"] = "hvc1"  # the name that Apple's players know
         options |= movie_timescale(picture.first)
+    if picture.codec in _SHAPELESS and container.muxer in ("matroska", "webm"):
+        options["aspect:0"] = f"{picture.shape.numerator}:{picture.shape.denominator}"
     return options | dict(container.options)
+
+
+# Streams that do not say how wide their pixels are; PyAV cannot tell Matroska of it.
+_SHAPELESS = frozenset({"av1", "vp9"})
 
 
 def movie_timescale(first: Fraction) -> dict[str, str]:

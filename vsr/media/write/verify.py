@@ -32,6 +32,7 @@ class EncodedVideo:
     path: Path
     codec: str
     hidden_alpha: bool  # beside the picture, as VP9 has it; the container must say so
+    shape: Fraction  # width by height, as it is shown
     frames: int
     first: Fraction  # seconds
     last: Fraction  # seconds, the last frame's pts
