@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from vsr.options import Codec, PipeFormat
 
 # No number is drawn by lot for the file and each track: the same film is the same bytes.
 _SAME_BYTES = {"fflags": "+bitexact"}
-_TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
+_TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "eia_608"})
+# What converting text loses, by its codec.
+_LOST = {"ass": "styling", "ssa": "styling", "eia_608": "placing"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ CONTAINERS: Mapping[str, Container] = {
         video=frozenset({"h264", "hevc", "prores"}),
         copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "ffv1", "dnxhd"}),
         lossless=("alac",),
-        subtitles=frozenset({"mov_text"}),
+        subtitles=frozenset({"mov_text", "eia_608"}),
         text="mov_text",
         data=frozenset({"gpmd"}),
         options={"movflags": "+faststart"},
@@ -109,7 +111,7 @@ CONTAINERS: Mapping[str, Container] = {
         video=frozenset({"h264", "hevc"}),
         copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video"}),
         lossless=("s302m",),
-        subtitles=frozenset({"dvb_subtitle"}),
+        subtitles=frozenset({"dvb_subtitle", "dvb_teletext", "arib_caption"}),
         data=frozenset({"bin_data", "klv", "timed_id3", "gpmd"}),
         options={"muxdelay": "0", "muxpreload": "0"},
     ),
@@ -157,10 +159,11 @@ def video_fate(container: Container, codec: str) -> StreamAction:
     """Decide about a video stream that is not the one that is upscaled."""
     if container.video is None or codec in container.video | container.copied_video:
         return StreamAction(codec="copy", note="another video stream is copied as it is")
-    what = f"another video stream ({codec or 'unknown'})"
-    return StreamAction(
-        codec=None, note=f"{what} does not fit {container.muxer}: left out", lost=True
+    what = f"another video stream ({codec or 'unknown'}) does not fit {container.muxer}: left out"
+    holds = kept_by(
+        lambda other: other.video is None or codec in other.video | other.copied_video, "it"
     )
+    return StreamAction(codec=None, note=what + holds, lost=True)
 
 
 def subtitle_fate(container: Container, codec: str) -> StreamAction:
@@ -168,16 +171,24 @@ def subtitle_fate(container: Container, codec: str) -> StreamAction:
     if codec in container.subtitles:
         return StreamAction(codec="copy")
     if codec in _TEXT and container.text is not None:
-        lost = " (its styling is lost)" if codec in ("ass", "ssa") else ""
+        lost = f" (its {_LOST[codec]} is lost)" if codec in _LOST else ""
         return StreamAction(
             codec=container.text,
             note=f"{codec} subtitles do not fit {container.muxer}: "
             f"converted to {container.text}{lost}",
             lost=bool(lost),
         )
+    said = f"{codec or 'unknown'} subtitles do not fit {container.muxer}: left out"
     return StreamAction(
-        codec=None,
-        note=f"{codec or 'unknown'} subtitles do not fit {container.muxer}: left out; "
-        f"an .mkv would keep them",
-        lost=True,
+        codec=None, note=said + kept_by(lambda other: codec in other.subtitles, "them"), lost=True
     )
+
+
+def kept_by(holds: Callable[[Container], bool], what: str) -> str:
+    """Return in words which other container would keep `what` was left out; "": none here."""
+    found = next((suffix for suffix in _OTHERS if holds(CONTAINERS[suffix])), None)
+    return "" if found is None else f"; {_ARTICLE.get(found, 'a')} {found} would keep {what}"
+
+
+_OTHERS = (".mkv", ".mp4", ".mov", ".ts")  # the usual first
+_ARTICLE = {".mkv": "an", ".mp4": "an"}

@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vsr.errors import InputError, UsageError
+from vsr.media.format.stream_dump import dumped
 from vsr.timing import to_fraction
 
 Kind = Literal["video", "cover", "audio", "subtitle", "attachment", "data"]
@@ -107,12 +108,20 @@ def stream_info(stream: av.stream.Stream) -> StreamInfo:
     return StreamInfo(
         index=stream.index,
         kind=kind_of(stream),
-        codec=context.codec.canonical_name if context is not None else _data_codec(stream),
+        codec=context.codec.canonical_name if context is not None else _unopened_codec(stream),
         language=metadata.get("language"),
         title=metadata.get("title") or metadata.get("name"),  # as MP4 calls it
         file_name=metadata.get("filename"),
         disposition=frozenset(str(d.name) for d in _Flag if d & stream.disposition),
     )
+
+
+def _unopened_codec(stream: av.stream.Stream) -> str:
+    """Return what a stream holds that no decoder here reads, as teletext."""
+    if kind_of(stream) == "data":
+        return _data_codec(stream)
+    container = stream.container
+    return (isinstance(container, InputContainer) and dumped(container, stream.index).codec) or ""
 
 
 def _data_codec(stream: av.stream.Stream) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.events import Note, Sink, WarningNote
-from vsr.media.format.containers import Container, StreamAction, subtitle_fate, video_fate
+from vsr.media.format.containers import Container, StreamAction, kept_by, subtitle_fate, video_fate
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.streams import StreamInfo
 from vsr.media.write.audio_streams import audio_fates
@@ -132,7 +132,8 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
     if stream.kind == "cover":
         if container.covers:
             return StreamAction(codec="copy")
-        return StreamAction(codec=None, note=f"cover art {gone}", lost=True)
+        kept = kept_by(lambda other: other.covers, "it")
+        return StreamAction(codec=None, note=f"cover art {gone}{kept}", lost=True)
     if stream.kind == "attachment":
         if container.attachments:
             return StreamAction(codec="copy")
@@ -149,4 +150,6 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
         )  # the text track of the chapters, which are carried as chapters
     if stream.codec in container.data:
         return StreamAction(codec="copy")
-    return StreamAction(codec=None, note=f"data ({stream.codec or 'unknown'}) {gone}", lost=True)
+    kept = kept_by(lambda other: stream.codec in other.data, "it")
+    note = f"data ({stream.codec or 'unknown'}) {gone}{kept}"
+    return StreamAction(codec=None, note=note, lost=True)
