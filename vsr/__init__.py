@@ -4,6 +4,9 @@
     result = vsr.upscale("episode.mkv", model="x4plus-anime", height=1080)
     print(result.output)
 
+    with vsr.Upscaler("x4plus") as upscale:
+        large = upscale(array)  # or a PIL image
+
 Everything that the command line can do is a call here, with the same options: by name, or as
 a tree (`vsr.UpscaleOptions`) that goes through JSON.
 Nothing prints and nothing exits: progress and notes go to the `sink` that is
@@ -19,6 +22,7 @@ from vsr.version import __version__
 
 if TYPE_CHECKING:
     from vsr import errors, events
+    from vsr.arrays import Upscaler
     from vsr.jobs.batch.run_batch import Batch, Outcome
     from vsr.jobs.plan.plan import Plan, plan
     from vsr.jobs.run.upscale import Result, upscale
@@ -62,6 +66,7 @@ __all__ = [
     "SourceOptions",
     "TemporalOptions",
     "UpscaleOptions",
+    "Upscaler",
     "__version__",
     "catalogue",
     "errors",
@@ -95,6 +100,7 @@ _HOMES = {
     "SourceOptions": "vsr.options",
     "TemporalOptions": "vsr.options",
     "UpscaleOptions": "vsr.options",
+    "Upscaler": "vsr.arrays",
     "catalogue": "vsr.nets.catalogue",
     "metrics": "vsr.quality.metrics",
     "plan": "vsr.jobs.plan.plan",

@@ -19,6 +19,7 @@ LAYERS = {
     "stages": 2,
     "pipeline": 3,
     "jobs": 4, "quality": 4, "train": 4,
+    "arrays": 4,
     "runners": 5, "report": 5, "bench": 5,
     "cli": 6,
 }  # fmt: skip

@@ -5,7 +5,7 @@ trees, `values` the kinds of value in them, `plain` carries a tree through JSON,
 reads options that are given by name in a call from Python.
 """
 
-from vsr.options.keywords import keyword, with_keywords
+from vsr.options.keywords import keyword, keywords_of, with_keywords
 from vsr.options.media import ColourOptions, EncodeOptions, SourceOptions
 from vsr.options.metrics import MetricsOptions
 from vsr.options.plain import from_dict, to_dict
@@ -97,6 +97,7 @@ __all__ = [
     "flags",
     "from_dict",
     "keyword",
+    "keywords_of",
     "leaves",
     "to_dict",
     "variable",

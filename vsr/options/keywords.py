@@ -24,6 +24,13 @@ def _word(flag: str) -> str:
     return flag[2:].replace("-", "_")
 
 
+def keywords_of(kind: type[Any]) -> dict[str, OptionField]:
+    """Return the options of a tree by their names in Python, former names included."""
+    table = {keyword(leaf): leaf for leaf in leaves(kind)}
+    former = {_word(flag): leaf for leaf in table.values() for flag in leaf.option.former_flags}
+    return former | table
+
+
 def with_keywords(options: T, given: Mapping[str, Any]) -> T:
     """Return the tree `options` with some of its values replaced.
 
@@ -35,18 +42,14 @@ def with_keywords(options: T, given: Mapping[str, Any]) -> T:
 
     Raises UsageError for a name that no option has, and for a value of another type.
     """
-    table = {keyword(leaf): leaf for leaf in leaves(type(options))}
-    former = {
-        _word(flag): keyword(leaf) for leaf in table.values() for flag in leaf.option.former_flags
-    }
-    for given_name, value in given.items():
-        name = former.get(given_name, given_name)
-        if name != given_name:
-            renamed(given_name, name, 3)
+    table = keywords_of(type(options))
+    for name, value in given.items():
         if name not in table:
             near = difflib.get_close_matches(name, table, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UsageError(f"{name}: no option is called so{hint}")
+        if name != (present := keyword(table[name])):
+            renamed(name, present, 3)
         options = _replaced(options, table[name], value)
     return options
 
