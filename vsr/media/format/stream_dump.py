@@ -15,6 +15,7 @@ SITINGS = {siting.name.lower(): siting for siting in Siting}  # by ffmpeg's name
 _LOG = threading.Lock()
 _STREAM = re.compile(r"^\s*Stream #0:(\d+)\b", re.MULTILINE)
 _PIX_FMT = re.compile(r"\b(?:yuv|nv|p0|p2|y2)\w+\(([^()]*)\)")  # "yuv420p(tv, bt709, topleft)"
+_CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE)
 _CODEC = re.compile(r": (?:Video|Audio|Subtitle|Data|Attachment): (\w+)")
 _DOLBY = re.compile(r"DOVI configuration record:.* profile: (\d+),.* compatibility id: (\d+)")
 
@@ -25,6 +26,7 @@ class DumpedStream:
 
     siting: str | None = None  # of chroma: "left", "topleft", ...
     dolby: tuple[int, int] | None = None  # Dolby Vision's profile, and what its base layer is
+    cropping: tuple[int, int, int, int] | None = None  # left, right, top, bottom
     codec: str | None = None  # by ffmpeg's name, where PyAV has no decoder to ask, too
 
 
@@ -53,10 +55,11 @@ def dumped(container: av.container.InputContainer, index: int) -> DumpedStream:
 def _read(text: str) -> DumpedStream:
     inside = _PIX_FMT.search(text.splitlines()[0])
     names = set(inside[1].split(", ")) if inside else set()
-    dolby = _DOLBY.search(text)
+    dolby, cropping = _DOLBY.search(text), _CROPPING.search(text)
     codec = _CODEC.search(text.splitlines()[0])
     return DumpedStream(
         codec=codec[1] if codec and codec[1] not in ("none", "unknown") else None,
         siting=next((name for name in SITINGS if name in names), None),
+        cropping=tuple(int(n) for n in cropping.groups()) if cropping else None,  # type: ignore[arg-type]
         dolby=(int(dolby[1]), int(dolby[2])) if dolby else None,
     )

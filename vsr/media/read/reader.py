@@ -267,7 +267,7 @@ def _frame(
     if layout.alpha and not source.video.layout.alpha and source.video.codec == "rawvideo":
         planes, layout = planes[:-1], layout.replace(alpha=False)  # it is unused
     return Frame(
-        planes=planes,
+        planes=source.video.hidden.cut_off(planes, layout),
         layout=layout,
         colour=look,
         pts=pts,

@@ -19,6 +19,7 @@ from vsr.media.format.decoder import decoded, most_pixels
 from vsr.media.format.hdr import hdr_of, layers_beside, side_data
 from vsr.media.format.linear_light import LINEAR, SAID, Clipped
 from vsr.media.format.pixel_formats import planes_of, working_format
+from vsr.media.source.cropping import NOTHING_HIDDEN, HiddenEdges
 from vsr.media.source.kinds.base import VideoInfo
 from vsr.media.source.opening import reason
 from vsr.options import ColourOptions
@@ -42,6 +43,7 @@ class StreamFacts:
     has_alpha: bool = False  # VP8 and VP9, beside the picture
     is_film: bool = False  # and no kind of picture, whose alpha is mostly solid
     dolby: tuple[int, int] | None = None  # profile and compatibility of Dolby Vision
+    hidden: HiddenEdges = NOTHING_HIDDEN
     said: tuple[str, ...] = ()  # in words, what is not read
     beside: tuple[str, ...] = ()  # in words, what goes with the picture and is lost
 
@@ -73,11 +75,18 @@ def video_info(
         )
     except UnreadColours as error:
         raise InputError(f"{path}: {error}") from error
+    width, height = facts.hidden.seen(frame.width, frame.height)
+    if any(facts.hidden):
+        said = (
+            *said,
+            f"its container hides edges of the picture ({facts.hidden}), which stay hidden",
+        )
     return VideoInfo(
         index=facts.index,
         codec=codec,
-        width=frame.width,
-        height=frame.height,
+        width=width,
+        height=height,
+        hidden=facts.hidden,
         pix_fmt=frame.format.name,
         layout=layout,
         colour=look,

@@ -17,6 +17,7 @@ from vsr.media.format.encryption import drm_of
 from vsr.media.format.hdr import is_dolby_alone
 from vsr.media.format.still_image import told_of_tiff
 from vsr.media.format.stream_dump import dumped
+from vsr.media.source.cropping import NOTHING_HIDDEN, HiddenEdges
 from vsr.media.source.first_frame import WITH_EXIF, StreamFacts, first_frame, video_info
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.kinds.file import FileSource
@@ -110,6 +111,7 @@ def _facts(
         has_alpha=has_hidden_alpha(stream),
         is_film=not container.format.name.endswith(_PICTURES),
         dolby=told.dolby,
+        hidden=HiddenEdges(*told.cropping) if told.cropping is not None else NOTHING_HIDDEN,
         said=told_of_tiff(path) if codec == "tiff" else (),
         beside=beside,
     )

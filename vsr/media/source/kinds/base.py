@@ -18,6 +18,7 @@ from vsr.events import Sink
 from vsr.frame import Colour, Layout
 from vsr.media.format.hdr import HdrMetadata
 from vsr.media.format.still_image import ImageMetadata, notes_of
+from vsr.media.source.cropping import NOTHING_HIDDEN, HiddenEdges
 from vsr.media.source.opening import open_source
 from vsr.media.source.streams import Kind, StreamInfo
 
@@ -30,8 +31,9 @@ class VideoInfo:
 
     index: int
     codec: str
-    width: int
+    width: int  # of what is seen
     height: int
+    hidden: HiddenEdges = NOTHING_HIDDEN  # around that, in what the decoder hands out
     pix_fmt: str
     layout: Layout
     colour: Colour
