@@ -28,7 +28,7 @@ BESIDE = {("engine", "nets"), ("errors", "errors"), ("options", "errors"), ("eve
 FLOORS = {
     "media": ("ffmpeg", "format", "source", "read", "write"),
     "stages": ("resize", "colour", "temporal", "device"),
-    "jobs": ("store", "plan", "run", "batch"),
+    "jobs": ("store", "outputs", "plan", "run", "batch"),
     "cli": ("commands", "main"),
 }
 ONLY_HERE = {

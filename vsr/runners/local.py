@@ -103,7 +103,7 @@ def _job(run: RunContext, store: JobStore, device: str, count: int) -> dict[str,
     copy = run.plan.source.path
     return {
         "source": os.fsdecode(run.path.absolute()),
-        "output": os.fsdecode(run.plan.output.absolute()),
+        "output": os.fsdecode(run.plan.output.path.absolute()),
         "options": to_dict(options),
         "store": os.fsdecode(store.folder),
         "copy": os.fsdecode(copy) if copy.parent.parent == store.folder else None,

@@ -47,7 +47,8 @@ def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None
         info = read_source(taken, options)  # a bad source before a bad model
         job = plan(info, taken.output, options, default_scale=default_scale(options))
         if new is not None:
-            job = dataclasses.replace(job, output=new / job.output.name)
+            moved = dataclasses.replace(job.output, path=new / job.output.path.name)
+            job = dataclasses.replace(job, output=moved)
         guess = estimate(job, options)
     if as_json:
         click.echo(json.dumps(_as_dict(job, guess), indent=2))
@@ -104,7 +105,7 @@ def _lines(job: Plan, guess: Estimate) -> list[str]:
     if source.chapters:
         lines.append(f"  {source.chapters} chapters")
     lines.append(
-        f"-> {job.output}: {job.target.width}x{job.target.height} "
+        f"-> {job.output.path}: {job.target.width}x{job.target.height} "
         f"(x{float(job.target.scale):g}), {job.encoder.description}"
     )
     if guess.seconds is not None:
@@ -149,7 +150,7 @@ def _as_dict(job: Plan, guess: Estimate) -> dict[str, Any]:
             for s in source.streams
         ],
         "output": {
-            "path": str(job.output),
+            "path": str(job.output.path),
             "width": job.target.width,
             "height": job.target.height,
             "scale": str(job.target.scale),

@@ -68,8 +68,8 @@ class CompletedFiles:
         if hint is None:
             return
         told: dict[str, Any] = {
-            "output": _name_of(plan.output),
-            "file": _name_of(plan.output if plan.pattern is None else complete),
+            "output": _name_of(plan.output.path),
+            "file": _name_of(complete if plan.output.is_sequence else plan.output.path),
             "stamp": _stamp(complete),
             "frames": frames,
             "width": plan.target.width,

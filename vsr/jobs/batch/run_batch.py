@@ -15,16 +15,16 @@ from vsr.events import BatchProgress, Note, Sink, silent
 from vsr.jobs.batch.completed import CompletedFiles
 from vsr.jobs.batch.output_names import OutputNames, check_apart, own_results
 from vsr.jobs.batch.tasks import FolderTasks, Task
-from vsr.jobs.plan.plan import picture_pattern
+from vsr.jobs.outputs.table import output_of
 from vsr.jobs.plan.scratch import made
 from vsr.jobs.run.context import Hooks, Runner, ignore, never
 from vsr.jobs.run.upscale import Result, upscale_one
-from vsr.media.format.containers import STDOUT, container_of
+from vsr.media.format.containers import STDOUT
 from vsr.media.source.image_list import is_many, is_picture
 from vsr.media.source.local_name import STDIN, comes_once, local_output, local_source, names_folder
 from vsr.media.source.remote import is_address
 from vsr.media.write.provenance import is_result
-from vsr.options import UpscaleOptions
+from vsr.options import EncodeOptions, UpscaleOptions
 from vsr.options.table import renamed
 
 
@@ -248,4 +248,5 @@ def _is_film(output: Path | None, folder: Path | None) -> bool:
         return True
     if output is None or folder is not None or not output.suffix:
         return False
-    return container_of(output).pictures is None and picture_pattern(output) is None
+    result = output_of(output, EncodeOptions())
+    return not (result.is_one_picture or result.is_sequence)

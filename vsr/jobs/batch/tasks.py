@@ -12,8 +12,9 @@ from pathlib import Path
 
 from vsr.errors import OutputError, OutputExists, UsageError, VsrError, cause
 from vsr.events import Note, Sink
-from vsr.jobs.plan.output_place import refusal
-from vsr.jobs.plan.plan import folder_label, picture_pattern
+from vsr.jobs.outputs.place import refusal
+from vsr.jobs.outputs.table import picture_pattern
+from vsr.jobs.plan.plan import folder_label
 from vsr.jobs.plan.scratch import sweep
 from vsr.media.format.containers import CONTAINERS
 from vsr.media.source.image_list import NumberedName, is_picture, list_files, names_in

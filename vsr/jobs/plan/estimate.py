@@ -88,7 +88,7 @@ def room(plan: Plan, options: UpscaleOptions) -> int | None:
 
 def told_of_room(plan: Plan, options: UpscaleOptions, *, least: int = 0) -> str:
     """Say how much is free where a job is at work, and how much it needs, or `least` bytes."""
-    free = shutil.disk_usage(plan.output.absolute().parent).free
+    free = shutil.disk_usage(plan.output.path.absolute().parent).free
     needed = (room(plan, options) or 0) + least
     about = f", about {max(needed >> 20, 1)} MB are needed" if needed else ""
     return f"{free >> 20} MB are free{about}"

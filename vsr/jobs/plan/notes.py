@@ -42,7 +42,7 @@ def losses(plan: Plan, options: UpscaleOptions) -> Iterator[str]:
     video, layout = plan.source.video, plan.encoder.layout
     yield from plan.source.flaws()
     yield from video.beside
-    encoder, muxer = plan.encoder.encoder, plan.container.muxer
+    encoder, muxer = plan.encoder.encoder, plan.output.container.muxer
     if video.colour.hdr:
         yield from _losses_of_hdr(video, plan.codec, encoder, muxer)
     if layout.bits < video.layout.bits and options.encode.bits is None:
@@ -55,7 +55,7 @@ def losses(plan: Plan, options: UpscaleOptions) -> Iterator[str]:
     if video.transparent and not layout.alpha:
         holds = (
             "a .mov, .mkv or .webm would keep it"
-            if not plan.container.alpha
+            if not plan.output.container.alpha
             else "see <encode.codec>"
         )
         yield f"its transparency does not fit {plan.codec}; {holds}"

@@ -6,33 +6,28 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsr.errors import OutputError, OutputExists, UsageError
-from vsr.jobs.plan.output_place import check_replaceable
-from vsr.jobs.store.job_store import JobStore, folder_of
-from vsr.media.format.containers import CONTAINERS, PIPES, STDOUT, Container, container_of
-from vsr.media.format.encoders import ENCODERS, EncoderPlan, kept_in, one_file_each, plan_encoder
+from vsr.errors import UsageError
+from vsr.jobs.outputs.base import Output
+from vsr.jobs.outputs.table import output_of
+from vsr.media.format.containers import CONTAINERS, STDOUT, Container
+from vsr.media.format.encoders import ENCODERS, EncoderPlan, plan_encoder
 from vsr.media.format.repeatable import repeatable
 from vsr.media.format.still_image import is_lossless
 from vsr.media.read.interlace import ScanMode, detect_scan
 from vsr.media.read.keyframes import count, frame_times, span_ahead, spans_of
 from vsr.media.source.image_list import (
-    NumberedName,
-    folders_in,
     is_picture,
-    is_too_long,
-    names_in,
-    numbered,
 )
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import Span
-from vsr.media.write.concat import SAYS_DURATIONS
 from vsr.nets.catalogue import find
 from vsr.nets.store import load
 from vsr.options import Codec, UpscaleOptions
 from vsr.stages.device.size import TargetSize, target_size
 
 _STYLED = frozenset({"ass", "ssa"})
-_ANIMATIONS = {"gif": ".gif", "apng": ".apng", "webp": ".webp"}  # by the demuxer's name
+# By the demuxer's name.
+_ANIMATIONS = {c.muxer: name for name, c in CONTAINERS.items() if c.kind == "animation"}
 _NOT_WRITTEN = {".avif": ".webp"}  # an animation stays one
 
 
@@ -41,15 +36,19 @@ class Plan:
     """What would be done with a film; made without loading a network."""
 
     source: Source
-    output: Path
-    container: Container
+    output: Output
     target: TargetSize
     codec: Codec
     encoder: EncoderPlan
     scan: ScanMode  # what will be undone
     spans: tuple[Span, ...]  # of the film that are wanted; none: the whole
     frames: int | None  # estimate
-    pattern: NumberedName | None = None  # a file for each frame, of these names
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether what is finished of it is kept; one picture is soon done again."""
+        single = self.output.is_one_picture or (self.source.video.frames == 1 and not self.spans)
+        return self.source.lasts and not self.output.is_stream and not single
 
 
 def plan(
@@ -66,102 +65,71 @@ def plan(
     picture for each frame; else the name itself. `stem`: without the label in a name that is
     made up; a result of the source's own kind is then called like the source.
     """
-    video = info.video
     named = None if output is None or output.is_dir() else output
-    pattern = _pattern(info, named)
-    if options.source.fps is not None and not info.is_sequence and pattern is None:
+    result = output_of(named or Path(f"x{_default_suffix(info, options)}"), options.encode)
+    _refuse(info, result, named)
+    if options.source.fps is not None and not (info.is_sequence or result.is_sequence):
         raise UsageError(f"<source.fps>: is for pictures; {info.path.name} keeps its own rate")
-    if named == STDOUT:
-        suffix, container = "", PIPES[options.encode.pipe_format]
-    else:
-        suffix = named.suffix if named is not None else _default_suffix(info, options)
-        container = container_of(named or Path(f"x{suffix}"))
-    codec = options.encode.codec or _usual(container, info)
-    encode = dataclasses.replace(options.encode, codec=codec)
-    if codec == "webp" and info.format == "webp" and is_lossless(info.path):
-        given = (("lossless", "1"), *encode.encoder_options)
-        encode = dataclasses.replace(encode, encoder_options=given)
-    layout = video.layout
-    if options.encode.codec is None and codec == "h265":
-        layout = layout.replace(bits=max(layout.bits, 10))  # as all that plays HDR expects
-    if codec == "vp9" and container.muxer == "mp4":
-        layout = layout.replace(alpha=False)  # no place for it there
-    encoder = plan_encoder(encode, layout, hdr=video.hdr, planar=container.planar)
-    if pattern is not None:
-        container = dataclasses.replace(container, muxer="image2", pictures=None)
-        encoder = one_file_each(encoder)
-    elif container.muxer in SAYS_DURATIONS:
-        encoder = kept_in(encoder, container.muxer)
+    codec, encoder = _encoder(info, result, options)
     target = target_size(
-        video.width,
-        video.height,
+        info.video.width,
+        info.video.height,
         options.size,
         default_scale=default_scale,
         layout=encoder.layout,
-        aspect=video.sample_aspect_ratio,
+        aspect=info.video.sample_aspect_ratio,
     )
     encoder = repeatable(encoder, target.width, target.height)
-    path = named
-    if path is None:
+    if named is None:
+        suffix = result.path.suffix
         name = f"{stem or f'{info.path.stem}_{_label(target, options)}'}{suffix}"
         if stem is not None and suffix == info.path.suffix.lower():
             name = info.path.name
         path = (info.path.parent if output is None else output) / name
-    if container.video is not None and encoder.encoder.codec not in container.video:
-        raise UsageError(f"{path.name}: a {container.muxer} file cannot hold {codec} video")
-    if pattern is not None:
-        _check_numbers(info.path, path, pattern, options)
-    elif path != STDOUT:
-        _check_output(info.path, path, options)
+        result = dataclasses.replace(result, path=path)
+    holds, muxer = result.container.video, result.container.muxer
+    if holds is not None and encoder.encoder.codec not in holds:
+        raise UsageError(f"{result.path.name}: a {muxer} file cannot hold {codec} video")
+    result.check(info.path, overwrite=options.encode.overwrite)
     wanted, frames = _wanted(info, options)
-    if container.pictures is not None:
-        _check_is_one(info, path, frames)
+    result.check_source(info, frames)
+    thinned = result.is_sequence and options.source.fps is not None
     return Plan(
         source=info,
-        output=path,
-        container=container,
+        output=result,
         target=target,
         codec=codec,
         encoder=encoder,
         scan=_scan(info, options),
         spans=wanted,
-        # Of thinned pictures nobody knows the number.
-        frames=frames if pattern is None or options.source.fps is None else None,
-        pattern=pattern,
+        frames=None if thinned else frames,  # of thinned pictures nobody knows the number
     )
 
 
-def _check_is_one(info: Source, path: Path, frames: int | None) -> None:
-    """Refuse to put an animation or a film into one picture, of which the last would stay."""
-    if frames is None and info.rereadable and info.format == "apng":
-        frames = len(frame_times(info))  # its header is not asked
-    if (frames or 1) > 1:
-        raise UsageError(
-            f"{path.name}: is one picture; {info.path.name} has {frames}; name an .apng, .webp or "
-            f".gif, or pictures such as {path.stem}_%03d{path.suffix}"
-        )
+def _refuse(source: Source, output: Output, named: Path | None) -> None:
+    """Raise UsageError for pictures that are to become pictures, and for one to become many."""
+    pictures = named is None or output.is_one_picture or output.is_sequence
+    if source.is_sequence and pictures:
+        raise UsageError(f"{source.path}: are pictures; name the film that they are to become")
+    if output.is_sequence and _a_still(source):
+        raise UsageError(f"{named}: numbers many pictures; {source.path.name} is one: name a file")
 
 
-def picture_pattern(output: Path) -> NumberedName | None:
-    """Return the names that an output asks for as `%05d.png` does; None where it is one file's
-    name.
-    """
-    container = container_of(output)
-    a_picture = container.pictures is not None or container.muxer == "webp"
-    return numbered(output) if a_picture else None
-
-
-def _pattern(info: Source, named: Path | None) -> NumberedName | None:
-    """Return the numbered names of the result, if that is a picture for each frame."""
-    pattern, a_picture = None, named is None
-    if named is not None and named != STDOUT:
-        pattern = picture_pattern(named)
-        a_picture = container_of(named).pictures is not None or pattern is not None
-    if info.is_sequence and a_picture:
-        raise UsageError(f"{info.path}: are pictures; name the film that they are to become")
-    if pattern is not None and _a_still(info):
-        raise UsageError(f"{named}: numbers many pictures; {info.path.name} is one: name a file")
-    return pattern
+def _encoder(source: Source, output: Output, options: UpscaleOptions) -> tuple[Codec, EncoderPlan]:
+    """Choose the codec that is usual for such a source, and how it is encoded."""
+    container = output.container
+    codec = options.encode.codec or _usual(container, source)
+    encode = dataclasses.replace(options.encode, codec=codec)
+    if codec == "webp" and source.format == "webp" and is_lossless(source.path):
+        given = (("lossless", "1"), *encode.encoder_options)
+        encode = dataclasses.replace(encode, encoder_options=given)
+    layout = source.video.layout
+    if options.encode.codec is None and codec == "h265":
+        layout = layout.replace(bits=max(layout.bits, 10))  # as all that plays HDR expects
+    if codec == "vp9" and container.muxer == "mp4":
+        layout = layout.replace(alpha=False)  # no place for it there
+    encoder = plan_encoder(encode, layout, hdr=source.video.hdr, planar=container.planar)
+    return codec, output.adapted(encoder)
 
 
 def spans(info: Source, options: UpscaleOptions) -> tuple[Span, ...]:
@@ -251,59 +219,7 @@ def check_named(output: Path | None, options: UpscaleOptions) -> None:
     """Refuse a name before its source is fetched. Raises UsageError, OutputError."""
     if output is None or output == STDOUT or output.is_dir():
         return
-    pattern = picture_pattern(output)
-    if pattern is not None:
-        _check_numbers(None, output, pattern, options)
-    else:
-        _check_output(None, output, options)
-
-
-def _check_numbers(
-    source: Path | None, path: Path, pattern: NumberedName, options: UpscaleOptions
-) -> None:
-    folder = pattern.folder.absolute()
-    if pattern.is_too_long:
-        raise UsageError(f"{path}: the name is too long")
-    if not folder.is_dir():
-        if not folder.parent.is_dir():
-            raise OutputError(f"{folder.parent}: there is no such folder")
-        return  # it will be made
-    for file in (source, source.resolve()) if source is not None else ():
-        named_so = pattern.number(file.name) is not None and file.exists()
-        if named_so and file.absolute().parent.samefile(folder):
-            raise UsageError(f"{path}: the pictures may not take the place of {file.name}")
-    for name in sorted(folders_in(folder)):
-        if pattern.number(name) is not None:
-            raise UsageError(f"{folder / name}: is a folder; name other pictures with <output>")
-    # A job that was killed while its pictures got their names goes on with that.
-    if options.encode.overwrite or JobStore(folder_of(path)).delivers_pictures():
-        return
-    if there := sum(pattern.number(name) is not None for name in names_in(folder)):
-        raise OutputExists(
-            f"{path}: {there} pictures of such names are there already; "
-            f"use <encode.overwrite>, or another <output>"
-        )
-
-
-def _check_output(source: Path | None, output: Path, options: UpscaleOptions) -> None:
-    if is_too_long(output.name):
-        raise UsageError(f"{output}: the name is too long; choose a shorter one with <output>")
-    if output.exists():
-        if source is not None and source.exists() and output.samefile(source):
-            raise UsageError(f"{output}: the result may not take the place of its source")
-        if not output.is_file():
-            kind = "a folder" if output.is_dir() else "no plain file"
-            raise UsageError(f"{output}: is {kind}; name a file")
-        is_ours = JobStore(folder_of(output)).result_at(output) is not None
-        if not (options.encode.overwrite or is_ours):
-            error = OutputExists(
-                f"{output}: is there already; use <encode.overwrite>, or another <output>"
-            )
-            error.output = output
-            raise error
-        check_replaceable(output)
-    if not output.absolute().parent.is_dir():
-        raise OutputError(f"{output.parent}: there is no such folder")
+    output_of(output, options.encode).check(None, overwrite=options.encode.overwrite)
 
 
 def default_scale(options: UpscaleOptions) -> int:

@@ -23,7 +23,6 @@ from vsr.events import Note, silent
 from vsr.frame import Frame
 from vsr.jobs.run.context import RunContext
 from vsr.jobs.store.job_store import JobStore, folder_of
-from vsr.media.format.containers import STDOUT
 from vsr.media.read.interlace import undo
 from vsr.media.read.keyframes import keyframes
 from vsr.media.read.reader import read_frames
@@ -55,9 +54,9 @@ def resolve_strength(run: RunContext) -> RunContext:
 
 def _begun(run: RunContext) -> FilterStrength | None:
     """Return what the job that is gone on with was begun with."""
-    output = run.plan.output
-    if output == STDOUT or run.options.jobs.restart:
+    if run.plan.output.is_stream or run.options.jobs.restart:
         return None
+    output = run.plan.output.path
     store = JobStore(folder_of(output))
     if not (store.has_segments() or store.result_at(output) is not None):
         return None  # it will be begun anew, whatever it was

@@ -15,12 +15,9 @@ from vsr.frame import Colour, Frame
 from vsr.jobs.plan.plan import Plan, spans
 from vsr.jobs.plan.segments import Segment
 from vsr.jobs.store.job_store import JobStore
-from vsr.media.format.animation import ANIMATIONS, loops_of, muxer_options
 from vsr.media.format.captions import missed
 from vsr.media.format.colour_tags import for_output, guessed
-from vsr.media.format.containers import STDOUT
-from vsr.media.format.encoders import EncoderPlan, plan_encoder
-from vsr.media.format.still_image import STILLS
+from vsr.media.format.encoders import EncoderPlan
 from vsr.media.read.interlace import Filters, ScanMode, undo
 from vsr.media.read.reader import read_frames
 from vsr.media.source.kinds.base import Source
@@ -30,10 +27,8 @@ from vsr.media.source.timestamp_repair import clocks_of, repaired
 from vsr.media.write.live_audio import LiveAudio
 from vsr.media.write.writer import write_frames
 from vsr.nets.store import LoadedModel
-from vsr.options import EncodeOptions, UpscaleOptions
+from vsr.options import UpscaleOptions
 from vsr.stages.device.stage import OutputImage
-
-_RATE = Fraction(25)  # of y4m, where the source has none
 
 
 def never() -> bool:
@@ -99,13 +94,8 @@ class RunContext:
         return self.on(probe(path, self.options.colour, index))
 
     def segment_encoder(self) -> EncoderPlan:
-        """Return the encoder of segments: the job's own, or a lossless one where those cannot be
-        joined.
-        """
-        plan = self.plan
-        if plan.pattern is None and plan.container.muxer not in STILLS | ANIMATIONS:
-            return plan.encoder
-        return plan_encoder(EncodeOptions(codec="ffv1"), plan.encoder.layout)
+        """Return the encoder of segments: the result's own, if those can be joined."""
+        return self.plan.output.segment_encoder(self.plan.encoder)
 
     def picture(self) -> OutputImage:
         """Return what the result's frames look like."""
@@ -165,14 +155,8 @@ class RunContext:
         filters = undo(self.plan.scan, video.rate)
         if self.plan.scan is ScanMode.TELECINED and video.rate is not None:  # four frames for five
             video = dataclasses.replace(video, rate=video.rate * Fraction(4, 5))
-        fps = self.options.source.fps
-        if self.plan.pattern is not None and fps is not None:
-            filters += (("fps", str(fps)),)
-        if self.plan.output == STDOUT and self.plan.container.untimed:
-            rate = video.rate or _RATE
-            filters += (("fps", str(rate)),)
-            video = dataclasses.replace(video, rate=rate, time_base=1 / rate)
-        return dataclasses.replace(source, video=video), filters
+        video, pace = self.plan.output.paced(video, self.options.source.fps)
+        return dataclasses.replace(source, video=video), filters + pace
 
     def counted(self, spans: Sequence[Span]) -> list[Span]:
         """Return `spans` in ticks of what `progressive` hands out: of a raw stream, frames are
@@ -185,24 +169,9 @@ class RunContext:
         """Return the spans in seconds; none: the whole film."""
         return [span.piece(self.plan.source.video.time_base) for span in self.plan.spans]
 
-    def muxer_options(self) -> dict[str, str]:
+    def muxer_options(self) -> Mapping[str, str]:
         """Return those of the result's own format."""
-        plan, source = self.plan, self.plan.source
-        if plan.container.muxer in ANIMATIONS:
-            return muxer_options(plan.container.muxer, loops_of(source.path))
-        if plan.pattern is not None:
-            return {"start_number": "1"}
-        if plan.container.muxer in STILLS:
-            return {"update": "1"}  # one file of this very name, whatever is in it
-        return self.exact(plan.encoder)
-
-    def exact(self, encoder: EncoderPlan) -> dict[str, str]:
-        """Return the muxer's options for an exact start, which would else be rounded to
-        milliseconds.
-        """
-        if encoder.encoder.container not in ("mp4", "mov"):
-            return {}
-        return {"movie_timescale": str(max(self.plan.source.video.time_base.denominator, 1000))}
+        return self.plan.output.muxer_options(self.plan.source, self.plan.encoder)
 
     def _colour(self) -> Colour:
         """Return what the result is written in."""

@@ -42,7 +42,7 @@ def fingerprint(
         "size": [plan.target.width, plan.target.height],
         "scan": plan.scan.value,
         "encoder": [plan.encoder.encoder.name, plan.encoder.pix_fmt, plan.encoder.settings],
-        "container": plan.container.muxer,
+        "container": plan.output.container.muxer,
         "parts": [[segment.start, segment.end, segment.at] for segment in segments],
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -10,18 +9,16 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
-from vsr.errors import InputError, OutputError, OutputExists, SoundLost, Stopped, cause
+from vsr.errors import InputError, OutputError, Stopped, cause
 from vsr.events import silent
 from vsr.frame import Frame
+from vsr.jobs.outputs.base import EncodedPicture
+from vsr.jobs.outputs.film import exact
 from vsr.jobs.plan.estimate import told_of_room
 from vsr.jobs.plan.segments import Segment, joined, with_context
 from vsr.jobs.run.context import RunContext, segment_suffix
-from vsr.jobs.run.image_output import finish, work_names
 from vsr.jobs.run.segment_writer import write_segments
-from vsr.jobs.store import atomic_write
 from vsr.jobs.store.job_store import JobStore, SegmentRecord
-from vsr.media.format.animation import ANIMATIONS, set_last_duration
-from vsr.media.format.still_image import STILLS, put_notes
 from vsr.media.read.interlace import ScanMode
 from vsr.media.read.keyframes import keyframes
 from vsr.media.read.reader import read_frames
@@ -31,8 +28,6 @@ from vsr.media.source.spans import WHOLE, Span
 from vsr.media.write.carried_streams import left_out
 from vsr.media.write.concat import SAYS_DURATIONS, join
 from vsr.media.write.live_audio import LiveAudio
-from vsr.media.write.mux import mux
-from vsr.media.write.verify import EncodedVideo
 from vsr.options import ColourOptions
 from vsr.pipeline import Writer, Written, run_pipeline
 from vsr.stages.device.reuse import reuses
@@ -46,9 +41,9 @@ _BEHIND = 1 << 22  # bytes that are read behind a segment, for the sound that be
 def into_pipe(run: RunContext) -> Written:
     """Write to standard output, as it comes. Raises the errors of `vsr.errors`."""
     plan, source = run.plan, run.plan.source
-    left_out(source, plan.container, sink=run.sink)
+    left_out(source, plan.output.container, sink=run.sink)
     sound = None
-    wanted = plan.container.sound and run.options.encode.audio
+    wanted = plan.output.container.sound and run.options.encode.audio
     if wanted and not source.only_pictures:
         sound = LiveAudio(source, run.pieces(), sink=run.sink)
     source.expect(1 if sound is None else 2)
@@ -58,8 +53,8 @@ def into_pipe(run: RunContext) -> Written:
             frames,
             sys.stdout.buffer,
             plan.encoder,
-            dict(plan.container.options),
-            muxer=plan.container.muxer,
+            dict(plan.output.container.options),
+            muxer=plan.output.container.muxer,
             sound=sound,
         )
 
@@ -72,11 +67,14 @@ def into_pipe(run: RunContext) -> Written:
 def into_folder(run: RunContext, folder: Path) -> tuple[Path, int]:
     """Return the complete result, in `folder`, and its number of frames; all in one go.
 
-    Of a plan with a pattern, the files are there under `work_names`. Raises the errors of
+    Of a plan with a pattern, the files are there under numbers. Raises the errors of
     `vsr.errors`.
     """
     plan = run.plan
-    encoded, base = _target(run, folder), plan.source.video.time_base
+    encoded, base = (
+        run.plan.output.encoded_name(folder, run.plan.encoder),
+        plan.source.video.time_base,
+    )
     # Durations that MP4 and MOV cannot say are in the order that the picture is joined in, and
     # the joining alone tells containers of HDR.
     kind, hdr = plan.encoder.encoder.container, plan.source.video.hdr
@@ -114,7 +112,7 @@ def into_store(run: RunContext, store: JobStore, segments: Sequence[Segment], do
     encoder = run.segment_encoder()
 
     def encode(frames: Iterator[Frame], path: Path) -> Generator[Frame, None, None]:
-        return run.encode(frames, path, encoder, run.exact(encoder))
+        return run.encode(frames, path, encoder, exact(run.plan.source, encoder))
 
     def write(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
         return write_segments(
@@ -156,7 +154,7 @@ def from_store(
         last=last.last * base,
         last_duration=last.last_duration * base,
     )
-    encoded = _target(run, folder)
+    encoded = run.plan.output.encoded_name(folder, run.plan.encoder)
     if encoder is plan.encoder:
         join(
             paths,
@@ -166,7 +164,7 @@ def from_store(
             rate=run.progressive()[0].video.rate,
             last_duration=last.last_duration,
             hdr=plan.source.video.hdr,
-            muxer_options=run.exact(encoder),
+            muxer_options=exact(run.plan.source, encoder),
         )
     else:
         for _ in run.encode(_frames_of(paths), encoded, plan.encoder, run.muxer_options()):
@@ -174,28 +172,22 @@ def from_store(
     return _complete(run, encoded, written, plan.source, folder), written.frames
 
 
-def deliver(
-    run: RunContext, complete: Path, frames: int, folder: Path, store: JobStore | None = None
-) -> None:
-    """Give the complete result in `folder` its name, which `store` is told first."""
+def deliver(run: RunContext, complete: Path, frames: int, store: JobStore | None = None) -> None:
+    """Give the complete result its name, which `store` is told first."""
     plan = run.plan
     try:
-        if plan.pattern is not None:
-            if store is not None:
-                store.tell({"pictures": frames})
-            finish(plan, plan.pattern, folder, frames, sink=run.sink)
-            run.hooks.ready(plan, plan.pattern.path(frames), frames)
-            return
-        if plan.output.exists() and not run.options.encode.overwrite:  # it was not at the beginning
-            raise OutputExists(f"{plan.output}: is there already, since this run; use --overwrite")
-        if store is not None:
-            store.tell({"bytes": complete.stat().st_size, "frames": frames})
-        run.hooks.ready(plan, complete, frames)
-        atomic_write.rename(complete, plan.output)
+        plan.output.deliver(
+            complete,
+            frames,
+            store,
+            overwrite=run.options.encode.overwrite,
+            ready=lambda file: run.hooks.ready(plan, file, frames),
+            sink=run.sink,
+        )
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        text = f"{plan.output}: cannot be given its name ({cause(error)})"
+        text = f"{plan.output.path}: cannot be given its name ({cause(error)})"
         raise OutputError(text) from error
 
 
@@ -209,61 +201,26 @@ def _go_on(run: RunContext, store: JobStore) -> None:
         raise Stopped(f"{text}: {told_of_room(run.plan, run.options, least=_SPARE)}")
 
 
-def _target(run: RunContext, folder: Path) -> Path:
-    plan = run.plan
-    if plan.pattern is not None:
-        return work_names(plan, folder)
-    return folder / f"picture.{plan.encoder.encoder.container}"
-
-
 def _complete(
     run: RunContext, encoded: Path, written: Written, source: Source, folder: Path
 ) -> Path:
-    """Return the picture, with what else is in the source; still in `folder`."""
-    plan, encoder, muxer = run.plan, run.plan.encoder.encoder, run.plan.container.muxer
+    """Complete the result with what else is in the source; it is still in `folder`."""
     if not written.frames:
         raise InputError(f"{source.path}: not one frame of its video can be decoded")
-    if muxer in STILLS or muxer in ANIMATIONS:  # complete as they are, but for this
-        if muxer in ANIMATIONS:
-            set_last_duration(encoded, muxer, written.last_duration)
-        if plan.pattern is None:
-            put_notes(encoded, source.metadata())
-        left_out(source, plan.container, sink=run.sink)
-        return folder / encoded.name  # `work_names` writes the folder's name as ffmpeg reads it
-    complete = folder / f"joined{plan.output.suffix}"
-    picture = EncodedVideo(
-        path=encoded,
-        codec=encoder.codec,
-        hidden_alpha=encoder.codec == "vp9" and plan.encoder.layout.alpha,
-        shape=(run.sample_aspect_ratio() or 1) * Fraction(plan.target.width, plan.target.height),
-        frames=written.frames,
-        first=written.first,
-        last=written.last,
-    )
-    try:
-        mux(
-            picture,
-            source,
-            complete,
-            plan.container,
+    target = run.plan.target
+    return run.plan.output.complete(
+        EncodedPicture(
+            path=encoded,
+            folder=folder,
+            written=written,
+            encoder=run.plan.encoder,
+            shape=(run.sample_aspect_ratio() or 1) * Fraction(target.width, target.height),
+            source=source,
             pieces=run.pieces(),
             audio=run.options.encode.audio,
             sink=run.sink,
         )
-    except SoundLost as error:
-        beside = _free(plan.output)
-        atomic_write.rename(complete, beside)
-        raise SoundLost(f"{error.text}; the film without it is {beside}") from error
-    return complete
-
-
-def _free(output: Path) -> Path:
-    """Return a name beside the output's that nothing has yet."""
-    for number in itertools.count(1):
-        beside = output.with_stem(f"{output.stem}_no-audio{number if number > 1 else ''}")
-        if not beside.exists():
-            return beside
-    raise AssertionError
+    )
 
 
 def _context(run: RunContext) -> int:

@@ -20,8 +20,8 @@ from vsr.errors import (
     cause,
 )
 from vsr.events import Note
+from vsr.jobs.outputs.place import is_full, is_lasting
 from vsr.jobs.plan.estimate import room, told_of_room
-from vsr.jobs.plan.output_place import is_full, is_lasting
 from vsr.jobs.plan.segments import Segment, cut_at_keyframes
 from vsr.jobs.run.context import RunContext, segment_suffix
 from vsr.jobs.run.fingerprint import differences, fingerprint
@@ -39,10 +39,10 @@ def run_job(run: RunContext) -> int:
 
     Raises the errors of `vsr.errors`; Stopped where the same call goes on with it later.
     """
-    with JobStore(folder_of(run.plan.output)) as store:
+    with JobStore(folder_of(run.plan.output.path)) as store:
         if not store.is_safe:
             text = "its file system knows no locks; let no other machine work on it meanwhile"
-            run.sink(Note(text=f"{run.plan.output.name}: {text}"))
+            run.sink(Note(text=f"{run.plan.output.path.name}: {text}"))
         try:
             with _on_disk(run):
                 frames = _finish(run, store)
@@ -65,7 +65,7 @@ def run_job(run: RunContext) -> int:
 @contextmanager
 def _on_disk(run: RunContext) -> Iterator[None]:
     """Raise what the disk refuses as one line."""
-    folder = run.plan.output.absolute().parent
+    folder = run.plan.output.path.absolute().parent
     try:
         try:
             yield
@@ -94,9 +94,9 @@ def _finish(run: RunContext, store: JobStore) -> int:
     run = run.repaired(scratch)
     plan = run.plan
     before = _stamp(plan.source.path)
-    told = store.result_at(plan.output)
+    told = store.result_at(plan.output.path)
     segments = _segments(run, store)
-    if told is not None and store.result_at(plan.output) is not None:
+    if told is not None and store.result_at(plan.output.path) is not None:
         return told  # killed when all was done, and not yet, or half, tidied up
     suffix = segment_suffix(run.segment_encoder())
     records = {segment.number: store.finished(segment.number, suffix) for segment in segments}
@@ -116,7 +116,7 @@ def _finish(run: RunContext, store: JobStore) -> int:
     if _stamp(plan.source.path) != before:
         raise InputError(f"{plan.source.path}: was changed while it was read")
     complete, frames = from_store(run, store, done, scratch)
-    deliver(run, complete, frames, scratch, store)
+    deliver(run, complete, frames, store)
     return frames
 
 
@@ -135,23 +135,23 @@ def _segments(run: RunContext, store: JobStore) -> list[Segment]:
     changed = differences({k: old.get(k) for k in new}, new) if old is not None else []
     if old is None or run.options.jobs.restart or (changed and not store.has_segments()):
         # Made by another process while this one waited; or by a run with other options.
-        if plan.output.exists() and not run.options.encode.overwrite:
+        if plan.output.path.exists() and not run.options.encode.overwrite:
             raise OutputExists(
-                f"{plan.output}: is there already; use <encode.overwrite>, or another <output>"
+                f"{plan.output.path}: is there already; use <encode.overwrite>, or another <output>"
             )
         store.clear(keep=["work"])
         # From whatever folder it is gone on with, it is the same file of weights.
         found = dataclasses.replace(run.options, model=from_anywhere(run.options.model))
         call = {
             "source": os.fsdecode(run.path.absolute()),
-            "output": os.fsdecode(plan.output.absolute()),
+            "output": os.fsdecode(plan.output.path.absolute()),
             "options": to_dict(found),
         }
         store.begin({**new, "call": call})
         _tell_of_room(run, store)
     elif changed:
         raise JobChanged(
-            f"{plan.output.name}: was begun with something else ({'; '.join(changed)}); "
+            f"{plan.output.path.name}: was begun with something else ({'; '.join(changed)}); "
             f"use <jobs.restart> to begin again"
         )
     register(store.folder)
@@ -163,7 +163,7 @@ def _tell_of_room(run: RunContext, store: JobStore) -> None:
     needed, free = room(run.plan, run.options), shutil.disk_usage(store.folder).free
     if needed is not None and needed > free:
         text = f"may need about {needed >> 20} MB on the disk while it runs; {free >> 20} are free"
-        run.sink(Note(text=f"{run.plan.output.name}: {text}"))
+        run.sink(Note(text=f"{run.plan.output.path.name}: {text}"))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

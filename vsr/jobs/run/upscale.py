@@ -24,7 +24,6 @@ from vsr.jobs.run.outputs import deliver, into_folder, into_pipe
 from vsr.jobs.run.resume import run_job
 from vsr.jobs.store.job_store import folder_of, forget
 from vsr.media.ffmpeg import find_ffmpeg
-from vsr.media.format.containers import STDOUT
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.kinds.table import probe_source
 from vsr.media.source.local_name import local_output, names_folder
@@ -94,7 +93,7 @@ def upscale_one(
     with _tidied(), intake(source, output, options, sink=once) as opened:
         began = time.monotonic()
         run = prepare(opened, options, engines, dataclasses.replace(hooks, sink=once), stem=stem)
-        hooks.claim(run.plan.output)
+        hooks.claim(run.plan.output.path)
         with _named(run.plan, run.model.name):
             frames = _carry_out(resolve_strength(run))
         return _result(run.plan, frames, began, once)
@@ -124,8 +123,8 @@ def _named(plan: Plan, model: str) -> Iterator[None]:
     except (Stopped, Interrupted):
         raise  # both say how to go on
     except VsrError as error:
-        about = model if isinstance(error, ModelError) else plan.output.name
-        known = (about, plan.source.path.name, str(plan.output.absolute().parent))
+        about = model if isinstance(error, ModelError) else plan.output.path.name
+        known = (about, plan.source.path.name, str(plan.output.path.absolute().parent))
         if not error.options and not any(name in error.text for name in known):
             error.args = (f"{about}: {error.text}",)
         raise
@@ -134,7 +133,6 @@ def _named(plan: Plan, model: str) -> Iterator[None]:
 def _carry_out(run: RunContext) -> int:
     """Do the work; returns the number of frames."""
     plan, name = run.plan, run.plan.source.path.name
-    resumable = plan.source.lasts and plan.output != STDOUT and not _is_single(plan)
     for note in notes(plan, run.options):
         run.sink(Note(text=f"{name}: {note}"))
     for loss in losses(plan, run.options):
@@ -142,22 +140,22 @@ def _carry_out(run: RunContext) -> int:
     run.sink(
         Started(
             source=run.path,
-            output=plan.output,
+            output=plan.output.path,
             frames=plan.frames,
             width=plan.target.width,
             height=plan.target.height,
             description=describe(plan, run.model.name, run.engine),
-            store=folder_of(plan.output) if resumable else None,
+            store=folder_of(plan.output.path) if plan.is_resumable else None,
         )
     )
-    if plan.output == STDOUT:
+    if plan.output.is_stream:
         return into_pipe(run).frames
-    with made(plan.output.absolute().parent, plan.pattern is not None):
-        if resumable:
+    with made(plan.output.path.absolute().parent, plan.output.is_sequence):
+        if plan.is_resumable:
             return run_job(run)
-        with WorkFolder(plan.output) as folder:
+        with WorkFolder(plan.output.path) as folder:
             complete, frames = into_folder(run.repaired(folder), folder)
-            deliver(run, complete, frames, folder)
+            deliver(run, complete, frames)
     return frames
 
 
@@ -185,17 +183,12 @@ def prepare(
     )
 
 
-def _is_single(plan: Plan) -> bool:
-    """Return whether it is one picture, which is soon done again."""
-    return plan.container.pictures is not None or (plan.source.video.frames == 1 and not plan.spans)
-
-
 def _result(plan: Plan, frames: int, began: float, once: OncePerNote) -> Result:
     seconds = time.monotonic() - began
     notes = tuple(once.notes)
-    once(Finished(output=plan.output, frames=frames, seconds=seconds, notes=notes))
+    once(Finished(output=plan.output.path, frames=frames, seconds=seconds, notes=notes))
     return Result(
-        output=plan.output,
+        output=plan.output.path,
         frames=frames,
         width=plan.target.width,
         height=plan.target.height,

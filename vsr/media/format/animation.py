@@ -21,7 +21,6 @@ from PIL import Image
 from vsr.media.format.decoder import most_pixels
 
 MILLISECOND = Fraction(1, 1000)
-ANIMATIONS = frozenset({"gif", "apng", "webp"})  # ffmpeg's names of the muxers
 
 
 # What Pillow raises for files that are damaged, or that claim to be enormous.

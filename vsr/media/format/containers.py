@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from vsr.errors import UsageError
 from vsr.options import Codec, PipeFormat
@@ -14,6 +15,9 @@ _SAME_BYTES = {"fflags": "+bitexact"}
 _TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "eia_608"})
 # What converting text loses, by its codec.
 _LOST = {"ass": "styling", "ssa": "styling", "eia_608": "placing"}
+
+
+ContainerKind = Literal["film", "animation", "still"]  # of the result: see `vsr/jobs/outputs`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,8 @@ class Container:
     attachments: bool = False
     data: frozenset[str] = frozenset()
     options: Mapping[str, str] = field(default_factory=dict)
-    pictures: int | None = None  # the most that it can hold
+    kind: ContainerKind = "film"
+    as_pictures: bool = False  # whether a name with a number asks for a file for each frame
     untimed: bool = False  # frames follow each other at a constant rate
     alpha: Codec | None = None  # what is usual there for what can be seen through
     planar: bool = False  # holds YUV and grey only, without transparency
@@ -66,18 +71,32 @@ _MKV = Container(
 )
 
 
-def _animation(kind: Codec) -> Container:
-    return Container(muxer=kind, usual=kind, video=frozenset({kind}), sound=False)
+def _animation(name: Codec, *, as_pictures: bool = False) -> Container:
+    return Container(
+        muxer=name,
+        usual=name,
+        video=frozenset({name}),
+        sound=False,
+        kind="animation",
+        as_pictures=as_pictures,
+    )
 
 
 def _still(usual: Codec, codec: str) -> Container:
-    return Container(muxer="image2", usual=usual, video=frozenset({codec}), sound=False, pictures=1)
+    return Container(
+        muxer="image2",
+        usual=usual,
+        video=frozenset({codec}),
+        sound=False,
+        kind="still",
+        as_pictures=True,
+    )
 
 
 CONTAINERS: Mapping[str, Container] = {
     ".gif": _animation("gif"),
     ".apng": _animation("apng"),
-    ".webp": _animation("webp"),
+    ".webp": _animation("webp", as_pictures=True),
     ".png": _still("png", "png"),
     ".jpg": _still("jpeg", "mjpeg"),
     ".jpeg": _still("jpeg", "mjpeg"),

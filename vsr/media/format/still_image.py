@@ -19,7 +19,6 @@ from PIL import Image
 
 from vsr.errors import InputError
 
-STILLS = frozenset({"image2"})  # ffmpeg's name of the muxer
 _SEGMENT = 65519  # bytes of a profile that fit into one segment of a JPEG, behind its header
 _ORIENTATION = 0x0112  # EXIF's tag
 # EXIF tags that a TIFF may carry over: how it is turned, and who took it with what and when.

@@ -1,0 +1,1 @@
+"""The kinds of results: what each is written as, how it is completed and gets its name."""
