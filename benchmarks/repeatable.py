@@ -26,7 +26,7 @@ from vsr.media.format.encoders import EncoderPlan, plan_encoder
 from vsr.media.format.repeatable import repeatable
 from vsr.media.read.reader import read_frames
 from vsr.media.source.probe import probe
-from vsr.media.write.writer import write_frames
+from vsr.media.write.writer import VideoFormat, write_frames
 from vsr.options import Codec, ColourOptions
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "bunny.mp4"
@@ -49,11 +49,14 @@ def _run(frames: list[Frame], plan: EncoderPlan, folder: Path) -> tuple[float, f
     first = frames[0]
     path = folder / "film"
     began, used = time.perf_counter(), time.process_time()
-    for _ in write_frames(
-        iter(frames), path, plan, width=first.width, height=first.height, colour=first.colour,
-        rate=Fraction(24), time_base=first.time_base, sample_aspect_ratio=None,
-        display_matrix=None, muxer_options={},
-    ):  # fmt: skip
+    video = VideoFormat(
+        width=first.width,
+        height=first.height,
+        colour=first.colour,
+        rate=Fraction(24),
+        time_base=first.time_base,
+    )
+    for _ in write_frames(iter(frames), path, plan, video, muxer_options={}):
         pass
     taken = time.process_time() - used, time.perf_counter() - began
     size = sum(file.stat().st_size for file in folder.iterdir())

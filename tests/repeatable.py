@@ -34,7 +34,7 @@ from tests.conftest import SAMPLES
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.media.format.encoders import plan_encoder
 from vsr.media.format.repeatable import repeatable
-from vsr.media.write.writer import write_frames
+from vsr.media.write.writer import VideoFormat, write_frames
 from vsr.options import EncodeOptions
 
 ROOT = Path(__file__).parent.parent
@@ -176,11 +176,14 @@ def _encoded(case: Case, where: Surroundings) -> str:
     ):
         several = plan.encoder.container == "image2"
         path = Path(folder, "%03d.png" if several else "film")
-        for _ in write_frames(
-            shown, path, plan, width=case.width, height=case.height, colour=colour,
-            rate=Fraction(24), time_base=Fraction(1, 24), sample_aspect_ratio=None,
-            display_matrix=None, muxer_options={},
-        ):  # fmt: skip
+        video = VideoFormat(
+            width=case.width,
+            height=case.height,
+            colour=colour,
+            rate=Fraction(24),
+            time_base=Fraction(1, 24),
+        )
+        for _ in write_frames(shown, path, plan, video, muxer_options={}):
             pass
         digest = hashlib.sha256()
         for file in sorted(Path(folder).iterdir()):

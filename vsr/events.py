@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +28,9 @@ class Started:
 class Progress:
     """One more frame is encoded."""
 
-    frames: int
+    frames: int  # so far, those of an earlier run too
+    total: int | None = None  # None where the container does not tell; an estimate otherwise
+    seconds_left: float | None = None  # until `total`, at the pace of this run; None: not known yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,34 @@ Sink = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """Ignore an event: the sink of those who do not listen."""
+
+
+class Timed:
+    """A sink that tells with each progress how many frames there will be, and when they are."""
+
+    def __init__(
+        self, sink: Sink, total: int | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sink, self._total, self._clock = sink, total, clock
+        self._begun: tuple[int, float] | None = None  # frames and seconds, at the first
+
+    def __call__(self, event: Event) -> None:
+        """Pass an event on."""
+        if isinstance(event, Progress):
+            event = self._timed(event)
+        self._sink(event)
+
+    def _timed(self, event: Progress) -> Progress:
+        """Add total and time to `event`; an estimate that was too low is no total any more."""
+        now = self._clock()
+        self._begun = self._begun or (event.frames, now)
+        frames, began = self._begun
+        if self._total is None or event.frames > self._total:
+            return event
+        left = None
+        if event.frames > frames:
+            left = (now - began) / (event.frames - frames) * (self._total - event.frames)
+        return dataclasses.replace(event, total=self._total, seconds_left=left)
 
 
 class OncePerNote:

@@ -47,39 +47,44 @@ class Written:
     last_duration: Fraction = Fraction(0)  # seconds
 
 
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Which frames of a source are upscaled in one go, and what is known of the others."""
+
+    filters: Filters
+    spans: Sequence[Span] = (WHOLE,)  # one segment or more; what is joined is read once
+    seeks: bool = True  # False: filters that remember what was long ago want all before it, too
+    context: int = 0  # frames around each span that are looked at, as far as it has room for them
+    starts: Sequence[int] = ()  # pts of the result from which what was before must not be known
+    done: int = 0  # frames that were written before, for the progress
+
+
 def run_pipeline(
     source: Source,
+    section: Section,
     write: Writer,
     *,
-    filters: Filters,
-    spans: Sequence[Span] = (WHOLE,),
-    seeks: bool = True,
-    context: int = 0,
-    starts: Sequence[int] = (),
     engine: Engine,
     picture: OutputImage,
     options: UpscaleOptions,
-    done: int = 0,
     sink: Sink,
 ) -> Written:
-    """Upscale the video of `source`, in the segments `spans`, into `write`.
+    """Upscale `section` of the video of `source` into `write`.
 
-    `seeks`: whether decoding may begin in the middle of the film; filters that remember
-    what was long ago forbid it. `context`: frames around each segment that are looked at, too, as
-    far as it has room for them. `starts`: pts of the result at which a segment begins that may
-    not know of the one before. `done`: frames that were written before, for the progress.
     Raises whatever a stage raises, after every thread has ended.
     """
-    upscale = Upscaler(engine, picture, options.device, options.temporal, starts=starts, sink=sink)
+    upscale = Upscaler(
+        engine, picture, options.device, options.temporal, starts=section.starts, sink=sink
+    )
     with Scope() as scope, ExitStack() as stops:
         stops.callback(source.stop)  # before the threads are waited for
         frames: Iterator[Frame] = read_frames(
             source,
             options.colour,
-            filters=filters,
-            spans=spans,
-            seeks=seeks,
-            context=context,
+            filters=section.filters,
+            spans=section.spans,
+            seeks=section.seeks,
+            context=section.context,
             sink=sink,
         )
         if source.video.layout.alpha and not (picture.layout.alpha or source.video.transparent):
@@ -97,7 +102,7 @@ def run_pipeline(
                 first = first if count else frame.pts
                 count += 1
                 last, duration = frame.pts, frame.duration
-                sink(Progress(frames=done + count))
+                sink(Progress(frames=section.done + count))
         stops.pop_all()
     base = source.video.time_base
     return Written(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import MutableMapping
 from types import TracebackType
-from typing import Never, Self
+from typing import TYPE_CHECKING, Any, Never, Self
 
 from tqdm import tqdm
 
@@ -22,6 +23,27 @@ from vsr.events import (
     Started,
     WarningNote,
 )
+
+if TYPE_CHECKING:  # which tqdm itself does not know
+    _Bar = tqdm[Never]
+else:
+    _Bar = tqdm
+
+
+class _FrameBar(_Bar):
+    """A bar of frames, which is told the time that is left: tqdm would count an earlier run's."""
+
+    seconds_left: float | None = None
+
+    @property
+    def format_dict(self) -> MutableMapping[str, Any]:
+        """Return what tqdm draws the bar with."""
+        known = super().format_dict
+        if known["total"] is None or self.seconds_left is None:
+            return known
+        left = tqdm.format_interval(self.seconds_left)
+        shown = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<" + left + ", {rate_fmt}{postfix}]"
+        return {**known, "bar_format": shown}
 
 
 class Terminal:
@@ -59,8 +81,8 @@ class Terminal:
                 case Started():
                     self._say(event.description)
                     self._open(event.frames, "frame", scaled=False)
-                case Progress(frames=frames):
-                    self._move(frames)
+                case Progress(frames=frames, seconds_left=left):
+                    self._move(frames, left)
                 case Downloading(name=name, done=done, total=total):
                     if self._bar is None:
                         self._say(f"fetching {name}")
@@ -115,12 +137,15 @@ class Terminal:
     def _open(self, total: int | None, unit: str, *, scaled: bool) -> None:
         # None: tqdm draws only where stderr is a terminal.
         disable = True if self._quiet else None
-        self._bar = tqdm(
+        kind = _FrameBar if unit == "frame" else tqdm
+        self._bar = kind(
             total=total, unit=unit, unit_scale=scaled, disable=disable, dynamic_ncols=True
         )
 
-    def _move(self, done: int) -> None:
+    def _move(self, done: int, seconds_left: float | None = None) -> None:
         if self._bar is not None:
+            if isinstance(self._bar, _FrameBar):
+                self._bar.seconds_left = seconds_left
             self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:

@@ -21,7 +21,7 @@ from vsr.media.format.containers import container_of
 from vsr.media.format.encoders import plan_encoder
 from vsr.media.source.image_list import is_picture
 from vsr.media.source.kinds.base import Source
-from vsr.media.write.writer import write_frames
+from vsr.media.write.writer import VideoFormat, write_frames
 from vsr.options import EncodeOptions
 from vsr.stages.colour.convert import from_rgb
 from vsr.train.degrade.draws import SampledDamage, draw
@@ -117,11 +117,13 @@ def _film(source: Source, output: Path, damage: Damage, seed: int, sink: Sink) -
     try:
         written = write_frames(
             _damaged(source, size, damage, seed, plan.layout, colour, sink), part, plan,
-            width=size[1] // damage.scale, height=size[0] // damage.scale, colour=colour,
-            rate=video.rate, time_base=video.time_base,
-            sample_aspect_ratio=video.sample_aspect_ratio or Fraction(1),
-            display_matrix=video.display_matrix, muxer_options=container.options,
-            muxer=container.muxer,
+            VideoFormat(
+                width=size[1] // damage.scale, height=size[0] // damage.scale, colour=colour,
+                rate=video.rate, time_base=video.time_base,
+                sample_aspect_ratio=video.sample_aspect_ratio or Fraction(1),
+                display_matrix=video.display_matrix,
+            ),
+            muxer_options=container.options, muxer=container.muxer,
         )  # fmt: skip
         with closing(written):
             for done, _ in enumerate(written, start=1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vsr.errors import OutputError, cause
+from vsr.jobs.store import lock
 
 _PREFIX = ".vsr-"
 _NEW = 5.0  # seconds
@@ -49,13 +49,14 @@ class WorkFolder:
             self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise OutputError(f"{self._parent}: cannot be written to ({cause(error)})") from error
-        with suppress(OSError):  # some network file systems know no locks
-            fcntl.flock(self._number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock = lock.take(self._number)
         return self._path
 
     def __exit__(self, *exception: object) -> None:
         with suppress(OSError):
             shutil.rmtree(self._path)
+        if self._lock is not None:
+            self._lock.close()
         os.close(self._number)
 
 
@@ -80,7 +81,10 @@ def sweep(parent: Path) -> None:
                 continue
             number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
+                held = lock.take(number)
+                if held is not None and held.everywhere:  # else another machine may be at work
+                    shutil.rmtree(folder)
+                if held is not None:
+                    held.close()
             finally:
                 os.close(number)

@@ -25,7 +25,7 @@ from vsr.media.source.probe import probe
 from vsr.media.source.spans import WHOLE, SecondsSpan, Span
 from vsr.media.source.timestamp_repair import clocks_of, repaired
 from vsr.media.write.live_audio import LiveAudio
-from vsr.media.write.writer import write_frames
+from vsr.media.write.writer import VideoFormat, write_frames
 from vsr.nets.store import LoadedModel
 from vsr.options import UpscaleOptions
 from vsr.stages.device.stage import OutputImage
@@ -137,13 +137,15 @@ class RunContext:
             frames,
             target,
             encoder,
-            width=self.plan.target.width,
-            height=self.plan.target.height,
-            colour=self._colour(),
-            rate=video.rate,
-            time_base=video.time_base,
-            sample_aspect_ratio=self.sample_aspect_ratio(),
-            display_matrix=video.display_matrix,
+            VideoFormat(
+                width=self.plan.target.width,
+                height=self.plan.target.height,
+                colour=self._colour(),
+                rate=video.rate,
+                time_base=video.time_base,
+                sample_aspect_ratio=self.sample_aspect_ratio(),
+                display_matrix=video.display_matrix,
+            ),
             muxer_options=muxer_options,
             muxer=muxer,
             sound=sound,

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from vsr.errors import InputError, OutputError, Stopped, cause
 from vsr.events import silent
@@ -29,7 +30,7 @@ from vsr.media.write.carried_streams import left_out
 from vsr.media.write.concat import SAYS_DURATIONS, join
 from vsr.media.write.live_audio import LiveAudio
 from vsr.options import ColourOptions
-from vsr.pipeline import Writer, Written, run_pipeline
+from vsr.pipeline import Section, Writer, Written, run_pipeline
 from vsr.stages.device.reuse import reuses
 from vsr.stages.temporal.deflicker import RADIUS as DEFLICKER_RADIUS
 from vsr.stages.temporal.mctf import temporal_radius_of
@@ -233,27 +234,18 @@ def _context(run: RunContext) -> int:
 
 
 def _through_pipeline(
-    run: RunContext,
-    write: Writer,
-    spans: Sequence[Span],
-    *,
-    starts: Sequence[int] = (),
-    done: int = 0,
-    context: int = 0,
+    run: RunContext, write: Writer, spans: Sequence[Span], **more: Any
 ) -> Written:
+    """Upscale `spans` of the source into `write`; `more`: what else a `Section` has."""
     source, filters = run.progressive()
+    seeks = run.plan.scan is not ScanMode.TELECINED  # whose filters count in fives
     return run_pipeline(
         source,
+        Section(filters=filters, spans=run.counted(spans), seeks=seeks, **more),
         write,
-        filters=filters,
-        spans=run.counted(spans),
-        seeks=run.plan.scan is not ScanMode.TELECINED,  # whose filters count in fives
-        context=context,
-        starts=starts,
         engine=run.engine,
         picture=run.picture(),
         options=run.options,
-        done=done,
         sink=run.sink,
     )
 

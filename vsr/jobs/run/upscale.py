@@ -12,7 +12,7 @@ from typing import Any
 
 from vsr.engine.cache import EngineCache
 from vsr.errors import Interrupted, ModelError, OutputExists, Stopped, VsrError
-from vsr.events import Finished, Note, OncePerNote, Sink, Started, WarningNote, silent
+from vsr.events import Finished, Note, OncePerNote, Sink, Started, Timed, WarningNote, silent
 from vsr.jobs.plan.notes import describe, losses, notes
 from vsr.jobs.plan.plan import Plan
 from vsr.jobs.plan.plan import plan as make_plan
@@ -95,7 +95,10 @@ def upscale_one(
         run = prepare(opened, options, engines, dataclasses.replace(hooks, sink=once), stem=stem)
         hooks.claim(run.plan.output.path)
         with _named(run.plan, run.model.name):
-            frames = _carry_out(resolve_strength(run))
+            run = resolve_strength(run)
+            timed = Timed(once, run.plan.frames)
+            hooks = dataclasses.replace(run.hooks, sink=timed)
+            frames = _carry_out(dataclasses.replace(run, hooks=hooks))
         return _result(run.plan, frames, began, once)
 
 

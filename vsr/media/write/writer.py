@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,18 +24,25 @@ from vsr.media.write.live_audio import LiveAudio
 from vsr.media.write.palette import PaletteFilter
 
 
+@dataclass(frozen=True, kw_only=True)
+class VideoFormat:
+    """What a video stream says of itself."""
+
+    width: int
+    height: int
+    colour: Colour
+    rate: Fraction | None  # frames per second
+    time_base: Fraction
+    sample_aspect_ratio: Fraction | None = None
+    display_matrix: tuple[int, ...] | None = None
+
+
 def write_frames(
     frames: Iterable[Frame],
     target: Path | BinaryIO,
     plan: EncoderPlan,
+    video: VideoFormat,
     *,
-    width: int,
-    height: int,
-    colour: Colour,
-    rate: Fraction | None,
-    time_base: Fraction,
-    sample_aspect_ratio: Fraction | None,
-    display_matrix: tuple[int, ...] | None,
     muxer_options: Mapping[str, str],
     muxer: str | None = None,
     sound: LiveAudio | None = None,
@@ -56,27 +64,14 @@ def write_frames(
     except (av.FFmpegError, OSError) as error:
         raise OutputError(f"{where}: cannot be written to ({reason(error)})") from error
     try:
-        try:
-            stream = _stream(
-                container,
-                plan,
-                colour,
-                rate=rate,
-                time_base=time_base,
-                sample_aspect_ratio=sample_aspect_ratio,
-                display_matrix=display_matrix,
-            )
-        except (av.FFmpegError, ValueError) as error:
-            raise UsageError(
-                f"<encode.encoder_options>: {plan.encoder.name} refuses one ({reason(error)})"
-            ) from error
-        _open(stream, plan, width, height)  # before any frame is worked on
+        stream = _stream(container, plan, video)
+        _open(stream, plan, video)  # before any frame is worked on
         if sound is not None:
             sound.attach(container)
         reduce = PaletteFilter(plan.encoder.palette) if plan.encoder.palette else None
         encode = _EncoderLoop(stream)
         for frame in frames:
-            picture = _picture(frame, plan, colour)
+            picture = _picture(frame, plan, video.colour)
             for ready in reduce(picture) if reduce else (picture,):
                 container.mux(encode(ready))
             if sound is not None:
@@ -117,25 +112,31 @@ class _EncoderLoop:
 
 
 def _stream(
-    container: av.container.OutputContainer,
-    plan: EncoderPlan,
-    colour: Colour,
-    *,
-    rate: Fraction | None,
-    time_base: Fraction,
-    sample_aspect_ratio: Fraction | None,
-    display_matrix: tuple[int, ...] | None,
+    container: av.container.OutputContainer, plan: EncoderPlan, video: VideoFormat
 ) -> av.VideoStream:
+    """Add the stream to the file. Raises UsageError for an option that the encoder refuses."""
+    try:
+        return _added(container, plan, video)
+    except (av.FFmpegError, ValueError) as error:
+        raise UsageError(
+            f"<encode.encoder_options>: {plan.encoder.name} refuses one ({reason(error)})"
+        ) from error
+
+
+def _added(
+    container: av.container.OutputContainer, plan: EncoderPlan, video: VideoFormat
+) -> av.VideoStream:
+    colour = video.colour
     # SVT-AV1 prints its configuration unless its own variable says: errors only.
     os.environ.setdefault("SVT_LOG", "1")
     settings = dict(plan.settings)
     if plan.layout.family == "yuv" and (plan.layout.sub_x or plan.layout.sub_y):
         settings["chroma_sample_location"] = colour.siting.name.lower()  # ffmpeg's names
-    stream = container.add_stream(plan.encoder.name, rate=rate or 25, options=settings)
+    stream = container.add_stream(plan.encoder.name, rate=video.rate or 25, options=settings)
     assert isinstance(stream, av.VideoStream)
     context = stream.codec_context
     # Both, or the encoder counts frames at the nominal rate and VFR is lost.
-    stream.time_base = context.time_base = time_base
+    stream.time_base = context.time_base = video.time_base
     context.flags |= Flags.frame_duration  # else the last frame's duration is lost
     context.pix_fmt = "pal8" if plan.encoder.palette else plan.pix_fmt
     context.colorspace = int(colour.matrix)
@@ -144,15 +145,15 @@ def _stream(
     context.color_trc = colour.transfer
     if "threads" not in settings:
         context.thread_count = codec_threads()
-    if sample_aspect_ratio is not None:
-        context.sample_aspect_ratio = sample_aspect_ratio
-    if display_matrix is not None:
-        stream.set_display_matrix(display_matrix)
+    if video.sample_aspect_ratio is not None:
+        context.sample_aspect_ratio = video.sample_aspect_ratio
+    if video.display_matrix is not None:
+        stream.set_display_matrix(video.display_matrix)
     return stream
 
 
-def _open(stream: av.VideoStream, plan: EncoderPlan, width: int, height: int) -> None:
-    context = stream.codec_context
+def _open(stream: av.VideoStream, plan: EncoderPlan, video: VideoFormat) -> None:
+    context, width, height = stream.codec_context, video.width, video.height
     context.width, context.height = width, height
     try:
         with scheduled_as_before():

@@ -1,0 +1,57 @@
+"""Promise: progress says how many frames there will be, and when, as far as that can be known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import vsr
+from tests.support import judge
+from vsr.events import Event, Progress, Timed
+
+
+def _told(total: int | None, frames: list[int], seconds: list[float]) -> list[Progress]:
+    """Return what is told of `frames` that came at `seconds`."""
+    told: list[Progress] = []
+    clock = iter(seconds)
+
+    def sink(event: Event) -> None:
+        assert isinstance(event, Progress)
+        told.append(event)
+
+    timed = Timed(sink, total, clock=lambda: next(clock))
+    for count in frames:
+        timed(Progress(frames=count))
+    return told
+
+
+def test_the_time_left_is_that_of_this_run() -> None:
+    """What an earlier run has done took no time in this one."""
+    told = _told(160, [100, 101, 110, 160], [50.0, 52.0, 70.0, 170.0])
+    assert [event.frames for event in told] == [100, 101, 110, 160]
+    assert {event.total for event in told} == {160}
+    assert [event.seconds_left for event in told] == [None, 118.0, 100.0, 0.0]
+
+
+@pytest.mark.parametrize(("total", "known"), [(None, [None, None]), (1, [1, None])])
+def test_an_estimate_that_was_too_low_is_no_total(
+    total: int | None, known: list[int | None]
+) -> None:
+    told = _told(total, [1, 2], [0.0, 1.0])
+    assert [event.total for event in told] == known
+    assert told[-1].seconds_left is None
+
+
+def test_a_film_s_progress_has_them(tmp_path: Path) -> None:
+    film = judge.make(
+        tmp_path / "a.mkv", "testsrc2=s=48x32:r=10:d=2", "-c:v", "ffv1", "-pix_fmt", "yuv420p"
+    )
+    events: list[Event] = []
+    result = vsr.upscale(film, model="bicubic", scale=2, sink=events.append)
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert [event.frames for event in progress] == list(range(1, result.frames + 1))
+    assert {event.total for event in progress} == {result.frames} == {20}
+    assert progress[0].seconds_left is None
+    assert all(event.seconds_left is not None for event in progress[1:])
+    assert progress[-1].seconds_left == 0
