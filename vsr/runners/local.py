@@ -167,8 +167,8 @@ class _Worker:
                 with suppress(OSError):
                     pipe.close()
 
-    def _send(self, told: Any) -> None:
+    def _send(self, request: Any) -> None:
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # that it died is heard
-            self.process.stdin.write(json.dumps(told) + "\n")
+            self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()

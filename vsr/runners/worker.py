@@ -21,7 +21,7 @@ from vsr.events import Event, Note, Progress, WarningNote
 from vsr.jobs.plan.segments import Segment
 from vsr.jobs.plan.source import OpenedSource
 from vsr.jobs.run.context import Hooks, RunContext
-from vsr.jobs.run.outputs import into_store
+from vsr.jobs.run.encode import into_store
 from vsr.jobs.run.upscale import prepare
 from vsr.jobs.store.job_store import JobStore
 from vsr.media.source.probe import probe
@@ -50,7 +50,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         run = _run_of(job, sink)
         say(ready=True)
         for line in requests:
-            into_store(run, store, [_segment(told) for told in json.loads(line)], 0)
+            into_store(run, store, [_segment(given) for given in json.loads(line)], 0)
             say(done=True)
     except VsrError as error:
         say(error=type(error).__name__, text=getattr(error, "text", str(error)))
@@ -66,9 +66,9 @@ def _run_of(job: Mapping[str, Any], sink: Any) -> RunContext:
     return run.on(probe(Path(job["copy"]), options.colour, 0)) if job["copy"] else run
 
 
-def _segment(told: Mapping[str, Any]) -> Segment:
-    span = Span(start=told["start"], end=told["end"], at=told["at"])
-    return Segment(number=told["number"], span=span)
+def _segment(given: Mapping[str, Any]) -> Segment:
+    span = Span(start=given["start"], end=given["end"], at=given["at"])
+    return Segment(number=given["number"], span=span)
 
 
 def _end_with_parent() -> None:

@@ -15,7 +15,8 @@ from vsr.errors import UsageError
 from vsr.events import Event, Note
 from vsr.frame import Range
 from vsr.jobs.plan.estimate import Estimate, estimate
-from vsr.jobs.plan.plan import Plan, default_scale, plan
+from vsr.jobs.plan.label import default_scale
+from vsr.jobs.plan.plan import Plan, plan
 from vsr.jobs.plan.source import intake
 from vsr.jobs.run.upscale import read_source
 from vsr.media.format.colour_tags import name_of

@@ -27,7 +27,7 @@ from vsr.jobs.store.registry import state_folder
 from vsr.media.source.image_list import is_picture
 from vsr.version import __version__
 
-_TOLD = ("output", "file", "stamp", "frames", "width", "height")
+_FIELDS = ("output", "file", "stamp", "frames", "width", "height")
 
 
 class CompletedFiles:
@@ -41,11 +41,11 @@ class CompletedFiles:
 
     def find(self, task: Task) -> Result | None:
         """Return the result of `task`, where it is there as it was left."""
-        told = None if task.options.jobs.restart else self._told(task)
-        if told is None or _stamp(Path(told["file"])) != told["stamp"]:
+        entry = None if task.options.jobs.restart else self._entry(task)
+        if entry is None or _stamp(Path(entry["file"])) != entry["stamp"]:
             return None
-        output = Path(told["output"])
-        size = {name: told[name] for name in ("frames", "width", "height")}
+        output = Path(entry["output"])
+        size = {name: entry[name] for name in ("frames", "width", "height")}
         notes = () if _is_picture(task) else (_text(task, output),)
         return Result(output=output, seconds=0.0, notes=notes, **size)
 
@@ -67,7 +67,7 @@ class CompletedFiles:
         hint = self._place(task)
         if hint is None:
             return
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "output": _name_of(plan.output.path),
             "file": _name_of(complete if plan.output.is_sequence else plan.output.path),
             "stamp": _stamp(complete),
@@ -78,11 +78,11 @@ class CompletedFiles:
         with suppress(OSError):
             hint.parent.mkdir(parents=True, exist_ok=True)
             if _is_picture(task):
-                atomic_write.append(hint, _line(key := _key(task), told))
-                self._books.setdefault(hint, {})[key] = told
+                atomic_write.append(hint, _line(key := _key(task), entry))
+                self._books.setdefault(hint, {})[key] = entry
                 self._ours.add(key)
             else:
-                atomic_write.write(hint, sealed(told))
+                atomic_write.write(hint, sealed(entry))
                 self._hints.add(hint)
 
     def forget(self) -> None:
@@ -91,14 +91,14 @@ class CompletedFiles:
             with suppress(OSError):
                 atomic_write.remove(hint)
         for book in self._books:
-            others = {k: told for k, told in _read(book).items() if k not in self._ours}
+            others = {k: entry for k, entry in _read(book).items() if k not in self._ours}
             with suppress(OSError):
                 if others:
                     atomic_write.write(book, "\n".join(_line(*entry) for entry in others.items()))
                 else:
                     atomic_write.remove(book)
 
-    def _told(self, task: Task) -> dict[str, Any] | None:
+    def _entry(self, task: Task) -> dict[str, Any] | None:
         hint = self._place(task)
         if hint is None:
             return None
@@ -106,13 +106,13 @@ class CompletedFiles:
             if hint not in self._books:
                 self._books[hint] = _read(hint)
             self._ours.add(key := _key(task))
-            told: dict[str, Any] | None = self._books[hint].get(key)
-            return told
-        told = unsealed(hint)
-        if told is None or not told.keys() >= set(_TOLD):
+            entry: dict[str, Any] | None = self._books[hint].get(key)
+            return entry
+        entry = unsealed(hint)
+        if entry is None or not entry.keys() >= set(_FIELDS):
             return None
         self._hints.add(hint)
-        return told
+        return entry
 
     def _place(self, task: Task) -> Path | None:
         """Return where it is written that `task` is done; None for what is not in a file."""
@@ -131,8 +131,8 @@ class CompletedFiles:
 
 
 def _hint(task: Task, which: list[Any]) -> Path:
-    told = [__version__, chosen(task.options), _stamp(Path(task.options.model.name)), *which]
-    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    batch = [__version__, chosen(task.options), _stamp(Path(task.options.model.name)), *which]
+    digest = hashlib.sha256(json.dumps(batch).encode()).hexdigest()
     return state_folder() / "done" / f"{digest[:24]}.json"
 
 
@@ -149,18 +149,18 @@ def _tidy(output: Path) -> None:
 
 def _read(book: Path) -> dict[str, Any]:
     """Return what its lines tell of each picture; of one that was done again, the last."""
-    found = {}
+    entries = {}
     with suppress(OSError):
         for line in book.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError, TypeError, AttributeError):  # torn by a kill, or not ours
-                key, told = json.loads(line)
-                if told.keys() >= set(_TOLD):
-                    found[key] = told
-    return found
+                key, entry = json.loads(line)
+                if entry.keys() >= set(_FIELDS):
+                    entries[key] = entry
+    return entries
 
 
-def _line(key: str, told: dict[str, Any]) -> str:
-    return json.dumps([key, told])
+def _line(key: str, entry: dict[str, Any]) -> str:
+    return json.dumps([key, entry])
 
 
 def _text(task: Task, output: Path) -> str:
@@ -193,9 +193,9 @@ def _source_stamp(path: Path) -> Any:
 def _stamp(path: Path, *, which: bool = False) -> Any:
     """Return what tells whether a file was changed, as JSON; None where there is no such file."""
     try:
-        told = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return None
-    if not stat.S_ISREG(told.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return None
-    return [told.st_size, told.st_mtime_ns, *([told.st_ino] if which else [])]
+    return [status.st_size, status.st_mtime_ns, *([status.st_ino] if which else [])]

@@ -10,7 +10,7 @@ from pathlib import Path
 from vsr.errors import UsageError, VsrError
 from vsr.fetch import without_login
 from vsr.jobs.batch.tasks import FolderTasks, Task
-from vsr.jobs.plan.plan import folder_label
+from vsr.jobs.plan.label import folder_label
 from vsr.media.format.containers import CONTAINERS, STDOUT
 from vsr.media.source.remote import is_address
 from vsr.media.write.provenance import is_result
@@ -60,15 +60,15 @@ def own_results(files: Sequence[Task]) -> list[Task]:
     """
     local = [task for task in files if not is_address(str(task.source))]
     expected = {place for task in local for place in _expected(task)}
-    found = []
+    own = []
     for task in local:
         source = Path(task.source)
         if source.is_file() and (
             _place(source.parent, source.stem) in expected
             or (source.suffix.lower() in CONTAINERS and is_result(source))
         ):
-            found.append(task)
-    return found
+            own.append(task)
+    return own
 
 
 def _expected(task: Task) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from vsr.errors import OutputError, OutputExists, UsageError, VsrError, cause
 from vsr.events import Note, Sink
 from vsr.jobs.outputs.place import refusal
 from vsr.jobs.outputs.table import picture_pattern
-from vsr.jobs.plan.plan import folder_label
+from vsr.jobs.plan.label import folder_label
 from vsr.jobs.plan.scratch import sweep
 from vsr.media.format.containers import CONTAINERS
 from vsr.media.source.image_list import NumberedName, is_picture, list_files, names_in
@@ -95,9 +95,9 @@ class FolderTasks:
         taken = not numbers or not results.isdisjoint(listing.names)
         if taken and folder.samefile(listing.folder):
             raise UsageError(f"{self._path}: results may not take the place of their sources")
-        found = results.intersection(names_in(folder)) if not options.encode.overwrite else set()
-        done = {_likely_name(t) for t in self.tasks(listing.names) if found and is_done(t)}
-        if there := found - done:
+        present = results.intersection(names_in(folder)) if not options.encode.overwrite else set()
+        done = {_likely_name(t) for t in self.tasks(listing.names) if present and is_done(t)}
+        if there := present - done:
             raise OutputExists(
                 f"{self._path}: {len(there)} of {len(results)} results are there already; "
                 f"use <encode.overwrite>, or another <output>"

@@ -18,17 +18,17 @@ _LASTING = frozenset({errno.EFBIG, errno.EROFS, errno.EPERM, errno.EACCES, errno
 
 def check_replaceable(output: Path) -> None:
     """Raise OutputError where the file `output`, which is there, will not give up its name."""
-    told, folder = output.stat(), output.absolute().parent.stat()
-    me, mode = os.geteuid(), stat.S_IMODE(told.st_mode)
+    status, folder = output.stat(), output.absolute().parent.stat()
+    me, mode = os.geteuid(), stat.S_IMODE(status.st_mode)
     why = None
     if _is_mounted(output):
         why = "is mounted by itself, and cannot be replaced; name a file in a folder that is"
-    elif folder.st_mode & stat.S_ISVTX and me not in (told.st_uid, folder.st_uid):
+    elif folder.st_mode & stat.S_ISVTX and me not in (status.st_uid, folder.st_uid):
         try:
             os.chmod(output, mode)
         except PermissionError:
             why = "belongs to another user, and in this folder nobody else can replace it"
-    elif told.st_uid == me and mode & stat.S_IWUSR and not os.access(output, os.W_OK):
+    elif status.st_uid == me and mode & stat.S_IWUSR and not os.access(output, os.W_OK):
         why = "is protected, and cannot be replaced (chattr -i?)"
     if why is not None:
         raise OutputError(f"{output}: {why}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from vsr.errors import UsageError
 from vsr.jobs.outputs.base import Output
 from vsr.jobs.outputs.table import output_of
+from vsr.jobs.plan.label import label
 from vsr.media.format.containers import CONTAINERS, STDOUT, Container
 from vsr.media.format.encoders import ENCODERS, EncoderPlan, plan_encoder
 from vsr.media.format.repeatable import repeatable
@@ -20,8 +21,6 @@ from vsr.media.source.image_list import (
 )
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import Span
-from vsr.nets.catalogue import find
-from vsr.nets.store import load
 from vsr.options import Codec, UpscaleOptions
 from vsr.stages.device.size import TargetSize, target_size
 
@@ -82,7 +81,7 @@ def plan(
     encoder = repeatable(encoder, target.width, target.height)
     if named is None:
         suffix = result.path.suffix
-        name = f"{stem or f'{info.path.stem}_{_label(target, options)}'}{suffix}"
+        name = f"{stem or f'{info.path.stem}_{label(target, options)}'}{suffix}"
         if stem is not None and suffix == info.path.suffix.lower():
             name = info.path.name
         path = (info.path.parent if output is None else output) / name
@@ -147,10 +146,10 @@ def _wanted(info: Source, options: UpscaleOptions) -> tuple[tuple[Span, ...], in
         return (span_ahead(options.source.clips, info.video.time_base, info.begin),), None
     times = frame_times(info)
     try:
-        found = spans_of(options.source.clips, times, info.video.time_base, info.begin)
+        chosen = spans_of(options.source.clips, times, info.video.time_base, info.begin)
     except UsageError as error:
         raise UsageError(f"{info.path}: {error.text}") from error
-    return found, count(found, times)
+    return chosen, count(chosen, times)
 
 
 def _usual(container: Container, info: Source) -> Codec:
@@ -200,31 +199,8 @@ def _a_still(info: Source) -> bool:
     return info.format.endswith(("_pipe", "image2")) or named_so
 
 
-def _label(target: TargetSize, options: UpscaleOptions) -> str:
-    """Return `4x`, or `1080p` if a height was asked for; `4x_90-100` of a part."""
-    sized = options.size.height is not None or options.size.fit is not None
-    label = f"{target.height}p" if sized else f"{float(target.scale):g}x"
-    return "_".join((label, *(str(clip) for clip in options.source.clips)))
-
-
-def folder_label(options: UpscaleOptions) -> str:
-    """Return the label of a folder of pictures, each of which has a size of its own."""
-    size = options.size
-    if size.height is not None or size.fit is not None:
-        return f"{size.height}p" if size.fit is None else "{}x{}".format(*size.fit)
-    return f"{float(size.scale or default_scale(options)):g}x"
-
-
 def check_named(output: Path | None, options: UpscaleOptions) -> None:
     """Refuse a name before its source is fetched. Raises UsageError, OutputError."""
     if output is None or output == STDOUT or output.is_dir():
         return
     output_of(output, options.encode).check(None, overwrite=options.encode.overwrite)
-
-
-def default_scale(options: UpscaleOptions) -> int:
-    """Return the scale of the model that is named, without loading it where the catalogue knows."""
-    try:
-        return find(options.model.name).scale
-    except LookupError:
-        return load(options.model).scale

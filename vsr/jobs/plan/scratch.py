@@ -62,14 +62,14 @@ class WorkFolder:
 
 def held_here() -> list[Path]:
     """Return the work folders of this process, for an end at which nothing is unwound."""
-    found = []
+    folders = []
     with suppress(OSError):
         for number in Path("/proc/self/fd").iterdir():
             with suppress(OSError):
                 path = number.readlink()
                 if path.name.startswith(_PREFIX) and path.is_dir():
-                    found.append(path)
-    return found
+                    folders.append(path)
+    return folders
 
 
 def sweep(parent: Path) -> None:

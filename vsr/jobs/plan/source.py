@@ -17,7 +17,7 @@ from vsr.media.format.containers import STDOUT
 from vsr.media.source.local_name import STDIN, comes_once, local_source, opened
 from vsr.media.source.pipe import Pipe, growing, incoming
 from vsr.media.source.remote import WantedSeconds, is_address, record
-from vsr.options import Clip, UpscaleOptions
+from vsr.options import Clip, SourceOptions, UpscaleOptions
 
 _NAMES = {True: Path("stdin"), False: Path("pipe")}  # no suffix, which could mean something
 _HEAD = 16  # bytes that tell the kind of file
@@ -55,8 +55,8 @@ def intake(
         check_named(output, options)
         output = output or Path.cwd()
         with _folder_for(STDOUT if probing else output) as folder:
-            wanted = _wanted(options.source.clips, probing=probing)
-            path = record(source, folder, wanted, patience=options.source.patience, sink=sink)
+            wanted = _wanted(options.source, probing=probing)
+            path = record(source, folder, wanted, sink=sink)
             yield OpenedSource(path=path, output=output, lasting=False)
         return
     path = local_source(source)
@@ -127,12 +127,13 @@ def _save(pipe: Pipe, path: Path) -> None:
         raise OutputError(f"{path.parent.parent}: writing failed ({cause(error)})") from error
 
 
-def _wanted(clips: tuple[Clip, ...], *, probing: bool) -> WantedSeconds:
+def _wanted(source: SourceOptions, *, probing: bool) -> WantedSeconds:
     """Return what is wanted of a live stream."""
-    moments = [m for clip in clips for m in (clip.start, clip.end, clip.duration)]
+    moments = [m for clip in source.clips for m in (clip.start, clip.end, clip.duration)]
     counted = any(m is not None and m.frame is not None for m in moments)
     glance = _GLANCE if probing else None
-    return WantedSeconds(limit=_longest(clips), counted=counted, glance=glance)
+    limit = _longest(source.clips)
+    return WantedSeconds(patience=source.patience, limit=limit, counted=counted, glance=glance)
 
 
 def _longest(clips: tuple[Clip, ...]) -> Fraction | None:

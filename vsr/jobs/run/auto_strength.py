@@ -60,8 +60,8 @@ def _begun(run: RunContext) -> FilterStrength | None:
     store = JobStore(folder_of(output))
     if not (store.has_segments() or store.result_at(output) is not None):
         return None  # it will be begun anew, whatever it was
-    told = store.job() or {}
-    level = told.get("options", {}).get("temporal", {}).get(_FINGERPRINT_KEY)
+    begun = store.job() or {}
+    level = begun.get("options", {}).get("temporal", {}).get(_FINGERPRINT_KEY)
     return next((known for known in FILTER_STRENGTHS if known == level != "auto"), None)
 
 

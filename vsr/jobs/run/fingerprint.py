@@ -52,26 +52,26 @@ def chosen(options: UpscaleOptions) -> dict[str, Any]:
 
     So a job that was begun before an option was renamed is still the same job.
     """
-    told = to_dict(options)
+    decisive = to_dict(options)
     for leaf in leaves(UpscaleOptions):
         group, name = leaf.path.split(".")
-        value = told[group].pop(name)
+        value = decisive[group].pop(name)
         if leaf.option.changes_result:
-            told[group][leaf.first_path.partition(".")[2]] = value
-    return told
+            decisive[group][leaf.first_path.partition(".")[2]] = value
+    return decisive
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return, in words, what is not the same any more."""
-    found = []
+    words = []
     present = {leaf.first_path: leaf.path for leaf in leaves(UpscaleOptions)}
     for name, before, after in _flat(old, new):
         if name in ("source", "weights", "parts") or name.startswith("source."):
-            found.append({"weights": "the weights", "parts": "its parts"}.get(name, "the source"))
+            words.append({"weights": "the weights", "parts": "its parts"}.get(name, "the source"))
         else:
             shown = name.removeprefix("options.")
-            found.append(f"{present.get(shown, shown)}: {before} -> {after}")
-    return list(dict.fromkeys(found))
+            words.append(f"{present.get(shown, shown)}: {before} -> {after}")
+    return list(dict.fromkeys(words))
 
 
 def _flat(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -24,8 +24,8 @@ from vsr.jobs.outputs.place import is_full, is_lasting
 from vsr.jobs.plan.estimate import room, told_of_room
 from vsr.jobs.plan.segments import Segment, cut_at_keyframes
 from vsr.jobs.run.context import RunContext, segment_suffix
+from vsr.jobs.run.encode import deliver, from_store, into_store
 from vsr.jobs.run.fingerprint import differences, fingerprint
-from vsr.jobs.run.outputs import deliver, from_store, into_store
 from vsr.jobs.store import atomic_write
 from vsr.jobs.store.job_store import JobChanged, JobStore, SegmentRecord, folder_of
 from vsr.jobs.store.registry import register
@@ -94,10 +94,10 @@ def _finish(run: RunContext, store: JobStore) -> int:
     run = run.repaired(scratch)
     plan = run.plan
     before = _stamp(plan.source.path)
-    told = store.result_at(plan.output.path)
+    finished_before = store.result_at(plan.output.path)
     segments = _segments(run, store)
-    if told is not None and store.result_at(plan.output.path) is not None:
-        return told  # killed when all was done, and not yet, or half, tidied up
+    if finished_before is not None and store.result_at(plan.output.path) is not None:
+        return finished_before  # killed when all was done, and not yet, or half, tidied up
     suffix = segment_suffix(run.segment_encoder())
     records = {segment.number: store.finished(segment.number, suffix) for segment in segments}
     missing = [segment for segment in segments if records[segment.number] is None]
@@ -141,11 +141,11 @@ def _segments(run: RunContext, store: JobStore) -> list[Segment]:
             )
         store.clear(keep=["work"])
         # From whatever folder it is gone on with, it is the same file of weights.
-        found = dataclasses.replace(run.options, model=from_anywhere(run.options.model))
+        options = dataclasses.replace(run.options, model=from_anywhere(run.options.model))
         call = {
             "source": os.fsdecode(run.path.absolute()),
             "output": os.fsdecode(plan.output.path.absolute()),
-            "options": to_dict(found),
+            "options": to_dict(options),
         }
         store.begin({**new, "call": call})
         _tell_of_room(run, store)
@@ -169,7 +169,7 @@ def _tell_of_room(run: RunContext, store: JobStore) -> None:
 def _stamp(path: Path) -> tuple[int, int] | None:
     """Return what tells whether a file was changed; None for a pattern of many."""
     try:
-        told = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return told.st_size, told.st_mtime_ns
+    return status.st_size, status.st_mtime_ns

@@ -20,7 +20,7 @@ from vsr.jobs.plan.scratch import WorkFolder, made
 from vsr.jobs.plan.source import OpenedSource, intake
 from vsr.jobs.run.auto_strength import resolve_strength
 from vsr.jobs.run.context import Hooks, RunContext, Runner, never
-from vsr.jobs.run.outputs import deliver, into_folder, into_pipe
+from vsr.jobs.run.encode import deliver, into_folder, into_pipe
 from vsr.jobs.run.resume import run_job
 from vsr.jobs.store.job_store import folder_of, forget
 from vsr.media.ffmpeg import find_ffmpeg

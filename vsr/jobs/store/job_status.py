@@ -38,10 +38,10 @@ class JobStatus:
 
 def jobs(folders: Sequence[Path] = ()) -> Iterator[JobStatus]:
     """Yield the jobs that were begun on this machine, and those in `folders`."""
-    found = dict.fromkeys(stores())
+    known = dict.fromkeys(stores())
     for folder in folders:
-        found |= dict.fromkeys(sorted(folder.glob(".*.vsr")))
-    for store in found:
+        known |= dict.fromkeys(sorted(folder.glob(".*.vsr")))
+    for store in known:
         if (job := _read(store)) is not None:
             yield job
 
@@ -61,22 +61,22 @@ def remove(job: JobStatus) -> None:
 
 
 def _read(store: Path) -> JobStatus | None:
-    told = unsealed(store / "job.json")
-    if told is None:
+    data = unsealed(store / "job.json")
+    if data is None:
         return None
     try:
-        call, segments = told["call"], len(told["parts"])
+        call, segments = data["call"], len(data["parts"])
         source, output, given = Path(call["source"]), Path(call["output"]), call["options"]
     except (LookupError, TypeError):  # of a vsr that is to come
         return None
     # Wherever they were moved together.
-    here, before = store.absolute().parent, output.parent
-    source = here / source.name if source.parent == before else source
+    now, before = store.absolute().parent, output.parent
+    source = now / source.name if source.parent == before else source
     records = _stats(store.glob("[0-9]*.json"))
     return JobStatus(
         store=store,
         source=source,
-        output=here / output.name,
+        output=now / output.name,
         given=given,
         done=len(records),
         segments=segments,
@@ -90,9 +90,9 @@ def _read(store: Path) -> JobStatus | None:
 
 def _stats(paths: Iterable[Path]) -> list[os.stat_result]:
     """Return the stats of those that are there; a job that runs renames its files meanwhile."""
-    found = []
+    stats = []
     with suppress(OSError):
         for path in paths:
             with suppress(OSError):
-                found.append(path.stat())
-    return found
+                stats.append(path.stat())
+    return stats

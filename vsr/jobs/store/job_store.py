@@ -174,10 +174,10 @@ class JobStore:
 
     def result_at(self, output: Path) -> int | None:
         """Return the number of frames, if `output` is already the result that was told of."""
-        told = unsealed(self.folder / "result.json")
+        result = unsealed(self.folder / "result.json")
         try:
-            if told is not None and output.stat().st_size == told.get("bytes"):
-                return int(told["frames"])
+            if result is not None and output.stat().st_size == result.get("bytes"):
+                return int(result["frames"])
         except OSError:
             pass
         return None
@@ -282,8 +282,8 @@ def holder(folder: Path) -> int | None:
     try:
         held = lock.take(number, shared=True)
         if held is None:
-            told = os.read(number, 32).strip()
-            return int(told) if told.isdigit() else 0
+            process = os.read(number, 32).strip()
+            return int(process) if process.isdigit() else 0
         held.close()
     except OSError:
         return None

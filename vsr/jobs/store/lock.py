@@ -38,14 +38,14 @@ def take(number: int, *, shared: bool = False) -> HeldLock | None:
 
 
 def _take_name(number: int) -> HeldLock | None:
-    told = os.fstat(number)
+    status = os.fstat(number)
     try:
         name = socket.socket(socket.AF_UNIX)
     except (AttributeError, OSError):
         return HeldLock(everywhere=False)
     try:
         # Linux's abstract names lie in no folder, and end with their socket.
-        name.bind(f"\0vsr-{told.st_dev:x}-{told.st_ino:x}")
+        name.bind(f"\0vsr-{status.st_dev:x}-{status.st_ino:x}")
     except OSError as error:
         name.close()
         return None if error.errno == errno.EADDRINUSE else HeldLock(everywhere=False)

@@ -8,6 +8,7 @@ program, which may use the network's protocols and no others.
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import os
 import re
@@ -75,21 +76,26 @@ def name_of_address(url: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class WantedSeconds:
-    """How much is wanted of a source that may never end. Seconds."""
+    """How much is wanted of a source that may never end, and how long it is waited for. Seconds."""
 
+    patience: float  # without a byte
     limit: Fraction | None = None  # to record; None: to the end
     counted: bool = False  # in frames, which nobody can count ahead
     glance: Fraction | None = None  # of what never ends, no more than this
 
+    @property
+    def is_part(self) -> bool:
+        """Whether it may be less than all."""
+        return self.counted or self.limit is not None or self.glance is not None
 
-def record(url: str, folder: Path, wanted: WantedSeconds, *, patience: float, sink: Sink) -> Path:
+
+def record(url: str, folder: Path, wanted: WantedSeconds, *, sink: Sink) -> Path:
     """Return what is at `url`, as a file in `folder`.
 
-    `patience`: seconds without a byte. Raises InputError, and UsageError for frames of what
-    is live.
+    Raises InputError, and UsageError for frames of what is live.
     """
     try:
-        return _taken(url, folder, wanted, patience, sink)
+        return _taken(url, folder, wanted, sink)
     except VsrError:
         raise
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -99,21 +105,21 @@ def record(url: str, folder: Path, wanted: WantedSeconds, *, patience: float, si
         raise InputError(without_login(f"{url}: cannot be fetched ({reason})")) from error
 
 
-def _taken(url: str, folder: Path, wanted: WantedSeconds, patience: float, sink: Sink) -> Path:
-    name = name_of_address(url)
+def _taken(url: str, folder: Path, wanted: WantedSeconds, sink: Sink) -> Path:
+    name, timeout = name_of_address(url), wanted.patience
     if urllib.parse.urlsplit(url).scheme.lower() not in _WEB:
         playlist, live = False, True
     else:
         # What is looked at is what is kept: a second answer could be another.
-        with open_address(url, timeout=patience) as answer:
+        with open_address(url, timeout=timeout) as answer:
             head = answer.read(_HEAD)
             kind = answer.headers.get_content_type()
             playlist = bool(_PLAYLIST_TYPES.search(kind) or _PLAYLIST_HEAD.match(head))
             if playlist:
                 text = head + answer.read(_PLAYLIST_BYTES)
-                live = _never_ends(answer.geturl(), text, patience)
+                live = _never_ends(answer.geturl(), text, timeout)
             else:
-                live = answer.length is None and wanted != WantedSeconds()
+                live = answer.length is None and wanted.is_part
                 if not live:
                     path = folder / name
 
@@ -121,22 +127,21 @@ def _taken(url: str, folder: Path, wanted: WantedSeconds, patience: float, sink:
                         sink(Downloading(name=name, done=done, total=total or done))
 
                     begun = (answer, head)
-                    fetch(url, path, begun=begun, timeout=patience, progress=progress)
+                    fetch(url, path, begun=begun, timeout=timeout, progress=progress)
                     return path
     if live and wanted.counted:
         raise UsageError(
             f"{without_login(url)}: is live, and its frames have no numbers; give times"
         )
-    limit = wanted.limit
-    if live and wanted.glance is not None:
-        limit = wanted.glance
-        sink(Note(text=f"{name}: is live; only its first {float(limit):g} s are looked at"))
+    if live and (glance := wanted.glance) is not None:
+        wanted = dataclasses.replace(wanted, limit=glance)
+        sink(Note(text=f"{name}: is live; only its first {float(glance):g} s are looked at"))
     path = folder / f"{Path(name).stem}.nut"
-    _record(url, path, playlist=playlist, limit=limit, patience=patience, sink=sink)
+    _record(url, path, wanted, playlist=playlist, sink=sink)
     return path
 
 
-def _never_ends(url: str, text: bytes, patience: float) -> bool:
+def _never_ends(url: str, text: bytes, timeout: float) -> bool:
     """Return whether a playlist grows on; of a list of playlists, whether the first one does."""
     if b"<MPD" in text:
         return re.search(rb"type\s*=\s*[\"']dynamic", text) is not None
@@ -145,20 +150,12 @@ def _never_ends(url: str, text: bytes, patience: float) -> bool:
         first = next((line for line in lines if line.strip() and not line.startswith("#")), None)
         if first is None:
             return False
-        with open_address(urllib.parse.urljoin(url, first.strip()), timeout=patience) as answer:
+        with open_address(urllib.parse.urljoin(url, first.strip()), timeout=timeout) as answer:
             text = answer.read(_PLAYLIST_BYTES)
     return b"#EXT-X-ENDLIST" not in text
 
 
-def _record(
-    url: str,
-    path: Path,
-    *,
-    playlist: bool,
-    limit: Fraction | None,
-    patience: float,
-    sink: Sink,
-) -> None:
+def _record(url: str, path: Path, wanted: WantedSeconds, *, playlist: bool, sink: Sink) -> None:
     sink(Note(text=f"{name_of_address(url)}: is recorded first"))
     options = {"protocol_whitelist": _PROTOCOLS}
     scheme = urllib.parse.urlsplit(url).scheme.lower()
@@ -170,14 +167,14 @@ def _record(
         options["seg_max_retry"] = "5"
     source = ffmpeg.input(quoted(url) if scheme in _WEB else url, **options)
     output = {"codec": "copy", "f": "nut"}
-    if limit is not None:
-        output["t"] = str(float(limit))
+    if wanted.limit is not None:
+        output["t"] = str(float(wanted.limit))
     try:
         # ffmpeg's own choice: the largest picture and the best sound of a playlist.
-        run([source], path, output, patience=patience)
+        run([source], path, output, patience=wanted.patience)
     except FfmpegError as error:
         if not (path.exists() and path.stat().st_size > 0):
             raise InputError(without_login(f"{url}: cannot be read ({error})")) from error
         sink(WarningNote(text=f"{name_of_address(url)}: the stream broke off; what came is used"))
     if not (path.exists() and path.stat().st_size > 0):
-        raise InputError(f"{without_login(url)}: nothing came for {patience:g} s")
+        raise InputError(f"{without_login(url)}: nothing came for {wanted.patience:g} s")

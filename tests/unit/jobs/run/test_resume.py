@@ -261,7 +261,7 @@ def test_a_disk_that_is_nearly_full_stops_the_job_in_time(
     output = tmp_path / "out.mkv"
     usage = namedtuple("usage", "total used free")
     with monkeypatch.context() as patched:
-        patched.setattr("vsr.jobs.run.outputs.shutil.disk_usage", lambda path: usage(1, 1, 1 << 20))
+        patched.setattr("vsr.jobs.run.encode.shutil.disk_usage", lambda path: usage(1, 1, 1 << 20))
         told_of = r"the disk is full; make room: 1 MB are free, about \d+ MB are needed"
         with pytest.raises(Stopped, match=told_of):
             upscale(film, output)
