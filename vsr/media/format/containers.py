@@ -174,7 +174,7 @@ class StreamAction:
     channels: int = 0  # that sound has before it is encoded again
 
 
-def video_fate(container: Container, codec: str) -> StreamAction:
+def video_action(container: Container, codec: str) -> StreamAction:
     """Decide about a video stream that is not the one that is upscaled."""
     if container.video is None or codec in container.video | container.copied_video:
         return StreamAction(codec="copy", note="another video stream is copied as it is")
@@ -185,7 +185,7 @@ def video_fate(container: Container, codec: str) -> StreamAction:
     return StreamAction(codec=None, note=what + holds, lost=True)
 
 
-def subtitle_fate(container: Container, codec: str) -> StreamAction:
+def subtitle_action(container: Container, codec: str) -> StreamAction:
     """Decide about subtitles: copied, made another kind of text, or left out."""
     if codec in container.subtitles:
         return StreamAction(codec="copy")

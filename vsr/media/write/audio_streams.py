@@ -44,7 +44,7 @@ class _DecodedForm:
     channels: int
 
 
-def audio_fates(
+def audio_actions(
     source: Source, index: int, container: Container, folder: Path
 ) -> Iterator[StreamAction]:
     """Yield what can be tried with the source's sound `index`, the best first.

@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.events import Note, Sink, WarningNote
-from vsr.media.format.containers import Container, StreamAction, kept_by, subtitle_fate, video_fate
+from vsr.media.format.containers import (
+    Container,
+    StreamAction,
+    kept_by,
+    subtitle_action,
+    video_action,
+)
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.streams import StreamInfo
-from vsr.media.write.audio_streams import audio_fates
+from vsr.media.write.audio_streams import audio_actions
 from vsr.media.write.tags import WrittenTags, lost
 from vsr.media.write.verify import ArrivedAudio, packets_in
 
@@ -23,7 +29,7 @@ class CarriedStream:
     """A stream of the source, what is being tried with it, and what can be tried else."""
 
     stream: StreamInfo
-    fate: StreamAction | None  # None: it is left out
+    action: StreamAction | None  # None: it is left out
     others: Iterator[StreamAction]
     why: str = ""  # it was not carried as it is
     empty: bool = False  # in the part that is wanted
@@ -32,37 +38,37 @@ class CarriedStream:
     @property
     def carried(self) -> list[Carried]:
         """The stream and what becomes of it; nothing if it is left out."""
-        return [] if self.fate is None else [(self.stream, self.fate)]
+        return [] if self.action is None else [(self.stream, self.action)]
 
     def try_next(self, why: str, without_torn: Callable[[CarriedStream], bool]) -> None:
-        """Take the next fate, after the last one failed because of `why`.
+        """Take the next action, after the last one failed because of `why`.
 
         `without_torn`: provides a copy that lacks the torn packets, if there are any.
         """
         self.why = why
-        for fate in self.others:
-            if fate.whole or without_torn(self):
-                self.fate = fate
+        for action in self.others:
+            if action.whole or without_torn(self):
+                self.action = action
                 return
-        self.fate = None
+        self.action = None
 
     def is_lost_sound(self, source: Source) -> bool:
         """Return whether this is sound with packets in it, and is left out."""
-        if self.stream.kind != "audio" or self.fate is not None or self.empty:
+        if self.stream.kind != "audio" or self.action is not None or self.empty:
             return False
         return packets_in(source.path, self.stream.index) != 0
 
     def tell(self, arrived: ArrivedAudio | None, source: Source, sink: Sink) -> None:
         """Say what became of it, unless that is a copy."""
         what = self.stream.kind
-        if self.fate is None:
+        if self.action is None:
             said, lost = f"{what} {self.why}: left out", not self.empty
         else:
-            said, lost = self.fate.note or "", self.fate.lost
-            if arrived is not None and arrived.channels < self.fate.channels:
-                said += f", {self.fate.channels} channels become {arrived.channels}"
+            said, lost = self.action.note or "", self.action.lost
+            if arrived is not None and arrived.channels < self.action.channels:
+                said += f", {self.action.channels} channels become {arrived.channels}"
         _say(said, source, self.stream, sink, lost=lost)
-        if self.torn and self.fate is not None:
+        if self.torn and self.action is not None:
             packets = f"{self.torn} torn packet{'s' * (self.torn > 1)}"
             _say(f"{what}: {packets} left out", source, self.stream, sink, lost=True)
 
@@ -106,17 +112,19 @@ def streams_of(
         if stream.index == source.video.index or (stream.kind == "audio" and not audio):
             continue
         if stream.kind == "audio" and container.sound:
-            fates = audio_fates(source, stream.index, container, folder)
-            found.append(CarriedStream(stream, next(fates, None), fates, why="cannot be decoded"))
+            actions = audio_actions(source, stream.index, container, folder)
+            found.append(
+                CarriedStream(stream, next(actions, None), actions, why="cannot be decoded")
+            )
             continue
-        fate = _fate(stream, source, container)
-        _say(fate.note or "", source, stream, sink, lost=fate.lost)
-        if fate.codec is not None:
-            found.append(CarriedStream(stream, dataclasses.replace(fate, note=None), iter(())))
+        action = _action(stream, source, container)
+        _say(action.note or "", source, stream, sink, lost=action.lost)
+        if action.codec is not None:
+            found.append(CarriedStream(stream, dataclasses.replace(action, note=None), iter(())))
     return found
 
 
-def _fate(  # noqa: PLR0911 (a table of kinds)
+def _action(  # noqa: PLR0911 (a table of kinds)
     stream: StreamInfo, source: Source, container: Container
 ) -> StreamAction:
     gone = f"does not fit {container.muxer}: left out"
@@ -128,7 +136,7 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
     if stream.codec == "dvd_subtitle" and "mp4" in source.format and container.muxer == "mp4":
         return StreamAction(codec="copy")
     if stream.kind == "subtitle":
-        return subtitle_fate(container, stream.codec)
+        return subtitle_action(container, stream.codec)
     if stream.kind == "cover":
         if container.covers:
             return StreamAction(codec="copy")
@@ -141,7 +149,7 @@ def _fate(  # noqa: PLR0911 (a table of kinds)
             codec=None, note=f"an attachment (a font?) {gone}; an .mkv would keep it", lost=True
         )
     if stream.kind == "video":
-        return video_fate(container, stream.codec)
+        return video_action(container, stream.codec)
     if stream.codec == "tmcd" and container.muxer in ("mp4", "mov", "matroska", "webm"):
         return StreamAction(codec=None)  # it is a tag of the video, too, and written anew from that
     if "mp4" in source.format and source.chapters and stream.codec == "bin_data":

@@ -65,15 +65,15 @@ def mux(
         streams = [one for one in streams if can_be_cut(one, source, sink)]
         work.cut(streams)
     arrived = _settle(work, streams)
-    carried = [main_of(source), *(one.stream for one in streams if one.fate)]
+    carried = [main_of(source), *(one.stream for one in streams if one.action)]
     for what in lost(source, carried, written_tags(target)):
         text = f"{what} does not fit {container.muxer}: left out; an .mkv would keep it"
         sink(WarningNote(text=f"{source.path.name}: {text}"))
     heard = iter(arrived)
     for one in streams:
-        one.tell(next(heard) if one.stream.kind == "audio" and one.fate else None, source, sink)
+        one.tell(next(heard) if one.stream.kind == "audio" and one.action else None, source, sink)
     silent = [one for one in streams if one.is_lost_sound(source)]
-    if silent and not any(one.stream.kind == "audio" and one.fate for one in streams):
+    if silent and not any(one.stream.kind == "audio" and one.action for one in streams):
         why = f"none of its sound could be kept ({silent[0].why})"
         raise SoundLost(f"{source.path}: {why}; <encode.audio> asks for none")
 
@@ -86,7 +86,9 @@ def _settle(work: _MuxTask, streams: Sequence[CarriedStream]) -> list[ArrivedAud
     try:
         return _join(work, [c for one in streams for c in one.carried])
     except (FfmpegError, OutputError) as error:
-        if not any(one.fate for one in streams) or _disk_is_full(error, work.target, work.picture):
+        if not any(one.action for one in streams) or _disk_is_full(
+            error, work.target, work.picture
+        ):
             raise
     for one in streams:
         while one.carried and (trouble := _trouble_with(work, one)) is not None:
@@ -114,14 +116,14 @@ class _MuxTask:
 
     def cut(self, streams: Sequence[CarriedStream]) -> None:
         """Cut the sound and subtitles; what cannot be is left out."""
-        wanted = [one for one in streams if one.stream.kind in ("audio", "subtitle") and one.fate]
+        wanted = [one for one in streams if one.stream.kind in ("audio", "subtitle") and one.action]
         cuts = self._cuts(wanted, self.pieces)
         self.files, self.chapters = dict(cuts.files), cuts.chapters
         for one in wanted:
             if (why := cuts.missing.get(one.stream.index)) is not None:
                 if why.startswith("writing") and _disk_is_full(why, self.target, self.picture):
                     raise OutputError(f"{self.target.parent.parent}: {why}")
-                one.fate, one.why, one.empty = None, why, why == NOTHING
+                one.action, one.why, one.empty = None, why, why == NOTHING
 
     def without_torn(self, one: CarriedStream) -> bool:
         """Read the stream from a copy without what the muxer refuses; False if that is nothing."""
@@ -169,7 +171,7 @@ def _join(work: _MuxTask, carried: list[Carried]) -> list[ArrivedAudio]:
             **_shift(source.start),
         )
         covers = [s for s, _ in carried if s.kind == "cover"] if container.attachments else []
-        carried = [(s, fate) for s, fate in carried if s not in covers]
+        carried = [(s, action) for s, action in carried if s not in covers]
         # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters are
         # wanted all the same. "?" lets a mapping find nothing.
         nothing = f"{len(source.streams)}?"
@@ -212,10 +214,12 @@ def _join(work: _MuxTask, carried: list[Carried]) -> list[ArrivedAudio]:
     return arrived
 
 
-def _promised(stream: StreamInfo, fate: StreamAction) -> PromisedStream:
+def _promised(stream: StreamInfo, action: StreamAction) -> PromisedStream:
     if stream.kind not in ("audio", "subtitle"):
         return PromisedStream(kind=stream.kind)
-    codec = stream.codec if fate.codec == "copy" else _ENCODERS.get(fate.codec or "", fate.codec)
+    codec = (
+        stream.codec if action.codec == "copy" else _ENCODERS.get(action.codec or "", action.codec)
+    )
     return PromisedStream(kind=stream.kind, codec=family(codec or ""))
 
 
@@ -224,8 +228,8 @@ def _check_sound(
 ) -> None:
     """Raise OutputError if sound arrived empty; `whole`: or less of it than is to be copied."""
     sound = [one for one in carried if one[0].kind == "audio"]
-    for (stream, fate), there in zip(sound, arrived, strict=True):
-        copied = whole and fate.codec == "copy"
+    for (stream, action), there in zip(sound, arrived, strict=True):
+        copied = whole and action.codec == "copy"
         if there.packets and not copied:
             continue
         cut_out = work.files.get(stream.index)
@@ -253,11 +257,11 @@ def _copied(source: Source, carried: list[Carried]) -> dict[str, Any]:
         "map_chapters": "1",
         "map_metadata:s:0": f"1:s:{source.video.index}",
     }
-    for n, (stream, fate) in enumerate(carried, start=1):
+    for n, (stream, action) in enumerate(carried, start=1):
         options[f"map_metadata:s:{n}"] = f"1:s:{stream.index}"
-        options[f"codec:{n}"] = fate.codec
-        options |= {f"{name}:{n}": value for name, value in fate.options.items()}
-        if stream.kind == "audio" and fate.codec != "copy":
+        options[f"codec:{n}"] = action.codec
+        options |= {f"{name}:{n}": value for name, value in action.options.items()}
+        if stream.kind == "audio" and action.codec != "copy":
             options["max_error_rate"] = "1"  # what can be decoded is kept, however little
     return options
 
@@ -284,8 +288,8 @@ def _dispositions(source: Source, container: Container, carried: list[Carried]) 
 def _encoded_again(carried: list[Carried], files: Mapping[int, Path]) -> list[int]:
     """Return the numbers of the streams that are not a whole copy."""
     ours = [0]
-    for n, (stream, fate) in enumerate(carried, start=1):
-        if fate.codec != "copy" or stream.index in files:
+    for n, (stream, action) in enumerate(carried, start=1):
+        if action.codec != "copy" or stream.index in files:
             ours.append(n)
     return ours
 
