@@ -84,7 +84,7 @@ class Batch:
                     )
                 path = None
             if path is None or not is_many(path) or _is_film(into, self._into):
-                for name, chosen in _parts(into, options, separate=separate, folder=self._into):
+                for name, chosen in _results(into, options, separate=separate, folder=self._into):
                     self._files.append(Task(source=source, output=name, options=chosen))
                 continue
             if separate:
@@ -215,7 +215,7 @@ def _is_folder(into: Path | None, output: Path | str | None, *, several: bool) -
     return into.is_dir() or (named_so and not into.exists())
 
 
-def _parts(
+def _results(
     output: Path | None, options: UpscaleOptions, *, separate: bool, folder: Path | None
 ) -> Iterator[tuple[Path | None, UpscaleOptions]]:
     """Yield what is made of each film: its name and options."""

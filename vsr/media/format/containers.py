@@ -38,6 +38,7 @@ class Container:
     options: Mapping[str, str] = field(default_factory=dict)
     kind: ContainerKind = "film"
     as_pictures: bool = False  # whether a name with a number asks for a file for each frame
+    shifts: bool = False  # cannot begin before zero: all timestamps are later by as much
     untimed: bool = False  # frames follow each other at a constant rate
     alpha: Codec | None = None  # what is usual there for what can be seen through
     planar: bool = False  # holds YUV and grey only, without transparency
@@ -126,6 +127,7 @@ CONTAINERS: Mapping[str, Container] = {
     ),
     ".ts": Container(
         muxer="mpegts",
+        shifts=True,
         usual="h264",
         video=frozenset({"h264", "hevc"}),
         copied_video=frozenset({"mpeg4", "mpeg2video", "mpeg1video"}),

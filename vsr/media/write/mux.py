@@ -203,7 +203,7 @@ def _join(work: _MuxTask, carried: list[Carried]) -> list[ArrivedAudio]:
             target,
             picture,
             [one for one in promised if one.kind != "attachment"],
-            moved=container.muxer == "mpegts",
+            moved=container.shifts,
             early=earliness(source, {s.index for s, _ in carried}),
         )
         _check_sound(work, carried, arrived, whole=failure is not None)
