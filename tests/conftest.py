@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
+import platform
 import signal
 import threading
 from collections.abc import Iterator
@@ -55,6 +58,15 @@ def random_frames(
         )
         for n in range(count)
     ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory_is_given_back() -> Iterator[None]:
+    """Give back what the tests of a file have used: an engine tells glibc to keep it."""
+    yield
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(autouse=True)

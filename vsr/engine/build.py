@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import torch
+
 from vsr.engine.base import Engine
 from vsr.engine.cuda.select import wants_cuda
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
 from vsr.engine.select import check_engine, wants_ncnn
 from vsr.engine.torch_engine import PassThroughEngine, TorchEngine
+from vsr.engine.vulkan.select import asks_vulkan, faster_gpu, vulkan_engine
 from vsr.events import Sink, silent
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.network import Network
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
 
@@ -24,20 +28,34 @@ def build_engine(
     folded into the network's last convolution. Raises UsageError for a device,
     precision or engine that is not there.
     """
-    device = choose_device(options.device.split(",")[0])
+    name = options.device.split(",")[0]
+    if asks_vulkan(name, options.engine):
+        prepare_cpu(options)
+        if model.network is None:
+            return PassThroughEngine(device=torch.device("cpu"))
+        return vulkan_engine(_folded(model, scale), name, options.precision)
+    device = choose_device(name)
     precision, dtype = choose_precision(options.precision, device, options.engine)
     check_engine(options.engine, device, precision)
     if device.type == "cpu":
         prepare_cpu(options)
     if model.network is None:
         return PassThroughEngine(device=device)
-    network = model.network
-    if (factor := folding(model, scale)) > 1:
-        network = fold_area(network, factor)
+    network = _folded(model, scale)
     if own := wants_cuda(options.engine, network, device, precision, sink):
         return own
+    free = (name, options.engine, options.precision) == ("auto", "auto", "auto")
+    if free and device.type == "cpu" and (gpu := faster_gpu(network, sink)):
+        return gpu
     plain = TorchEngine(network, device=device, dtype=dtype, precision=precision)
     return wants_ncnn(options.engine, network, plain) or plain
+
+
+def _folded(model: LoadedModel, scale: Fraction) -> Network:
+    """Return the model's network, reduced as far as `scale` allows it."""
+    assert model.network is not None
+    factor = folding(model, scale)
+    return fold_area(model.network, factor) if factor > 1 else model.network
 
 
 def folding(model: LoadedModel, scale: Fraction) -> int:

@@ -26,7 +26,10 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cpu":
         return torch.device("cpu")
     if device.type != "cuda":
-        raise UsageError(f"<device.device> {name}: must be auto, cpu, cuda or cuda:N")
+        raise UsageError(
+            f"<device.device> {name}: must be auto, cpu, cuda, cuda:N or, to upscale, "
+            "vulkan, vulkan:N"
+        )
     count = torch.cuda.device_count()
     if not torch.cuda.is_available() or (device.index or 0) >= count:
         raise UsageError(

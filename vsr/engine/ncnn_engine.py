@@ -7,6 +7,7 @@ an optional extra (`pip install 'vsr-upscale[ncnn]'`).
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class NcnnEngine:
         self.device = torch.device("cpu")
         self.max_pixels = (2**31 - 1) // widest(network)
         self._bytes_per_pixel = bytes_per_pixel(network, self.dtype, maps=_MAPS)
-        self._net = _load(network)
+        self._net = load_net(network, _on_cpu)
 
     def __call__(self, x: Tensor) -> Tensor:
         """See `Engine`."""
@@ -71,12 +72,17 @@ class NcnnEngine:
         return False
 
 
-def _load(network: Network) -> Any:
+def _on_cpu(net: Any) -> None:
+    net.opt.use_vulkan_compute = False
+    net.opt.num_threads = torch.get_num_threads()
+
+
+def load_net(network: Network, settings: Callable[[Any], None]) -> Any:
+    """Load `network` into ncnn, after `settings` has set its options. Raises BrokenWeights."""
     import ncnn
 
     net = ncnn.Net()
-    net.opt.use_vulkan_compute = False
-    net.opt.num_threads = torch.get_num_threads()
+    settings(net)
     text, weights = write_ncnn(network)
     # Its Python binding reads weights from files only.
     with tempfile.TemporaryDirectory(prefix="vsr-") as folder:

@@ -122,7 +122,8 @@ class DeviceOptions:
         "--device",
         "--devices",
         changes_result=False,
-        help="Run on auto, cpu, cuda or cuda:1; several share a film: cuda:0,cuda:1.",
+        help="Run on auto, cpu, cuda, cuda:1, vulkan or vulkan:1; several share a film: "
+        "cuda:0,cuda:1.",
     )
     workers: int | None = option(
         None,

@@ -11,7 +11,7 @@ from typing import Literal
 from vsr.errors import UsageError
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
-EngineName = Literal["auto", "torch", "ncnn", "cuda"]
+EngineName = Literal["auto", "torch", "ncnn", "cuda", "vulkan"]
 Reuse = Literal["off", "exact", "safe", "fast"]
 FilterStrength = Literal["off", "light", "strong", "auto"]
 Codec = Literal[

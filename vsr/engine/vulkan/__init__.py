@@ -1,0 +1,1 @@
+"""GPUs of all makers by Vulkan, in the ncnn runtime."""

@@ -1,0 +1,131 @@
+"""The network on any GPU that has a Vulkan driver, through the ncnn runtime.
+
+Sums are in 32 bits; weights and feature maps are stored in 16, which is 65 dB from fp32 on
+animevideov3 (57 with sums in 16 bits) and 58 on 6B, or in 32. Pictures are on the host: colour,
+resizing and all else is done there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vsr.engine.memory import bytes_per_pixel, widest
+from vsr.engine.ncnn_engine import load_net
+from vsr.nets.ncnn_export import INPUT, OUTPUT
+from vsr.nets.network import Network
+from vsr.options import EngineName
+
+# Feature maps of the widest kind that are on the GPU at once; as for ncnn on a CPU.
+_MAPS = 11
+_SHARE = 0.6  # of the GPU's memory; other programs draw with it, too
+
+
+class VulkanEngine:
+    """Runs a `Network` on the Vulkan GPU number `index`. Raises ImportError without ncnn.
+
+    What drivers do wrong can end the process: try it in another one first (`trial`).
+    """
+
+    name = "vulkan"
+    pinned_name: EngineName = "vulkan"
+    device = torch.device("cpu")  # where its pictures are
+    dtype = torch.float32  # of its pictures
+
+    def __init__(self, network: Network, index: int, *, precision: str = "fp16") -> None:
+        ncnn = _instance()
+        self.index, self.precision = index, precision
+        self.label = ncnn.get_gpu_info(index).device_name()
+        self.scale = network.scale
+        self.multiple = network.unshuffle
+        self.receptive_radius = network.receptive_radius
+        half = precision == "fp16"
+        inside = torch.float16 if half else torch.float32
+        memory = int(ncnn.get_gpu_device(index).get_heap_budget() * 2**20 * _SHARE)
+        fitting = memory // bytes_per_pixel(network, inside, maps=_MAPS)
+        self.max_pixels = max(min(fitting, (2**31 - 1) // widest(network)), 1)
+        self._host_bytes = bytes_per_pixel(network, self.dtype, maps=0)
+
+        def settings(net: Any) -> None:
+            net.opt.use_vulkan_compute = True
+            net.opt.use_fp16_packed = net.opt.use_fp16_storage = half
+            net.opt.use_fp16_arithmetic = False
+            net.opt.use_bf16_packed = net.opt.use_bf16_storage = False
+            net.set_vulkan_device(index)
+
+        self._net = load_net(network, settings)
+        weakref.finalize(self, self._net.clear)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See `Engine`."""
+        import ncnn
+
+        if self.multiple > 1:
+            x = F.pixel_unshuffle(x, self.multiple)
+        results = []
+        for picture in x:
+            extractor = self._net.create_extractor()
+            # A copy: what is borrowed may be gone when the GPU fetches it.
+            extractor.input(INPUT, ncnn.Mat(picture.contiguous().numpy()).clone())
+            code, out = extractor.extract(OUTPUT)
+            if code != 0:
+                raise MemoryError(f"{self.label} gave up with code {code}")
+            results.append(torch.from_numpy(np.asarray(out)))  # which keeps `out` alive
+        return torch.stack(results) if len(results) > 1 else results[0].unsqueeze(0)
+
+    def bytes_for(self, pixels: int) -> int:
+        """See `Engine`; that of the host."""
+        return pixels * self._host_bytes
+
+    def fall_back_to_fp32(self) -> bool:
+        """See `Engine`."""
+        return False
+
+
+def gpus() -> list[dict[str, Any]]:
+    """Return what Vulkan sees: number, name and driver of each GPU, and whether it is software."""
+    ncnn = _instance()
+    found = []
+    for index in range(ncnn.get_gpu_count()):
+        info = ncnn.get_gpu_info(index)
+        found.append({
+            "index": index, "name": info.device_name(), "software": info.type() == 3,
+            "driver": f"{info.vendor_id():x}:{info.device_id():x} {info.driver_version()}",
+        })  # fmt: skip
+    return found
+
+
+@functools.cache
+def _instance() -> Any:
+    """Return the package, with its one instance of Vulkan made; that is given back at the end."""
+    import ncnn
+
+    with _hushed():
+        ncnn.create_gpu_instance()
+    # Finalizers run in the reverse order of their making: those of engines first.
+    weakref.finalize(ncnn, ncnn.destroy_gpu_instance)
+    return ncnn
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep what the library prints of each GPU from the user's terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

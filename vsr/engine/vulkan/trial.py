@@ -1,0 +1,117 @@
+"""Vulkan GPUs, looked at and tried in a process of their own: a driver can crash or hang.
+
+The process is told on its standard input, as JSON in a line, and for a trial the pickled network
+behind it; it answers in JSON. Whatever else becomes of it means "refused".
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vsr.children import shielded
+from vsr.engine.base import Engine
+from vsr.nets.network import Network
+from vsr.nets.srvgg import SRVGGNetCompact
+
+_START = "import sys; sys.path[:] = sys.argv[1:]; import vsr.engine.vulkan.trial as t; t.main()"
+_SECONDS = 120  # until it counts as hung; drivers compile for long the first time
+_LEAST = {"fp32": 80.0, "fp16": 50.0}  # dB from PyTorch's fp32
+_ROUNDS = 3
+# Times PyTorch's in 32 bits: other ways to use a processor are up to 4 times as fast as that.
+_FASTER = 4
+
+
+def find_gpus() -> list[dict[str, Any]]:
+    """Return the GPUs as `engine.gpus`; none where there is no runtime, or no driver."""
+    if importlib.util.find_spec("ncnn") is None:
+        return []
+    answer = _ask({"list": True})
+    return answer if isinstance(answer, list) else []
+
+
+def has_hardware() -> bool:
+    """Return whether there may be a real GPU: a look that costs nothing, for `auto`."""
+    return any(Path("/dev/dri").glob("renderD*")) or Path("/dev/dxg").exists()
+
+
+def try_gpu(index: int, precision: str, network: Network, *, timed: bool) -> str | None:
+    """Return why the GPU is refused, in words; None: it is right, and faster if that is `timed`."""
+    held = io.BytesIO()
+    torch.save(network, held)
+    asked = {"index": index, "precision": precision, "timed": timed}
+    answer = _ask(asked, held.getvalue())
+    if isinstance(answer, str):
+        return answer
+    if not answer["decibels"] >= _LEAST[precision]:
+        return f"computed something else in a trial ({answer['decibels']:.0f} dB)"
+    if timed and _FASTER * answer["seconds"] > answer["cpu_seconds"]:
+        return "was hardly faster than the processor in a trial"
+    return None
+
+
+def _ask(asked: dict[str, Any], more: bytes = b"") -> Any:
+    """Return the answer of a process of its own; in words what became of it, if that is none."""
+    with shielded():
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, *sys.path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    with process:  # which closes the pipes
+        try:
+            told, _ = process.communicate(json.dumps(asked).encode() + b"\n" + more, _SECONDS)
+            return json.loads(told)
+        except subprocess.TimeoutExpired:
+            return f"hung in a trial of {_SECONDS} seconds"
+        except ValueError:
+            code = process.returncode
+            return f"crashed in a trial ({f'signal {-code}' if code < 0 else f'code {code}'})"
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    """Answer one question, in the process of the trial."""
+    from vsr.engine.vulkan.engine import VulkanEngine, gpus
+
+    asked = json.loads(sys.stdin.buffer.readline())
+    if asked.get("list"):
+        answer: Any = gpus()
+    else:
+        network = torch.load(io.BytesIO(sys.stdin.buffer.read()), weights_only=False)
+        engine = VulkanEngine(network, asked["index"], precision=asked["precision"])
+        answer = _compared(network, engine, timed=asked["timed"])
+    sys.stdout.write(json.dumps(answer))
+    sys.stdout.flush()
+
+
+def _compared(network: Network, engine: Engine, *, timed: bool) -> dict[str, float]:
+    coarse = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(0))
+    picture = torch.nn.functional.interpolate(coarse, size=(48, 64), mode="bicubic").clamp(0, 1)
+    with torch.inference_mode():
+        error = (engine(picture) - network(picture)).double().square().mean()
+        found = {"decibels": float((-10 * torch.log10(error + 1e-20)).nan_to_num(-1.0))}
+        if timed:
+            side = 256 if isinstance(network, SRVGGNetCompact) else 96
+            large = torch.rand(1, 3, side, side)
+            found["seconds"] = _seconds(engine, large)
+            found["cpu_seconds"] = _seconds(network, large)
+    return found
+
+
+def _seconds(run: Callable[[torch.Tensor], torch.Tensor], picture: torch.Tensor) -> float:
+    took = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        run(picture)
+        took.append(time.perf_counter() - began)
+    return min(took)
