@@ -43,6 +43,8 @@ def losses(plan: Plan, options: UpscaleOptions) -> Iterator[str]:
     yield from plan.source.flaws()
     yield from video.beside
     encoder, muxer = plan.encoder.encoder, plan.output.container.muxer
+    for fact in video.views.lost_in(muxer, plan.source.format) if video.views is not None else ():
+        yield f"{muxer} cannot say {fact}"
     if video.colour.hdr:
         yield from _losses_of_hdr(video, plan.codec, encoder, muxer)
     if layout.bits < video.layout.bits and options.encode.bits is None:

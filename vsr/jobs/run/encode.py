@@ -77,9 +77,10 @@ def into_folder(run: RunContext, folder: Path) -> tuple[Path, int]:
         plan.source.video.time_base,
     )
     # Durations that MP4 and MOV cannot say are in the order that the picture is joined in, and
-    # the joining alone tells containers of HDR.
-    kind, hdr = plan.encoder.encoder.container, plan.source.video.hdr
-    joins = kind in ("mp4", "mov") or (kind in SAYS_DURATIONS and hdr is not None)
+    # the joining alone tells containers of HDR and of what is seen all around.
+    kind, video = plan.encoder.encoder.container, plan.source.video
+    tells = video.hdr is not None or video.views is not None
+    joins = kind in ("mp4", "mov") or (kind in SAYS_DURATIONS and tells)
     first = encoded.with_stem("encoded") if joins else encoded
 
     def write(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
@@ -97,7 +98,8 @@ def into_folder(run: RunContext, folder: Path) -> tuple[Path, int]:
             time_base=base,
             rate=run.progressive()[0].video.rate,
             last_duration=round(written.last_duration / base),
-            hdr=hdr,
+            hdr=video.hdr,
+            views=video.views,
             muxer_options=run.muxer_options(),
         )
         first.unlink()
@@ -165,6 +167,7 @@ def from_store(
             rate=run.progressive()[0].video.rate,
             last_duration=last.last_duration,
             hdr=plan.source.video.hdr,
+            views=plan.source.video.views,
             muxer_options=exact(run.plan.source, encoder),
         )
     else:

@@ -142,30 +142,48 @@ TELLS_LIGHT = frozenset({"mp4", "mov", "matroska", "webm"})  # muxers that write
 _VISUAL = 78  # bytes of a picture's sample entry that come before the boxes in it
 
 
-def put_light(path: Path, hdr: HdrMetadata) -> None:
-    """Write `hdr` into the small MP4 or MOV `path`, whose index comes last, as `mdcv` and `clli`.
+def put_boxes(path: Path, boxes: bytes) -> None:
+    """Add `boxes` to what the MP4 or MOV `path`, whose index comes last, says of its picture.
 
-    ISO/IEC 14496-12, 12.1.5 and 12.1.6. PyAV can hand a muxer no such thing, but it copies them
-    from the stream of another file, and each muxer writes them in its own terms.
+    ISO/IEC 14496-12, 12.1. PyAV can hand a muxer no such thing, but it copies them from the stream
+    of another file, and each muxer writes them in its own terms.
     """
-    data, boxes = path.read_bytes(), _light_boxes(hdr)
-    grown, at, end = bytearray(data), 0, len(data)
-    for name in _WAY:
-        while data[at + 4 : at + 8] != name:
-            at += max(int.from_bytes(data[at : at + 4], "big"), 8)
-            if at >= end:
+    with path.open("r+b") as file:
+        at, size, name = 0, 0, b""
+        while name != b"moov":
+            at += size
+            file.seek(at)
+            head = file.read(16)
+            if len(head) < 8:
                 return
-        end = at + int.from_bytes(data[at : at + 4], "big")
+            size, name = int.from_bytes(head[:4], "big"), head[4:8]
+            size = max(int.from_bytes(head[8:], "big") if size == 1 else size, 8)
+        file.seek(at)
+        index = _grown(file.read(), boxes)
+        file.seek(at)
+        file.write(index)
+
+
+def _grown(index: bytes, boxes: bytes) -> bytes:
+    """Return a `moov`, and what comes behind it, with more boxes in its first sample entry."""
+    grown, at, end = bytearray(index), 0, len(index)
+    for name in _WAY:
+        while index[at + 4 : at + 8] != name:
+            at += max(int.from_bytes(index[at : at + 4], "big"), 8)
+            if at >= end:
+                return index
+        end = at + int.from_bytes(index[at : at + 4], "big")
         grown[at : at + 4] = (end - at + len(boxes)).to_bytes(4, "big")
         at += 8
     at += 8  # of `stsd`: its version, and how many entries there are
-    length = int.from_bytes(data[at : at + 4], "big")
+    length = int.from_bytes(index[at : at + 4], "big")
     grown[at : at + 4] = (length + len(boxes)).to_bytes(4, "big")
     inside = at + 8 + _VISUAL
-    path.write_bytes(bytes(grown[:inside]) + boxes + bytes(grown[inside:]))
+    return bytes(grown[:inside]) + boxes + bytes(grown[inside:])
 
 
-def _light_boxes(hdr: HdrMetadata) -> bytes:
+def light_boxes(hdr: HdrMetadata) -> bytes:
+    """Return `hdr` as MP4's `mdcv` and `clli`."""
     boxes, m = b"", hdr.mastering
     if m is not None:
         points = [round(v * 50000) for p in (m.green, m.blue, m.red, m.white) for v in p]

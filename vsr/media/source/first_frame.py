@@ -22,6 +22,7 @@ from vsr.media.format.pixel_formats import planes_of, working_format
 from vsr.media.source.cropping import NOTHING_HIDDEN, HiddenEdges
 from vsr.media.source.kinds.base import VideoInfo
 from vsr.media.source.opening import reason
+from vsr.media.source.views import views_of
 from vsr.options import ColourOptions
 
 # PyAV 18 has no name for EXIF and crashes on a frame that carries it, whatever is asked for.
@@ -101,6 +102,7 @@ def video_info(
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
         hdr=None if codec in WITH_EXIF else hdr_of(frame),
+        views=None if codec in WITH_EXIF else views_of(frame),
         beside=beside
         if codec in WITH_EXIF
         else (*beside, *layers_beside(frame, facts.dolby, look)),

@@ -11,8 +11,9 @@ from pathlib import Path
 import av
 
 from vsr.errors import OutputError, VsrError
-from vsr.media.format.hdr import HdrMetadata, put_light
+from vsr.media.format.hdr import HdrMetadata, light_boxes, put_boxes
 from vsr.media.source.opening import LENIENT, reason
+from vsr.media.source.views import Views
 from vsr.timing import rescale, to_fraction
 
 _MOST_LEAD = 1  # seconds that decoding runs ahead of showing for the sake of durations alone
@@ -27,6 +28,7 @@ def join(
     rate: Fraction | None,
     last_duration: int,
     hdr: HdrMetadata | None = None,
+    views: Views | None = None,
     muxer_options: Mapping[str, str],
 ) -> None:
     """Write the pictures of `parts`, which follow each other in time, into `target`.
@@ -35,15 +37,20 @@ def join(
     part's encoder began with a clock of its own. Durations are those of the parts where
     `container` can say them (Matroska), elsewhere each frame stands until the next and the
     last for `last_duration`. `rate`: frames per second, as the source calls it. `hdr`: what the
-    container is told of the light. Raises OutputError.
+    container is told of the light; `views`: and of how the picture is to be seen. Raises
+    OutputError.
     """
+    sight = views.boxes() if views is not None else b""
+    beside = light_boxes(hdr) if hdr is not None else b""
+    if container in SAYS_DURATIONS:
+        beside += sight
     order = [packet.pts for packet in _packets(parts, time_base) if packet.pts is not None]
     steps = _steps(order, last_duration)
     decoding = _decoding(order, steps, time_base)
     last = max(range(len(order)), key=order.__getitem__)
     try:
         with (
-            _template(parts[0], target, hdr) as template,
+            _template(parts[0], target, beside) as template,
             av.open(
                 str(target.absolute()), "w", format=container, options=dict(muxer_options)
             ) as output,
@@ -67,6 +74,9 @@ def join(
                     packet.duration = steps[n] if whole else order[last] + steps[last] - order[n]
                 packet.stream = stream
                 output.mux(packet)
+        if container not in SAYS_DURATIONS:
+            # Their own muxers would say it in Apple's terms, too, which ffmpeg reads without half.
+            put_boxes(target, sight)
     except VsrError:
         raise  # of the parts
     except (av.FFmpegError, OSError) as error:
@@ -74,22 +84,23 @@ def join(
 
 
 @contextmanager
-def _template(part: Path, target: Path, hdr: HdrMetadata | None) -> Iterator[av.VideoStream]:
-    """Open the stream of `part`; with `hdr` beside it, in a file of one packet that is removed
-    again.
+def _template(part: Path, target: Path, beside: bytes) -> Iterator[av.VideoStream]:
+    """Open the stream of `part`; where there are boxes `beside` it, in a file that holds both.
+
+    That has one packet, and is removed again.
     """
     with ExitStack() as stack:
         stream = stack.enter_context(av.open(str(part.absolute()), **LENIENT)).streams.video[0]
         kind = _IN_MP4.get(stream.codec_context.codec.canonical_name)
-        if hdr is not None and kind is not None:
-            told = target.with_name("light.mp4")
+        if beside and kind is not None:
+            told = target.with_name("beside.mp4")
             stack.callback(told.unlink, missing_ok=True)
             with av.open(str(told.absolute()), "w", format=kind) as output:
                 copy = output.add_stream_from_template(stream, opaque=True)
                 packet = next(stream.container.demux(stream))
                 packet.stream = copy
                 output.mux(packet)
-            put_light(told, hdr)
+            put_boxes(told, beside)
             stream = stack.enter_context(av.open(str(told.absolute()))).streams.video[0]
         yield stream
 

@@ -189,6 +189,8 @@ def _join(work: _MuxTask, carried: list[Carried]) -> list[ArrivedAudio]:
     options |= _details(picture, container)
     if container.muxer in ("mp4", "mov"):
         options["movflags"] = container.options["movflags"] + movie_flags(source)
+        if source.video.views is not None:
+            options["strict"] = "unofficial"  # as the boxes are that say so
     failure: FfmpegError | None = None
     try:
         # Timestamps are ours to keep: no shifting of either input to zero.

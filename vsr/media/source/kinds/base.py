@@ -21,6 +21,7 @@ from vsr.media.format.still_image import ImageMetadata, notes_of
 from vsr.media.source.cropping import NOTHING_HIDDEN, HiddenEdges
 from vsr.media.source.opening import open_source
 from vsr.media.source.streams import Kind, StreamInfo
+from vsr.media.source.views import Views
 
 _SAMPLE = 1 << 20  # bytes that are hashed at the beginning, in the middle and at the end
 
@@ -48,6 +49,7 @@ class VideoInfo:
     rotation: int  # degrees, counter-clockwise, as a player would have to turn the picture
     interlaced: bool
     hdr: HdrMetadata | None  # static metadata of the first frame
+    views: Views | None = None  # of all around, or for two eyes
     transparent: bool  # whether anything is seen through, as far as the first frame tells
     beside: tuple[str, ...] = ()  # in words, what goes with the picture and is lost
     hidden_alpha: bool  # VP8 and VP9 carry it beside the picture; no decoder here reads it
