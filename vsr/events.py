@@ -93,17 +93,18 @@ def silent(event: Event) -> None:
 
 
 class Timed:
-    """A sink that tells with each progress how many frames there will be, and when they are."""
+    """A sink that adds to each progress what `Started` told of all, and the time that is left."""
 
-    def __init__(
-        self, sink: Sink, total: int | None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._sink, self._total, self._clock = sink, total, clock
+    def __init__(self, sink: Sink, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sink, self._clock = sink, clock
+        self._total: int | None = None
         self._begun: tuple[int, float] | None = None  # frames and seconds, at the first
 
     def __call__(self, event: Event) -> None:
         """Pass an event on."""
-        if isinstance(event, Progress):
+        if isinstance(event, Started):
+            self._total, self._begun = event.frames, None
+        elif isinstance(event, Progress):
             event = self._timed(event)
         self._sink(event)
 

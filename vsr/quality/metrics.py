@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsr.engine.device import prepare_cpu
 from vsr.errors import FfmpegError, UsageError
-from vsr.events import Finished, Note, OncePerNote, Progress, Sink, Started, silent
+from vsr.events import Finished, Note, OncePerNote, Progress, Sink, Started, Timed, silent
 from vsr.flow import Scope
 from vsr.frame import Range
 from vsr.media.format.colour_tags import name_of
@@ -53,7 +53,7 @@ def metrics(
     pair at all, OpenCV that is missing), FfmpegError (no libvmaf, where it was asked for).
     """
     options = options or MetricsOptions()
-    once = OncePerNote(sink)
+    once = OncePerNote(Timed(sink))
     prepare_cpu(DeviceOptions())
     began = time.monotonic()
     sources = _opened(ref, out, options)

@@ -88,17 +88,14 @@ def upscale_one(
     """Do as `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it."""
     if output is not None and output.is_symlink():
         output = output.resolve()  # the file behind the link is replaced, not the link
-    once = OncePerNote(hooks.sink)
+    once = OncePerNote(Timed(hooks.sink))
     find_ffmpeg()  # before hours of work that would end without it
     with _tidied(), intake(source, output, options, sink=once) as opened:
         began = time.monotonic()
         run = prepare(opened, options, engines, dataclasses.replace(hooks, sink=once), stem=stem)
         hooks.claim(run.plan.output.path)
         with _named(run.plan, run.model.name):
-            run = resolve_strength(run)
-            timed = Timed(once, run.plan.frames)
-            hooks = dataclasses.replace(run.hooks, sink=timed)
-            frames = _carry_out(dataclasses.replace(run, hooks=hooks))
+            frames = _carry_out(resolve_strength(run))
         return _result(run.plan, frames, began, once)
 
 
