@@ -27,6 +27,7 @@ _COMMANDS = {
     "jobs": "List the films that were begun and are not done, or go on with one.",
     "metrics": "Measure how close the film or picture OUT is to the reference REF.",
     "models": "List the networks; fetch their weights and check them.",
+    "preview": "Try settings on a few moments of the film IN, and write a page that compares them.",
     "probe": "Show what is in the file IN and what `vsr upscale` would do with it.",
     "train": "Train a network on films and pictures.",
     "upscale": "Upscale the video or picture IN and keep everything else that is in it.",
@@ -73,6 +74,7 @@ def cli() -> None:
     vsr upscale old.mp4 -o new.mkv --height 1080 --model x4plus
     vsr upscale shots/ -o film.mp4 --fps 24  pictures to film; or -o big/, each on its own
     vsr probe episode.mkv                    what is in it, what would be done, how long
+    vsr preview film.mkv --compare model=animevideov3,x4plus   a page to decide by
     vsr models                               the networks, and where their weights are
     vsr metrics original.mkv big.mkv         how close it is: PSNR, SSIM, VMAF and more
     vsr jobs                                 films that were begun and are not done

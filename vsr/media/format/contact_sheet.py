@@ -1,7 +1,8 @@
-"""Pictures of our own making as PNG: samples side by side, sheets of them."""
+"""Pictures of our own making as files: samples side by side, sheets of them, parts of pages."""
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -22,3 +23,10 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def webp(picture: NDArray[np.uint8], quality: int) -> bytes:
+    """Return (H, W, 3) RGB or (H, W, 4) RGBA as a WebP. `quality`: 0 to 100."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "WEBP", quality=quality, method=4)
+    return file.getvalue()

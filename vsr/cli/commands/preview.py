@@ -1,0 +1,106 @@
+"""`vsr preview`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vsr.cli.graceful_stop import GracefulStop
+from vsr.cli.options import ParsedValue, upscale_options, upscale_tree
+from vsr.cli.terminal import Terminal
+from vsr.errors import UsageError
+from vsr.events import Event, Finished
+from vsr.options import Moment
+from vsr.report.page import check_page, write_page
+from vsr.report.preview import preview as look
+from vsr.report.preview_page import preview_page
+from vsr.runners.local import runner_for
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.Path())
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The page.  [default: IN_preview.html beside the source]",
+)
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="OPTION=V,V",
+    help="Try these values of an option, too, such as model=animevideov3,x4plus or "
+    "temporal-filter=off,strong; repeatable.",
+)
+@click.option(
+    "--at",
+    "moments",
+    multiple=True,
+    type=ParsedValue("time", Moment.parse),
+    help="Look at the frame shown then: 90.5, 1:30, or 240f for a frame's number; repeatable.  "
+    "[default: moments that tell most]",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 86400),
+    default=60.0,
+    metavar="SECONDS",
+    help="Spend about this long on each setting. A frame of each moment is made in any case; with "
+    "more time they move.",
+)
+@upscale_options
+@click.option("--overwrite", is_flag=True, help="Replace the page if it is there already.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+def preview(
+    *,
+    source: str,
+    output: Path | None,
+    compare: tuple[str, ...],
+    moments: tuple[Moment, ...],
+    seconds: float,
+    overwrite: bool,
+    quiet: bool,
+    **values: Any,
+) -> None:
+    """Try settings on a few moments of the film IN, and write a page that compares them.
+
+    Finds moments by itself: much detail, motion, text, dark, just after a cut. The page is
+    one file for any browser, which fetches nothing: source and results under one split
+    slider or beside each other, their difference, what was invented, how long the whole
+    film would take, how large it would become, and the command for it.
+    """
+    options = upscale_tree(values)
+    path = output or _beside(Path(source))
+    check_page(path, Path(source), overwrite=overwrite)
+    with Terminal(quiet=quiet) as terminal, GracefulStop(_Calm(terminal)) as stop:
+        found = look(
+            source,
+            options,
+            compare=compare,
+            at=moments,
+            seconds=seconds,
+            runner=runner_for(options.device),
+            stop=stop.asked,
+            sink=stop,
+        )
+        write_page(path, preview_page(found))
+    click.echo(path)
+
+
+class _Calm:
+    """A sink that keeps from the terminal that each of many short runs has ended."""
+
+    def __init__(self, sink: Terminal) -> None:
+        self._sink = sink
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, Finished):
+            self._sink(event)
+
+
+def _beside(source: Path) -> Path:
+    if not source.name or source.name == "-":
+        raise UsageError(f"{source}: a preview is made of a file")
+    return source.with_name(f"{source.stem}_preview.html")

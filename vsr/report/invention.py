@@ -1,0 +1,97 @@
+"""What of a result its source does not say: the high band that a network made up.
+
+The classical enlargement, made consistent with the source, is all that the source can tell about
+the larger picture. What a result has beyond it, and what vanishes when both are made smaller again,
+nobody saw: it is invented. That may look right, and may even be right; no map can tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vsr.stages.resize import resize
+
+_STEPS = 2  # of back-projection; an error of 1/7 is left of what plain bicubic has
+_AROUND = 4  # source pixels across, over which energy is summed
+_NOISE = (2 / 255) ** 2  # energy that nobody sees
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Invention:
+    """What was invented, where, and how much of the detail it is."""
+
+    rms: Tensor  # (H, W) float, of luma, 0..1: how strong it is around each pixel
+    share: float  # 0..1, of the energy of all local contrast
+
+
+def enlarged(picture: Tensor, size: tuple[int, int], scale: tuple[float, float]) -> Tensor:
+    """Map (1, C, h, w) -> (1, C, H, W) by bicubic. `size`: (W, H); `scale`: (across, down)."""
+    return resize(picture, width=size[0], height=size[1], scale=scale, kernel="bicubic")
+
+
+def reduced(picture: Tensor, size: tuple[int, int], scale: tuple[float, float]) -> Tensor:
+    """Map (1, C, H, W) -> (1, C, h, w) by antialiased bicubic. `size`: (w, h); `scale`: of
+    `enlarged`, which it undoes.
+    """
+    back = (1 / scale[0], 1 / scale[1])
+    return resize(picture, width=size[0], height=size[1], scale=back, kernel="bicubic")
+
+
+def consistent(source: Tensor, size: tuple[int, int], scale: tuple[float, float]) -> Tensor:
+    """Return the classical enlargement that, made smaller, is the source again; as `enlarged`."""
+    small = (source.shape[3], source.shape[2])
+    picture = enlarged(source, size, scale)
+    for _ in range(_STEPS):
+        missing = source - reduced(picture, small, scale)
+        picture = picture + enlarged(missing, size, scale)
+    return picture
+
+
+def invention(source: Tensor, result: Tensor, scale: tuple[float, float]) -> Invention:
+    """Compare luma (1, 1, h, w) of the source with (1, 1, H, W) of the result, both 0..1.
+
+    Energy is that of the high band: what `reduced` cannot see.
+    """
+    small, size = (source.shape[3], source.shape[2]), (result.shape[3], result.shape[2])
+    classical = consistent(source, size, scale)
+    beyond = result - classical
+    high = beyond - enlarged(reduced(beyond, small, scale), size, scale)
+    around = max(round(_AROUND * max(scale)) | 1, 3)
+    energy = _mean(high.square(), around)
+    mean = _mean(classical, around)
+    contrast = (_mean(classical.square(), around) - mean.square()).clamp(min=0)
+    share = energy.sum() / (energy + contrast + _NOISE).sum()
+    return Invention(rms=energy.sqrt()[0, 0], share=float(share))
+
+
+def _mean(x: Tensor, side: int) -> Tensor:
+    """Return the mean of each pixel's surroundings, `side` pixels square; edges repeat."""
+    half = side // 2
+    for padding, kernel in (((half, half, 0, 0), (1, side)), ((0, 0, half, half), (side, 1))):
+        x = F.avg_pool2d(F.pad(x, padding, mode="replicate"), kernel, stride=1)
+    return x
+
+
+# Stops of the heat map: nothing, violet, orange, yellow; (R, G, B, A).
+_STOPS = ((110, 40, 190, 0), (150, 40, 180, 190), (245, 110, 30, 225), (255, 240, 120, 240))
+_HOTTEST = 16 / 255  # strength of the last
+
+
+def heat(found: Invention) -> Tensor:
+    """Return the map as (H, W, 4) uint8 RGBA, to be laid over the result: how strong it is.
+
+    Measured against the truth, films made smaller and enlarged again, that agrees better with the
+    error than what is normalised by local contrast (rank correlation 0.56 and 0.09 with
+    animevideov3, 0.79 and 0.53 with x4plus).
+    """
+    strength = (found.rms / _HOTTEST).clamp(0, 1)
+    stops = torch.tensor(_STOPS, dtype=torch.float32)
+    place = strength * (len(_STOPS) - 1)
+    low = place.floor().clamp(max=len(_STOPS) - 2)
+    part = (place - low)[..., None]
+    index = low.long()
+    return (stops[index] * (1 - part) + stops[index + 1] * part).round().byte()
