@@ -1,9 +1,9 @@
-"""What the lanes of a CUDA device do, and who on the host waits for them.
+"""What the streams of a CUDA device do, and who on the host waits for them.
 
     python benchmarks/timeline.py [--size 1280x720] [--frames 48] [--reuse safe] [--out FOLDER]
 
 Runs the device stage over made frames under torch.profiler, twice: without stacks, for the
-lanes, and with them, for the names of those who wait. Both traces are written, to be looked at in
+streams, and with them, for the names of those who wait. Both traces are written, to be looked at in
 chrome://tracing or ui.perfetto.dev. With `--trace FILE` one of them, or any other of this stage, is
 read again; that needs no GPU.
 
@@ -98,15 +98,16 @@ def show(found: Timeline, count: int | None) -> None:
     """`count`: of the frames."""
     rate = f", {1e6 * count / found.length:.1f} fps" if count else ""
     print(f"{found.length / 1e3:.2f} ms{rate}")
-    for lane in found.lanes:
-        copied = f", {lane.copied / 1e6:.1f} MB copied" if lane.copied else ""
-        busy = f"busy {lane.busy / 1e3:.2f} ms, {lane.share:.1%}"
-        print(f"  {lane.name} (stream {lane.stream}): {busy}{copied}")
-    share = found.beside / found.copies if found.copies else 1
+    for stream in found.streams:
+        copied = f", {stream.copied / 1e6:.1f} MB copied" if stream.copied else ""
+        busy = f"busy {stream.busy / 1e3:.2f} ms, {stream.share:.1%}"
+        print(f"  {stream.name} (stream {stream.stream}): {busy}{copied}")
+    share = found.overlapped / found.copies if found.copies else 1
     print(f"  copies took {found.copies / 1e3:.2f} ms, {share:.1%} of it beside computation")
     idle = sum(gap.length for gap in found.gaps)
     print(
-        f"  the compute lane stood still {len(found.gaps)} times, {idle / 1e3:.2f} ms; the longest:"
+        f"  the compute stream stood still {len(found.gaps)} times, {idle / 1e3:.2f} ms; "
+        f"the longest:"
     )
     for gap in found.gaps[:SHOWN]:
         host = f", the host in {gap.host}" if gap.host else ""

@@ -25,7 +25,7 @@ from vsr.media.read.reader import read_frames
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import WHOLE, Span
 from vsr.options import UpscaleOptions
-from vsr.stages.device.alpha import watched
+from vsr.stages.device.alpha import warn_of_transparency
 from vsr.stages.device.stage import OutputImage
 from vsr.stages.device.upscaler import Upscaler
 from vsr.stages.temporal.deflicker import deflicker, levels
@@ -88,7 +88,7 @@ def run_pipeline(
             sink=sink,
         )
         if source.video.layout.alpha and not (picture.layout.alpha or source.video.transparent):
-            frames = watched(frames, source.path.name, sink)
+            frames = warn_of_transparency(frames, source.path.name, sink)
         if options.temporal.deflicker and levels(source.video.colour):
             frames = deflicker(frames)
         video, target = source.video, picture.target

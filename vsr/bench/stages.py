@@ -67,9 +67,9 @@ class BenchStages:
         late = drift if resized is upscaled else None
 
         def correct_drift() -> None:
-            found = stage.find_drift(upscaled, rgb)
-            if found is not None and late is None:
-                subtract_drift(upscaled, found)
+            again = stage.find_drift(upscaled, rgb)
+            if again is not None and late is None:
+                subtract_drift(upscaled, again)
 
         out = stage.to_planes(resized, late)
         source, inner, target = (_FLOAT * t.numel() for t in (rgb, upscaled, resized))

@@ -1,4 +1,4 @@
-"""What a trace of torch.profiler says about the lanes of a device, and about the host's waits.
+"""What a trace of torch.profiler says about the streams of a device, and about the host's waits.
 
 A trace is Chrome's JSON: events with a kind, a beginning and a length in microseconds. Work on
 the device carries its stream; a call of the host carries the number of the work that it asked for.
@@ -39,7 +39,7 @@ class TracedStream:
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """A time in which the compute lane had nothing to do."""
+    """A time in which the compute stream had nothing to do."""
 
     start: float  # microseconds since the loop began
     length: float
@@ -61,9 +61,9 @@ class Timeline:
     """All of it; times in microseconds."""
 
     length: float
-    lanes: tuple[TracedStream, ...]
-    copies: float  # time in which something was copied on a lane of its own
-    beside: float  # of that, how much beside computation
+    streams: tuple[TracedStream, ...]
+    copies: float  # time in which something was copied on a stream of its own
+    overlapped: float  # of that, how much beside computation
     gaps: tuple[Gap, ...]  # the longest first
     waits: tuple[Wait, ...]  # likewise
 
@@ -85,15 +85,15 @@ def timeline(events: Iterable[Event]) -> Timeline:
     spans = {s: merged(_span(e) for e in device if _stream(e) == s) for s in streams}
     compute = max(streams, key=lambda s: _length(_span(e) for e in device if _is(e, s, "kernel")))
     length = window[1] - window[0]
-    lanes = tuple(_lane(s, compute, device, spans[s], length) for s in streams)
+    traced = tuple(_traced_stream(s, compute, device, spans[s], length) for s in streams)
     copies = merged(_span(e) for e in device if e["cat"] == "gpu_memcpy" and _stream(e) != compute)
     host = [e for e in timed if window[0] <= _span(e)[0] < window[1]]
     calls = _calls(host, device)
     return Timeline(
         length=length,
-        lanes=lanes,
+        streams=traced,
         copies=_length(copies),
-        beside=_length(common(copies, spans[compute])),
+        overlapped=_length(common(copies, spans[compute])),
         gaps=_gaps(spans[compute], window[0], calls),
         waits=_waits(calls, host),
     )
@@ -140,7 +140,7 @@ def _is(event: Event, stream: int, kind: str) -> bool:
     return event["cat"] == kind and _stream(event) == stream
 
 
-def _lane(
+def _traced_stream(
     stream: int, compute: int, device: list[Event], spans: list[Span], length: float
 ) -> TracedStream:
     copies = [e for e in device if _is(e, stream, "gpu_memcpy")]
@@ -173,10 +173,12 @@ def _gaps(busy: list[Span], begin: float, calls: list[tuple[str, Event]]) -> tup
     found = []
     for (_, start), (end, _) in pairwise(busy):
         shares = [(_length(common([(start, end)], [_span(e)])), name) for name, e in calls]
-        most, name = max(shares, default=(0.0, ""))
+        longest, name = max(shares, default=(0.0, ""))
         found.append(
             Gap(
-                start=start - begin, length=end - start, host=name if 2 * most > end - start else ""
+                start=start - begin,
+                length=end - start,
+                host=name if 2 * longest > end - start else "",
             )
         )
     return tuple(sorted(found, key=lambda gap: -gap.length))

@@ -7,9 +7,9 @@ from fractions import Fraction
 import torch
 
 from vsr.engine.base import Engine
-from vsr.engine.cuda.select import wants_cuda
+from vsr.engine.cuda.select import cuda_engine_for
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
-from vsr.engine.select import check_engine, wants_ncnn
+from vsr.engine.select import check_engine, ncnn_engine_for
 from vsr.engine.torch_engine import PassThroughEngine, TorchEngine
 from vsr.engine.vulkan.select import asks_vulkan, faster_gpu, vulkan_engine
 from vsr.events import Sink, silent
@@ -42,13 +42,13 @@ def build_engine(
     if model.network is None:
         return PassThroughEngine(device=device)
     network = _folded(model, scale)
-    if own := wants_cuda(options.engine, network, device, precision, sink):
+    if own := cuda_engine_for(options.engine, network, device, precision, sink):
         return own
     free = (name, options.engine, options.precision) == ("auto", "auto", "auto")
     if free and device.type == "cpu" and (gpu := faster_gpu(network, sink)):
         return gpu
     plain = TorchEngine(network, device=device, dtype=dtype, precision=precision)
-    return wants_ncnn(options.engine, network, plain) or plain
+    return ncnn_engine_for(options.engine, network, plain) or plain
 
 
 def _folded(model: LoadedModel, scale: Fraction) -> Network:

@@ -67,9 +67,9 @@ def _cpu_has_bf16() -> bool:
     It emulates it on any processor with AVX-512; ONEDNN_MAX_CPU_ISA can forbid it what is there.
     """
     features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    there = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    supported = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not there or not mkldnn:
+    if not supported or not mkldnn:
         return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

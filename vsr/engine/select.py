@@ -38,7 +38,7 @@ def check_engine(asked: EngineName, device: torch.device, precision: str) -> Non
         )
 
 
-def wants_ncnn(asked: EngineName, network: Network, plain: Engine) -> NcnnEngine | None:
+def ncnn_engine_for(asked: EngineName, network: Network, plain: Engine) -> NcnnEngine | None:
     """Return an ncnn engine, if it was asked for or does the work of `plain` as well and faster."""
     if asked == "ncnn":
         return NcnnEngine(network)

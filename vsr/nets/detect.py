@@ -71,8 +71,8 @@ def _renamed(name: str, rules: tuple[tuple[re.Pattern[str], str], ...]) -> str:
 
 
 def _count(state: State, pattern: str) -> int:
-    found = [int(m[1]) for name in state if (m := re.match(pattern, name))]
-    count = max(found) + 1 if found else 0
+    numbers = [int(m[1]) for name in state if (m := re.match(pattern, name))]
+    count = max(numbers) + 1 if numbers else 0
     if count > len(state):
         raise BrokenWeights("layers that are counted but not there")
     return count

@@ -50,13 +50,13 @@ class _NcnnGraph:
     def files(self) -> tuple[str, bytes]:
         """Return the text and the weights. ncnn wants a result that is used twice to be split."""
         uses = Counter(name for _, _, inputs, _ in self._layers for name in inputs)
-        taken: Counter[str] = Counter()
+        uses_so_far: Counter[str] = Counter()
         lines, blobs = [], 0
         for kind, name, inputs, rest in self._layers:
             read = []
             for source in inputs:
-                read.append(f"{source}_{taken[source]}" if uses[source] > 1 else source)
-                taken[source] += 1
+                read.append(f"{source}_{uses_so_far[source]}" if uses[source] > 1 else source)
+                uses_so_far[source] += 1
             lines.append(f"{kind} {name} {len(read)} 1 {' '.join((*read, name))} {rest}".strip())
             blobs += 1
             if uses[name] > 1:
@@ -96,11 +96,11 @@ def _compact(graph: _NcnnGraph, network: SRVGGNetCompact) -> None:
 
 
 def _dense(graph: _NcnnGraph, x: str, block: DenseBlock) -> str:
-    seen = [x]
+    features = [x]
     for conv in (block.conv1, block.conv2, block.conv3, block.conv4):
-        joined = graph.layer("Concat", *seen, rest="0=0") if len(seen) > 1 else x
-        seen.append(graph.convolution(joined, conv, _LEAKY))
-    last = graph.convolution(graph.layer("Concat", *seen, rest="0=0"), block.conv5)
+        joined = graph.layer("Concat", *features, rest="0=0") if len(features) > 1 else x
+        features.append(graph.convolution(joined, conv, _LEAKY))
+    last = graph.convolution(graph.layer("Concat", *features, rest="0=0"), block.conv5)
     return _residual(graph, x, last)
 
 

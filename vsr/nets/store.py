@@ -164,8 +164,8 @@ def whereabouts(model: Model, options: ModelOptions) -> Path | None:
 
 def fetch(model: Model, options: ModelOptions, sink: Sink = silent) -> Path:
     """Make sure that the official file of `model` is here; returns where."""
-    if (here := whereabouts(model, options)) is not None:
-        return here
+    if (path := whereabouts(model, options)) is not None:
+        return path
     assert model.file is not None
     assert model.sha256 is not None
     target = models_folder(options) / model.file

@@ -1,4 +1,4 @@
-"""Promises about traces: what a lane did, what ran beside what, and who held the host."""
+"""Promises about traces: what a stream did, what ran beside what, and who held the host."""
 
 from __future__ import annotations
 
@@ -51,23 +51,25 @@ TRACE: list[dict[str, Any]] = [
 ]
 
 
-def test_lanes_are_known_by_what_they_do() -> None:
+def test_streams_are_known_by_what_they_do() -> None:
     found = timeline(TRACE)
-    lanes = {lane.name: (lane.stream, lane.busy, lane.copied) for lane in found.lanes}
-    assert lanes == {
+    streams = {stream.name: (stream.stream, stream.busy, stream.copied) for stream in found.streams}
+    assert streams == {
         "upload": (13, 80, 2000), "compute": (20, 505, 64), "download": (27, 150, 18000),
     }  # fmt: skip
     assert found.length == 900
-    assert [lane.share for lane in found.lanes] == pytest.approx([80 / 900, 505 / 900, 150 / 900])
+    assert [stream.share for stream in found.streams] == pytest.approx(
+        [80 / 900, 505 / 900, 150 / 900]
+    )
 
 
 def test_copies_beside_the_computation() -> None:
     found = timeline(TRACE)
     # 100..140, 160..200, 380..480, 730..780; computed is 150..350, 400..600, 620..725.
-    assert (found.copies, found.beside) == (230, 120)
+    assert (found.copies, found.overlapped) == (230, 120)
 
 
-def test_gaps_of_the_compute_lane_the_longest_first_and_what_the_host_did() -> None:
+def test_gaps_of_the_compute_stream_the_longest_first_and_what_the_host_did() -> None:
     assert timeline(TRACE).gaps == (
         Gap(start=250, length=50, host="cudaEventSynchronize"),
         Gap(start=500, length=20, host=""),

@@ -19,7 +19,7 @@ from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.launch import DeviceBatch, LaunchPlan
 from vsr.engine.cuda.nvrtc import Nvrtc, compile_once
 from vsr.engine.cuda.rrdbnet_plan import RRDBNetPlan, fits_dense
-from vsr.engine.cuda.tile_tables import MOST, SubImage, TileTable, TileTables
+from vsr.engine.cuda.tile_tables import MAX_IMAGES, SubImage, TileTable, TileTables
 from vsr.engine.cuda.tiling import CompactTiling, dense_tiling_for, tiling_for
 from vsr.engine.cuda.weight_packing import fits_compact
 from vsr.engine.kernel_launch import kernel_text
@@ -70,7 +70,7 @@ class CudaEngine:
         self.dtype = torch.float32
         self.precision = "fp16"
         self._network = network
-        self._wide: TorchEngine | None = None
+        self._fp32_engine: TorchEngine | None = None
         self._shapes: OrderedDict[tuple[int, ...], _ShapeCache] = OrderedDict()
         self._lists: dict[int, _ShapeCache] = {}  # by stream
         self._with_graphs = graphs
@@ -85,8 +85,8 @@ class CudaEngine:
 
     def __call__(self, x: Tensor) -> Tensor:
         """See `Engine`."""
-        if self._wide is not None:
-            return self._wide(x)
+        if self._fp32_engine is not None:
+            return self._fp32_engine(x)
         count, _, height, width = x.shape
         planes = torch.empty(count, 3, height * self.scale, width * self.scale, device=self.device)
         self.upscale_into(x.float(), self._scratch(count * height * width), planes)
@@ -94,12 +94,12 @@ class CudaEngine:
 
     def infer_many(self, pictures: Sequence[Tensor], memory_pixels: int) -> list[Tensor]:
         """See `vsr.engine.base.BatchesMixedSizes`. One graph serves all lists."""
-        if self._wide is not None:
-            return [self._wide(one) for one in pictures]
+        if self._fp32_engine is not None:
+            return [self._fp32_engine(one) for one in pictures]
         made: list[Tensor] = []
-        for start in range(0, len(pictures), MOST):
+        for start in range(0, len(pictures), MAX_IMAGES):
             made += self._upscaled(
-                [one.float() for one in pictures[start : start + MOST]], memory_pixels
+                [one.float() for one in pictures[start : start + MAX_IMAGES]], memory_pixels
             )
         return made
 
@@ -125,11 +125,13 @@ class CudaEngine:
             stream = torch.cuda.current_stream(self.device).cuda_stream
             # By stream: what one has copied, another would have to wait for.
             key = (stream, *x.shape, *x.stride())
-            kept = self._shapes.pop(key, None) or self._kept(self._tables(pieces_of(list(x))))
-            self._shapes[key] = kept  # as the newest
+            cached = self._shapes.pop(key, None) or self._new_cached(
+                self._tables(pieces_of(list(x)))
+            )
+            self._shapes[key] = cached  # as the newest
             if len(self._shapes) > _SHAPES:
                 self._shapes.popitem(last=False)
-            self._run(kept, x, scratch, planes, stream)
+            self._run(cached, x, scratch, planes, stream)
 
     def upscale_pieces_into(
         self, origin: Tensor, pieces: list[SubImage], scratch: Tensor, planes: Tensor
@@ -138,46 +140,48 @@ class CudaEngine:
         with torch.cuda.device(self.device):
             stream = torch.cuda.current_stream(self.device).cuda_stream
             tables = self._tables(pieces)
-            kept = self._lists.get(stream)
-            if kept is None or kept.words.numel() < tables.words.size:
+            cached = self._lists.get(stream)
+            if cached is None or cached.words.numel() < tables.words.size:
                 # The next lists find it where it is, and their graph needs no other address.
-                kept = self._kept(tables, room=2 * tables.words.size)
-                self._lists[stream] = kept
+                cached = self._new_cached(tables, words=2 * tables.words.size)
+                self._lists[stream] = cached
             else:
-                self._fill(kept, tables)
-            self._run(kept, origin, scratch, planes, stream)
+                self._fill(cached, tables)
+            self._run(cached, origin, scratch, planes, stream)
 
     def _tables(self, pieces: list[SubImage]) -> TileTables:
         return self.plan.tables(pieces, self.processors)
 
-    def _kept(self, tables: TileTables, room: int = 0) -> _ShapeCache:
-        size = max(room, tables.words.size)
-        kept = _ShapeCache(torch.empty(size, dtype=torch.int32, device=self.device), {})
-        self._fill(kept, tables)
-        return kept
+    def _new_cached(self, tables: TileTables, words: int = 0) -> _ShapeCache:
+        size = max(words, tables.words.size)
+        cached = _ShapeCache(torch.empty(size, dtype=torch.int32, device=self.device), {})
+        self._fill(cached, tables)
+        return cached
 
     @torch.inference_mode()  # in which these tensors may have been made
-    def _fill(self, kept: _ShapeCache, tables: TileTables) -> None:
+    def _fill(self, cached: _ShapeCache, tables: TileTables) -> None:
         """Copy in the stream's order: behind what reads the last ones, before what reads these."""
         given = torch.from_numpy(tables.words)
         if self.device.type == "cuda":
             given = given.pin_memory()  # or the host would wait for the copy
-        kept.words[: given.numel()].copy_(given, non_blocking=True)
-        kept.tables = tables.at(kept.words.data_ptr())
+        cached.words[: given.numel()].copy_(given, non_blocking=True)
+        cached.tables = tables.at(cached.words.data_ptr())
 
     def _run(
-        self, kept: _ShapeCache, origin: Tensor, scratch: Tensor, planes: Tensor, stream: int
+        self, cached: _ShapeCache, origin: Tensor, scratch: Tensor, planes: Tensor, stream: int
     ) -> None:
         batch = DeviceBatch(
-            pixels=scratch.numel() // self.plan.scratch, tables=kept.tables,
+            pixels=scratch.numel() // self.plan.scratch, tables=cached.tables,
             picture=origin.data_ptr(), planes=planes.data_ptr(), scratch=scratch.data_ptr(),
         )  # fmt: skip
         steps = list(self.plan.launches(batch, self.processors))
-        if kept.used and kept.graph is None and self._with_graphs:
-            kept.graph = Graph(self.kernels, steps)  # from the second time on; many come only once
-        kept.used = True
-        if kept.graph is not None:
-            kept.graph.run(steps, stream)
+        if cached.used and cached.graph is None and self._with_graphs:
+            cached.graph = Graph(
+                self.kernels, steps
+            )  # from the second time on; many come only once
+        cached.used = True
+        if cached.graph is not None:
+            cached.graph.run(steps, stream)
             return
         for step in steps:
             self.kernels.run(step, stream)
@@ -185,22 +189,22 @@ class CudaEngine:
     @property
     def max_pixels(self) -> int:
         """See `Engine`."""
-        return (self._wide or self.plan).max_pixels
+        return (self._fp32_engine or self.plan).max_pixels
 
     def bytes_for(self, pixels: int) -> int:
         """See `Engine`."""
         # Tables of tiles are a thousandth of it.
-        if self._wide is not None:
-            return self._wide.bytes_for(pixels)
+        if self._fp32_engine is not None:
+            return self._fp32_engine.bytes_for(pixels)
         return pixels * (2 * self.plan.scratch + 3 * self.scale**2 * self.dtype.itemsize)
 
     def fall_back_to_fp32(self) -> bool:
         """See `Engine`."""
-        if self._wide is not None:
+        if self._fp32_engine is not None:
             return False
         self._shapes.clear()
         self._lists.clear()
-        self._wide = TorchEngine(
+        self._fp32_engine = TorchEngine(
             self._network, device=self.device, dtype=torch.float32, precision="fp32"
         )
         self.precision = "fp32"

@@ -43,9 +43,9 @@ class Nvrtc:
         """Return those that it makes machine code for: 80, 90, ..."""
         count = ctypes.c_int()
         self._check(self._lib.nvrtcGetNumSupportedArchs(ctypes.byref(count)))
-        found = (ctypes.c_int * count.value)()
-        self._check(self._lib.nvrtcGetSupportedArchs(found))
-        return sorted(found)
+        architectures_found = (ctypes.c_int * count.value)()
+        self._check(self._lib.nvrtcGetSupportedArchs(architectures_found))
+        return sorted(architectures_found)
 
     def compile(
         self, source: str, *, architecture: int, options: Sequence[str] = ()
@@ -102,10 +102,10 @@ def compile_once(
     name = hashlib.sha256(own.encode()).hexdigest()
     file = place("kernels", f"{name}.bin")
     with contextlib.suppress(OSError):
-        kept = file.read_bytes()
+        cached = file.read_bytes()
         # A power cut may leave a file that has its name but not all of its bytes.
-        if hashlib.sha256(kept[32:]).digest() == kept[:32]:
-            return CompiledCode(image=kept[32:], log="")
+        if hashlib.sha256(cached[32:]).digest() == cached[:32]:
+            return CompiledCode(image=cached[32:], log="")
     code = compiler.compile(source, architecture=architecture, options=options)
     keep(file, hashlib.sha256(code.image).digest() + code.image)
     return code

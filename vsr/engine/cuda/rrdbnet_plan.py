@@ -124,13 +124,13 @@ class RRDBNetPlan:
         there.
         """
         sides, tall, wide = self._dense, self._tiling.height, self._tiling.width
-        found = {
+        tables_of = {
             name: tiles_of(pieces, sides.height, sides.width, times=times, blocks=processors)
             for name, times in (("tiles", 1), ("double", 2), ("whole", _TIMES))
         }
         blocks = processors * self._tiling.blocks
         return together({
-            **found,
+            **tables_of,
             "last": tiles_of(pieces, tall, wide, times=_TIMES, blocks=blocks),
             "first": tiles_of(pieces, *FIRST),
             "sources": sources_of(pieces),
@@ -149,16 +149,19 @@ class RRDBNetPlan:
         yield first(self._first, batch, turns[0].at, turns[0].channels)
         for group in self._blocks:
             for n, layers in enumerate(group):
-                here, there = turns[n], turns[(n + 1) % 3]
+                current, target = turns[n], turns[(n + 1) % 3]
                 for k, layer in enumerate(layers[:4]):
-                    seen = FEATURES + k * _GROWTH
+                    channels = FEATURES + k * _GROWTH
                     step = _Convolution(
-                        layer=layer, source=here, target=here.behind(seen), channels=seen
+                        layer=layer,
+                        source=current,
+                        target=current.behind(channels),
+                        channels=channels,
                     )
                     yield self._grown("grow", step, batch, processors)
-                step = _Convolution(layer=layers[4], source=here, target=there, channels=_WIDTH)
+                step = _Convolution(layer=layers[4], source=current, target=target, channels=_WIDTH)
                 # The last one writes over the group's own input, which it adds.
-                skip, shares = (there, self._outer) if n == 2 else (here, self._inner)
+                skip, shares = (target, self._outer) if n == 2 else (current, self._inner)
                 yield self._mixed(step, skip, shares, batch, processors)
         step = _Convolution(layer=self._body, source=turns[0], target=begin)
         yield self._mixed(step, begin, self._whole, batch, processors)

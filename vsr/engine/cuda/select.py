@@ -22,7 +22,7 @@ from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import EngineName
 
-_MOST = 4 / 255  # of any value; both have fp16 inside
+_MAX_ERROR = 4 / 255  # of any value; both have fp16 inside
 _RMS = 1e-3  # 60 dB
 _SHAPE = (2, 3, 67, 101)  # odd, across the edges of tiles, and several of them
 _PIECES = ((0, 0, 1, 1), (3, 5, 40, 70), (20, 9, 5, 7), (31, 64, 33, 35))  # of it: y, x, h, w
@@ -33,7 +33,7 @@ _ROUNDS = 5
 _MARGIN = 1.1  # times PyTorch's time
 
 
-def wants_cuda(
+def cuda_engine_for(
     asked: EngineName, network: Network, device: torch.device, precision: str, sink: Sink
 ) -> CudaEngine | None:
     """Return our kernels if they were asked for, or do PyTorch's work as well and not slower.
@@ -70,9 +70,9 @@ def _unfit(network: Network, device: torch.device) -> str | None:
     """Return why the kernels are not made for this; nothing that a user has to be told unasked."""
     if not fits(network):
         return "run compact networks of 64 features and whole x4 RRDBNets, which this one is not"
-    found = architecture_of(device)
-    if found < OLDEST:
-        return f"need compute capability {OLDEST / 10}, and {device} has {found / 10}"
+    capability = architecture_of(device)
+    if capability < OLDEST:
+        return f"need compute capability {OLDEST / 10}, and {device} has {capability / 10}"
     return None
 
 
@@ -93,7 +93,7 @@ def _trial(network: Network, device: torch.device) -> str | None:
             error = planes - right
             if not bool(torch.isfinite(error).all()):
                 return "left something undone in a trial"
-            if float(error.abs().max()) > _MOST or float(error.square().mean().sqrt()) > _RMS:
+            if float(error.abs().max()) > _MAX_ERROR or float(error.square().mean().sqrt()) > _RMS:
                 return "computed something else in a trial"
         if not _lists(engine, x):
             return "computed something else in a trial of many pictures"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Words = NDArray[np.int32]
 
-MOST = 1 << 16  # pictures, at once
+MAX_IMAGES = 1 << 16  # pictures, at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +56,15 @@ class TileTables:
         }
 
 
-def together(found: dict[str, tuple[Words, int]]) -> TileTables:
+def together(named_tables: dict[str, tuple[Words, int]]) -> TileTables:
     """Put tables, and the number of entries that count in each, one behind the other."""
     starts: dict[str, tuple[int, int]] = {}
     start = 0
-    for name, (words, count) in found.items():
+    for name, (words, count) in named_tables.items():
         starts[name] = (start, count)
         start += words.size
     return TileTables(
-        words=np.concatenate([w.reshape(-1) for w, _ in found.values()]), starts=starts
+        words=np.concatenate([w.reshape(-1) for w, _ in named_tables.values()]), starts=starts
     )
 
 

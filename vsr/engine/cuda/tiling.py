@@ -65,8 +65,8 @@ def tiling_for(shared: int, architecture: int) -> CompactTiling | None:
     weights, smaller patches. 99 KB (sm_86, 89, 120): weights come in as they are used.
     """
     fitting = (one for one in TILINGS if one.shared(4) <= shared)
-    found = next(fitting, None)
-    return None if found is None else replace(found, short=short_sums(architecture))
+    tiling = next(fitting, None)
+    return None if tiling is None else replace(tiling, short=short_sums(architecture))
 
 
 TILINGS = (

@@ -80,8 +80,8 @@ class CheckedColourBackend:
 
         def case(backend: ColourBackend) -> tuple[Tensor, ...]:
             upscaled, source = self._pictures(max(side // CELL, 1))
-            taken = self._plain.find_drift(upscaled, source) if side else None
-            return backend.from_rgb(upscaled.clone(), layout, tags, taken)
+            known = self._plain.find_drift(upscaled, source) if side else None
+            return backend.from_rgb(upscaled.clone(), layout, tags, known)
 
         if not fits(layout):
             return self._plain.from_rgb(rgb, layout, tags, drift)

@@ -55,6 +55,18 @@ class CodeRange:
     chroma: tuple[float, ...] = (0.0, 1.0, 1.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutputCoding:
+    """How RGB becomes the code values of planes."""
+
+    family: str  # of the layout
+    top: int  # the largest code value
+    codes: CodeRange  # with chroma (zero, span of B - Y, span of R - Y)
+    weights: tuple[float, float, float]  # of red, green and blue in luma
+    across: Decimation  # of chroma
+    down: Decimation
+
+
 def reading(
     planes: Sequence[Tensor],
     rgb: Tensor,
@@ -122,22 +134,17 @@ def measuring(
 def writing(
     rgb: Tensor,
     planes: Sequence[Tensor],
+    coding: OutputCoding,
     *,
-    family: str,
-    top: int,
-    codes: CodeRange,
-    weights: Sequence[float],
-    across: Decimation,
-    down: Decimation,
     drift: Tensor | None,
     side: int,
     processors: int,
 ) -> KernelStep:
     """Map `rgb`, (N, 3, H, W) fp32 -> (N, h, w) planes, contiguous.
 
-    `codes.chroma`: (zero, span of B - Y, span of R - Y). `weights`: of red, green and blue in
-    luma. `drift`: (N, 3, cells), contiguous, that is taken out; a cell has `side` pixels.
+    `drift`: (N, 3, cells), contiguous, that is taken out; a cell has `side` pixels.
     """
+    codes, across, down = coding.codes, coding.across, coding.down
     count, _, height, width = rgb.shape
     first, second, third = _three(planes)
     chroma = second.shape[1:]
@@ -153,13 +160,13 @@ def writing(
             rgb.data_ptr(), *rgb.stride(),
             *((0, 0, 0) if drift is None else (drift.data_ptr(), *drift.shape[2:])),
             *addresses(first, second, third),
-            *codes.luma, *codes.chroma, *weights, float(top),
+            *codes.luma, *codes.chroma, *coding.weights, float(coding.top),
             height, width, *chroma, rows,
         ),
     )  # fmt: skip
     options = (
         *_axis("X", across), *_axis("Y", down),
-        f"-DCELL={0 if drift is None else side}", *_kind(first, family),
+        f"-DCELL={0 if drift is None else side}", *_kind(first, coding.family),
     )  # fmt: skip
     reads = (rgb,) if drift is None else (rgb, drift)
     return KernelStep(

@@ -20,6 +20,7 @@ from vsr.stages.colour.colour_kernels import (
     CodeRange,
     Decimation,
     Interpolation,
+    OutputCoding,
     measuring,
     reading,
     writing,
@@ -87,14 +88,20 @@ class CudaColourBackend:
             _halving(phase) if times else Decimation()
             for times, phase in zip(thinned, tags.siting.value, strict=True)
         )
+        coding = OutputCoding(
+            family=layout.family,
+            top=(1 << layout.bits) - 1,
+            codes=CodeRange(
+                luma=(zero, span),
+                chroma=(chroma_zero, chroma_span / of_blue, chroma_span / of_red),
+            ),
+            weights=(kr, 1 - kr - kb, kb),
+            across=across,
+            down=down,
+        )
         self._run(
             writing(
-                rgb, planes, family=layout.family, top=(1 << layout.bits) - 1,
-                codes=CodeRange(
-                    luma=(zero, span),
-                    chroma=(chroma_zero, chroma_span / of_blue, chroma_span / of_red),
-                ),
-                weights=(kr, 1 - kr - kb, kb), across=across, down=down,
+                rgb, planes, coding,
                 drift=None if drift is None else drift.cells.contiguous(),
                 side=0 if drift is None else drift.side, processors=self._processors,
             )
@@ -129,8 +136,8 @@ def _between(size: int, times: int, phase: float, device: torch.device) -> Inter
     answer = upsample(lines, width=1, height=size, sub=(0, times), siting=siting)[:, :, 0]
     luma = torch.arange(size)[:, None]
     near = (luma >> times).clamp_(max=count - 1) + torch.arange(-_REACH, _REACH + 1)
-    there = (near >= 0) & (near < count)
-    share = torch.where(there, answer[near.remainder(apart), luma], 0.0)
+    inside = (near >= 0) & (near < count)
+    share = torch.where(inside, answer[near.remainder(apart), luma], 0.0)
 
     used = share != 0
     first = torch.where(used, near, count).amin(1)

@@ -49,12 +49,12 @@ def edges(alpha: Tensor) -> Tensor:
     return F.max_pool2d(share, 2 * _AROUND + 1, 1, _AROUND)
 
 
-def watched(frames: Iterator[Frame], name: str, sink: Sink) -> Iterator[Frame]:
+def warn_of_transparency(frames: Iterator[Frame], name: str, sink: Sink) -> Iterator[Frame]:
     """Yield the same frames; say so if one is seen through, for a result that cannot be."""
-    told = False
+    warned = False
     for frame in frames:
-        if not told and frame.layout.alpha:
+        if not warned and frame.layout.alpha:
             solid = (1 << frame.layout.bits) - 1
-            if told := bool((frame.planes[-1].int() < solid).any()):
+            if warned := bool((frame.planes[-1].int() < solid).any()):
                 sink(WarningNote(text=f"{name}: becomes transparent later on, which is lost"))
         yield frame

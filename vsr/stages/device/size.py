@@ -42,17 +42,17 @@ def target_size(
     """
     step_x, step_y = 1 << layout.sub_x, 1 << layout.sub_y
     stretch = aspect if asked.square and aspect is not None else Fraction(1)
-    shown = width * stretch
+    displayed = width * stretch
     if asked.fit is not None:
         box_x, box_y = (
             side // step * step for side, step in zip(asked.fit, (step_x, step_y), strict=True)
         )
-        scale = min(box_x / shown, Fraction(box_y, height))
+        scale = min(box_x / displayed, Fraction(box_y, height))
     elif asked.height is not None:
         scale = Fraction(asked.height, height)
     else:
         scale = asked.scale or Fraction(default_scale)
-    out_width = _up(shown * scale, step_x)
+    out_width = _up(displayed * scale, step_x)
     out_height = _up(height * scale, step_y)
     if min(out_width, out_height) < 2 or max(out_width, out_height) > 32768:
         raise UsageError(
@@ -62,7 +62,7 @@ def target_size(
 
 
 def step(
-    target: TargetSize, source: tuple[int, int], enlarged: tuple[int, int]
+    target: TargetSize, source: tuple[int, int], upscaled: tuple[int, int]
 ) -> tuple[float, float]:
     """Return output pixels per enlarged pixel, (across, down). Sizes are (width, height).
 
@@ -70,8 +70,8 @@ def step(
     """
     exact_x, exact_y = target.scale * target.aspect * source[0], target.scale * source[1]
     if 0 <= target.width - exact_x < 4 and 0 <= target.height - exact_y < 4:
-        return float(exact_x / enlarged[0]), float(exact_y / enlarged[1])
-    return target.width / enlarged[0], target.height / enlarged[1]
+        return float(exact_x / upscaled[0]), float(exact_y / upscaled[1])
+    return target.width / upscaled[0], target.height / upscaled[1]
 
 
 def _up(exact: Fraction, step: int) -> int:

@@ -85,16 +85,16 @@ def blend_neighbours(
     strip = _STRIP if upscaled.device.type == "cpu" else _STRIPE
     for top in range(0, tall, strip):
         rows = slice(top, min(top + strip, tall))
-        own, into = upscaled[0, :, rows, :wide], out[0, :, rows]
-        here = _taller(shares, rows, tall)
+        unmoved, into = upscaled[0, :, rows, :wide], out[0, :, rows]
+        taller_shares = _taller(shares, rows, tall)
         # What comes from elsewhere, less as much of what is here: what changes.
-        torch.mul(own, -_total(here), out=into)
+        torch.mul(unmoved, -_total(taller_shares), out=into)
         lines = (starts[:, None, rows].flatten(2) + planes).flatten(1)
         for n, other in enumerate(neighbours.upscaled):
             still = moved is not None and not moved[n, rows].any()
             fetched = other[0, :, rows] if still else _fetch_lines(other[0], lines[n], across)
-            into.addcmul_(fetched[..., :wide], here[n])
-        into.clamp_(-limit, limit).add_(own)
+            into.addcmul_(fetched[..., :wide], taller_shares[n])
+        into.clamp_(-limit, limit).add_(unmoved)
     return out
 
 

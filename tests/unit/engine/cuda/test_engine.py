@@ -332,7 +332,7 @@ def test_another_kind_of_sums_is_another_trial(monkeypatch: pytest.MonkeyPatch) 
 
 def wanted(asked: str, given: Network, events: list[Event] | None = None) -> Any:
     sink = silent if events is None else events.append
-    return select.wants_cuda(asked, given, CUDA, "fp16", sink)  # type: ignore[arg-type]
+    return select.cuda_engine_for(asked, given, CUDA, "fp16", sink)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -409,8 +409,8 @@ def test_who_asks_for_it_is_told_why_not(
 
 
 def test_other_precisions_and_engines_stay_with_pytorch(gpu: dict[str, Any]) -> None:
-    assert select.wants_cuda("auto", network(), CUDA, "fp32", silent) is None
-    assert select.wants_cuda("torch", network(), CUDA, "fp16", silent) is None
+    assert select.cuda_engine_for("auto", network(), CUDA, "fp32", silent) is None
+    assert select.cuda_engine_for("torch", network(), CUDA, "fp16", silent) is None
 
 
 def _changed(
