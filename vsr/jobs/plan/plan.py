@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,8 @@ def plan(
     _refuse(info, result, named)
     if options.source.fps is not None and not (info.is_sequence or result.is_sequence):
         raise UsageError(f"<source.fps>: is for pictures; {info.path.name} keeps its own rate")
+    wanted, frames = _wanted(info, options)
+    info = begun(info, wanted)
     codec, encoder = _encoder(info, result, options)
     target = target_size(
         info.video.width,
@@ -90,7 +93,6 @@ def plan(
     if holds is not None and encoder.encoder.codec not in holds:
         raise UsageError(f"{result.path.name}: a {muxer} file cannot hold {codec} video")
     result.check(info.path, overwrite=options.encode.overwrite)
-    wanted, frames = _wanted(info, options)
     result.check_source(info, frames)
     thinned = result.is_sequence and options.source.fps is not None
     return Plan(
@@ -103,6 +105,14 @@ def plan(
         spans=wanted,
         frames=None if thinned else frames,  # of thinned pictures nobody knows the number
     )
+
+
+def begun(source: Source, spans: Sequence[Span]) -> Source:
+    """Return the source with pixels of the shape that they have where its first part begins."""
+    if not spans or spans[0].start is None:
+        return source
+    video = dataclasses.replace(source.video, sample_aspect_ratio=source.aspect_at(spans[0].start))
+    return dataclasses.replace(source, video=video)
 
 
 def _refuse(source: Source, output: Output, named: Path | None) -> None:

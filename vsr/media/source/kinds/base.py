@@ -100,6 +100,10 @@ class Source(ABC):
         Of damage `sink` is told. Raises InputError when nothing can be read any more.
         """
 
+    def aspect_at(self, pts: int) -> Fraction | None:
+        """Return the shape of the pixels of the frame that is shown at `pts`, as far as known."""
+        return self.video.sample_aspect_ratio
+
     def known_times(self) -> Sequence[int] | None:
         """Return the pts of all frames, each a keyframe; None where they have to be read."""
         return None

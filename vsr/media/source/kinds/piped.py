@@ -15,7 +15,7 @@ from av.container import InputContainer
 from vsr.errors import UsageError
 from vsr.events import Sink
 from vsr.media.source.kinds.base import Source
-from vsr.media.source.kinds.file import FileSource, demuxed_frames
+from vsr.media.source.kinds.file import AspectWatch, FileSource, demuxed_frames
 from vsr.media.source.opening import open_source
 from vsr.media.source.pipe import Pipe
 
@@ -38,7 +38,7 @@ class PipedSource(Source):
 
     def decode(self, start: int | None, sink: Sink) -> Iterator[av.VideoFrame]:
         """Yield the decoder's frames, all of them."""
-        yield from demuxed_frames(self, sink)
+        yield from demuxed_frames(self, sink, AspectWatch(self, sink))
 
     def check_whole(self, sink: Sink) -> None:
         """Refuse to. Raises UsageError."""
