@@ -82,7 +82,7 @@ def _drawn(clip: Path, folder: Path, model: str, frames: int) -> tuple[RunContex
     )
     taken = OpenedSource(path=clip, output=folder / "out.mkv")
     run = prepare(taken, options, EngineCache(), Hooks(sink=silent))
-    upscale = Upscaler(run.engine, run.picture(), options.device, sink=silent)
+    upscale = Upscaler(run.engine, run.picture(), options, sink=silent)
     return run, list(upscale(run.decoded()))
 
 

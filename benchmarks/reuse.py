@@ -84,7 +84,7 @@ def _options(model: str, device: vsr.DeviceOptions, frames: int) -> vsr.UpscaleO
 
 def _finished(run: RunContext) -> Iterator[Frame]:
     """The frames as they would go to the encoder."""
-    upscale = Upscaler(run.engine, run.picture(), run.options.device, sink=silent)
+    upscale = Upscaler(run.engine, run.picture(), run.options, sink=silent)
     yield from upscale(run.decoded())
 
 

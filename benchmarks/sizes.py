@@ -51,7 +51,7 @@ def measure(clip: Path, model: str, scale: Fraction, rounds: int) -> None:
     )
     taken = OpenedSource(path=clip, output=clip.with_suffix(".out.mkv"))
     run = prepare(taken, options, EngineCache(), Hooks(sink=silent))
-    upscale = Upscaler(run.engine, run.picture(), options.device, sink=silent)
+    upscale = Upscaler(run.engine, run.picture(), options, sink=silent)
     frame = next(iter(run.decoded()))
     pixels = frame.width * frame.height
     before, planned = _peak(), upscale.bytes_for(frame.width, frame.height)

@@ -38,7 +38,7 @@ from vsr.events import silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
-from vsr.options import DeviceOptions
+from vsr.options import DeviceOptions, UpscaleOptions
 from vsr.stages.device.size import TargetSize
 from vsr.stages.device.stage import OutputImage
 from vsr.stages.device.upscaler import Upscaler
@@ -166,7 +166,7 @@ def made_stage(given: Any, device: str) -> Upscaler:
     print(f"engine {engine.name} {engine.precision}")
     target = TargetSize(width=4 * width, height=4 * height, scale=Fraction(4))
     picture = OutputImage(target=target, layout=LAYOUT, colour=COLOUR, kernel="bicubic")
-    return Upscaler(engine, picture, options, sink=silent)
+    return Upscaler(engine, picture, UpscaleOptions(device=options), sink=silent)
 
 
 if __name__ == "__main__":

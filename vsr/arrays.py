@@ -99,12 +99,10 @@ class Upscaler:
         )
         image = OutputImage(
             target=target, layout=first.layout, colour=first.colour,
-            kernel=self._model.kernel, corrects_drift=options.model.keep_colours,
+            kernel=self._model.kernel,
         )  # fmt: skip
         # Made anew: nothing that was upscaled in an earlier call has to do with this one.
-        upscale = upscaler.Upscaler(
-            engine, image, options.device, options.temporal, sink=self._sink
-        )
+        upscale = upscaler.Upscaler(engine, image, options, sink=self._sink)
         return upscale(deflicker(frames) if options.temporal.deflicker else frames)
 
 

@@ -73,9 +73,7 @@ def run_pipeline(
 
     Raises whatever a stage raises, after every thread has ended.
     """
-    upscale = Upscaler(
-        engine, picture, options.device, options.temporal, starts=section.starts, sink=sink
-    )
+    upscale = Upscaler(engine, picture, options, starts=section.starts, sink=sink)
     with Scope() as scope, ExitStack() as stops:
         stops.callback(source.stop)  # before the threads are waited for
         frames: Iterator[Frame] = read_frames(

@@ -18,7 +18,7 @@ from vsr.engine.torch_engine import TorchEngine
 from vsr.events import Note
 from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.nets import store
-from vsr.options import DeviceOptions, ModelOptions
+from vsr.options import DeviceOptions, ModelOptions, UpscaleOptions
 from vsr.stages.colour.convert import from_rgb, to_rgb
 from vsr.stages.device.size import TargetSize
 from vsr.stages.device.stage import OutputImage
@@ -99,11 +99,15 @@ def test_streams_and_batches_do_not_mix_frames_up(batch: int) -> None:
         layout=LAYOUT, colour=COLOUR, kernel="bicubic",
     )  # fmt: skip
     engine = _engine("realesr-animevideov3", "cuda", torch.float16)
-    together = Upscaler(engine, picture, DeviceOptions(batch=batch), sink=lambda e: None)
+    together = Upscaler(
+        engine, picture, UpscaleOptions(device=DeviceOptions(batch=batch)), sink=lambda e: None
+    )
     out = list(together(iter(frames)))
     assert [f.pts for f in out] == [f.pts for f in frames]
     for frame, got in zip(frames, out, strict=True):
-        alone = Upscaler(engine, picture, DeviceOptions(batch=1), sink=lambda e: None)
+        alone = Upscaler(
+            engine, picture, UpscaleOptions(device=DeviceOptions(batch=1)), sink=lambda e: None
+        )
         (want,) = alone(iter([frame]))
         torch.cuda.synchronize()
         for a, b in zip(got.planes, want.planes, strict=True):
@@ -127,7 +131,9 @@ def test_a_full_gpu_falls_back_and_finishes() -> None:
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(2.5e9 / total)
     try:
-        upscaler = Upscaler(engine, picture, DeviceOptions(batch=4, tile=0), sink=sink)
+        upscaler = Upscaler(
+            engine, picture, UpscaleOptions(device=DeviceOptions(batch=4, tile=0)), sink=sink
+        )
         assert len(list(upscaler(iter(frames)))) == 4
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

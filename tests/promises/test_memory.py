@@ -91,14 +91,15 @@ from vsr.stages.device.stage import OutputImage
 from vsr.stages.device.upscaler import Upscaler
 
 scale, width, height = int(sys.argv[2]), 480, 270
-options = vsr.DeviceOptions(device="cpu", engine=sys.argv[1])
+device = vsr.DeviceOptions(device="cpu", engine=sys.argv[1])
+options = vsr.UpscaleOptions(device=device)
 network = SRVGGNetCompact(num_feat=64, num_conv=3, upscale=4)
 model = LoadedModel(name="random", network=network, scale=4, kernel="bicubic")
 layout = Layout(family="yuv", sub_x=1, sub_y=1)
 colour = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
 target = TargetSize(width=width * scale, height=height * scale, scale=Fraction(scale))
 image = OutputImage(target=target, layout=layout, colour=colour, kernel="bicubic")
-engine = build_engine(model, Fraction(scale), options)
+engine = build_engine(model, Fraction(scale), device)
 
 def frame(width, height):
     planes = [torch.full((h, w), 99, dtype=torch.uint8)

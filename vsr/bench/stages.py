@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from vsr.events import silent
 from vsr.jobs.run.context import RunContext
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
+from vsr.options import TemporalOptions
 from vsr.stages.colour.drift_correction import subtract_drift
 from vsr.stages.device.stage import DeviceStage
 from vsr.stages.device.upscaler import Upscaler
@@ -48,10 +50,11 @@ class BenchStages:
         """`repeats`: how often a stage of the device works on its one frame."""
         self._work, self._machine, self._folder, self._repeats = work, machine, folder, repeats
         self._engine, image = work.engine, work.picture()
-        self._stage = DeviceStage(self._engine, image, work.options.device, sink=silent)
+        self._stage = DeviceStage(self._engine, image, work.options, sink=silent)
         self._streams = DeviceStreams(self._engine.device)
         self._frames = list(work.decoded())
-        upscale = Upscaler(self._engine, image, work.options.device, sink=silent)
+        alone = dataclasses.replace(work.options, temporal=TemporalOptions())
+        upscale = Upscaler(self._engine, image, alone, sink=silent)
         self._finished = list(upscale(self._frames))
 
     @torch.inference_mode()

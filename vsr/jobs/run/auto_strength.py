@@ -95,7 +95,7 @@ def _taken_out(run: RunContext) -> Iterator[float]:
     source = run.plan.source
     # Those that make fewer frames of them are for the result.
     filters = undo(run.plan.scan, source.video.rate)
-    stage = DeviceStage(run.engine, run.picture(), run.options.device, sink=run.sink)
+    stage = DeviceStage(run.engine, run.picture(), run.options, sink=run.sink)
     size = _looked_at(run)
     for place in _places(run):
         frames = read_frames(

@@ -105,7 +105,6 @@ class RunContext:
             layout=self.plan.encoder.layout,
             colour=self._colour(),
             kernel=self.model.kernel,
-            corrects_drift=self.options.model.keep_colours,
         )
 
     def sample_aspect_ratio(self) -> Fraction | None:

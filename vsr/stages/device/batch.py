@@ -16,7 +16,6 @@ from torch import Tensor
 from vsr.engine.streams import DeviceStreams
 from vsr.events import Note, Sink
 from vsr.frame import Frame
-from vsr.options import DeviceOptions, TemporalOptions
 from vsr.stages.colour.drift_correction import DriftCorrection, subtract_drift
 from vsr.stages.device.reuse import Reuser, reuses
 from vsr.stages.device.stage import DeviceStage
@@ -59,21 +58,20 @@ class BatchUpscaler:
     def __init__(
         self,
         stage: DeviceStage,
-        options: DeviceOptions,
-        temporal: TemporalOptions,
         *,
         starts: Sequence[int],
         sink: Sink,
     ) -> None:
         """Begin anew at each pts of `starts`: nothing upscaled before it is used from there on."""
         self._stage, self._sink = stage, sink
+        device, temporal = stage.options.device, stage.options.temporal
         self._streams = DeviceStreams(stage.engine.device)
         self._starts = sorted(starts)
         self._reused_segment = self._filtered_segment = 0  # how many of `starts` lie behind
         self._grain = temporal.grain
         self._reuser: Reuser | None = None
-        if reuses(options, stage.engine):
-            self._reuser = Reuser(stage.engine, options.reuse, stage.overlap)
+        if reuses(device, stage.engine):
+            self._reuser = Reuser(stage.engine, device.reuse, stage.overlap)
         self.filter: TemporalFilter[_FrameExtras] | None = None
         if is_on(temporal.filter):
             self.filter = TemporalFilter(temporal.filter)

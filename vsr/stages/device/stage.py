@@ -17,7 +17,7 @@ from torch import Tensor
 from vsr.engine.base import Engine
 from vsr.events import Sink
 from vsr.frame import Colour, Frame, Layout
-from vsr.options import DeviceOptions
+from vsr.options import UpscaleOptions
 from vsr.stages.colour import drift_correction
 from vsr.stages.colour.alpha_bleed import bleed
 from vsr.stages.colour.backend_check import backend_for
@@ -39,18 +39,19 @@ class OutputImage:
     layout: Layout
     colour: Colour
     kernel: str  # for the step from the network's size to the target's
-    corrects_drift: bool = True  # keep the source's colours
 
 
 class DeviceStage:
     """The steps for one engine and one kind of output. Tensors are on the engine's device."""
 
     def __init__(
-        self, engine: Engine, image: OutputImage, options: DeviceOptions, *, sink: Sink
+        self, engine: Engine, image: OutputImage, options: UpscaleOptions, *, sink: Sink
     ) -> None:
-        self.engine, self.image = engine, image
+        self.engine, self.image, self.options = engine, image, options
         cap = min(engine.receptive_radius, _OVERLAP_CAP * engine.multiple)
-        self.overlap = cap if options.overlap is None else options.overlap
+        asked = options.device.overlap
+        self.overlap = cap if asked is None else asked
+        self._corrects_drift = options.model.keep_colours and engine.receptive_radius > 0
         self._backend = backend_for(engine, sink)
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, colour: Colour) -> Tensor:
@@ -79,13 +80,13 @@ class DeviceStage:
 
     def find_drift(self, upscaled: Tensor, source: Tensor) -> DriftCorrection | None:
         """Return how the network changed flat colours; None where that is left as it is."""
-        if not self.image.corrects_drift or not self.engine.receptive_radius:
+        if not self._corrects_drift:
             return None
         return self._backend.find_drift(upscaled, source)
 
     def correct_drift(self, upscaled: Tensor, source: Tensor) -> Tensor:
         """Return `upscaled`, (N, 3, s*H, s*W), less its drift, changed in place."""
-        if not self.image.corrects_drift or not self.engine.receptive_radius:
+        if not self._corrects_drift:
             return upscaled
         return drift_correction.correct_drift(upscaled, source)
 

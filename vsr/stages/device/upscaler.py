@@ -12,7 +12,7 @@ from vsr.engine.base import Engine, is_out_of_memory
 from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
-from vsr.options import DeviceOptions, TemporalOptions
+from vsr.options import UpscaleOptions
 from vsr.stages.device.batch import BatchInFlight, BatchUpscaler, Fp16Overflow
 from vsr.stages.device.memory_plan import SMALLEST_TILE, BatchPlan, MemoryPlanner
 from vsr.stages.device.stage import DeviceStage, OutputImage
@@ -25,25 +25,23 @@ class Upscaler:
         self,
         engine: Engine,
         image: OutputImage,
-        options: DeviceOptions,
-        temporal: TemporalOptions | None = None,
+        options: UpscaleOptions,
         *,
         starts: Sequence[int] = (),
         sink: Sink,
     ) -> None:
         """Begin anew at each pts of `starts`: nothing upscaled before it is used from there on."""
         self._engine, self._image, self._sink = engine, image, sink
-        temporal = temporal or TemporalOptions()
         stage = DeviceStage(engine, image, options, sink=sink)
-        self._batches = BatchUpscaler(stage, options, temporal, starts=starts, sink=sink)
+        self._batches = BatchUpscaler(stage, starts=starts, sink=sink)
         self._memory = MemoryPlanner(
             engine,
             image.target,
-            options,
+            options.device,
             overlap=stage.overlap,
             reuses=self._batches.reuses,
             temporal_filter=self._batches.filter,
-            grain=temporal.grain > 0,
+            grain=options.temporal.grain > 0,
             sink=sink,
         )
         self._plans: dict[tuple[int, int], BatchPlan] = {}  # by (width, height) of the frames

@@ -21,7 +21,7 @@ from vsr.engine.torch_engine import TorchEngine
 from vsr.events import Event, Note
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.options import DeviceOptions, TemporalOptions
+from vsr.options import DeviceOptions, ModelOptions, TemporalOptions, UpscaleOptions
 from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
 from vsr.stages.colour.backend_check import CheckedColourBackend, backend_for
 from vsr.stages.colour.drift_correction import DriftCorrection
@@ -196,8 +196,12 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
     )
     picture = OutputImage(
         target=target, layout=LAYOUT.replace(bits=10), colour=TAGS, kernel="bicubic",
-        corrects_drift=corrects_drift,
     )  # fmt: skip
+    options = UpscaleOptions(
+        model=ModelOptions(keep_colours=corrects_drift),
+        device=DeviceOptions(batch=2),
+        temporal=temporal,
+    )
     late: list[bool] = []
 
     class Watched(TorchColourBackend):
@@ -212,9 +216,7 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
             return kernels.find_drift(*given)
 
     def run() -> list[Frame]:
-        upscaler = Upscaler(
-            engine_of(network), picture, DeviceOptions(batch=2), temporal, sink=lambda event: None
-        )
+        upscaler = Upscaler(engine_of(network), picture, options, sink=lambda event: None)
         return list(upscaler(random_frames(3, 22, 14, LAYOUT, TAGS)))
 
     plain = run()

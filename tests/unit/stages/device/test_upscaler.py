@@ -17,13 +17,13 @@ from vsr.engine.base import is_out_of_memory
 from vsr.engine.build import build_engine
 from vsr.engine.torch_engine import TorchEngine
 from vsr.errors import BrokenWeights, OutOfMemory
-from vsr.events import Event, Note
+from vsr.events import Event, Note, silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
-from vsr.options import DeviceOptions, Reuse, TemporalOptions
+from vsr.options import DeviceOptions, Reuse, TemporalOptions, UpscaleOptions
 from vsr.stages.colour.convert import from_rgb
 from vsr.stages.device.memory_plan import MemoryPlanner
 from vsr.stages.device.size import TargetSize
@@ -90,7 +90,12 @@ ERRORS = [
 
 def _run(engine: object, options: DeviceOptions, count: int = 7) -> tuple[list[Frame], list[Event]]:
     events: list[Event] = []
-    upscaler = Upscaler(engine, PICTURE, options, sink=events.append)  # type: ignore[arg-type]
+    upscaler = Upscaler(
+        engine,  # type: ignore[arg-type]
+        PICTURE,
+        UpscaleOptions(device=options),
+        sink=events.append,
+    )
     return list(upscaler(_frames(count))), events
 
 
@@ -132,7 +137,9 @@ def test_other_errors_are_not_mistaken_for_it() -> None:
 
 def test_frames_that_change_their_size_fill_the_same_picture() -> None:
     frames = [*_frames(2), *_frames(2, 48, 32), *_frames(1)]
-    upscaler = Upscaler(engine_of(NETWORK), PICTURE, DeviceOptions(batch=4), sink=lambda e: None)
+    upscaler = Upscaler(
+        engine_of(NETWORK), PICTURE, UpscaleOptions(device=DeviceOptions(batch=4)), sink=silent
+    )
     assert [(f.width, f.height) for f in upscaler(iter(frames))] == [(192, 128)] * 5
 
 
@@ -250,7 +257,7 @@ def test_twice_the_size_from_a_network_for_four_makes_no_picture_of_four_times(
 ) -> None:
     model = LoadedModel(name="tiny", network=network, scale=4, kernel="bicubic")
     engine = build_engine(model, Fraction(2), DeviceOptions(device="cpu", engine="torch"))
-    upscale = Upscaler(engine, PICTURE, DeviceOptions(tile=0), sink=lambda event: None)
+    upscale = Upscaler(engine, PICTURE, UpscaleOptions(device=DeviceOptions(tile=0)), sink=silent)
     with _Pictures() as seen:
         (frame,) = upscale(_frames(1))
     assert frame.planes[0].shape == (128, 192)
@@ -275,8 +282,11 @@ def test_out_of_memory_in_the_middle_of_stabilising_loses_nothing(
         with monkeypatch.context() as patch:
             patch.setattr("vsr.stages.colour.convert.from_rgb", failing)
             upscale = Upscaler(
-                engine_of(NETWORK), PICTURE, DeviceOptions(batch=3),
-                TemporalOptions(filter="light"), starts=(2002,), sink=lambda event: None,
+                engine_of(NETWORK), PICTURE,
+                UpscaleOptions(
+                    device=DeviceOptions(batch=3), temporal=TemporalOptions(filter="light")
+                ),
+                starts=(2002,), sink=silent,
             )  # fmt: skip
             return list(upscale(_frames(8)))
 
