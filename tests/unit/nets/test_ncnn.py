@@ -14,6 +14,7 @@ from vsr.errors import BrokenWeights
 from vsr.nets import store
 from vsr.nets.catalogue import find
 from vsr.nets.ncnn import read_ncnn
+from vsr.nets.weight_files import packaged
 from vsr.options import ModelOptions
 
 ncnn = pytest.importorskip("ncnn")
@@ -31,7 +32,7 @@ def test_the_shipped_networks_agree_with_ncnn(name: str, width: int, height: int
     """Mean absolute difference <= 0.1/255, maximum <= 2/255, on a real frame."""
     frame = judge.rgb(SAMPLES / "squirrel.png", size=(320, 180))[0]
     frame = np.ascontiguousarray(frame[:height, :width].transpose(2, 0, 1) / 255, np.float32)
-    files = store.packaged(find(name))
+    files = packaged(find(name))
     assert files is not None
 
     net = ncnn.Net()
@@ -55,7 +56,7 @@ def test_the_shipped_networks_agree_with_ncnn(name: str, width: int, height: int
 
 
 def _files(folder: Path) -> tuple[Path, Path]:
-    files = store.packaged(find("realesr-animevideov3"))
+    files = packaged(find("realesr-animevideov3"))
     assert files is not None
     param, weights = folder / "net.param", folder / "net.bin"
     param.write_bytes(files[0].read_bytes())

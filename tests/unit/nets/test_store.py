@@ -22,6 +22,7 @@ from vsr.nets import store
 from vsr.nets.catalogue import Model, catalogue, find
 from vsr.nets.download import download
 from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.weight_files import packaged
 from vsr.options import ModelOptions
 
 
@@ -186,7 +187,7 @@ def test_a_file_put_into_the_folder_is_used_and_checked(
 
 def test_the_installed_weights_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = find("animevideov3")
-    files = store.packaged(model)
+    files = packaged(model)
     assert files is not None
     copies = []
     for file in files:

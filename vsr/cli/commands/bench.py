@@ -6,17 +6,19 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsr.bench.run import BenchReport, Timing
-from vsr.bench.run import bench as measure
 from vsr.cli.options import upscale_options, upscale_tree
 from vsr.cli.terminal import Terminal
+from vsr.cli.work import WorkCommand
+
+if TYPE_CHECKING:
+    from vsr.bench.run import BenchReport, Timing
 
 
-@click.command()
+@click.command(cls=WorkCommand, needs=("vsr.bench.run",))
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @upscale_options
 @click.option("--frames", default=24, help="Measure on this many frames of the film.")
@@ -29,6 +31,8 @@ def bench(*, source: Path, frames: int, rounds: int, as_json: bool, **values: An
     the floor: operations by the rate of this machine's matrix products, or bytes by the rate at
     which it copies memory, both measured. Nothing is written but to a temporary folder.
     """
+    from vsr.bench.run import bench as measure
+
     with Terminal(quiet=as_json) as terminal:
         report = measure(source, upscale_tree(values), frames=frames, rounds=rounds, sink=terminal)
     if as_json:

@@ -8,14 +8,12 @@ from typing import Any
 import click
 
 from vsr.cli.terminal import Terminal
+from vsr.cli.work import WorkCommand
 from vsr.errors import UsageError
 from vsr.events import Note
-from vsr.train.degrade.settings import read_damage
-from vsr.train.like import estimate
-from vsr.train.worse import degrade_file
 
 
-@click.command()
+@click.command(cls=WorkCommand, needs=("vsr.train.like", "vsr.train.worse"))
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @click.option(
@@ -65,6 +63,10 @@ def degrade(
 
     What is random hangs on the seed alone. A film has one draw for all of its frames.
     """
+    from vsr.train.degrade.settings import read_damage
+    from vsr.train.like import estimate
+    from vsr.train.worse import degrade_file
+
     if like is not None and damage_file is not None:
         raise UsageError("--like and --damage: one of them")
     changes: dict[str, Any] = {} if scale is None else {"scale": scale}

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vsr.cli.terminal import Terminal
 from vsr.cli.training_progress import TrainingBar
+from vsr.cli.work import WorkCommand
 from vsr.options import DEFAULT_MODEL
-from vsr.train.finetune import FinetuneOptions, HeldOutScore
-from vsr.train.finetune import finetune as teach
+
+if TYPE_CHECKING:
+    from vsr.train.finetune import HeldOutScore
 
 
-@click.command()
+@click.command(cls=WorkCommand, needs=("vsr.train.finetune",))
 @click.argument("clean", metavar="CLEAN", type=click.Path(path_type=Path))
 @click.option(
     "--like",
@@ -68,6 +70,9 @@ def finetune(
     that did not are not written. The work lies beside OUT, in a folder that ends in .train, and
     the same command goes on with it.
     """
+    from vsr.train.finetune import FinetuneOptions
+    from vsr.train.finetune import finetune as teach
+
     output = output or Path(f"{clean.stem}.safetensors")
     options = FinetuneOptions(**values)
     with Terminal(quiet=quiet) as terminal, TrainingBar(quiet=quiet) as bar:

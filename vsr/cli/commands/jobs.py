@@ -11,10 +11,9 @@ import click
 
 from vsr.cli.graceful_stop import GracefulStop, for_shell
 from vsr.cli.terminal import Terminal, size
-from vsr.jobs.run.upscale import upscale
+from vsr.cli.work import WorkCommand
 from vsr.jobs.store import job_status
 from vsr.jobs.store.job_status import JobStatus
-from vsr.runners.local import runner_for
 from vsr.timing import clock
 
 
@@ -57,11 +56,14 @@ def status(output: Path, as_json: bool) -> None:
     click.echo(f"  vsr jobs resume {for_shell(job.output)}")
 
 
-@jobs.command()
+@jobs.command(cls=WorkCommand, needs=("vsr.jobs.run.upscale", "vsr.runners.local"))
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 def resume(output: Path, quiet: bool) -> None:
     """Go on with the job whose result is OUTPUT, with the options that it was begun with."""
+    from vsr.jobs.run.upscale import upscale
+    from vsr.runners.local import runner_for
+
     job = job_status.job_of(output)
     kept = dataclasses.replace(job.options.jobs, restart=False)
     options = dataclasses.replace(job.options, jobs=kept)
@@ -77,7 +79,7 @@ def resume(output: Path, quiet: bool) -> None:
     click.echo(result.output)
 
 
-@jobs.command()
+@jobs.command(cls=WorkCommand)
 @click.argument("output", type=click.Path(path_type=Path))
 def remove(output: Path) -> None:
     """Throw away what is finished of the job whose result is OUTPUT."""

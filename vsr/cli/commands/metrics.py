@@ -8,20 +8,23 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vsr.cli.options import tree_of, tree_options
 from vsr.cli.terminal import Terminal
+from vsr.cli.work import WorkCommand
 from vsr.errors import OutputError, UsageError, cause
 from vsr.media.source.image_list import is_too_long
 from vsr.options import MetricsOptions
-from vsr.quality.metrics import metrics as compare
-from vsr.quality.report import KINDS, Report, Score
+from vsr.quality.report import KINDS
+
+if TYPE_CHECKING:
+    from vsr.quality.report import Report, Score
 
 
-@click.command()
+@click.command(cls=WorkCommand, needs=("vsr.quality.metrics",))
 @click.argument("ref", metavar="REF", type=click.Path())
 @click.argument("out", metavar="OUT", type=click.Path())
 @tree_options(MetricsOptions)
@@ -50,6 +53,8 @@ def metrics(
     left out. Both may also be folders or numbered pictures. Luma is compared as it is coded,
     in the depth, range and matrix of REF. docs/metrics.md tells what each number means.
     """  # fmt: skip
+    from vsr.quality.metrics import metrics as compare
+
     options = tree_of(MetricsOptions, values)
     if per_frame is not None:
         _check_free(per_frame, overwrite, (ref, out))

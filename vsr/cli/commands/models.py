@@ -9,9 +9,10 @@ import click
 
 from vsr.cli.options import tree_of, tree_options
 from vsr.cli.terminal import Terminal
+from vsr.cli.work import WorkCommand
 from vsr.errors import UnknownModel
-from vsr.nets import store
 from vsr.nets.catalogue import Model, catalogue, find
+from vsr.nets.weight_files import models_folder, packaged, whereabouts
 from vsr.options import ModelOptions
 
 _where = tree_options(ModelOptions, without=("name", "denoise", "activation", "keep_colours"))
@@ -38,19 +39,19 @@ def list_models(**values: Any) -> None:
     for model in catalogue():
         if model.is_resizer:
             state = "built in"
-        elif store.packaged(model) is not None:
+        elif packaged(model) is not None:
             state = "installed"
-        elif store.whereabouts(model, options) is not None:
+        elif whereabouts(model, options) is not None:
             state = "fetched"
         else:
             state = f"to fetch, {model.bytes / 1e6:.1f} MB"
         click.echo(f"{model.name:28} x{model.scale}  {state:18} {model.title}")
         if model.aliases:
             click.echo(f"{'':34}also {', '.join(model.aliases)}")
-    click.echo(f"\nWeights are kept in {store.models_folder(options)}")
+    click.echo(f"\nWeights are kept in {models_folder(options)}")
 
 
-@models.command()
+@models.command(cls=WorkCommand, needs=("vsr.nets.store",))
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_where
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
@@ -59,27 +60,33 @@ def fetch(names: tuple[str, ...], quiet: bool, **values: Any) -> None:
 
     A download that broke off goes on where it stopped.
     """
+    from vsr.nets import store
+
     options = tree_of(ModelOptions, values)
     with Terminal(quiet=quiet) as terminal:
         for model in _chosen(names):
             click.echo(f"{model.name}: {store.fetch(model, options, terminal)}")
 
 
-@models.command()
+@models.command(cls=WorkCommand, needs=("vsr.nets.store",))
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_where
 def verify(names: tuple[str, ...], **values: Any) -> None:
     """Check the weights that are here by sha256. Downloads nothing."""
+    from vsr.nets import store
+
     options = tree_of(ModelOptions, values)
     for model in _chosen(names):
         path = store.verify(model, options)
         click.echo(f"{model.name}: {f'right, {path}' if path else 'not here'}")
 
 
-@models.command()
+@models.command(cls=WorkCommand, needs=("vsr.nets.store",))
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 def show(file: Path) -> None:
     """Show what network is in a weight file, and what the file says about itself."""
+    from vsr.nets import store
+
     if not file.is_file():
         raise UnknownModel(f"{file}: there is no such weight file")
     network, notes = store.load_file_as_network(file), store.notes_of(file)

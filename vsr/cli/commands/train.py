@@ -10,8 +10,8 @@ import click
 
 from vsr.cli.terminal import Terminal
 from vsr.cli.training_progress import TrainingBar
+from vsr.cli.work import WorkCommand
 from vsr.train.degrade.settings import read_damage
-from vsr.train.loop import train as learn
 from vsr.train.options import (
     DataOptions,
     GanKind,
@@ -25,7 +25,7 @@ from vsr.train.options import (
 _PATH = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(cls=WorkCommand, needs=("vsr.train.loop",))
 @click.argument("clean", metavar="CLEAN...", nargs=-1, required=True, type=_PATH)
 @click.option("-o", "--output", required=True, metavar="OUT.safetensors", type=_PATH)
 @click.option(
@@ -140,6 +140,7 @@ def train(*, clean: tuple[Path, ...], output: Path, quiet: bool, **values: Any) 
     damage of a TOML file. Under torchrun several processes share the work. The work lies beside
     OUT, in a folder that ends in .train; after a kill the same command goes on with it.
     """
+    from vsr.train.loop import train as learn
 
     def part(kind: type, **more: Any) -> Any:
         names = kind.__dataclass_fields__  # type: ignore[attr-defined]

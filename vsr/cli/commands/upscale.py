@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vsr.cli.graceful_stop import GracefulStop
 from vsr.cli.options import tree_options, upscale_options, upscale_tree
 from vsr.cli.terminal import Terminal, in_a_line
+from vsr.cli.work import WorkCommand
 from vsr.errors import VsrError
 from vsr.fetch import without_login
-from vsr.jobs.batch.run_batch import Batch
-from vsr.jobs.run.upscale import Result
 from vsr.media.format.containers import STDOUT
 from vsr.options import UpscaleOptions
-from vsr.runners.local import runner_for
+
+if TYPE_CHECKING:
+    from vsr.jobs.run.upscale import Result
 
 _NAMED = 8  # files that are named one by one
 
 
-@click.command()
+@click.command(cls=WorkCommand, needs=("vsr.jobs.batch.run_batch", "vsr.runners.local"))
 @click.argument(
     "sources", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )
@@ -67,6 +68,9 @@ def upscale(
     own, into a folder or to numbered names again, or all pictures become the film OUTPUT at
     --fps. A film whose OUTPUT is numbered becomes a picture for each frame.
     """
+    from vsr.jobs.batch.run_batch import Batch
+    from vsr.runners.local import runner_for
+
     options = upscale_tree(values)
     if apart:
         click.echo("vsr: --apart is called --separate now", err=True)

@@ -12,7 +12,8 @@ from vsr.engine.base import Engine
 from vsr.engine.build import build_engine
 from vsr.jobs.plan.plan import Plan
 from vsr.nets.catalogue import find
-from vsr.nets.store import load, whereabouts
+from vsr.nets.store import load
+from vsr.nets.weight_files import whereabouts
 from vsr.options import UpscaleOptions
 
 _PATCH = 96  # side of the picture that the network is timed on
