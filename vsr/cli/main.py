@@ -12,6 +12,8 @@ from types import ModuleType
 
 import click
 
+from vsr.cli.help_text import help_option
+from vsr.cli.hints import command_hint, misplaced
 from vsr.cli.signals import INTERRUPTED, SignalHandlers, is_interrupt
 from vsr.cli.standard import failure, lacks_memory, prepare, printable
 from vsr.cli.terminal import in_a_line
@@ -38,6 +40,14 @@ def _room(name: str) -> ModuleType:
     return importlib.import_module(f"vsr.cli.commands.{name}")
 
 
+_OWN = ("-h", "--help", "--help-all", "--version")  # options
+
+
+def _names_a_film(word: str) -> bool:
+    """Return whether a word in a command's place is a file, or looks like the name of one."""
+    return word == "-" or any(sign in word for sign in "./\\%") or os.path.lexists(word)
+
+
 class _Commands(click.Group):
     """Imports a command when it is asked for: PyTorch takes longer than anybody waits for help."""
 
@@ -51,6 +61,22 @@ class _Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in ("-", *_OWN):
+            misplaced(args[0], ctx)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a film stands for its being upscaled."""
+        word = args[0]
+        if word not in _COMMANDS and not ctx.resilient_parsing:
+            if not _names_a_film(word):
+                raise click.UsageError(command_hint(word, _COMMANDS), ctx=ctx)
+            args = ["upscale", *args]
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(_COMMANDS.items()))
@@ -58,6 +84,7 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
+    params=[help_option("--help-all", "", short=False, hidden=True)],
     context_settings={
         "help_option_names": ["-h", "--help"],
         "show_default": True,
@@ -69,7 +96,7 @@ def cli() -> None:
     """Upscale video with Real-ESRGAN networks and lose nothing that was in the file.
 
     \b
-    vsr upscale episode.mkv                  four times larger, beside the source
+    vsr episode.mkv                          four times larger, beside the source
     vsr upscale old.mp4 -o new.mkv --height 1080 --model x4plus
     vsr upscale shots/ -o film.mp4 --fps 24  pictures to film; or -o big/, each on its own
     vsr probe episode.mkv                    what is in it, what would be done, how long

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from vsr.cli.help_text import SectionOption
+from vsr.cli.values import Choices, ModelName, ParsedValue
 from vsr.errors import UsageError, worded
 from vsr.options import (
     Clip,
@@ -39,23 +41,6 @@ def for_people(text: str) -> str:
     return worded(text, _FLAGS)
 
 
-class ParsedValue(click.ParamType[Any]):
-    """What a function reads from text, or has read already."""
-
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read a value from text; hand on what is none."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._parse(value)
-        except UsageError as error:
-            self.fail(for_people(error.text), param, ctx)
-
-
 def tree_options(
     kind: type[Any], *, without: Collection[str] = (), only: str = ""
 ) -> Callable[[F], F]:
@@ -77,18 +62,20 @@ def tree_options(
 
 def upscale_options(function: F) -> F:
     """Decorate a command with everything that decides what is computed, and how it is written."""
-    time = ParsedValue("time", Moment.parse)
+    time = ParsedValue("time", Moment.parse, for_people)
+    about: dict[str, Any] = {"type": time, "cls": SectionOption, "section": "source"}
     more = (
         click.option(
-            "--start", type=time, envvar=variable("--start"),
+            "--start", **about, common=True, envvar=variable("--start"),
             help="Begin with the frame shown then: 90.5, 1:30, 1:02:03.5, or 240f for a frame's "
             "number, from 0.",
         ),
         click.option(
-            "--end", type=time, envvar=variable("--end"), help="End before the frame shown then."
+            "--end", **about, common=True, envvar=variable("--end"),
+            help="End before the frame shown then.",
         ),
         click.option(
-            "--duration", type=time, envvar=variable("--duration"),
+            "--duration", **about, envvar=variable("--duration"),
             help="End so much later than --start, in place of --end; 100f: so many frames.",
         ),
     )  # fmt: skip
@@ -128,6 +115,8 @@ def _options(leaf: OptionField) -> Iterator[Callable[[F], F]]:
         settings |= {"type": _type(leaf), "multiple": several}
         settings |= {} if several else {"default": leaf.default}
         settings |= {"show_default": told.default_text} if told.default_text else {}
+    section, _, _ = leaf.path.rpartition(".")
+    settings |= {"cls": SectionOption, "section": section, "common": told.common}
     yield click.option(*told.flags, _name(leaf), envvar=leaf.environment, **settings)
     for flag in told.former_flags:
         settings |= {"hidden": True, "default": None, "callback": _renamed(leaf)}
@@ -150,9 +139,11 @@ def _renamed(leaf: OptionField) -> Callable[[click.Context, click.Parameter, Any
 def _type(leaf: OptionField) -> Any:
     kind, told = leaf.inner_type, leaf.option
     if told.parse is not None:
-        return ParsedValue(told.metavar or leaf.path, told.parse)
+        return ParsedValue(told.metavar or leaf.path, told.parse, for_people)
     if typing.get_origin(kind) is Literal:
-        return click.Choice([str(value) for value in typing.get_args(kind)])
+        return Choices([str(value) for value in typing.get_args(kind)], told.also)
+    if leaf.path == "model.name":
+        return ModelName()
     return click.Path(file_okay=False, path_type=Path) if kind is Path else kind
 
 

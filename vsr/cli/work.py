@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
+from vsr.cli.hints import HintingCommand
 from vsr.cli.standard import in_a_folder
 
 
-class WorkCommand(click.Command):
+class WorkCommand(HintingCommand):
     """A command whose libraries are loaded once its command line is understood.
 
     Until they are, a signal ends the process at once: a library that is being loaded could take

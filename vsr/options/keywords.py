@@ -71,6 +71,8 @@ def _plain(leaf: OptionField, value: Any) -> Any:
 
 
 def _plain_one(leaf: OptionField, value: Any) -> Any:
+    if isinstance(value, str):
+        value = leaf.option.also.get(value.casefold(), value)
     if isinstance(value, str) and leaf.option.parse is not None:
         try:
             value = leaf.option.parse(value)

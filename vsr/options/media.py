@@ -40,6 +40,7 @@ class SourceOptions:
     clips: tuple[Clip, ...] = option(
         (),
         "--clip",
+        common=True,
         parse=Clip.parse,
         metavar="START-END",
         help="Take only this part, as 1:20-1:30 or 80+10; repeatable: joined in the order given.",
@@ -93,12 +94,27 @@ class SourceOptions:
             raise UsageError(f"<source.fps> {self.fps}: must lie between one a day and 1000")
 
 
+# What encoders and their programs are called elsewhere.
+_CODEC_NAMES = {
+    "hevc": "h265", "x265": "h265", "libx265": "h265", "h.265": "h265",
+    "avc": "h264", "x264": "h264", "libx264": "h264", "h.264": "h264",
+    "libsvtav1": "av1", "svt-av1": "av1", "svtav1": "av1", "libaom-av1": "av1",
+    "libvpx-vp9": "vp9", "prores_ks": "prores", "jpg": "jpeg", "mjpeg": "jpeg",
+    "rawvideo": "raw", "nvenc": "h264_nvenc", "nvenc_h264": "h264_nvenc",
+    "nvenc_hevc": "hevc_nvenc", "h265_nvenc": "hevc_nvenc",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions:
     """How the result is written."""
 
     codec: Codec | None = option(
-        None, "--codec", help="Encode the video so.  [default: what is usual in the container]"
+        None,
+        "--codec",
+        common=True,
+        also=_CODEC_NAMES,
+        help="Encode the video so.  [default: what is usual in the container]",
     )
     pipe_format: PipeFormat = option(
         "nut",
@@ -108,32 +124,44 @@ class EncodeOptions:
         "neither.",
     )
     crf: float | None = option(
-        None, "--crf", help="Quality of the encoder, lower is better.  [default: by codec, high]"
+        None,
+        "--crf",
+        common=True,
+        belongs_to="encode.codec",
+        help="Quality of the encoder, lower is better.  [default: by codec, high]",
     )
     preset: str | None = option(
         None,
         "--preset",
+        belongs_to="encode.codec",
         help="Speed setting of the encoder, by its own names. At equal quality h264's veryfast is "
         "1.3 times as fast as its default and a tenth larger; --codec av1 is nearly as fast as "
         "that default and half as large, but older devices do not play it.  [default: by codec]",
     )
     bits: Literal[8, 10] | None = option(
-        None, "--bits", help="Bits of a sample.  [default: as the source]"
+        None,
+        "--bits",
+        belongs_to="encode.codec",
+        help="Bits of a sample.  [default: as the source]",
     )
     chroma: Chroma = option(
         "auto",
         "--chroma",
+        belongs_to="encode.codec",
+        also={"4:2:0": "420", "yuv420p": "420", "yuv420": "420"},
         help="Chroma subsampling: auto as the source; 420 is what every player plays.",
     )
     colours: int | None = option(
         None,
         "--colours",
+        belongs_to="encode.codec",
         metavar="N",
         help="Colours of a GIF, 4 to 256; fewer make it smaller.  [default: 256]",
     )
     encoder_options: tuple[tuple[str, str], ...] = option(
         (),
         "--encoder-option",
+        belongs_to="encode.codec",
         parse=pair,
         metavar="K=V",
         help="Hand an option to the encoder, which has to know its name; repeatable.",
@@ -141,12 +169,14 @@ class EncodeOptions:
     audio: bool = option(
         True,
         "--audio/--no-audio",
+        common=True,
         changes_result=False,  # of the picture
         help="Keep the sound, or leave it out.",
     )
     overwrite: bool = option(
         False,
         "--overwrite",
+        common=True,
         changes_result=False,
         help="Replace the output if it is there already.",
     )

@@ -33,6 +33,12 @@ class Option:
     default_text: str | None = None  # what stands for the default there
     former_flags: tuple[str, ...] = ()  # are still understood, for one version
     former_name: str | None = None  # of the field, likewise
+    also: Mapping[str, str] = field(
+        default_factory=dict
+    )  # other names of its values, in lower case
+    common: bool = False  # it is in the short help
+    one_of: str | None = None  # options that exclude each other have the same word here
+    belongs_to: str | None = None  # the path of the option whose value it goes with
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,10 +21,13 @@ from vsr.options.values import (
     PlainActivation,
     Precision,
     Reuse,
-    number,
+    factor,
+    lines,
     share,
     size,
 )
+
+_NO = {"no": "off", "none": "off", "false": "off"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +38,20 @@ class ModelOptions:
         DEFAULT_MODEL,
         "-m",
         "--model",
-        help=f"A name of `vsr models`, a weight file, or {', '.join(KERNELS)}.",
+        common=True,
+        help=f"Network: a name of `vsr models`, a weight file, or {', '.join(KERNELS)}. The "
+        "default is for anime and cartoons; x4plus and general are for what a camera took.",
     )
     denoise: float | None = option(
-        None, "--denoise", help="How much noise to remove, 0 to 1; realesr-general-x4v3 only."
+        None,
+        "--denoise",
+        belongs_to="model.name",
+        help="How much noise to remove, 0 to 1; realesr-general-x4v3 only.",
     )
     activation: PlainActivation = option(
         "relu",
         "--activation",
+        belongs_to="model.name",
         help="Activation of a compact network whose file does not say it (most do: PReLU).",
     )
     keep_colours: bool = option(
@@ -82,8 +91,10 @@ class SizeOptions:
         None,
         "-s",
         "--scale",
-        parse=number,
+        parse=factor,
         metavar="NUMBER",
+        common=True,
+        one_of="size",
         help="Enlarge by this factor: 2, 1.5, 4/3.  [default: the model's own]",
     )
     fit: tuple[int, int] | None = option(
@@ -91,10 +102,18 @@ class SizeOptions:
         "--size",
         parse=size,
         metavar="WxH",
+        common=True,
+        one_of="size",
         help="Make the result as large as fits inside WxH.",
     )
     height: int | None = option(
-        None, "--height", help="Make the result this many lines high; the width follows."
+        None,
+        "--height",
+        parse=lines,
+        metavar="LINES",
+        common=True,
+        one_of="size",
+        help="Make the result this many lines high, as 1080, 1080p or 4k; the width follows.",
     )
     square: bool = option(
         False,
@@ -122,6 +141,7 @@ class DeviceOptions:
         "--device",
         "--devices",
         changes_result=False,
+        common=True,
         help="Run on auto, cpu, cuda, cuda:1, vulkan or vulkan:1; several share a film: "
         "cuda:0,cuda:1.",
     )
@@ -134,6 +154,13 @@ class DeviceOptions:
     precision: Precision = option(
         "auto",
         "--precision",
+        also={
+            "half": "fp16",
+            "float16": "fp16",
+            "float32": "fp32",
+            "full": "fp32",
+            "bfloat16": "bf16",
+        },
         help="Compute the network in these numbers; auto takes the fastest that are right here.",
     )
     engine: EngineName = option(
@@ -145,6 +172,8 @@ class DeviceOptions:
     reuse: Reuse = option(
         "off",
         "--reuse",
+        common=True,
+        also=_NO,
         help="Upscale only what changed since the last frame: exact (to the bit of the source), "
         "safe (no loss that can be seen), or fast.",
     )
@@ -193,6 +222,8 @@ class TemporalOptions:
     filter: FilterStrength = option(
         "off",
         "--temporal-filter",
+        common=True,
+        also=_NO,
         former_flags=("--stabilise",),
         former_name="stabilise",
         help="Take out the flicker of texture that the network invents anew for each frame; auto "
@@ -204,6 +235,7 @@ class TemporalOptions:
     grain: float = option(
         0.0,
         "--grain",
+        common=True,
         parse=share,
         metavar="[keep|remove|0..1]",
         default_text="remove",

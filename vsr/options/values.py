@@ -112,13 +112,36 @@ def number(text: str) -> Fraction:
         raise UsageError(f"{text!r} is no number such as 2, 1.5 or 4/3") from None
 
 
+def factor(text: str) -> Fraction:
+    """Read a number as `number` does, also as `2x`, `x2` or `200%`. Raises UsageError."""
+    match = re.fullmatch(r"[x×]?(.+?)([x×%]?)", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"{text!r} is no factor such as 2, 1.5 or 4/3")
+    return number(match[1]) / (100 if match[2] == "%" else 1)
+
+
 def size(text: str) -> tuple[int, int]:
     """Read `1920x1080`. Raises UsageError."""
-    try:
-        width, height = (int(side) for side in text.lower().split("x"))
-    except ValueError:
-        raise UsageError(f"{text!r} is no size such as 1920x1080") from None
-    return width, height
+    match = re.fullmatch(r"\s*(\d+)\s*[x×*:]\s*(\d+)\s*", text, re.IGNORECASE)
+    if match is None:
+        hint = f"; <size.height> {text} is a height alone" if _is_height(text) else ""
+        raise UsageError(f"{text!r} is no size such as 1920x1080{hint}")
+    return int(match[1]), int(match[2])
+
+
+_HEIGHTS = {"4k": 2160, "uhd": 2160, "8k": 4320}
+
+
+def lines(text: str) -> int:
+    """Read a picture's height: `1080`, `1080p`, `4k`. Raises UsageError."""
+    if not _is_height(text):
+        raise UsageError(f"{text!r} is no height such as 1080, 1080p or 4k")
+    known = _HEIGHTS.get(text.strip().lower())
+    return known if known is not None else int(text.strip().lower().rstrip("p"))
+
+
+def _is_height(text: str) -> bool:
+    return re.fullmatch(r"\s*(-?\d+p?|[48]k|uhd)\s*", text, re.IGNORECASE) is not None
 
 
 def share(text: str) -> float:

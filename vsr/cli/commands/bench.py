@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from vsr.bench.run import BenchReport, Timing
 
 
-@click.command(cls=WorkCommand, needs=("vsr.bench.run",))
+@click.command(
+    cls=WorkCommand,
+    needs=("vsr.bench.run",),
+    examples=("vsr bench episode.mkv", "vsr bench film.mp4 -m x4plus --frames 4"),
+)
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @upscale_options
 @click.option("--frames", default=24, help="Measure on this many frames of the film.")

@@ -12,7 +12,11 @@ from vsr.cli.work import WorkCommand
 from vsr.events import Event, Note
 
 
-@click.command(cls=WorkCommand, needs=("vsr.cli.probing",))
+@click.command(
+    cls=WorkCommand,
+    needs=("vsr.cli.probing",),
+    examples=("vsr probe episode.mkv", "vsr probe film.mp4 -m x4plus --height 1080"),
+)
 @click.argument("source", metavar="IN", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="The result, as for `vsr upscale`.")
 @upscale_options

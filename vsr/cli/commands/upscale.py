@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vsr.cli.graceful_stop import GracefulStop
+from vsr.cli.help_text import SectionOption
 from vsr.cli.options import tree_options, upscale_options, upscale_tree
 from vsr.cli.terminal import Terminal, in_a_line
 from vsr.cli.work import WorkCommand
-from vsr.errors import VsrError
+from vsr.errors import UsageError, VsrError
 from vsr.fetch import without_login
 from vsr.media.format.containers import STDOUT
 from vsr.options import UpscaleOptions
@@ -23,13 +25,19 @@ if TYPE_CHECKING:
 _NAMED = 8  # files that are named one by one
 
 
-@click.command(cls=WorkCommand, needs=("vsr.jobs.batch.run_batch", "vsr.runners.local"))
+@click.command(
+    cls=WorkCommand,
+    needs=("vsr.jobs.batch.run_batch", "vsr.runners.local"),
+    examples=("vsr upscale episode.mkv", "vsr upscale old.mp4 -o new.mkv --height 1080 -m x4plus"),
+)
 @click.argument(
     "sources", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )
 @click.option(
     "-o",
     "--output",
+    cls=SectionOption,
+    common=True,
     type=click.Path(),
     help="The result; its suffix chooses the container. A folder, if there are several; or "
     "numbered pictures, out/%05d.png.  [default: beside the source]",
@@ -72,6 +80,7 @@ def upscale(
     from vsr.runners.local import runner_for
 
     options = upscale_tree(values)
+    _check_no_output(sources, output)
     if apart:
         click.echo("vsr: --apart is called --separate now", err=True)
     batch = Batch(sources, output, options, separate=separate or apart)
@@ -105,6 +114,19 @@ def upscale(
         click.echo(f"{done} of {batch.total} {kind} done{more}", err=True)
     if failed:
         context.exit(failed[0].exit_code)
+
+
+def _check_no_output(sources: tuple[str, ...], output: str | None) -> None:
+    """Refuse `vsr upscale film.mp4 out.mp4`: the second name was meant for the result."""
+    if output is None and len(sources) == 2:
+        source, other = map(Path, sources)
+        if (
+            source.exists()
+            and other.suffix
+            and not os.path.lexists(other)
+            and "%" not in other.name
+        ):
+            raise UsageError(f"{other}: there is no such file; <output> names the result")
 
 
 def _untried(names: tuple[str, ...]) -> str:

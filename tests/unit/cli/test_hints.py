@@ -1,0 +1,147 @@
+"""Promise: a wrong command line is answered in one line that says what is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import judge
+from vsr.cli import main
+from vsr.options import UpscaleOptions, with_keywords
+
+_FILM = ("upscale", "film.mp4")
+_WRONG = [
+    # commands
+    ("upscal film.mp4", "did you mean vsr upscale?"),
+    ("enlarge film.mp4", "did you mean vsr upscale?"),
+    ("probee film.mp4", "did you mean vsr probe?"),
+    ("info film.mp4", "did you mean vsr probe?"),
+    ("compare a.mkv b.mkv", "did you mean vsr metrics?"),
+    ("benchmark film.mp4", "did you mean vsr bench?"),
+    ("resume out.mp4", "did you mean vsr jobs resume?"),
+    ("download x4plus", "did you mean vsr models fetch?"),
+    ("job", "did you mean vsr jobs?"),
+    ("help", "did you mean vsr --help?"),
+    ("-s 2 film.mp4", "options follow the command"),
+    ("jobs remov out.mp4", "No such command"),
+    # options by a slip
+    ("upscale film.mp4 --heigth 1080", "--height"),
+    ("upscale film.mp4 --modle x4plus", "--model"),
+    ("upscale film.mp4 --over-write", "--overwrite"),
+    ("upscale film.mp4 --temporal-filtre auto", "--temporal-filter"),
+    # options of other programs
+    ("upscale -i film.mp4", "name the film alone"),
+    ("upscale film.mp4 --outscale 2", "-s 2"),
+    ("upscale film.mp4 --width 1920", "--size 1920x1080"),
+    ("upscale film.mp4 --gpu 0", "--device cuda"),
+    ("upscale film.mp4 --fp32", "--precision"),
+    ("upscale film.mp4 -n x4plus", "-m names the network"),
+    ("upscale film.mp4 --denoise_strength 0.5", "--denoise"),
+    ("upscale film.mp4 --ext mkv", "-o"),
+    ("upscale film.mp4 -y", "--overwrite"),
+    ("upscale film.mp4 --bitrate 8M", "--crf"),
+    ("upscale film.mp4 -c:v libx265", "--codec"),
+    ("upscale film.mp4 -ss 10", "--start"),
+    ("upscale film.mp4 -to 20", "--end"),
+    ("upscale film.mp4 -an", "--no-audio"),
+    ("upscale film.mp4 --resume", "vsr jobs"),
+    ("upscale film.mp4 --dry-run", "vsr probe"),
+    # values
+    ("upscale film.mp4 --codec h267", "did you mean h265?"),
+    ("upscale film.mp4 --codec xvid", "It is one of h264, h265"),
+    ("upscale film.mp4 --size 1080p", "--height 1080p"),
+    ("upscale film.mp4 --height tall", "1080, 1080p or 4k"),
+    ("upscale film.mp4 -s much", "such as 2, 1.5 or 4/3"),
+    ("upscale film.mp4 --reuse saf", "did you mean safe?"),
+    ("upscale film.mp4 --start noon", "such as 90, 1:30"),
+    ("upscale film.mp4 --precision int8", "fp32, fp16, bf16"),
+    ("upscale film.mp4 --crf high", "not a valid float"),
+    ("upscale film.mp4 -s 2 --height 1080", "give only one of them"),
+    ("upscale film.mp4 -m animevideo3 -o x.mp4", "did you mean realesr-animevideov3?"),
+    ("upscale film.mp4 out.mp4", "-o names the result"),
+    ("upscale film.mp4 -o out.xyz -m nearest", "must end in"),
+    ("upscale", "Missing argument 'IN...'"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    judge.ffmpeg("-f", "lavfi", "-i", "color=d=0.1:s=32x32", str(folder / "film.mp4"))
+    return folder
+
+
+@pytest.mark.parametrize(("line", "hint"), _WRONG, ids=[line for line, _ in _WRONG])
+def test_a_wrong_line_is_answered_with_what_is_right(
+    line: str,
+    hint: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main(line.split()) in (2, 4)
+    said = capsys.readouterr()
+    (problem,) = [one for one in said.err.splitlines() if one.startswith(("vsr:", "Error:"))]
+    assert hint in problem
+    assert said.out == ""
+    assert [path.name for path in folder.iterdir()] == ["film.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("vsr ups", "upscale"),
+        ("vsr upscale -m real", "realesr-animevideov3"),
+        ("vsr upscale --codec h26", "h265"),
+        ("vsr upscale --temp", "--temporal-filter"),
+        ("vsr jobs res", "resume"),
+    ],
+)
+def test_words_are_completed(
+    words: str, offered: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_VSR_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    with pytest.raises(SystemExit):
+        main([])
+    assert f"plain,{offered}" in capsys.readouterr().out.splitlines()
+
+
+def test_there_are_forty() -> None:
+    assert len({line for line, _ in _WRONG}) >= 40
+
+
+def test_a_film_alone_is_upscaled(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.mp4"
+    line = [str(folder / "film.mp4"), "-m", "nearest", "-s", "2x", "--codec", "HEVC", "-q"]
+    assert main([*line, "-o", str(output)]) == 0
+    assert judge.size_of(output) == (64, 64)
+    assert "hevc" in judge.video_line(output)
+    assert capsys.readouterr().out.strip() == str(output)
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ({"scale": "2x"}, {"scale": "2"}),
+        ({"scale": "x1.5"}, {"scale": "3/2"}),
+        ({"scale": "150%"}, {"scale": "3/2"}),
+        ({"height": "1080p"}, {"height": 1080}),
+        ({"height": "4K"}, {"height": 2160}),
+        ({"size": "1920*1080"}, {"size": "1920x1080"}),
+        ({"codec": "x265"}, {"codec": "h265"}),
+        ({"codec": "AVC"}, {"codec": "h264"}),
+        ({"precision": "half"}, {"precision": "fp16"}),
+        ({"chroma": "4:2:0"}, {"chroma": "420"}),
+    ],
+)
+def test_values_are_understood_as_people_say_them(
+    given: dict[str, object], plain: dict[str, object]
+) -> None:
+    default = UpscaleOptions()
+    assert with_keywords(default, given) == with_keywords(default, plain) != default
