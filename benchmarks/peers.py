@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from vsr.bench.machine import describe
-from vsr.cli.options import ParsedValue
+from vsr.cli.values import ParsedValue
 from vsr.engine.build import build_engine
 from vsr.media.read.reader import read_frames
 from vsr.media.source.probe import probe

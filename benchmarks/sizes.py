@@ -27,7 +27,7 @@ import torch
 
 import vsr
 from vsr.bench.machine import describe
-from vsr.cli.options import ParsedValue
+from vsr.cli.values import ParsedValue
 from vsr.engine.cache import EngineCache
 from vsr.events import silent
 from vsr.jobs.plan.source import OpenedSource

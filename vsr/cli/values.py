@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from vsr.errors import UsageError
+from vsr.errors import UsageError, worded
 from vsr.nets.catalogue import catalogue
 
 
@@ -17,7 +17,7 @@ class ParsedValue(click.ParamType[Any]):
     """What a function reads from text, or has read already."""
 
     def __init__(
-        self, name: str, parse: Callable[[str], Any], worded: Callable[[str], str]
+        self, name: str, parse: Callable[[str], Any], worded: Callable[[str], str] = worded
     ) -> None:
         """Take how errors are `worded`: with the flags of the options that they name."""
         self.name = name
