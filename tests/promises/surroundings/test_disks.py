@@ -60,9 +60,9 @@ def test_two_runs_where_there_are_no_locks(film: Path, tmp_path: Path, vsr: Vsr)
     output = tmp_path / "o.mkv"
     second = f"""
 {no_locks(errno.ENOLCK)}
-from vsr.jobs.store.job_store import Store, folder_of
+from vsr.jobs.store.job_store import JobStore, folder_of
 from pathlib import Path
-other = Store(folder_of(Path({str(output)!r})))
+other = JobStore(folder_of(Path({str(output)!r})))
 if os.fork() == 0:
     other.__enter__()
     open({str(tmp_path / "ready")!r}, "w").close()

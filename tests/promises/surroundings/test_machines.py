@@ -143,13 +143,13 @@ def test_a_source_that_changes_under_the_run(
     }  # fmt: skip
     late = f"""
 path = {str(film)!r}
-from vsr.jobs.store.job_store import Store
-finish = Store.finish
+from vsr.jobs.store.job_store import JobStore
+finish = JobStore.finish
 def finishing(*arguments):
     finish(*arguments)
-    Store.finish = finish
+    JobStore.finish = finish
     {how[change]}
-Store.finish = finishing
+JobStore.finish = finishing
 """
     ended = vsr("upscale", film, "-o", tmp_path / "o.mkv", *QUICK, "--segment", "0.2", first=late)
     assert ended.code in (1, 3), ended
@@ -160,12 +160,12 @@ Store.finish = finishing
 def test_an_output_that_appears_meanwhile(film: Path, tmp_path: Path, vsr: Vsr) -> None:
     output = tmp_path / "o.mkv"
     late = f"""
-from vsr.jobs.store.job_store import Store
-finish = Store.finish
+from vsr.jobs.store.job_store import JobStore
+finish = JobStore.finish
 def finishing(*arguments):
     finish(*arguments)
     open({str(output)!r}, "w").write("precious")
-Store.finish = finishing
+JobStore.finish = finishing
 """
     ended = vsr("upscale", film, "-o", output, *QUICK, first=late)
     assert (ended.code, "is there already" in said(ended)) == (2, True), ended
