@@ -6,7 +6,7 @@ import importlib
 import logging
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from types import ModuleType
 
@@ -17,6 +17,7 @@ from vsr.cli.hints import command_hint, misplaced
 from vsr.cli.signals import INTERRUPTED, SignalHandlers, is_interrupt
 from vsr.cli.standard import failure, lacks_memory, prepare, printable
 from vsr.cli.terminal import in_a_line
+from vsr.cli.work import CommandRun
 from vsr.errors import NO_MEMORY, Interrupted, OutOfMemory, VsrError
 from vsr.version import __version__
 
@@ -117,8 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     prepare()
     interrupts = SignalHandlers()
+    run = CommandRun(begin=interrupts.start)
     try:
-        code, line = _run(arguments, interrupts.start)
+        code, line = _run(arguments, run)
         interrupts.end()
     except BaseException as error:
         interrupts.end()
@@ -130,20 +132,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, line = Interrupted.exit_code, INTERRUPTED
     if not code and (failed := failure()) is not None:
         code, line = 1, failed or None
-    if line is not None:
+    if run.listener is not None:
+        run.listener.ended(code, line)
+    if line is not None and not (run.listener is not None and run.listener.speaks_json):
         with suppress(OSError):  # the terminal may be gone
             click.echo(f"vsr: {printable(line)}", err=True)
     return code
 
 
-def _run(arguments: Sequence[str] | None, begin: Callable[[], None]) -> tuple[int, str | None]:
-    """Run the command line; returns its exit code, and what is to be said.
-
-    `begin`: called when all is loaded, and the work begins.
-    """
+def _run(arguments: Sequence[str] | None, run: CommandRun) -> tuple[int, str | None]:
+    """Run the command line; returns its exit code, and what is to be said."""
     try:
         # With standalone_mode off, click returns the code of `context.exit`.
-        code = cli(arguments, prog_name="vsr", standalone_mode=False, obj=begin)
+        code = cli(arguments, prog_name="vsr", standalone_mode=False, obj=run)
     except click.ClickException as error:
         error.show()
         return error.exit_code, None

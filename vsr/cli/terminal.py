@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Never, Self
 
 from tqdm import tqdm
 
 from vsr.cli.options import for_people
+from vsr.cli.plain_progress import PlainProgress
 from vsr.cli.standard import printable
 from vsr.errors import VsrError
 from vsr.events import (
@@ -47,17 +49,27 @@ class _FrameBar(_Bar):
 
 
 class Terminal:
-    """A sink. The bar shows on a terminal only; `quiet` leaves warnings and errors.
+    """A sink. `quiet` leaves warnings and errors.
 
+    `progress`: "auto" is a bar on a terminal, and elsewhere what "plain" is: a line every 30
+    seconds. "none" shows no progress.
     Many pictures have one bar together, and a note that is true of several is said once.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool,
+        progress: str = "auto",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._quiet = quiet
+        self._progress = progress
+        self._clock = clock
         self._lock = threading.Lock()  # events come from several threads
         # Made now: an interrupt in the making would leave it without one.
         tqdm.get_lock()  # type: ignore[no-untyped-call]
-        self._bar: tqdm[Never] | None = None
+        self._bar: tqdm[Never] | PlainProgress | None = None
         self._pictures: BatchProgress | None = None  # while a batch of them is under way
         self._said: set[str] = set()
 
@@ -135,16 +147,19 @@ class Terminal:
             tqdm.write(printable(text), file=sys.stderr)
 
     def _open(self, total: int | None, unit: str, *, scaled: bool) -> None:
-        # None: tqdm draws only where stderr is a terminal.
-        disable = True if self._quiet else None
-        kind = _FrameBar if unit == "frame" else tqdm
-        self._bar = kind(
-            total=total, unit=unit, unit_scale=scaled, disable=disable, dynamic_ncols=True
-        )
+        is_off = self._quiet or self._progress == "none"
+        is_watched = sys.stderr is not None and sys.stderr.isatty()
+        if is_off or (self._progress == "auto" and is_watched):
+            kind = _FrameBar if unit == "frame" else tqdm
+            self._bar = kind(
+                total=total, unit=unit, unit_scale=scaled, disable=is_off, dynamic_ncols=True
+            )
+        else:
+            self._bar = PlainProgress(total, unit, self._say, self._clock)
 
     def _move(self, done: int, seconds_left: float | None = None) -> None:
         if self._bar is not None:
-            if isinstance(self._bar, _FrameBar):
+            if isinstance(self._bar, _FrameBar | PlainProgress):
                 self._bar.seconds_left = seconds_left
             self._bar.update(done - self._bar.n)
 

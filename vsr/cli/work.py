@@ -6,19 +6,32 @@ PyTorch takes longer to load than anybody waits for a help text, a list or the e
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vsr.cli.hints import HintingCommand
 from vsr.cli.standard import in_a_folder
 
+if TYPE_CHECKING:
+    from vsr.cli.listener import Listener
+
+
+@dataclass
+class CommandRun:
+    """A run of the command line: the object of its contexts."""
+
+    begin: Callable[[], None]  # called when all is loaded, and the work begins
+    listener: Listener | None = None  # who hears of it, once there is one
+
 
 class WorkCommand(HintingCommand):
     """A command whose libraries are loaded once its command line is understood.
 
     Until they are, a signal ends the process at once: a library that is being loaded could take
-    an exception for a fault of its own. Then the context's object, if it has one, is called.
+    an exception for a fault of its own.
     """
 
     def __init__(self, *arguments: Any, needs: tuple[str, ...] = (), **settings: Any) -> None:
@@ -35,6 +48,6 @@ class WorkCommand(HintingCommand):
     def invoke(self, ctx: click.Context) -> Any:
         """Load, then run the command."""
         self.load()
-        if ctx.obj is not None:
-            ctx.obj()
+        if isinstance(ctx.obj, CommandRun):
+            ctx.obj.begin()
         return super().invoke(ctx)

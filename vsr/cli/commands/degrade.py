@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vsr.cli.terminal import Terminal
+from vsr.cli.listener import Listener, ProgressKind, listening
 from vsr.cli.work import WorkCommand
 from vsr.errors import UsageError
 from vsr.events import Note
@@ -46,7 +46,7 @@ from vsr.events import Note
     help="Write N damaged pictures side by side, each with a seed of its own.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there already.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@listening
 def degrade(
     *,
     source: Path,
@@ -58,6 +58,7 @@ def degrade(
     sheet: int,
     overwrite: bool,
     quiet: bool,
+    progress: ProgressKind,
 ) -> None:
     """Make the film or picture IN worse, as networks are taught with.
 
@@ -70,7 +71,7 @@ def degrade(
     if like is not None and damage_file is not None:
         raise UsageError("--like and --damage: one of them")
     changes: dict[str, Any] = {} if scale is None else {"scale": scale}
-    with Terminal(quiet=quiet) as terminal:
+    with Listener(quiet=quiet, progress=progress) as terminal:
         if like is not None:
             found = estimate(like, source, scale or 4)
             terminal(Note(text=f"{like.name}: {found}"))

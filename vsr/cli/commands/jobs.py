@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from vsr.cli.graceful_stop import GracefulStop, for_shell
-from vsr.cli.terminal import Terminal, size
+from vsr.cli.listener import Listener, ProgressKind, listening
+from vsr.cli.terminal import size
 from vsr.cli.work import WorkCommand
 from vsr.jobs.store import job_status
 from vsr.jobs.store.job_status import JobStatus
@@ -58,8 +59,8 @@ def status(output: Path, as_json: bool) -> None:
 
 @jobs.command(cls=WorkCommand, needs=("vsr.jobs.run.upscale", "vsr.runners.local"))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
-def resume(output: Path, quiet: bool) -> None:
+@listening
+def resume(output: Path, quiet: bool, progress: ProgressKind) -> None:
     """Go on with the job whose result is OUTPUT, with the options that it was begun with."""
     from vsr.jobs.run.upscale import upscale
     from vsr.runners.local import runner_for
@@ -67,7 +68,7 @@ def resume(output: Path, quiet: bool) -> None:
     job = job_status.job_of(output)
     kept = dataclasses.replace(job.options.jobs, restart=False)
     options = dataclasses.replace(job.options, jobs=kept)
-    with Terminal(quiet=quiet) as terminal, GracefulStop(terminal) as stop:
+    with Listener(quiet=quiet, progress=progress) as terminal, GracefulStop(terminal) as stop:
         result = upscale(
             job.source,
             job.output,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsr.cli.listener import Listener, ProgressKind, listening
 from vsr.cli.options import tree_of, tree_options
-from vsr.cli.terminal import Terminal
 from vsr.cli.work import WorkCommand
 from vsr.errors import OutputError, UsageError, cause
 from vsr.media.source.image_list import is_too_long
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     help="Write the numbers of each pair to this file.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace that file if it is there already.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@listening
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def metrics(
     *,
@@ -44,6 +44,7 @@ def metrics(
     per_frame: Path | None,
     overwrite: bool,
     quiet: bool,
+    progress: ProgressKind,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -58,7 +59,7 @@ def metrics(
     options = tree_of(MetricsOptions, values)
     if per_frame is not None:
         _check_free(per_frame, overwrite, (ref, out))
-    with Terminal(quiet=quiet) as terminal:
+    with Listener(quiet=quiet, progress=progress) as terminal:
         report = compare(ref, out, options, sink=terminal)
     if per_frame is not None:
         _write(report, per_frame)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from vsr.cli.listener import Listener, ProgressKind, listening
 from vsr.cli.options import tree_of, tree_options
-from vsr.cli.terminal import Terminal
 from vsr.cli.work import WorkCommand
 from vsr.errors import UnknownModel
 from vsr.nets.catalogue import Model, catalogue, find
@@ -54,8 +54,8 @@ def list_models(**values: Any) -> None:
 @models.command(cls=WorkCommand, needs=("vsr.nets.store",))
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_where
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def fetch(names: tuple[str, ...], quiet: bool, **values: Any) -> None:
+@listening
+def fetch(names: tuple[str, ...], quiet: bool, progress: ProgressKind, **values: Any) -> None:
     """Download the weights of the named models, or of all; check them by sha256.
 
     A download that broke off goes on where it stopped.
@@ -63,7 +63,7 @@ def fetch(names: tuple[str, ...], quiet: bool, **values: Any) -> None:
     from vsr.nets import store
 
     options = tree_of(ModelOptions, values)
-    with Terminal(quiet=quiet) as terminal:
+    with Listener(quiet=quiet, progress=progress) as terminal:
         for model in _chosen(names):
             click.echo(f"{model.name}: {store.fetch(model, options, terminal)}")
 

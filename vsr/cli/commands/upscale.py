@@ -11,8 +11,9 @@ import click
 
 from vsr.cli.graceful_stop import GracefulStop
 from vsr.cli.help_text import SectionOption
+from vsr.cli.listener import Listener, ProgressKind, listening
 from vsr.cli.options import tree_options, upscale_options, upscale_tree
-from vsr.cli.terminal import Terminal, in_a_line
+from vsr.cli.terminal import in_a_line
 from vsr.cli.work import WorkCommand
 from vsr.errors import UsageError, VsrError
 from vsr.fetch import without_login
@@ -49,7 +50,7 @@ _NAMED = 8  # files that are named one by one
 @click.option("--apart", is_flag=True, hidden=True, help="The former name of --separate.")
 @tree_options(UpscaleOptions, only="encode.overwrite")
 @tree_options(UpscaleOptions, only="jobs.restart")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@listening
 @click.option("--json", "as_json", is_flag=True, help="Print each result as a line of JSON.")
 @click.pass_context
 def upscale(
@@ -61,6 +62,7 @@ def upscale(
     separate: bool,
     apart: bool,
     quiet: bool,
+    progress: ProgressKind,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -87,13 +89,13 @@ def upscale(
     runner = runner_for(options.device)
     done, skipped, failed = 0, 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once
-    with Terminal(quiet=quiet) as terminal, GracefulStop(terminal) as stop:
+    with Listener(quiet=quiet, progress=progress) as terminal, GracefulStop(terminal) as stop:
         for outcome in batch.run(stop, stop=stop.asked, runner=runner):
             stop.ended()
             if outcome.error is not None:
                 if batch.total == 1:
                     raise outcome.error
-                terminal.error(f"vsr: {in_a_line(outcome.error)}{_untried(outcome.untried)}")
+                terminal.error(f"{in_a_line(outcome.error)}{_untried(outcome.untried)}")
                 failed.append(outcome.error)
             elif outcome.is_skipped:
                 skipped += 1
@@ -111,7 +113,7 @@ def upscale(
     if batch.total > 1 and not quiet:
         kind = {0: "films", batch.total: "pictures"}.get(batch.pictures, "files")
         more = f", {skipped} skipped" if skipped else ""
-        click.echo(f"{done} of {batch.total} {kind} done{more}", err=True)
+        terminal.remark(f"{done} of {batch.total} {kind} done{more}")
     if failed:
         context.exit(failed[0].exit_code)
 
