@@ -12,8 +12,8 @@ from types import ModuleType
 
 import click
 
-from vsr.cli.help_text import help_option
-from vsr.cli.hints import command_hint, misplaced
+from vsr.cli.help.hints import command_hint, misplaced
+from vsr.cli.help.sections import help_option
 from vsr.cli.signals import INTERRUPTED, SignalHandlers, is_interrupt
 from vsr.cli.standard import failure, lacks_memory, prepare, printable
 from vsr.cli.terminal import in_a_line

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from vsr.cli.help_text import SectionOption
+from vsr.cli.help.sections import SectionOption
 from vsr.cli.values import Choices, ModelName, ParsedValue
 from vsr.errors import UsageError, worded
 from vsr.options import (

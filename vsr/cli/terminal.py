@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Never, Self
 from tqdm import tqdm
 
 from vsr.cli.options import for_people
-from vsr.cli.plain_progress import PlainProgress
+from vsr.cli.progress.plain import PlainProgress
 from vsr.cli.standard import printable
 from vsr.errors import VsrError
 from vsr.events import (

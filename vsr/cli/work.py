@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsr.cli.hints import HintingCommand
+from vsr.cli.help.hints import HintingCommand
 from vsr.cli.standard import in_a_folder
 
 if TYPE_CHECKING:
-    from vsr.cli.listener import Listener
+    from vsr.cli.progress.listener import Listener
 
 
 @dataclass

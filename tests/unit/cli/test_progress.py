@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import judge
 from vsr.cli import main
-from vsr.cli.json_lines import JsonLines
+from vsr.cli.progress.json_lines import JsonLines
 from vsr.cli.terminal import Terminal
 from vsr.events import Note, Progress, Started
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vsr.cli.listener import Listener, ProgressKind, listening
+from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.work import WorkCommand
 from vsr.errors import UsageError
 from vsr.events import Note

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsr.cli.progress.training import TrainingBar
 from vsr.cli.terminal import Terminal
-from vsr.cli.training_progress import TrainingBar
 from vsr.cli.work import WorkCommand
 from vsr.options import DEFAULT_MODEL
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from vsr.cli.graceful_stop import GracefulStop, for_shell
-from vsr.cli.listener import Listener, ProgressKind, listening
+from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.terminal import size
 from vsr.cli.work import WorkCommand
 from vsr.jobs.store import job_status

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsr.cli.listener import Listener, ProgressKind, listening
 from vsr.cli.options import tree_of, tree_options
+from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.work import WorkCommand
 from vsr.errors import OutputError, UsageError, cause
 from vsr.media.source.image_list import is_too_long

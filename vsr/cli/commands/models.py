@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from vsr.cli.listener import Listener, ProgressKind, listening
 from vsr.cli.options import tree_of, tree_options
+from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.work import WorkCommand
 from vsr.errors import UnknownModel
 from vsr.nets.catalogue import Model, catalogue, find

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import click
 
+from vsr.cli.progress.training import TrainingBar
 from vsr.cli.terminal import Terminal
-from vsr.cli.training_progress import TrainingBar
 from vsr.cli.work import WorkCommand
 from vsr.train.degrade.settings import read_damage
 from vsr.train.options import (

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsr.cli.graceful_stop import GracefulStop
-from vsr.cli.help_text import SectionOption
-from vsr.cli.listener import Listener, ProgressKind, listening
+from vsr.cli.help.sections import SectionOption
 from vsr.cli.options import tree_options, upscale_options, upscale_tree
+from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.terminal import in_a_line
 from vsr.cli.work import WorkCommand
 from vsr.errors import UsageError, VsrError

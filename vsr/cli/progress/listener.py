@@ -11,8 +11,8 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 import click
 
-from vsr.cli.help_text import SectionOption
-from vsr.cli.json_lines import SCHEMA, JsonLines, append_to
+from vsr.cli.help.sections import SectionOption
+from vsr.cli.progress.json_lines import SCHEMA, JsonLines, append_to
 from vsr.cli.terminal import Terminal
 from vsr.cli.work import CommandRun
 from vsr.errors import UsageError, cause

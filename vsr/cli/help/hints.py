@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vsr.cli.help_text import HelpInSections
+from vsr.cli.help.sections import HelpInSections
 
 # What other programs call it, and what is said of it here.
 _OPTIONS = {

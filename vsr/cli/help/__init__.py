@@ -1,0 +1,1 @@
+"""What is said of the commands, and to who has mistyped one."""
