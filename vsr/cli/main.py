@@ -30,6 +30,7 @@ _COMMANDS = {
     "metrics": "Measure how close the film or picture OUT is to the reference REF.",
     "models": "List the networks; fetch their weights and check them.",
     "preview": "Try settings on a few moments of the film IN, and write a page that compares them.",
+    "presets": "List what `--for` takes; show a preset with its reasons, or save your own.",
     "probe": "Show what is in the file IN and what `vsr upscale` would do with it.",
     "train": "Train a network on films and pictures.",
     "upscale": "Upscale the video or picture IN and keep everything else that is in it.",

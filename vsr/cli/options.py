@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from vsr.cli.help.sections import SectionOption
-from vsr.cli.values import Choices, ModelName, ParsedValue
+from vsr.cli.values import Choices, ModelName, ParsedValue, PresetName
 from vsr.errors import UsageError, worded
 from vsr.options import (
     Clip,
@@ -78,6 +78,12 @@ def upscale_options(function: F) -> F:
             "--duration", **about, envvar=variable("--duration"),
             help="End so much later than --start, in place of --end; 100f: so many frames.",
         ),
+        click.option(
+            "--for", "preset_name", cls=SectionOption, common=True, metavar="PRESET",
+            envvar=variable("--for"), type=PresetName(),
+            help="Take what is good for anime, film, vhs, archive, gif, highlight, fast or best; "
+            "`vsr presets` has them, and yours. Other options go before it.",
+        ),
     )  # fmt: skip
     for add in reversed(more):
         function = add(function)
@@ -86,7 +92,11 @@ def upscale_options(function: F) -> F:
 
 def tree_of(kind: type[T], values: Mapping[str, Any]) -> T:
     """Build the tree from the values that click found for `tree_options`. Raises UsageError."""
-    given = {leaf.path: _value(leaf, values) for leaf in leaves(kind) if _name(leaf) in values}
+    given = {
+        leaf.path: _value(leaf, values)
+        for leaf in leaves(kind)
+        if parameter_name(leaf.path) in values
+    }
     return _built(kind, given, "")
 
 
@@ -117,11 +127,15 @@ def _options(leaf: OptionField) -> Iterator[Callable[[F], F]]:
         settings |= {"show_default": told.default_text} if told.default_text else {}
     section, _, _ = leaf.path.rpartition(".")
     settings |= {"cls": SectionOption, "section": section, "common": told.common}
-    yield click.option(*told.flags, _name(leaf), envvar=leaf.environment, **settings)
+    yield click.option(*told.flags, parameter_name(leaf.path), envvar=leaf.environment, **settings)
     for flag in told.former_flags:
         settings |= {"hidden": True, "default": None, "callback": _renamed(leaf)}
         yield click.option(
-            flag, _FORMER + _name(leaf), envvar=variable(flag), expose_value=False, **settings
+            flag,
+            _FORMER + parameter_name(leaf.path),
+            envvar=variable(flag),
+            expose_value=False,
+            **settings,
         )
 
 
@@ -147,15 +161,20 @@ def _type(leaf: OptionField) -> Any:
     return click.Path(file_okay=False, path_type=Path) if kind is Path else kind
 
 
-def _name(leaf: OptionField) -> str:
-    """Return the parameter's name in click: `size__scale`."""
-    return leaf.path.replace(".", "__")
+def parameter_name(path: str) -> str:
+    """Return the name in click of the option at `path`: `size__scale`."""
+    return path.replace(".", "__")
+
+
+def given_by_former_flag(leaf: OptionField) -> bool:
+    """Return whether the command line, or the environment, has an option by its former name."""
+    return _FORMER + leaf.path in click.get_current_context().meta
 
 
 def _value(leaf: OptionField, values: Mapping[str, Any]) -> Any:
     context = click.get_current_context(silent=True)
     former = context.meta.get(_FORMER + leaf.path) if context is not None else None
-    value = values[_name(leaf)] if former is None else former
+    value = values[parameter_name(leaf.path)] if former is None else former
     if typing.get_origin(leaf.inner_type) is Literal and value is not None:  # of numbers, too
         return {str(known): known for known in typing.get_args(leaf.inner_type)}[str(value)]
     return value

@@ -9,7 +9,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from vsr.errors import UsageError, worded
+from vsr.config import preset_names
+from vsr.errors import UsageError, VsrError, worded
 from vsr.nets.catalogue import catalogue
 
 
@@ -73,3 +74,27 @@ class ModelName(click.ParamType[str]):
             if name.casefold().startswith(begun)
         ]
         return names or [CompletionItem(incomplete, type="file")]
+
+
+class PresetName(click.ParamType[str]):
+    """A name of `vsr presets`, completed by them."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take any text: a preset is looked for when all options are known."""
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the presets whose name begins so."""
+        try:
+            names = preset_names()
+        except VsrError:
+            return []
+        return [
+            CompletionItem(name, help=layer.about)
+            for name, layer in names.items()
+            if name.startswith(incomplete)
+        ]

@@ -57,9 +57,16 @@ def with_keywords(options: T, given: Mapping[str, Any]) -> T:
 def _replaced(options: T, leaf: OptionField, value: Any) -> T:
     *groups, name = leaf.path.split(".")
     inner: Any = getattr(options, groups[0]) if groups else options
-    checked = read_value(leaf.type, _plain(leaf, value), keyword(leaf))
-    inner = replace(inner, **{name: checked})
+    inner = replace(inner, **{name: option_value(leaf, value)})
     return replace(options, **{groups[0]: inner}) if groups else inner  # type: ignore[type-var]
+
+
+def option_value(leaf: OptionField, value: Any) -> Any:
+    """Return the value as the option holds it: text is read as on the command line.
+
+    Raises UsageError, which says the option's name.
+    """
+    return read_value(leaf.type, _plain(leaf, value), keyword(leaf))
 
 
 def _plain(leaf: OptionField, value: Any) -> Any:

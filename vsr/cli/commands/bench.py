@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsr.cli.options import upscale_options, upscale_tree
+from vsr.cli.options import upscale_options
+from vsr.cli.settings import SettledCommand, settled_options
 from vsr.cli.terminal import Terminal
-from vsr.cli.work import WorkCommand
 
 if TYPE_CHECKING:
     from vsr.bench.run import BenchReport, Timing
 
 
 @click.command(
-    cls=WorkCommand,
+    cls=SettledCommand,
     needs=("vsr.bench.run",),
     examples=("vsr bench episode.mkv", "vsr bench film.mp4 -m x4plus --frames 4"),
 )
@@ -37,8 +37,9 @@ def bench(*, source: Path, frames: int, rounds: int, as_json: bool, **values: An
     """
     from vsr.bench.run import bench as measure
 
+    options, _ = settled_options(values, [str(source)])
     with Terminal(quiet=as_json) as terminal:
-        report = measure(source, upscale_tree(values), frames=frames, rounds=rounds, sink=terminal)
+        report = measure(source, options, frames=frames, rounds=rounds, sink=terminal)
     if as_json:
         figures = dataclasses.asdict(report)
         figures |= {"slowest": report.slowest.name, "overlap": report.overlap}

@@ -9,6 +9,7 @@ import click
 
 from vsr.cli.options import tree_of, tree_options
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
+from vsr.cli.settings import with_user_settings
 from vsr.cli.work import WorkCommand
 from vsr.errors import UnknownModel
 from vsr.nets.catalogue import Model, catalogue, find
@@ -35,7 +36,7 @@ def models(context: click.Context) -> None:
 @_where
 def list_models(**values: Any) -> None:
     """Show every model: name, scale, where its weights are, what it is for."""
-    options = tree_of(ModelOptions, values)
+    options = tree_of(ModelOptions, with_user_settings(values, "model"))
     for model in catalogue():
         if model.is_resizer:
             state = "built in"
@@ -62,7 +63,7 @@ def fetch(names: tuple[str, ...], quiet: bool, progress: ProgressKind, **values:
     """
     from vsr.nets import store
 
-    options = tree_of(ModelOptions, values)
+    options = tree_of(ModelOptions, with_user_settings(values, "model"))
     with Listener(quiet=quiet, progress=progress) as terminal:
         for model in _chosen(names):
             click.echo(f"{model.name}: {store.fetch(model, options, terminal)}")
@@ -75,7 +76,7 @@ def verify(names: tuple[str, ...], **values: Any) -> None:
     """Check the weights that are here by sha256. Downloads nothing."""
     from vsr.nets import store
 
-    options = tree_of(ModelOptions, values)
+    options = tree_of(ModelOptions, with_user_settings(values, "model"))
     for model in _chosen(names):
         path = store.verify(model, options)
         click.echo(f"{model.name}: {f'right, {path}' if path else 'not here'}")

@@ -8,18 +8,23 @@ from typing import Any
 import click
 
 from vsr.cli.graceful_stop import GracefulStop
-from vsr.cli.options import ParsedValue, upscale_options, upscale_tree
+from vsr.cli.options import upscale_options
+from vsr.cli.settings import SettledCommand, note_of, settled_options
 from vsr.cli.terminal import Terminal
+from vsr.cli.values import ParsedValue
 from vsr.errors import UsageError
 from vsr.events import Event, Finished
 from vsr.options import Moment
-from vsr.report.page import check_page, write_page
-from vsr.report.preview import preview as look
-from vsr.report.preview_page import preview_page
-from vsr.runners.local import runner_for
 
 
-@click.command()
+@click.command(
+    cls=SettledCommand,
+    needs=("vsr.report.preview", "vsr.report.preview_page", "vsr.runners.local"),
+    examples=(
+        "vsr preview film.mp4",
+        "vsr preview film.mp4 --compare model=animevideov3,x4plus --at 1:30",
+    ),
+)
 @click.argument("source", metavar="IN", type=click.Path())
 @click.option(
     "-o",
@@ -71,10 +76,17 @@ def preview(
     slider or beside each other, their difference, what was invented, how long the whole
     film would take, how large it would become, and the command for it.
     """
-    options = upscale_tree(values)
+    from vsr.report.page import check_page, write_page
+    from vsr.report.preview import preview as look
+    from vsr.report.preview_page import preview_page
+    from vsr.runners.local import runner_for
+
+    options, settled = settled_options(values, [source])
     path = output or _beside(Path(source))
     check_page(path, Path(source), overwrite=overwrite)
     with Terminal(quiet=quiet) as terminal, GracefulStop(_Calm(terminal)) as stop:
+        if (note := note_of(settled)) is not None:
+            terminal(note)
         found = look(
             source,
             options,

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from vsr.cli.options import upscale_options, upscale_tree
-from vsr.cli.work import WorkCommand
+from vsr.cli.options import upscale_options
+from vsr.cli.settings import SettledCommand, note_of, settled_options
 from vsr.events import Event, Note
 
 
 @click.command(
-    cls=WorkCommand,
+    cls=SettledCommand,
     needs=("vsr.cli.probing",),
     examples=("vsr probe episode.mkv", "vsr probe film.mp4 -m x4plus --height 1080"),
 )
@@ -29,7 +29,9 @@ def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None
     """
     from vsr.cli.probing import as_dict, lines, look
 
-    options = upscale_tree({**values, "encode__overwrite": True})
+    options, settled = settled_options({**values, "encode__overwrite": True}, [source])
+    if (note := note_of(settled)) is not None:
+        _live(note)
     job, guess = look(source, output, options, _live)
     if as_json:
         click.echo(json.dumps(as_dict(job, guess), indent=2))

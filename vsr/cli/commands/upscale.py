@@ -11,10 +11,10 @@ import click
 
 from vsr.cli.graceful_stop import GracefulStop
 from vsr.cli.help.sections import SectionOption
-from vsr.cli.options import tree_options, upscale_options, upscale_tree
+from vsr.cli.options import tree_options, upscale_options
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
+from vsr.cli.settings import SettledCommand, note_of, settled_options
 from vsr.cli.terminal import in_a_line
-from vsr.cli.work import WorkCommand
 from vsr.errors import UsageError, VsrError
 from vsr.fetch import without_login
 from vsr.media.format.containers import STDOUT
@@ -27,7 +27,7 @@ _NAMED = 8  # files that are named one by one
 
 
 @click.command(
-    cls=WorkCommand,
+    cls=SettledCommand,
     needs=("vsr.jobs.batch.run_batch", "vsr.runners.local"),
     examples=("vsr upscale episode.mkv", "vsr upscale old.mp4 -o new.mkv --height 1080 -m x4plus"),
 )
@@ -81,7 +81,7 @@ def upscale(
     from vsr.jobs.batch.run_batch import Batch
     from vsr.runners.local import runner_for
 
-    options = upscale_tree(values)
+    options, settled = settled_options(values, sources)
     _check_no_output(sources, output)
     if apart:
         click.echo("vsr: --apart is called --separate now", err=True)
@@ -90,6 +90,8 @@ def upscale(
     done, skipped, failed = 0, 0, list[VsrError]()
     folders: dict[Path, None] = {}  # that results lie in, each once
     with Listener(quiet=quiet, progress=progress) as terminal, GracefulStop(terminal) as stop:
+        if (note := note_of(settled)) is not None:
+            terminal(note)
         for outcome in batch.run(stop, stop=stop.asked, runner=runner):
             stop.ended()
             if outcome.error is not None:
