@@ -70,7 +70,7 @@ def _said(table: dict[tuple[str, ...], str], word: str) -> str | None:
 def command_hint(word: str, known: Collection[str]) -> str:
     """Return what to say of a command that there is none of."""
     near = difflib.get_close_matches(word.casefold(), known, n=1)
-    meant = near[0] if near else _said(_COMMANDS, word.casefold())
+    meant = _said(_COMMANDS, word.casefold()) or (near[0] if near else None)
     if meant is None:
         return f"no command, and no file, is called {word!r}; vsr --help lists the commands"
     return f"no command, and no file, is called {word!r}; did you mean vsr {meant}?"
