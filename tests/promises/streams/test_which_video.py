@@ -65,3 +65,51 @@ def test_a_programme_goes_on_under_new_pids(tmp_path: Path, second: str) -> None
         (a.pts - b.pts) for a, b in ((sound[0], got[0]), (sound[len(heard[0])], got[len(got) // 2]))
     ]
     assert abs(beside[1] - beside[0]) <= Fraction(1, 100)
+
+
+def pieces(folder: Path, *kinds: str) -> list[Path]:
+    """Recordings of more bytes than a demuxer looks at; `b`: under other PIDs, `2`: two sounds."""
+    paths = []
+    for n, kind in enumerate(kinds):
+        paths.append(folder / f"{n}.ts")
+        sounds = 2 if "2" in kind else 1
+        judge.ffmpeg(
+            "-f", "lavfi", "-i", f"testsrc2=s=64x48:r=25:d=2,hue=h={70 * n}",
+            *[word for pitch in range(sounds)
+              for word in ("-f", "lavfi", "-i", f"sine=f={n + pitch + 1}40:r=48000:d=2")],
+            *[word for s in range(1 + sounds) for word in ("-map", str(s))],
+            *X264, "-c:a", "mp2", "-output_ts_offset", str(2 * n), "-muxrate", "24M",
+            "-mpegts_start_pid", "0x200" if "b" in kind else "0x100", str(paths[-1]),
+        )  # fmt: skip
+    return paths
+
+
+@pytest.mark.parametrize("kinds", [("a", "b"), ("a", "b", "a"), ("a", "b2", "a")])
+def test_pids_may_change_far_into_a_file(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    """A demuxer looks at the first megabytes and the last, and knows of no others."""
+    parts = pieces(tmp_path, *kinds)
+    source, output = tmp_path / "s.ts", tmp_path / "o.mkv"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    result = run(source, output)
+    assert any("goes on as other streams" in note for note in result.notes)
+    assert judge.describe(output).count("Stream #") == 2
+    got, sound = judge.frames(output), judge.packets(output, "a:0")
+    assert [f.digest for f in got] == [f.digest for part in parts for f in judge.frames(part)]
+    heard = [packet.digest for part in parts for packet in judge.packets(part, "a:0")]
+    lost = [int(note.split(": ")[1].split()[0]) for note in result.notes if "heard already" in note]
+    assert len(heard) - len(sound) == sum(lost)
+    assert {packet.digest for packet in sound} <= set(heard)
+    assert sum(lost) <= len(parts) - 1
+
+
+def test_a_sound_that_begins_on_the_way_is_named(tmp_path: Path) -> None:
+    """Which was the end of a run, as an internal error."""
+    parts = pieces(tmp_path, "a", "a2", "a")
+    source, output = tmp_path / "s.ts", tmp_path / "o.mkv"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    result = run(source, output)
+    assert any("1 of its streams begins on the way: left out" in note for note in result.notes)
+    assert len(judge.frames(output)) == 150
+    assert len(judge.packets(output, "a:0")) == sum(
+        len(judge.packets(part, "a:0")) for part in parts
+    )

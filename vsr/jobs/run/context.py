@@ -83,13 +83,16 @@ class RunContext:
         source = self.plan.source
         clocks = clocks_of(source)
         jumps, name = len(clocks.eras) - 1, source.path.name
-        if jumps < 1 and not clocks.follows:
+        if clocks.late:
+            text = f"{clocks.late} of its streams begin{'s' * (clocks.late == 1)} on the way"
+            self.sink(WarningNote(text=f"{name}: {text}: left out"))
+        if not clocks.repairs:
             return self
         if jumps > 0:
             places = f"{jumps} places" if jumps > 1 else "1 place"
             text = f"its clock jumps in {places}; mended in a copy of it"
             self.sink(WarningNote(text=f"{name}: {text}"))
-        if clocks.follows:
+        if source.format == "mpegts" and len(clocks.stretches) > 1:
             self.sink(Note(text=f"{name}: goes on as other streams; these are one in a copy of it"))
         path, index = repaired(source, clocks, folder, sink=self.sink)
         return self.on(probe(path, self.options.colour, index))

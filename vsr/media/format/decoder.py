@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 import av
 from av.codec.context import CodecContext
 from av.container import InputContainer
+from av.stream import Stream
 
 from vsr.errors import NO_MEMORY, OutOfMemory
 from vsr.machine import codec_threads, is_short_of_memory, memory
@@ -52,6 +55,15 @@ def decoder_of(stream: av.VideoStream) -> av.VideoCodecContext:
     return decoder
 
 
+def demuxed(container: InputContainer, *streams: Stream) -> Iterator[av.Packet[Any]]:
+    """Yield the packets of `streams`, or of all, each ended by an empty one.
+
+    Streams of MPEG-TS that appear on the way are passed over; PyAV 18 fails for them at the end.
+    """
+    with suppress(IndexError):
+        yield from container.demux(*streams)
+
+
 def decoded(
     container: InputContainer,
     stream: av.VideoStream,
@@ -68,7 +80,7 @@ def decoded(
     # The flush packet at the end is empty, and drains the decoder. A packet without a dts is
     # not it: Matroska's first keyframe has none. Theora has empty packets with one, which
     # say that the last picture stays.
-    for packet in container.demux(stream):
+    for packet in demuxed(container, stream):
         if not packet.size and packet.pts is not None:
             continue
         try:

@@ -16,6 +16,7 @@ from av.container import InputContainer
 
 from vsr.errors import InputError, UsageError
 from vsr.events import silent
+from vsr.media.format.decoder import demuxed
 from vsr.media.read.reader import timed_pictures
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.opening import open_source
@@ -67,7 +68,7 @@ def _shown(container: InputContainer, source: Source) -> Iterator[av.Packet[Any]
     """Yield the packets of the picture that are shown; VP8 has some that only help to decode
     others.
     """
-    for packet in container.demux(container.streams[source.video.index]):
+    for packet in demuxed(container, container.streams[source.video.index]):
         if not packet.size or packet.is_discard:
             continue
         if source.video.codec == "vp8" and not memoryview(packet)[0] & _SHOW_FRAME:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 # What lies beside clusters and in them (RFC 9559, sections 5.1 and 27.1).
 _ELEMENTS = frozenset(
@@ -116,17 +118,93 @@ def _gif(file: BinaryIO, size: int) -> Iterator[str]:
 
 
 def joined_files(path: Path, demuxer: str) -> tuple[tuple[int, int], ...]:
-    """Return where each of the Matroska files begins and ends that were joined to this one.
+    """Return where each of the files begins and ends that were joined to this one.
 
-    ffmpeg's demuxer reads the first two. One pair for what is one file, nothing for what is no
-    Matroska.
+    Of Matroska: ffmpeg's demuxer reads the first two. Of MPEG-TS: where its programme goes on
+    under other PIDs, of which a demuxer does not know when it begins. One pair for what is one
+    file, nothing for other containers.
     """
-    if "matroska" not in demuxer:
-        return ()
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        begins = [at for kind, at, *_ in _elements(file, size) if kind == _EBML]
-    return tuple(itertools.pairwise([*begins, size]))
+        if "matroska" in demuxer:
+            begins = [at for kind, at, *_ in _elements(file, size) if kind == _EBML]
+            return tuple(itertools.pairwise([*begins, size]))
+        return tuple(_programmes(file, size)) if demuxer == "mpegts" else ()
+
+
+def named_streams(path: Path) -> set[int]:
+    """Return the PIDs of all video and sound that MPEG-TS names anywhere."""
+    with path.open("rb") as file:
+        return {pid for _, _, pids in _maps(file) for pid in pids}
+
+
+def _programmes(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
+    """Yield where the sole programme of MPEG-TS begins and ends; one pair where there are more."""
+    begin, videos = 0, frozenset[int]()
+    for at, latest, pids in _maps(file):
+        found = frozenset(pid for pid, kind in pids.items() if kind in _VIDEO_TYPES)
+        if latest < 0:
+            break
+        if found and videos and not found & videos:
+            yield begin, at
+            begin = latest
+        videos = found or videos
+    yield begin, size
+
+
+def _maps(file: BinaryIO) -> Iterator[tuple[int, int, dict[int, int]]]:
+    """Yield the place of each PMT, that of the PAT before it, and the kinds of its streams by PID.
+
+    -1 for the PAT, where that names several programmes. ISO/IEC 13818-1, 2.4.4.
+    """
+    latest, maps = -1, frozenset[int]()
+    for at, packet in _tables(file):
+        pid, table = (packet[1] & 0x1F) << 8 | packet[2], packet[5:]
+        length = min(((table[1] & 0x0F) << 8 | table[2]) - 1, len(table))
+        if pid == 0:
+            named = [table[n : n + 4] for n in range(8, length - 3, 4)]
+            maps = frozenset((x[2] & 0x1F) << 8 | x[3] for x in named if x[:2] != b"\0\0")
+            latest = at if len(maps) == 1 else -1
+        elif pid in maps:
+            pids, n = dict[int, int](), 12 + ((table[10] & 0x0F) << 8 | table[11])
+            while n + 5 <= length:
+                if table[n] in _VIDEO_TYPES | _AUDIO_TYPES:
+                    pids[(table[n + 1] & 0x1F) << 8 | table[n + 2]] = table[n]
+                n += 5 + ((table[n + 3] & 0x0F) << 8 | table[n + 4])
+            yield at, latest, pids
+
+
+_VIDEO_TYPES = frozenset({0x01, 0x02, 0x10, 0x1B, 0x24, 0x33, 0x42, 0xD1, 0xEA})
+_AUDIO_TYPES = frozenset({0x03, 0x04, 0x0F, 0x11, 0x81, 0x87})
+_SYNC, _TS = ord("G"), 188
+
+
+def _tables(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield the place and the bytes of each packet of MPEG-TS that may begin a PAT or a PMT."""
+    head = file.read(4 + 192 + 1)
+    step, mark = (192, 4) if head[4:5] == head[196:197] == b"G" else (_TS, 0)
+    at = 0
+    while True:
+        file.seek(at)
+        data = file.read(step * 50_000)
+        rows = np.frombuffer(data, np.uint8, len(data) // step * step).reshape(-1, step)
+        if not len(rows):
+            return
+        torn = np.flatnonzero(rows[:, mark] != _SYNC)
+        whole = rows[: torn[0] if len(torn) else None, mark : mark + _TS]
+        # A section begins in it, right behind the header: a PAT, or a PMT.
+        begins = (whole[:, 1] & 0x40 > 0) & (whole[:, 3] & 0x20 == 0) & (whole[:, 4] == 0)
+        is_pat = (whole[:, 1] & 0x1F == 0) & (whole[:, 2] == 0) & (whole[:, 5] == 0)
+        for n in np.flatnonzero(begins & (is_pat | (whole[:, 5] == 2))):
+            yield at + int(n) * step, whole[n].tobytes()
+        at += len(whole) * step
+        if len(torn):  # some bytes are lost, or too many
+            after = data.find(b"G", len(whole) * step + 1 + mark)
+            while after >= 0 and data[after + step : after + step + 1] not in (b"G", b""):
+                after = data.find(b"G", after + 1)
+            at += (
+                (after - mark - len(whole) * step) if after >= 0 else len(data) - len(whole) * step
+            )
 
 
 def _matroska(file: BinaryIO, size: int) -> Iterator[str]:

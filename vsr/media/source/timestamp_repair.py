@@ -9,7 +9,7 @@ In the copy a programme of MPEG-TS that goes on under new PIDs, as other streams
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,10 +23,11 @@ from av.stream import Stream
 
 from vsr.errors import InputError
 from vsr.events import Sink, WarningNote
-from vsr.media.source.integrity import joined_files
+from vsr.media.format.decoder import demuxed
+from vsr.media.source.integrity import joined_files, named_streams
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.opening import LENIENT, open_source, reason
-from vsr.media.source.streams import kind_of
+from vsr.media.source.streams import family, kind_of, stream_info
 from vsr.timing import to_fraction
 
 _BACK = Fraction(1, 10)  # seconds that a stream may step back, as careless muxers let it
@@ -53,7 +54,7 @@ class _Pace:
     """How far one stream has come in its era."""
 
     era: int = 0
-    index: int | None = None  # the stream that it is now
+    now: tuple[int, int] | None = None  # the stretch and the stream in it that it is now
     last: Fraction | None = None  # decoding time
     shown: Fraction | None = None  # the latest pts
 
@@ -66,27 +67,40 @@ class ClockSplitter:
     `may_skip`, as broadcasts do, seconds in which no stream has a packet start one as well.
     """
 
-    def __init__(self, follows: Mapping[int, int], *, may_skip: bool) -> None:
+    def __init__(
+        self, follows: Mapping[int, int], *, may_skip: bool, stretches: Sequence[_Stretch] = ()
+    ) -> None:
         self.follows = follows  # what goes on with which stream
+        self.stretches = stretches  # of the file, in the order in which they are read
         self._may_skip = may_skip
         self._paces: dict[int, _Pace] = {}
         self.eras: list[_ClockEra] = []
+        self.late = 0  # streams that begin where no demuxer looks for them
 
-    def era_of(self, packet: av.Packet[Any]) -> int | None:
-        """Return the number of the packet's era; None where it has no time."""
+    @property
+    def repairs(self) -> bool:
+        """Whether the source cannot be read as it is."""
+        return len(self.eras) > 1 or len(self.stretches) > 1
+
+    def era_of(self, packet: av.Packet[Any], index: int, stretch: int) -> int | None:
+        """Return the number of the packet's era; None where it has no time.
+
+        `index`: the source's stream that it belongs to, or goes on with; `stretch`: the number
+        of the one that it was read from.
+        """
         base = to_fraction(packet.time_base)
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None or base is None:
             return None
         at = stamp * base
-        index = self.follows.get(packet.stream_index, packet.stream_index)
         pace = self._paces.setdefault(index, _Pace())
         timed = packet.stream.type in ("audio", "video")
         if not self.eras:
             self.eras.append(_ClockEra(at, at))
         newest = len(self.eras) - 1
-        anew = pace.index not in (None, packet.stream_index)
-        pace.index = packet.stream_index
+        now = (stretch, packet.stream_index)
+        anew = pace.now not in (None, now)
+        pace.now = now
         if pace.era < newest and self._is_nearer(at, pace.era, newest):
             self._join(pace, newest)
         elif timed and (
@@ -142,10 +156,66 @@ def clocks_of(source: Source) -> ClockSplitter:
     """Read all of the source, without decoding, and tell its clocks apart."""
     if not source.copies_streams or source.format in _STEADY:
         return ClockSplitter({}, may_skip=False)
-    clocks = ClockSplitter(_followers(source), may_skip=source.any_start)
-    for packet in _packets(source, clocks.follows):
-        clocks.era_of(packet)
+    stretches, follows = _joined(source), dict[int, int]()
+    if not stretches:
+        follows = _followers(source)
+        # The last packets of a stream that has ended come at the very end of a file, so what
+        # goes on with others is read after them.
+        first = {s.index: s.index for s in source.streams if s.index not in follows}
+        stretches = [_Stretch(None, heads) for heads in (first, follows) if heads]
+    else:
+        heads = {index for stretch in stretches for index in stretch.heads.values()}
+        follows = {s.index: source.video.index for s in source.streams if s.index not in heads}
+    clocks = ClockSplitter(follows, may_skip=source.any_start, stretches=stretches)
+    clocks.late = _late(source) if stretches[0].part is None else 0
+    for packet, index, stretch in _packets(source, stretches):
+        clocks.era_of(packet, index, stretch)
     return clocks
+
+
+def _late(source: Source) -> int:
+    """Count the streams of MPEG-TS that a demuxer has not found at the file's beginning and end."""
+    if source.format != "mpegts":
+        return 0
+    with open_source(source.path) as container:
+        return len(named_streams(source.path) - {s.id for s in container.streams})
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """A part of the file that a demuxer can read, and which of the source's streams it holds."""
+
+    part: tuple[int, int] | None  # bytes; None: all
+    heads: Mapping[int, int]  # by the index of a stream there
+
+
+def _joined(source: Source) -> list[_Stretch]:
+    """Return the files that were joined to this one, if ffmpeg would not read them all."""
+    parts = joined_files(source.path, source.format)
+    if len(parts) < _SEVERAL:
+        return []
+    if source.format != "mpegts":
+        same = {s.index: s.index for s in source.streams}
+        return [_Stretch(part, same) for part in parts]
+    with open_source(source.path) as container:
+        known = {(s.id, kind_of(s)): s.index for s in container.streams}
+    found: list[_Stretch] = []
+    late, order = False, dict[tuple[str, int], tuple[int, str]]()
+    for part in parts:
+        heads: dict[int, int] = {}
+        with suppress(InputError), open_source(source.path, part=part) as container:
+            counts: Counter[str] = Counter()
+            for stream in container.streams:
+                kind = kind_of(stream)
+                place, codec = (kind, counts[kind]), family(stream_info(stream).codec)
+                counts[kind] += 1
+                late |= kind == "video" and (stream.id, kind) not in known
+                if not found and (stream.id, kind) in known:
+                    order[place] = known[stream.id, kind], codec
+                if place in order and order[place][1] == codec:
+                    heads[stream.index] = order[place][0]
+        found.append(_Stretch(part, heads))
+    return found if late else []
 
 
 def _followers(source: Source) -> dict[int, int]:
@@ -158,13 +228,15 @@ def _followers(source: Source) -> dict[int, int]:
     first: dict[int, int] = {}
     latest: dict[int, deque[int]] = {}
     with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
-        for n, packet in enumerate(container.demux()):
+        for n, packet in enumerate(demuxed(container)):
             if packet.size:
                 first.setdefault(packet.stream_index, n)
                 latest.setdefault(packet.stream_index, deque(maxlen=_LATE)).append(n)
     follows: dict[int, int] = {}
     ends: dict[int, int] = {}  # of what may be gone on with
-    known = {s.index: (s.kind, s.codec) for s in source.of_kind("video", "audio", "subtitle")}
+    known = {
+        s.index: (s.kind, family(s.codec)) for s in source.of_kind("video", "audio", "subtitle")
+    }
     for index in sorted(first.keys() & known, key=first.__getitem__):
         if len(latest[index]) < _LATE:
             continue  # a picture or two are no programme
@@ -215,7 +287,7 @@ def _copy(source: Source, clocks: ClockSplitter, path: Path, muxer: str) -> tupl
     lost = 0
     begins = clocks.eras[0].begins
     shifts = clocks.shifts(begins if source.any_start else min(begins, Fraction(0)))
-    again = ClockSplitter(clocks.follows, may_skip=source.any_start)
+    again = ClockSplitter({}, may_skip=source.any_start)
     with (
         open_source(source.path) as container,
         av.open(str(path.absolute()), "w", format=muxer, **LENIENT) as output,
@@ -223,9 +295,8 @@ def _copy(source: Source, clocks: ClockSplitter, path: Path, muxer: str) -> tupl
         output.metadata.update(container.metadata)
         output.set_chapters(container.chapters())
         copies = _streams(container, output, clocks.follows)
-        for packet in _packets(source, clocks.follows):
-            index = clocks.follows.get(packet.stream_index, packet.stream_index)
-            era, copy = again.era_of(packet), copies.get(index)
+        for packet, index, stretch in _packets(source, clocks.stretches):
+            era, copy = again.era_of(packet, index, stretch), copies.get(index)
             if copy is None:
                 continue
             if era is None or not copy.place(packet, shifts[era]):
@@ -235,25 +306,27 @@ def _copy(source: Source, clocks: ClockSplitter, path: Path, muxer: str) -> tupl
     return list(copies), lost
 
 
-def _packets(source: Source, follows: Mapping[int, int]) -> Iterator[av.Packet[Any]]:
-    """Yield all packets in the order of the file, up to where it cannot be read any more.
+def _packets(
+    source: Source, stretches: Sequence[_Stretch]
+) -> Iterator[tuple[av.Packet[Any], int, int]]:
+    """Yield all packets, up to where each stretch cannot be read any more, and whose they are.
 
-    The last packets of a stream that has ended come at the very end of a file, so what goes on
-    with others is read after them. Of Matroska files that were joined, ffmpeg reads two.
+    That is the source's stream that each belongs to, or goes on with, and its stretch's number.
     """
-    first = [s.index for s in source.streams if s.index not in follows]
-    parts = joined_files(source.path, source.format)
-    groups = [group for group in (first, list(follows)) if group]
-    for part, group in itertools.product(parts if len(parts) > 1 else (None,), groups):
-        with suppress(av.FFmpegError, OSError), open_source(source.path, part=part) as container:
-            streams = [container.streams[i] for i in group if i < len(container.streams)]
-            yield from _without_headers(container, streams)
+    for number, stretch in enumerate(stretches):
+        with (
+            suppress(av.FFmpegError, OSError),
+            open_source(source.path, part=stretch.part) as container,
+        ):
+            streams = [s for s in container.streams if s.index in stretch.heads]
+            for packet in _without_headers(container, streams) if streams else ():
+                yield packet, stretch.heads[packet.stream_index], number
 
 
 def _without_headers(
     container: InputContainer, streams: Sequence[Stream]
 ) -> Iterator[av.Packet[Any]]:
-    for packet in container.demux(*streams):
+    for packet in demuxed(container, *streams):
         if not packet.size:
             continue
         context = packet.stream.codec_context if packet.stream.type == "video" else None
@@ -308,6 +381,7 @@ def _streams(
             stream.index in follows
             or kind in ("cover", "data")
             or (kind == "attachment" and not matroska)
+            or (isinstance(stream, av.AudioStream) and not stream.codec_context.sample_rate)
         ):
             continue
         try:

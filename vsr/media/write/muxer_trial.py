@@ -14,6 +14,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
+from vsr.media.format.decoder import demuxed
 from vsr.media.source.opening import LENIENT
 from vsr.media.source.streams import family
 from vsr.timing import to_fraction
@@ -149,7 +150,7 @@ class _Nowhere(io.RawIOBase):
 def first_packets(source: InputContainer, stream: AudioStream) -> Iterator[av.Packet[Any]]:
     """Yield the packets of the stream that are tried."""
     with suppress(av.FFmpegError, OSError):
-        found = (p for p in islice(source.demux(), _LOOK) if p.stream_index == stream.index)
+        found = (p for p in islice(demuxed(source), _LOOK) if p.stream_index == stream.index)
         yield from islice((p for p in found if p.size), TRIED)
 
 

@@ -19,6 +19,7 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
+from vsr.media.format.decoder import demuxed
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import SecondsSpan
 from vsr.timing import rescale, to_fraction
@@ -104,7 +105,7 @@ def _packets(
             container.seek(int((start - _SEEK) * 1_000_000))
     ended: set[int] = set()
     try:
-        for packet in container.demux(*streams):
+        for packet in demuxed(container, *streams):
             if packet.dts is None and packet.pts is None:
                 continue
             stamp = packet.dts if packet.dts is not None else packet.pts

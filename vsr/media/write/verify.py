@@ -17,6 +17,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from vsr.errors import InputError, OutputError
+from vsr.media.format.decoder import demuxed
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.opening import LENIENT, open_source, reason
 from vsr.media.source.streams import family, stream_info
@@ -163,7 +164,7 @@ def earliness(source: Source, indices: Collection[int]) -> Fraction:
     starts: dict[int, Fraction] = {}
     with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
         streams = [s for s in container.streams if s.type == "audio" and s.index in indices]
-        for packet in islice(container.demux(*streams) if streams else (), _LOOK):
+        for packet in islice(demuxed(container, *streams) if streams else (), _LOOK):
             base = to_fraction(packet.time_base)
             stream = packet.stream
             # Matroska can say of other codecs' first packets that they are not played.
@@ -181,7 +182,7 @@ def packets_in(path: Path, index: int) -> int | None:
     """
     try:
         with open_source(path) as container:
-            packets = container.demux(container.streams[index])
+            packets = demuxed(container, container.streams[index])
             return sum(bool(p.size) and not p.is_discard for p in packets)
     except (av.FFmpegError, OSError, InputError):
         return None
