@@ -133,7 +133,8 @@ QUICK: dict[str, Sequence[str]] = {
     "interlaced_avi": (".mkv",), "displayunit_mkv": (".webm",), "dupattach_mkv": (".mkv",),
     "teletext_ts": (".ts",), "dovi84_mov": (".mp4",), "captions_ts": (".mp4",),
     "mdta_mov": (".mp4",), "cenc_mp4": ("",), "dovi5_mp4": ("",), "animavif": ("",),
-    "pic_exr": ("",), "cmyk_jpg": ("",), "dvdfolder": ("",),
+    "emptyaudio_mp4": (".ts",), "ordered_mkv": (".ts",), "vr_mp4": (".mp4",),
+    "clap_mp4": ("",), "pic_exr": ("",), "cmyk_jpg": ("",), "dvdfolder": ("",),
 }  # fmt: skip
 
 

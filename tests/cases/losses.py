@@ -23,7 +23,7 @@ NAMED = {
     "end": r"its clock jumps|timestamps run backwards",
     "colour": r"look pale",
     "alpha": r"transparency",
-    "shape": r"aspect|shape of",
+    "shape": r"hides edges",
     "tagged": r"written as|read as sRGB|look pale",
     "sound": r"audio|sound",
     "sync": r"audio|sound",
@@ -31,8 +31,8 @@ NAMED = {
     "data": r"data|timecode|caption",
     "attachments": r"attachment|cover art",
     "chapters": r"chapter",
-    "tags": r"\btags?\b|metadata",
-    "side data": r"Dolby|360|3D|stereo|crop|HDR10|light|caption",
+    "tags": r"\b(tags?|titles?|languages?|metadata)\b",
+    "side data": r"Dolby|360|3D|stereo|crop|HDR10|light|caption|hides edges",
 }
 # What says how a file was written, and no more.
 _TECHNICAL = re.compile(
@@ -239,7 +239,14 @@ def _chapters(source: View, result: View) -> Iterator[Loss]:
 
 
 def _tags(source: View, result: View) -> Iterator[Loss]:
-    there = {key.lower(): value for key, value in result.tags.items()}
+    there = {key.lower(): value for stream in result.streams for key, value in stream.tags.items()
+             if key == "timecode"}  # fmt: skip
+    there |= {key.lower(): value for key, value in result.tags.items()}
     for key, value in source.tags.items():
-        if not _TECHNICAL.match(key) and there.get(key.lower()) != value:
+        if _TECHNICAL.match(key) or value.startswith("1970-01-01T00:00"):  # which was never set
+            continue
+        # MOV says it twice: in its header, and as a tag.
+        was, now = (x.split(";")[0] if key == "creation_time" else x
+                    for x in (value, there.get(key.lower(), "")))  # fmt: skip
+        if was != now:
             yield "tags", f"{key}={value}"

@@ -110,7 +110,12 @@ def view(path: Path, size: tuple[int, int], *, film: int = 0, matrix: str = "") 
         return View(
             path=path,
             streams=streams,
-            on_frames=frozenset(x.strip() for x in re.findall(r"side data - ([^:(\n]+)", said)),
+            on_frames=frozenset(
+                x.strip()
+                for x in re.findall(
+                    r"^\[Parsed_showinfo[^]]*\]\s+side data - ([^:(\n]+)", said, re.MULTILINE
+                )
+            ),
             film=[stream for stream in streams if stream.kind == "Video"][film],
             frames=sorted(frames[0][1], key=lambda frame: frame.pts) if frames else [],
             rgba=pixels.reshape(-1, size[1], size[0], 4),

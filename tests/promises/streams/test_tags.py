@@ -83,6 +83,21 @@ def test_what_a_gif_cannot_say_is_named(tmp_path: Path) -> None:
     assert any("com.apple.quicktime.model" in note and "gif" in note for note in result.notes)
 
 
+@pytest.mark.parametrize(("suffix", "said"), [(".ts", 1), (".gif", 1), (".mkv", 0), (".mp4", 0)])
+def test_chapters_are_listed_or_named(tmp_path: Path, suffix: str, said: int) -> None:
+    words = ";FFMETADATA1\n" + "".join(
+        f"[CHAPTER]\nTIMEBASE=1/10\nSTART={2 * n}\nEND={2 * n + 2}\ntitle=C{n}\n" for n in range(2)
+    )
+    (tmp_path / "c.txt").write_text(words)
+    source, output = tmp_path / "s.mkv", tmp_path / f"o{suffix}"
+    judge.make(source, "testsrc2=s=64x48:r=25:d=0.4", "-map_chapters", "1", "-map", "0", *_H264,
+               inputs=("-i", str(tmp_path / "c.txt")))  # fmt: skip
+    result = run(source, output)
+    found = [note for note in result.notes if "the list of its 2 chapters does not fit" in note]
+    assert len(found) == said
+    assert judge.describe(output).count("Chapter #") == (0 if said else 2)
+
+
 def test_tags_of_music_players_stay_theirs(tmp_path: Path) -> None:
     said = {"title": "A Title", "show": "A Show", "genre": "Comedy", "comment": "none"}
     words = [word for pair in said.items() for word in ("-metadata", "=".join(pair))]

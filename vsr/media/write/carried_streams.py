@@ -92,7 +92,7 @@ def left_out(source: Source, container: Container, *, sink: Sink) -> None:
     """Say which streams the container leaves out; `LiveAudio` tells of those that it can hear."""
     streams_of(source, container, Path(), audio=not container.sound, sink=sink)
     if not source.format.endswith(_PICTURES):
-        for what in lost(source, (), WrittenTags()):
+        for what in lost(source, (), WrittenTags(), chapters=source.chapters):
             text = f"{what} does not fit {container.muxer}: left out"
             sink(WarningNote(text=f"{source.path.name}: {text}"))
 

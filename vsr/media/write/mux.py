@@ -65,8 +65,15 @@ def mux(
         streams = [one for one in streams if can_be_cut(one, source, sink)]
         work.cut(streams)
     arrived = _settle(work, streams)
+    if container.muxer == "mpegts" and not all(there.packets for there in arrived):
+        # Which tells nothing of a stream without packets, and players wait for it.
+        sound = [one for one in streams if one.stream.kind == "audio" and one.action]
+        for one, there in zip(sound, arrived, strict=True):
+            if not there.packets:
+                one.action, one.why, one.empty = None, "holds nothing", True
+        arrived = _join(work, [c for one in streams for c in one.carried])
     carried = [main_of(source), *(one.stream for one in streams if one.action)]
-    for what in lost(source, carried, written_tags(target)):
+    for what in lost(source, carried, written_tags(target), chapters=work.count_chapters()):
         text = f"{what} does not fit {container.muxer}: left out; an .mkv would keep it"
         sink(WarningNote(text=f"{source.path.name}: {text}"))
     heard = iter(arrived)
@@ -102,6 +109,9 @@ def _disk_is_full(error: Exception | str, target: Path, picture: EncodedVideo) -
     return any(words in str(error) for words in limits) or free < picture.path.stat().st_size // 2
 
 
+_NO_STREAM = 0xFFFF  # the number of none: MPEG-TS has 8192 at most
+
+
 @dataclass(kw_only=True)
 class _MuxTask:
     """What is joined with what, and where to."""
@@ -113,6 +123,12 @@ class _MuxTask:
     pieces: Sequence[SecondsSpan]  # none: the source's streams are wanted whole
     files: dict[int, Path] = field(default_factory=dict)  # read in place of the source's streams
     chapters: Path | None = None  # None: the source's
+
+    def count_chapters(self) -> int:
+        """Return how many chapters the result is to have."""
+        if self.chapters is None:
+            return self.source.chapters
+        return self.chapters.read_text("utf-8", errors="replace").count("[CHAPTER]")
 
     def cut(self, streams: Sequence[CarriedStream]) -> None:
         """Cut the sound and subtitles; what cannot be is left out."""
@@ -173,8 +189,9 @@ def _join(work: _MuxTask, carried: list[Carried]) -> list[ArrivedAudio]:
         covers = [s for s, _ in carried if s.kind == "cover"] if container.attachments else []
         carried = [(s, action) for s, action in carried if s not in covers]
         # ffmpeg-python forgets an input of which nothing is mapped; its tags and chapters are
-        # wanted all the same. "?" lets a mapping find nothing.
-        nothing = f"{len(source.streams)}?"
+        # wanted all the same. "?" lets a mapping find nothing; the program may know of streams
+        # that begin later than PyAV has looked.
+        nothing = f"{_NO_STREAM}?"
         streams.append(others[nothing])
         streams += [_read_from(others, stream, files) for stream, _ in carried]
         options |= _copied(source, carried) | _dispositions(source, container, carried)

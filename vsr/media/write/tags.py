@@ -23,7 +23,7 @@ _STALE = (
 )  # fmt: skip
 # What was true of the source's file alone.
 _OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands")
-_OWN = frozenset({*_OF_THE_FILE, "encoder", "timecode", "duration", "handler_name", "vendor_id"})
+_OWN = frozenset({*_OF_THE_FILE, "encoder", "duration", "handler_name", "vendor_id"})
 _DATE = "creation_time"
 # Of phones and cameras: `com.apple.quicktime.location.ISO6709`. MP4 and MOV keep any name, but only
 # instead of those that music players know, so it is asked for where there are such.
@@ -70,10 +70,11 @@ def movie_flags(source: Source) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenTags:
-    """What a written file says: names of its tags, and titles of its streams."""
+    """What a written file says: names of its tags, titles of its streams, how many chapters."""
 
     names: frozenset[str] = frozenset()
     titles: frozenset[str] = frozenset()
+    chapters: int = 0
 
 
 def written_tags(path: Path) -> WrittenTags:
@@ -84,11 +85,19 @@ def written_tags(path: Path) -> WrittenTags:
         return WrittenTags(
             names=frozenset(name.lower() for name in names),
             titles=frozenset(one.title for one in streams if one.title is not None),
+            chapters=len(container.chapters()),
         )
 
 
-def lost(source: Source, carried: Iterable[StreamInfo], there: WrittenTags) -> Iterator[str]:
-    """Yield in words what the source says and the result does not, of its `carried` streams too."""
+def lost(
+    source: Source, carried: Iterable[StreamInfo], there: WrittenTags, *, chapters: int
+) -> Iterator[str]:
+    """Yield in words what the source says and the result does not, of its `carried` streams too.
+
+    `chapters`: how many it is to have.
+    """
+    if chapters and not there.chapters:
+        yield f"the list of its {chapters} chapters"
     names = [name for name in source.tags if not _is_there(name.lower(), there.names)]
     if names:
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
