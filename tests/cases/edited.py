@@ -69,17 +69,13 @@ def _empty_sound(data: bytes) -> bytes:
 
 
 def _captions_track(folder: Path) -> None:
-    """A text track under the name of QuickTime's captions."""
-    (folder / "words.srt").write_text("1\n00:00:00,100 --> 00:00:00,500\nHello\n")
-    path = folder / "c608_mov.mov"
-    judge.ffmpeg("-f", "lavfi", "-i", moving(1), "-i", str(folder / "words.srt"), "-map", "0",
-                 "-map", "1", *X264.split(), "-c:s", "mov_text", str(path))  # fmt: skip
-    data = bytearray(path.read_bytes())
-    entry = [a for name, a, _ in boxes(bytes(data)) if name == b"stsd"][-1] + 20
-    data[entry : entry + 4] = b"c608"
-    handler = data.rindex(b"hdlr", 0, data.rindex(b"minf")) + 12
-    data[handler : handler + 4] = b"clcp"
-    path.write_bytes(data)
+    """QuickTime's captions (CEA-608), which say Hello."""
+    words = "00:00:00:05\t9420 9420 9470 9470 c8e5 ecec ef80 942f 942f"
+    gone = "00:00:00:20\t942c 942c"
+    (folder / "words.scc").write_text(f"Scenarist_SCC V1.0\n\n{words}\n\n{gone}\n")
+    judge.ffmpeg("-f", "lavfi", "-i", moving(1), "-i", str(folder / "words.scc"), "-map", "0",
+                 "-map", "1", *X264.split(), "-c:s", "copy",
+                 str(folder / "c608_mov.mov"))  # fmt: skip
 
 
 # --- Matroska ---

@@ -44,6 +44,7 @@ _WRITING = {
     "CPB properties", "QuickTime timecode", "Supplemental properties", "AVPanScan", "GOP timecode",
     "H.26[45] User Data Unregistered SEI message",
 }  # fmt: skip
+_CROPPED = "Frame Cropping"
 _TICK = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".gif": Fraction(1, 100)}
 
 Loss = tuple[str, str]  # kind, and what exactly
@@ -127,7 +128,7 @@ def _picture(case: Case, source: View, result: View) -> Iterator[Loss]:
         yield "colour", f"flat colours are {worst:.0f} of 255 off"
     if clear > 3:
         yield "alpha", f"alpha is {clear:.0f} of 255 off"
-    shapes = [_shape(view.film) for view in (source, result)]
+    shapes = [_shape(view) for view in (source, result)]
     if all(shapes) and abs(shapes[1] / shapes[0] - 1) > 0.03:
         yield "shape", f"{float(shapes[0]):.4f} becomes {float(shapes[1]):.4f}"
     old_tags, new_tags = (_colour_tags(view.film) for view in (source, result))
@@ -137,18 +138,25 @@ def _picture(case: Case, source: View, result: View) -> Iterator[Loss]:
             yield "tagged", f"{name} {was} becomes {now}"
     old_side, new_side = (set(view.film.side_data) for view in (source, result))
     lost = old_side - new_side | source.on_frames - result.on_frames
-    for name in sorted(lost - _WRITING):
+    for name in sorted(lost - _WRITING - {_CROPPED}):  # what is hidden may as well be cut off
         yield "side data", name
 
 
-def _shape(video: Stream) -> Fraction:
+def _shape(view: View) -> Fraction:
     """Width by height as it is shown; 0 where nothing is said."""
+    video = view.film
     size = re.search(r", (\d+)x(\d+)", video.line)
     if size is None:
         return Fraction(0)
+    width, height = int(size[1]), int(size[2])
+    if _CROPPED in video.side_data:  # edges that players hide
+        edges = re.search(_CROPPED + r": (\d+)/(\d+)/(\d+)/(\d+)", judge.describe(view.path))
+        assert edges is not None
+        left, right, top, bottom = (int(n) for n in edges.groups())
+        width, height = width - left - right, height - top - bottom
     said = re.findall(r"SAR (\d+):(\d+)", video.line)  # the stream's, then the container's
     pixel = Fraction(int(said[-1][0]), int(said[-1][1]) or 1) if said else Fraction(1)
-    return Fraction(int(size[1]), int(size[2])) * (pixel or 1)
+    return Fraction(width, height) * (pixel or 1)
 
 
 def _colour_tags(video: Stream) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+_CHAPTERS, _EDITION, _ORDERED = 0x1043A770, 0x45B9, 0x45DD
 # What lies beside clusters and in them (RFC 9559, sections 5.1 and 27.1).
 _ELEMENTS = frozenset(
     {_EBML, _SEGMENT, _CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469,
@@ -205,6 +206,36 @@ def _tables(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             at += (
                 (after - mark - len(whole) * step) if after >= 0 else len(data) - len(whole) * step
             )
+
+
+def has_ordered_chapters(path: Path, demuxer: str) -> bool:
+    """Whether chapters of a Matroska file say in which order to play it, or parts of others."""
+    if "matroska" not in demuxer:
+        return False
+    with path.open("rb") as file:
+        for kind, at, end in _elements(file, path.stat().st_size):
+            if kind == _CLUSTER:
+                return False  # they lie before it, nearly always; a film is not read for this
+            if kind == _CHAPTERS:
+                file.seek(at)
+                return _is_ordered(file.read(min(end - at, _CHUNK)))
+    return False
+
+
+def _is_ordered(data: bytes) -> bool:
+    """Whether EditionFlagOrdered is set in an edition of these chapters (RFC 9559, 5.1.7.1)."""
+    at = 0
+    while at < len(data):
+        kind, width = _number(data[at:], keep_mark=True)
+        length, more = _number(data[at + width :], keep_mark=False)
+        if not width or not more:
+            return False
+        at += width + more
+        if kind == _ORDERED and any(data[at : at + length]):
+            return True
+        if kind not in (_CHAPTERS, _EDITION):
+            at += length
+    return False
 
 
 def _matroska(file: BinaryIO, size: int) -> Iterator[str]:

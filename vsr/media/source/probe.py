@@ -19,6 +19,7 @@ from vsr.media.format.still_image import told_of_tiff
 from vsr.media.format.stream_dump import dumped
 from vsr.media.source.cropping import NOTHING_HIDDEN, HiddenEdges
 from vsr.media.source.first_frame import WITH_EXIF, StreamFacts, first_frame, video_info
+from vsr.media.source.integrity import has_ordered_chapters
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.kinds.file import FileSource
 from vsr.media.source.kinds.piped import PipedSource
@@ -39,6 +40,11 @@ _MOST_RATE = 2000  # frames per second: more than cameras of slow motion play ba
 _DOLBY_ALONE = (
     "without a picture that other players read; convert it with a program that knows Dolby Vision, "
     "or name what its colours are to be read as with <colour.matrix>"
+)
+
+
+_ORDERED = (
+    "its chapters stay as marks, without the order in which they play it, and parts of other files"
 )
 
 
@@ -63,6 +69,8 @@ def probe(
         stream = main_video(container, path, stream_index)
         frame = first_frame(container, stream, path)
         streams, beside = _streams(container, stream)
+        if pipe is None and has_ordered_chapters(path, container.format.name):
+            beside = (*beside, _ORDERED)
         facts = _facts(path, container, stream, beside)
         reads = facts.codec not in WITH_EXIF and options.matrix == "auto"
         if reads and is_dolby_alone(frame, facts.dolby):

@@ -104,7 +104,7 @@ def lost(
         yield f"what its tags say ({', '.join(sorted(names)[:_LISTED])}{more})"
     for stream in carried:
         if stream.title and stream.title not in there.titles and stream.kind != "attachment":
-            yield f"the title of stream {stream.index} ({stream.title})"
+            yield f"the title tag of stream {stream.index} ({stream.title})"
 
 
 def _is_there(name: str, names: Collection[str]) -> bool:
