@@ -71,7 +71,7 @@ class BatchUpscaler:
         self._grain = temporal.grain
         self._reuser: Reuser | None = None
         if reuses(device, stage.engine):
-            self._reuser = Reuser(stage.engine, device.reuse, stage.overlap)
+            self._reuser = Reuser(stage, device.reuse)
         self.filter: TemporalFilter[_FrameExtras] | None = None
         if is_on(temporal.filter):
             self.filter = TemporalFilter(temporal.filter)

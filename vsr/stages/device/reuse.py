@@ -24,7 +24,8 @@ from vsr.engine.base import Engine
 from vsr.options import DeviceOptions, Reuse
 from vsr.stages.colour.convert import luma
 from vsr.stages.device.global_motion import global_motion, shifted
-from vsr.stages.device.tiles import Area, infer, infer_areas
+from vsr.stages.device.stage import DeviceStage
+from vsr.stages.device.tiles import Area
 
 _BLOCK = 16  # source pixels
 _WHOLE = 0.85  # of a frame's work, from which the frame is upscaled as a whole
@@ -60,10 +61,10 @@ def reuses(options: DeviceOptions, engine: Engine) -> bool:
 class Reuser:
     """Draws frames one after the other, as far as they changed."""
 
-    def __init__(self, engine: Engine, reuse: Reuse, overlap: int) -> None:
-        self._engine = engine
+    def __init__(self, stage: DeviceStage, reuse: Reuse) -> None:
+        self._stage, engine = stage, stage.engine
         self._level = _LEVELS[reuse]
-        self._halo = round(overlap * self._level.halo)
+        self._halo = round(stage.overlap * self._level.halo)
         # With "exact", a pixel also changes what is upscaled around it.
         self._ring = -(-engine.receptive_radius // _BLOCK) if reuse == "exact" else 0
         self._source: Tensor | None = None
@@ -109,7 +110,7 @@ class Reuser:
     ) -> tuple[Tensor, Tensor, list[Area], float]:
         """Return source and result, moved as the picture has, if less is to be upscaled then."""
         right, down = global_motion(rgb, source)
-        step = self._engine.multiple
+        step = self._stage.engine.multiple
         if (right == down == 0) or right % step or down % step:
             return source, upscaled, boxes, work
         shifted_source = shifted(source, right, down)
@@ -118,7 +119,7 @@ class Reuser:
         fewer, less = self._boxes(changed)
         if less > _BETTER * work:
             return source, upscaled, boxes, work
-        scale = self._engine.scale
+        scale = self._stage.engine.scale
         self._source, self._upscaled = (
             shifted_source,
             shifted(upscaled, right * scale, down * scale),
@@ -145,7 +146,7 @@ class Reuser:
     def _whole(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         self.forget()  # before memory is asked for
         self.work_done += 1
-        upscaled = infer(self._engine, rgb.to(self._engine.dtype), tile=0, overlap=0).float()
+        upscaled = self._stage.infer(rgb)
         # Planes, in which rectangles are written quickest; what came in may be another's.
         self._source, self._upscaled = rgb.clone(), upscaled.contiguous()
         return self._upscaled, self._source
@@ -167,13 +168,13 @@ class Reuser:
     def _upscale_areas(
         self, rgb: Tensor, boxes: list[Area], source: Tensor, upscaled: Tensor
     ) -> None:
-        scale, given = self._engine.scale, rgb.to(self._engine.dtype)
+        scale = self._stage.engine.scale
         height, width = rgb.shape[2:]
         areas = [
             (top * _BLOCK, min(bottom * _BLOCK, height), left * _BLOCK, min(right * _BLOCK, width))
             for top, bottom, left, right in boxes
         ]
-        pieces = infer_areas(self._engine, given, areas, self._halo, together=True)
+        pieces = self._stage.infer_areas(rgb, areas, self._halo)
         for (top, bottom, left, right), piece in zip(areas, pieces, strict=True):
             upscaled[:, :, top * scale : bottom * scale, left * scale : right * scale] = piece
             source[:, :, top:bottom, left:right] = rgb[:, :, top:bottom, left:right]

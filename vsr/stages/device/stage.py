@@ -8,7 +8,7 @@ some of them (`vsr bench`, the search for the temporal filter's strength) gets w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +25,7 @@ from vsr.stages.colour.convert import alpha_from_float, alpha_to_float
 from vsr.stages.colour.drift_correction import DriftCorrection
 from vsr.stages.device.alpha import upscaled_alpha
 from vsr.stages.device.size import TargetSize, step
-from vsr.stages.device.tiles import infer
+from vsr.stages.device.tiles import Area, infer, infer_areas
 from vsr.stages.resize import resize
 
 _OVERLAP_CAP = 96  # inner pixels; beyond it x4plus changes by 0.021/255 at most (measured)
@@ -75,8 +75,20 @@ class DeviceStage:
 
         `tile`: side in source pixels, 0 for whole frames.
         """
-        given = rgb.to(self.engine.dtype)
-        return infer(self.engine, given, tile=tile, overlap=self.overlap).float()
+        given = self._to_network(rgb)
+        return self._from_network(infer(self.engine, given, tile=tile, overlap=self.overlap))
+
+    def infer_areas(self, rgb: Tensor, areas: Sequence[Area], halo: int) -> Iterator[Tensor]:
+        """Yield what `infer` makes of areas of (1, 3, H, W), each seen with `halo` pixels around it."""
+        given = self._to_network(rgb)
+        for piece in infer_areas(self.engine, given, areas, halo, together=True):
+            yield self._from_network(piece)
+
+    def _to_network(self, rgb: Tensor) -> Tensor:
+        return rgb.to(self.engine.dtype)
+
+    def _from_network(self, upscaled: Tensor) -> Tensor:
+        return upscaled.float()
 
     def find_drift(self, upscaled: Tensor, source: Tensor) -> DriftCorrection | None:
         """Return how the network changed flat colours; None where that is left as it is."""

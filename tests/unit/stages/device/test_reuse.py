@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,14 +11,25 @@ import torch
 from torch import Tensor
 
 from tests.unit.stages.device.test_tiles import real_frame
+from vsr.engine.base import Engine
 from vsr.engine.torch_engine import TorchEngine
+from vsr.events import silent
+from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.nets.rrdbnet import RRDBNet
 from vsr.nets.srvgg import SRVGGNetCompact
-from vsr.options import Reuse
+from vsr.options import DeviceOptions, Reuse, UpscaleOptions
 from vsr.stages.device.reuse import Reuser, cover
+from vsr.stages.device.size import TargetSize
+from vsr.stages.device.stage import DeviceStage, OutputImage
 from vsr.stages.device.tiles import infer
 
 SCALE = 2
+IMAGE = OutputImage(  # of which the network's part needs nothing
+    target=TargetSize(width=2, height=2, scale=Fraction(1)),
+    layout=Layout(family="rgb"),
+    colour=Colour(matrix=Matrix.RGB, range=Range.FULL),
+    kernel="bicubic",
+)
 
 
 class Counting(TorchEngine):
@@ -38,6 +50,13 @@ def engine() -> Counting:
     return Counting(network, device=cpu, dtype=torch.float32, precision="fp32")
 
 
+def reuser(engine: Engine, level: Reuse, overlap: int | None = None) -> Reuser:
+    """For frames of any size, with all that the network sees around what changed."""
+    overlap = engine.receptive_radius if overlap is None else overlap
+    options = UpscaleOptions(device=DeviceOptions(overlap=overlap))
+    return Reuser(DeviceStage(engine, IMAGE, options, sink=silent), level)
+
+
 def whole(engine: Counting, frame: Tensor) -> Tensor:
     return infer(engine, frame, tile=0, overlap=0)
 
@@ -54,7 +73,7 @@ LEVELS: list[Reuse] = ["exact", "safe", "fast"]
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_held_frame_costs_nothing_and_stays_bit_for_bit(engine: Counting, level: Reuse) -> None:
-    reuse, frame = Reuser(engine, level, engine.receptive_radius), real_frame(160, 120)
+    reuse, frame = reuser(engine, level), real_frame(160, 120)
     first = reuse(frame)[0].clone()
     assert torch.equal(first, whole(engine, frame))
     engine.pixels = 0
@@ -70,7 +89,7 @@ def test_a_small_mouth_moves_and_the_rest_stands(
     engine: Counting, level: Reuse, top: int, left: int
 ) -> None:
     """6 x 6 pixels of a frame of 160 x 120; in each frame they are drawn as they are."""
-    reuse, still = Reuser(engine, level, engine.receptive_radius), real_frame(160, 120)
+    reuse, still = reuser(engine, level), real_frame(160, 120)
     before = reuse(still)[0].clone()
     engine.pixels = 0
     for by in (40.0, -40.0, 15.0):
@@ -94,7 +113,7 @@ def test_a_small_mouth_moves_and_the_rest_stands(
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_slow_fade_never_falls_behind(engine: Counting, level: Reuse) -> None:
     """A tenth of a code value a frame: no two frames differ, the first and the last do."""
-    reuse, still = Reuser(engine, level, engine.receptive_radius), real_frame(96, 64)
+    reuse, still = reuser(engine, level), real_frame(96, 64)
     limit = {"exact": 1e-6, "safe": 1.2, "fast": 2.2}[level]
     for n in range(80):
         frame = still - n * 0.1 / 255
@@ -107,9 +126,9 @@ def test_a_slow_fade_never_falls_behind(engine: Counting, level: Reuse) -> None:
 class Together(Counting):
     """An engine that takes several pictures at once; how many at a time."""
 
-    def infer_many(self, pictures: Sequence[Tensor], room: int) -> list[Tensor]:
+    def infer_many(self, pictures: Sequence[Tensor], memory_pixels: int) -> list[Tensor]:
         self.calls: list[int] = [*getattr(self, "calls", []), len(pictures)]
-        assert sum(one.shape[2] * one.shape[3] for one in pictures) <= room
+        assert sum(one.shape[2] * one.shape[3] for one in pictures) <= memory_pixels
         return [self(one) for one in pictures]
 
 
@@ -121,7 +140,7 @@ def test_what_changed_is_drawn_together_where_the_engine_can(
     torch.manual_seed(0)
     network = SRVGGNetCompact(num_feat=8, num_conv=4, upscale=SCALE).requires_grad_(False)
     able = Together(network, device=engine.device, dtype=torch.float32, precision="fp32")
-    one, other = (Reuser(each, level, each.receptive_radius) for each in (engine, able))
+    one, other = (reuser(each, level) for each in (engine, able))
     still = real_frame(320, 180)
     for by in (0.0, 50.0, -40.0):
         frame = moved(moved(still, 4, 4, 6, by), 170, 300, 6, by)
@@ -130,7 +149,7 @@ def test_what_changed_is_drawn_together_where_the_engine_can(
 
 
 def test_a_cut_draws_the_whole_frame(engine: Counting) -> None:
-    reuse, frame = Reuser(engine, "fast", engine.receptive_radius), real_frame(160, 120)
+    reuse, frame = reuser(engine, "fast"), real_frame(160, 120)
     reuse(frame)
     other = frame.flip(3)
     assert torch.equal(reuse(other)[0], whole(engine, other))
@@ -138,7 +157,7 @@ def test_a_cut_draws_the_whole_frame(engine: Counting) -> None:
 
 
 def test_another_size_and_forgetting_begin_anew(engine: Counting) -> None:
-    reuse, frame = Reuser(engine, "safe", engine.receptive_radius), real_frame(96, 64)
+    reuse, frame = reuser(engine, "safe"), real_frame(96, 64)
     reuse(frame)
     reuse(frame[:, :, :32])
     assert reuse.work_done == 2
@@ -150,7 +169,7 @@ def test_another_size_and_forgetting_begin_anew(engine: Counting) -> None:
 def test_after_a_failure_nothing_half_drawn_is_used(
     engine: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reuse, still = Reuser(engine, "safe", engine.receptive_radius), real_frame(160, 120)
+    reuse, still = reuser(engine, "safe"), real_frame(160, 120)
     reuse(still)
     frame = moved(moved(still, 10, 10, 6, 50.0), 100, 140, 6, 50.0)
     with monkeypatch.context() as patch:
@@ -186,7 +205,7 @@ def window(step: tuple[float, float], n: int) -> Tensor:
 def test_a_pan_by_whole_pixels_draws_what_comes_in(
     engine: Counting, level: Reuse, step: tuple[int, int]
 ) -> None:
-    reuse = Reuser(engine, level, engine.receptive_radius)
+    reuse = reuser(engine, level)
     reuse(window(step, 0))
     for n in range(1, 7):
         frame = window(step, n)
@@ -201,7 +220,7 @@ def test_a_pan_by_whole_pixels_draws_what_comes_in(
 
 def test_exact_moves_nothing(engine: Counting) -> None:
     """The same pixels drawn elsewhere may be rounded otherwise."""
-    reuse = Reuser(engine, "exact", engine.receptive_radius)
+    reuse = reuser(engine, "exact")
     reuse(window((2, 0), 0))
     drawn, _ = reuse(window((2, 0), 1))
     assert torch.equal(drawn, whole(engine, window((2, 0), 1)))
@@ -214,7 +233,7 @@ def test_a_network_that_takes_pixels_in_pairs_is_moved_by_pairs() -> None:
     pairs = Counting(network, device=torch.device("cpu"), dtype=torch.float32, precision="fp32")
     work = {}
     for step in (3, 4):
-        reuse = Reuser(pairs, "safe", 8)
+        reuse = reuser(pairs, "safe", 8)
         for n in range(4):
             drawn, _ = reuse(window((step, 0), n))
         error = (drawn - whole(pairs, window((step, 0), 3))).abs()
@@ -228,7 +247,7 @@ def test_a_title_that_stands_while_the_picture_pans_keeps_its_edge(
     engine: Counting, left: int
 ) -> None:
     """Also where its edge lies between two blocks: it did not move with what is around it."""
-    reuse = Reuser(engine, "safe", engine.receptive_radius)
+    reuse = reuser(engine, "safe")
     for n in range(4):
         frame = window((3, 0), n)
         frame[:, :, 48:64, left : left + 32] = torch.tensor([0.9, 0.1, 0.1])[None, :, None, None]
