@@ -79,7 +79,7 @@ class DeviceStage:
         return self._from_network(infer(self.engine, given, tile=tile, overlap=self.overlap))
 
     def infer_areas(self, rgb: Tensor, areas: Sequence[Area], halo: int) -> Iterator[Tensor]:
-        """Yield what `infer` makes of areas of (1, 3, H, W), each seen with `halo` pixels around it."""
+        """Yield what `infer` makes of areas of (1, 3, H, W), seen with `halo` pixels around."""
         given = self._to_network(rgb)
         for piece in infer_areas(self.engine, given, areas, halo, together=True):
             yield self._from_network(piece)
