@@ -54,7 +54,7 @@ def into_pipe(run: RunContext) -> Written:
             frames,
             sys.stdout.buffer,
             plan.encoder,
-            dict(plan.output.container.options),
+            run.muxer_options(),
             muxer=plan.output.container.muxer,
             sound=sound,
         )
@@ -72,13 +72,11 @@ def into_folder(run: RunContext, folder: Path) -> tuple[Path, int]:
     `vsr.errors`.
     """
     plan = run.plan
-    encoded, base = (
-        run.plan.output.encoded_name(folder, run.plan.encoder),
-        plan.source.video.time_base,
-    )
+    encoded = plan.output.encoded_name(folder, plan.encoder)
     # Durations that MP4 and MOV cannot say are in the order that the picture is joined in, and
     # the joining alone tells containers of HDR and of what is seen all around.
     kind, video = plan.encoder.encoder.container, plan.source.video
+    base = video.time_base
     tells = video.hdr is not None or video.views is not None
     joins = kind in ("mp4", "mov") or (kind in SAYS_DURATIONS and tells)
     first = encoded.with_stem("encoded") if joins else encoded
