@@ -34,8 +34,8 @@ _HEAD = 1 << 21  # bytes that are looked at where packets say it, or a header's 
 def drm_of(path: Path, demuxer: str) -> str | None:
     """Return the names of what encrypts the file, or None.
 
-    `demuxer`: ffmpeg's name of the container; of others than MP4, Matroska, ASF and MPEG-TS
-    nothing is known.
+    `demuxer`: ffmpeg's name of the container; of others than MP4, Matroska, ASF, MPEG-TS and
+    HLS nothing is known.
     """
     for name, look in _LOOKS.items():
         if name in demuxer.split(","):
@@ -121,6 +121,27 @@ def _packets(file: BinaryIO) -> Iterator[str]:
         yield "a broadcaster's scrambling"
 
 
+def drm_of_playlist(text: bytes) -> str | None:
+    """Return the names of who has the keys to what a playlist lists, or None.
+
+    HLS (RFC 8216, section 4.3.2.4) and DASH; a key that lies at an address is no DRM.
+    """
+    names = [name for mark, name in _IN_PLAYLISTS.items() if mark in text.lower()]
+    return ", ".join(dict.fromkeys(names)) or None
+
+
+_IN_PLAYLISTS = {
+    b"com.apple.streamingkeydelivery": "FairPlay", b"com.microsoft.playready": "PlayReady",
+    **{str(system).encode(): name for system, name in _SYSTEMS.items()},
+}  # fmt: skip
+
+
+def _playlist(file: BinaryIO) -> Iterator[str]:
+    if (names := drm_of_playlist(file.read(_HEAD))) is not None:
+        yield names
+
+
 _LOOKS: dict[str, Callable[[BinaryIO], Iterator[str]]] = {
     "mov": _boxes, "matroska": _elements, "asf": _objects, "mpegts": _packets,
+    "hls": _playlist,
 }  # fmt: skip

@@ -26,6 +26,7 @@ from vsr.media.source.kinds.piped import PipedSource
 from vsr.media.source.kinds.webp import probe_webp
 from vsr.media.source.opening import open_source
 from vsr.media.source.pipe import Pipe
+from vsr.media.source.protocols import PLAYLISTS
 from vsr.media.source.streams import StreamInfo, main_video, stream_info
 from vsr.options import ColourOptions
 from vsr.timing import to_fraction
@@ -63,9 +64,11 @@ def probe(
     options = colour or ColourOptions()
     if pipe is None and is_webp(path):
         return probe_webp(path, options)
+    if path.suffix.lower() in PLAYLISTS and pipe is None:
+        _check_keys(path, "hls")
     with open_source(path, pipe) as container:
-        if pipe is None and (drm := drm_of(path, container.format.name)) is not None:
-            raise InputError(f"{path}: is encrypted (DRM: {drm}); vsr cannot read it without a key")
+        if pipe is None:
+            _check_keys(path, container.format.name)
         stream = main_video(container, path, stream_index)
         frame = first_frame(container, stream, path)
         streams, beside = _streams(container, stream)
@@ -95,6 +98,12 @@ def probe(
         if pipe is not None:
             return PipedSource(**known, size=0, pipe=pipe)
         return FileSource(**known, size=path.stat().st_size)
+
+
+def _check_keys(path: Path, demuxer: str) -> None:
+    """Raise InputError for what is protected by DRM."""
+    if (drm := drm_of(path, demuxer)) is not None:
+        raise InputError(f"{path}: is encrypted (DRM: {drm}); vsr cannot read it without a key")
 
 
 def _facts(

@@ -25,6 +25,7 @@ from vsr.errors import FfmpegError, InputError, UsageError, VsrError
 from vsr.events import Downloading, Note, Sink, WarningNote
 from vsr.fetch import fetch, open_address, quoted, without_login
 from vsr.media.ffmpeg import run
+from vsr.media.format.encryption import drm_of_playlist
 from vsr.media.source.protocols import PLAYLISTS
 
 _WEB = frozenset({"http", "https"})
@@ -117,6 +118,7 @@ def _taken(url: str, folder: Path, wanted: WantedSeconds, sink: Sink) -> Path:
             playlist = bool(_PLAYLIST_TYPES.search(kind) or _PLAYLIST_HEAD.match(head))
             if playlist:
                 text = head + answer.read(_PLAYLIST_BYTES)
+                _check_keys(url, text)
                 live = _never_ends(answer.geturl(), text, timeout)
             else:
                 live = answer.length is None and wanted.is_part
@@ -141,6 +143,14 @@ def _taken(url: str, folder: Path, wanted: WantedSeconds, sink: Sink) -> Path:
     return path
 
 
+def _check_keys(url: str, text: bytes) -> None:
+    """Raise InputError for a playlist of what is protected by DRM."""
+    if (drm := drm_of_playlist(text)) is not None:
+        raise InputError(
+            f"{without_login(url)}: is encrypted (DRM: {drm}); vsr cannot read it without a key"
+        )
+
+
 def _never_ends(url: str, text: bytes, timeout: float) -> bool:
     """Return whether a playlist grows on; of a list of playlists, whether the first one does."""
     if b"<MPD" in text:
@@ -152,6 +162,7 @@ def _never_ends(url: str, text: bytes, timeout: float) -> bool:
             return False
         with open_address(urllib.parse.urljoin(url, first.strip()), timeout=timeout) as answer:
             text = answer.read(_PLAYLIST_BYTES)
+            _check_keys(url, text)
     return b"#EXT-X-ENDLIST" not in text
 
 

@@ -91,6 +91,21 @@ def test_a_scrambled_broadcast(tmp_path: Path) -> None:
         probe(path)
 
 
+KEY_FORMATS = {
+    "FairPlay": "com.apple.streamingkeydelivery", "PlayReady": "com.microsoft.playready",
+    "Widevine": f"urn:uuid:{SYSTEMS['Widevine']}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("system", KEY_FORMATS)
+def test_a_playlist_names_who_has_its_keys(tmp_path: Path, system: str) -> None:
+    key = f'METHOD=SAMPLE-AES,URI="skd://a",KEYFORMAT="{KEY_FORMATS[system]}"'
+    path = tmp_path / "list.m3u8"
+    path.write_text(f"#EXTM3U\n#EXT-X-KEY:{key}\n#EXTINF:1,\ns.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(InputError, match=rf"is encrypted \(DRM: {system}\)"):
+        probe(path)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".wmv", ".ts"])
 def test_what_is_not_encrypted_is_read(tmp_path: Path, suffix: str) -> None:
     assert probe(film(tmp_path / f"s{suffix}", "-pix_fmt", "yuv420p")).video.width == 64

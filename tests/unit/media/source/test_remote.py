@@ -232,6 +232,21 @@ def test_a_stream_that_stalls_is_given_up(
         upscale(f"{address}/a.mkv", tmp_path / "out.mkv", patience=0.1)
 
 
+@pytest.mark.parametrize("name", ["list.m3u8", "all.m3u8"])
+def test_a_playlist_with_drm_is_called_so(
+    web: tuple[str, type[Handler], Path], tmp_path: Path, name: str
+) -> None:
+    """At once, and by the one that it leads to."""
+    address, _, folder = web
+    key = 'METHOD=SAMPLE-AES,URI="skd://a",KEYFORMAT="com.apple.streamingkeydelivery"'
+    (folder / "list.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-KEY:{key}\n#EXTINF:1,\ns.ts\n#EXT-X-ENDLIST\n"
+    )
+    (folder / "all.m3u8").write_text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9\nlist.m3u8\n")
+    with pytest.raises(InputError, match=r"is encrypted \(DRM: FairPlay\)"):
+        upscale(f"{address}/{name}", tmp_path / "o.mkv")
+
+
 @pytest.mark.parametrize("name", ["gone.mkv", "gone.m3u8"])
 def test_what_is_not_there_is_told_in_a_line(
     web: tuple[str, type[Handler], Path], tmp_path: Path, name: str
