@@ -72,3 +72,52 @@ def test_codecs_that_cannot_say_it_leave_it_to_the_container(
     wide, high = map(int, re.findall(r"DAR (\d+):(\d+)", judge.video_line(output))[-1])
     # WebM says it in whole pixels of the screen.
     assert wide / high == pytest.approx(8 / 5, abs=0.5 / 64 if suffix == ".webm" else 0)
+
+
+def _barred(path: Path, *arguments: str) -> Path:
+    """A picture of 48x32 in black bars: 8 columns on either side, 6 rows above and 10 below."""
+    return judge.make(
+        path, "testsrc2=s=48x32:r=10:d=2,pad=64:48:8:6:black", "-c:v", "ffv1", *arguments
+    )
+
+
+@pytest.mark.parametrize("crop", ["auto", "48:32:8:6"])
+def test_bars_are_cut_off_before_the_network(tmp_path: Path, crop: str) -> None:
+    source, output = _barred(tmp_path / "s.mkv", "-pix_fmt", "yuv420p"), tmp_path / "o.mkv"
+    result = vsr.upscale(source, output, model="nearest", scale=1, crop=crop, codec="ffv1")
+    assert judge.size_of(output) == (48, 32)
+    whole = judge.rgb(source, size=(64, 48))
+    kept = judge.rgb(output, size=(48, 32))
+    assert abs(kept[:, 4:-4, 4:-4] - whole[:, 10:34, 12:52]).max() <= 2  # colour reaches over edges
+    cut = "8 left, 8 right, 6 top, 10 bottom"
+    assert [n for n in result.notes if "bars" in n] == (
+        [f"s.mkv: black bars are cut off: {cut}"] if crop == "auto" else []
+    )
+
+
+def test_a_dark_film_keeps_all_its_picture(tmp_path: Path) -> None:
+    """Bars are what is black everywhere, not what is black in one scene."""
+    source = judge.make(
+        tmp_path / "s.mkv", "color=black:s=64x48:r=10:d=20,drawbox=x=0:y=0:w=64:h=4:c=white:"
+        "t=fill:enable='gt(t,12)',drawbox=x=20:y=20:w=8:h=8:c=white:t=fill",
+        "-c:v", "libx264", "-g", "10",
+    )  # fmt: skip
+    output = tmp_path / "o.mkv"
+    vsr.upscale(source, output, model="nearest", scale=1, crop="auto", codec="ffv1", clip=["0-1"])
+    width, height = judge.size_of(output)
+    assert (width, height) == (64, 28)  # to the box's last row; the bar above is a scene's
+
+
+@pytest.mark.parametrize(
+    ("crop", "told"),
+    [
+        ("64:48:8:6", "64x48 pixels large"),
+        ("32:32:3:6", "multiples of 2 and 2"),
+        ("all", "neither auto nor W:H:X:Y"),
+        ("0:4:0:0", "sides are at least 1"),
+    ],
+)
+def test_what_cannot_be_cut_is_refused(tmp_path: Path, crop: str, told: str) -> None:
+    source = _barred(tmp_path / "s.mkv", "-pix_fmt", "yuv420p")
+    with pytest.raises(vsr.errors.UsageError, match=told):
+        vsr.upscale(source, tmp_path / "o.mkv", model="nearest", crop=crop)

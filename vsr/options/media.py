@@ -16,6 +16,7 @@ from vsr.options.values import (
     MatrixChoice,
     PipeFormat,
     RangeChoice,
+    crop,
     number,
     pair,
 )
@@ -75,7 +76,14 @@ class SourceOptions:
         "auto",
         "--deinterlace",
         help="Make interlaced film progressive: auto looks at the pictures; ivtc restores "
-        "telecined film.",
+        "telecined film; bob makes a frame of each field, 50 a second of 25.",
+    )
+    crop: str | None = option(
+        None,
+        "--crop",
+        metavar="auto|W:H:X:Y",
+        help="Cut edges off first: auto cuts black bars that stay; else what is kept, and the "
+        "columns and rows before it.",
     )
     fps: Fraction | None = option(
         None,
@@ -87,6 +95,11 @@ class SourceOptions:
     )
 
     def __post_init__(self) -> None:
+        if self.crop not in (None, "auto"):
+            try:
+                crop(self.crop)
+            except UsageError as error:
+                raise UsageError(f"<source.crop> {error.text}") from error
         for name, value in (("follow", self.follow), ("patience", self.patience)):
             if value is not None and not 0 < value <= 86400:
                 raise UsageError(f"<source.{name}> {value:g}: must be a time in seconds")

@@ -25,7 +25,7 @@ RangeChoice = Literal["auto", "limited", "full"]
 
 Activation = Literal["prelu", "relu", "leakyrelu"]
 PlainActivation = Literal["relu", "leakyrelu"]  # what a file without PReLU may have
-Deinterlace = Literal["auto", "off", "bwdif", "ivtc"]
+Deinterlace = Literal["auto", "off", "bwdif", "bob", "ivtc"]
 
 Metric = Literal["psnr", "ssim", "ms-ssim", "vmaf", "warping", "flicker", "tof"]
 VmafModel = Literal["vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1"]
@@ -142,6 +142,17 @@ def lines(text: str) -> int:
 
 def _is_height(text: str) -> bool:
     return re.fullmatch(r"\s*(-?\d+p?|[48]k|uhd)\s*", text, re.IGNORECASE) is not None
+
+
+def crop(text: str) -> tuple[int, int, int, int]:
+    """Read `704:480:8:0`, as ffmpeg: width, height, left, top. Raises UsageError."""
+    try:
+        width, height, left, top = (int(side) for side in text.split(":"))
+    except ValueError:
+        raise UsageError(f"{text!r} is neither auto nor W:H:X:Y, as 704:480:8:0") from None
+    if min(width, height) < 1 or min(left, top) < 0:
+        raise UsageError(f"{text!r}: sides are at least 1, X and Y at least 0")
+    return width, height, left, top
 
 
 def share(text: str) -> float:

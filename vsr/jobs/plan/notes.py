@@ -31,6 +31,11 @@ def notes(plan: Plan, options: UpscaleOptions) -> Iterator[str]:
         )
     if plan.scan is ScanMode.INTERLACED:
         yield "is interlaced; deinterlaced with bwdif"
+    if plan.scan is ScanMode.FIELDS:
+        yield "is interlaced; each field becomes a frame"
+    if options.source.crop == "auto":
+        hidden = str(video.hidden)
+        yield f"black bars are cut off: {hidden}" if hidden else "has no black bars to cut off"
     if plan.scan is ScanMode.TELECINED:
         yield "is telecined; the film's own frames are restored"
     if options.temporal.deflicker and not levels(video.colour):

@@ -15,14 +15,15 @@ from vsr.media.format.containers import CONTAINERS, STDOUT, Container
 from vsr.media.format.encoders import ENCODERS, EncoderPlan, plan_encoder
 from vsr.media.format.repeatable import repeatable
 from vsr.media.format.still_image import is_lossless
+from vsr.media.read.bars import find_bars
 from vsr.media.read.interlace import ScanMode, detect_scan
 from vsr.media.read.keyframes import count, frame_times, span_ahead, spans_of
-from vsr.media.source.image_list import (
-    is_picture,
-)
+from vsr.media.source.cropping import HiddenEdges
+from vsr.media.source.image_list import is_picture
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import Span
 from vsr.options import Codec, UpscaleOptions
+from vsr.options.values import crop
 from vsr.stages.device.size import TargetSize, target_size
 
 _STYLED = frozenset({"ass", "ssa"})
@@ -70,6 +71,8 @@ def plan(
     _refuse(info, result, named)
     if options.source.fps is not None and not (info.is_sequence or result.is_sequence):
         raise UsageError(f"<source.fps>: is for pictures; {info.path.name} keeps its own rate")
+    scan = _scan(info, options)
+    info = prepared(info, scan, _hidden(info, options))
     wanted, frames = _wanted(info, options)
     info = begun(info, wanted)
     codec, encoder = _encoder(info, result, options)
@@ -101,7 +104,7 @@ def plan(
         target=target,
         codec=codec,
         encoder=encoder,
-        scan=_scan(info, options),
+        scan=scan,
         spans=wanted,
         frames=None if thinned else frames,  # of thinned pictures nobody knows the number
     )
@@ -159,7 +162,7 @@ def _wanted(info: Source, options: UpscaleOptions) -> tuple[tuple[Span, ...], in
         chosen = spans_of(options.source.clips, times, info.video.time_base, info.begin)
     except UsageError as error:
         raise UsageError(f"{info.path}: {error.text}") from error
-    return chosen, count(chosen, times)
+    return chosen, info.video.fields * count(chosen, times)
 
 
 def _usual(container: Container, info: Source) -> Codec:
@@ -178,9 +181,41 @@ def _scan(info: Source, options: UpscaleOptions) -> ScanMode:
     asked = options.source.deinterlace
     if asked == "auto":
         return detect_scan(info)
-    return {"off": ScanMode.PROGRESSIVE, "bwdif": ScanMode.INTERLACED, "ivtc": ScanMode.TELECINED}[
-        asked
-    ]
+    return {
+        "off": ScanMode.PROGRESSIVE,
+        "bwdif": ScanMode.INTERLACED,
+        "bob": ScanMode.FIELDS,
+        "ivtc": ScanMode.TELECINED,
+    }[asked]
+
+
+def prepared(source: Source, scan: ScanMode, hidden: HiddenEdges) -> Source:
+    """Return the source with these edges hidden, and counted in fields if they become frames."""
+    video = source.video.showing(hidden)
+    if scan is ScanMode.FIELDS:
+        video = video.in_fields()
+    return dataclasses.replace(source, video=video)
+
+
+def _hidden(source: Source, options: UpscaleOptions) -> HiddenEdges:
+    """Return the edges that are not to be seen: those of the file, and those that are cut off."""
+    video, asked = source.video, options.source.crop
+    if asked is None:
+        return video.hidden
+    if asked == "auto":
+        return find_bars(source)
+    width, height, left, top = crop(asked)
+    right, bottom = video.width - left - width, video.height - top - height
+    if min(right, bottom) < 0:
+        size = f"{video.width}x{video.height}"
+        raise UsageError(f"<source.crop> {asked}: {source.path.name} is {size} pixels large")
+    step_x, step_y = 1 << video.layout.sub_x, 1 << video.layout.sub_y
+    if left % step_x or top % step_y:
+        raise UsageError(
+            f"<source.crop> {asked}: X and Y have to be multiples of {step_x} and {step_y}, where "
+            f"{source.path.name} has colour"
+        )
+    return video.hidden.and_hidden(left=left, right=right, top=top, bottom=bottom)
 
 
 def _default_suffix(info: Source, options: UpscaleOptions) -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from vsr.engine.base import Engine
 from vsr.events import Note, Sink, WarningNote, silent
 from vsr.frame import Colour, Frame
-from vsr.jobs.plan.plan import Plan, begun, spans
+from vsr.jobs.plan.plan import Plan, begun, prepared, spans
 from vsr.jobs.plan.segments import Segment
 from vsr.jobs.store.job_store import JobStore
 from vsr.media.format.captions import missed
@@ -74,6 +74,7 @@ class RunContext:
 
     def on(self, source: Source) -> RunContext:
         """Return the same work on another copy of its source."""
+        source = prepared(source, self.plan.scan, self.plan.source.video.hidden)
         wanted = spans(source, self.options)
         plan = dataclasses.replace(self.plan, source=begun(source, wanted), spans=wanted)
         return dataclasses.replace(self, plan=plan)

@@ -29,17 +29,19 @@ def fingerprint(
     own = chosen(options)
     del own["model"]["name"]  # the weights tell which, not what their file is called
     del own["device"]["precision"], own["device"]["engine"]  # "auto" is what it came to
+    # What "auto" came to; only then, so that jobs that were begun before go on.
+    cut = plan.source.video.hidden if options.source.crop is not None else ()
     return {
         "format": FORMAT,
         "vsr": __version__,
         "av": importlib.metadata.version("av"),
         "torch": importlib.metadata.version("torch"),
-        "ncnn": importlib.metadata.version("ncnn") if engine.name == "ncnn" else None,
+        "ncnn": importlib.metadata.version("ncnn") if engine.name in ("ncnn", "vulkan") else None,
         "source": plan.source.identity(),
         "options": own,
         "weights": weights_of(model),
         "engine": [engine.name, engine.precision],
-        "size": [plan.target.width, plan.target.height],
+        "size": [plan.target.width, plan.target.height, *cut],
         "scan": plan.scan.value,
         "encoder": [plan.encoder.encoder.name, plan.encoder.pix_fmt, plan.encoder.settings],
         "container": plan.output.container.muxer,

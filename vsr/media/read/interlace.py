@@ -38,6 +38,7 @@ class ScanMode(Enum):
 
     PROGRESSIVE = "progressive"
     INTERLACED = "interlaced"
+    FIELDS = "interlaced, a frame for each field"
     TELECINED = "telecined"
 
 
@@ -120,11 +121,13 @@ def pulled(graph: Graph) -> Iterator[av.VideoFrame]:
 def undo(scan: ScanMode, rate: Fraction | None) -> Filters:
     """Return the ffmpeg filters, with arguments, that make the pictures progressive.
 
-    Interlaced: bwdif, one frame for each frame at its own time. Telecined: the fields are
-    matched again and four frames come for five, the film's own.
+    Interlaced: bwdif, one frame for each frame at its own time, or for each field. Telecined:
+    the fields are matched again and four frames come for five, the film's own.
     """
     if scan is ScanMode.INTERLACED:
         return (("bwdif", "mode=send_frame:deint=all"),)
+    if scan is ScanMode.FIELDS:
+        return (("bwdif", "mode=send_field:deint=all"),)
     if scan is ScanMode.TELECINED and rate is not None:
         return (
             ("fps", str(rate)),  # fieldmatch wants to be told that the rate is constant

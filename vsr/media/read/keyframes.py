@@ -45,7 +45,8 @@ def frame_times(source: Source) -> list[int]:
 
 
 def _demuxed(source: Source) -> list[int] | None:
-    offset = round(source.start / source.video.time_base)
+    video = source.video
+    offset = round(source.start / video.stream_base)
     times: list[int] = []
     keys: list[int] = []  # the first two
     leading = False  # whether anything comes before the first keyframe, or is shown before it
@@ -54,7 +55,7 @@ def _demuxed(source: Source) -> list[int] | None:
             for packet in _shown(container, source):
                 if packet.pts is None:
                     return None
-                pts = packet.pts - offset
+                pts = (packet.pts - offset) * video.fields
                 times.append(pts)
                 if packet.is_keyframe and len(keys) < _KEYS:
                     keys.append(pts)
@@ -102,7 +103,7 @@ def keyframes(source: Source) -> Keyframes:
     """Return where the source's keyframes are, by demuxing alone. Raises InputError."""
     if (known := source.known_times()) is not None:
         return Keyframes(pts=tuple(known), frames=known)
-    offset = round(source.start / source.video.time_base)
+    offset, fields = round(source.start / source.video.stream_base), source.video.fields
     found, every = [], []
     if not source.only_pictures:
         with open_source(source.path) as container, suppress(av.FFmpegError, OSError):
@@ -111,9 +112,9 @@ def keyframes(source: Source) -> Keyframes:
                 stamp = packet.dts if source.format == "avi" else packet.pts
                 if stamp is None:
                     continue
-                every.append(stamp - offset)
+                every.append((stamp - offset) * fields)
                 if packet.is_keyframe:
-                    found.append(stamp - offset)
+                    found.append(every[-1])
     if not every:
         every = frame_times(source)
     return Keyframes(pts=tuple(sorted(found)), frames=sorted(every))

@@ -25,6 +25,12 @@ class HiddenEdges(NamedTuple):
         inside = width - self.left - self.right, height - self.top - self.bottom
         return inside if min(inside) > 0 else (width, height)
 
+    def and_hidden(self, *, left: int, right: int, top: int, bottom: int) -> HiddenEdges:
+        """Return these edges and, inside them, others."""
+        return HiddenEdges(
+            self.left + left, self.right + right, self.top + top, self.bottom + bottom
+        )
+
     def cut_off(self, planes: tuple[torch.Tensor, ...], layout: Layout) -> tuple[torch.Tensor, ...]:
         """Return what is seen of `planes`, each (H, W), without copying."""
         height, width = planes[0].shape

@@ -60,7 +60,7 @@ class DamageCounter:
         if self._since is not None and pts is not None and pts < self._since:
             return False
         if not self.packets + self.pictures:
-            seconds = pts * self._source.video.time_base if pts is not None else None
+            seconds = pts * self._source.video.stream_base if pts is not None else None
             when = "at the end" if seconds is None else f"at {clock(float(seconds))}"
             self._sink(WarningNote(text=f"{self._source.path.name}: damaged {when}"))
         return True
@@ -68,7 +68,7 @@ class DamageCounter:
     def at_the_end(self) -> None:
         """Hear that the file has been read to its end: what was promised should have come."""
         promised = _promised_end(self._source, self._stream)
-        came = self._end * self._source.video.time_base
+        came = self._end * self._source.video.stream_base
         if promised is not None and promised - came > _SHORT:
             self.missing = promised - came
 
@@ -96,7 +96,7 @@ def _promised_end(source: Source, stream: av.VideoStream) -> Fraction | None:
     """
     if "mp4" in source.format and stream.duration:
         start = stream.start_time or 0
-        return (start + stream.duration) * source.video.time_base
+        return (start + stream.duration) * source.video.stream_base
     if "matroska" in source.format and (found := _TAG.match(stream.metadata.get("DURATION", ""))):
         hours, minutes, seconds = found.groups()
         return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)

@@ -51,6 +51,7 @@ _OPTIONS: dict[str, tuple[Any, bool]] = {
     "source.clips": ((Clip(end=Moment(frame=20)),), _OTHER_PIXELS),
     "source.follow": (2.0, _GOES_ON),
     "source.patience": (5.0, _GOES_ON),
+    "source.crop": ("auto", _OTHER_PIXELS),
     "source.deinterlace": ("off", _OTHER_PIXELS),
     "source.strict": (True, _GOES_ON),
     "source.stream": (0, _OTHER_PIXELS),

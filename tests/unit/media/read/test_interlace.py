@@ -29,7 +29,7 @@ def make(path: Path, bunny: Path, scan: ScanMode, *codec: str) -> Path:
 
 
 @pytest.mark.parametrize("codec", [MPEG2, H264], ids=["flagged", "unflagged"])
-@pytest.mark.parametrize("scan", ScanMode)
+@pytest.mark.parametrize("scan", MAKE)
 def test_it_is_found_in_the_pictures(
     tmp_path: Path, bunny: Path, scan: ScanMode, codec: tuple[str, ...]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ class VideoInfo:
     sample_aspect_ratio: Fraction | None
     rate: Fraction | None  # average frames per second
     time_base: Fraction
+    fields: int = 1  # frames that are made of one: 2 where each field becomes one
     frames: int | None  # estimate
     end: int | None  # in ticks: where the container says that the picture ends
     display_matrix: tuple[int, ...] | None  # how a player turns and mirrors the picture
@@ -53,6 +55,29 @@ class VideoInfo:
     transparent: bool  # whether anything is seen through, as far as the first frame tells
     beside: tuple[str, ...] = ()  # in words, what goes with the picture and is lost
     hidden_alpha: bool  # VP8 and VP9 carry it beside the picture; no decoder here reads it
+
+    @property
+    def stream_base(self) -> Fraction:
+        """The time base of the stream's own packets; `time_base` is that of our frames."""
+        return self.time_base * self.fields
+
+    def showing(self, hidden: HiddenEdges) -> VideoInfo:
+        """Return the same with only these edges hidden."""
+        all_x = self.width + self.hidden.left + self.hidden.right
+        all_y = self.height + self.hidden.top + self.hidden.bottom
+        width, height = hidden.seen(all_x, all_y)
+        return dataclasses.replace(self, hidden=hidden, width=width, height=height)
+
+    def in_fields(self) -> VideoInfo:
+        """Return the same with each field as a frame, in half the ticks."""
+        return dataclasses.replace(
+            self,
+            fields=2,
+            time_base=self.time_base / 2,
+            rate=None if self.rate is None else 2 * self.rate,
+            frames=None if self.frames is None else 2 * self.frames,
+            end=None if self.end is None else 2 * self.end,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

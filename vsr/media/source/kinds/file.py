@@ -32,9 +32,10 @@ class FileSource(Source):
 
     def _decode(self, start: int | None, sink: Sink, watch: AspectWatch) -> Iterator[av.VideoFrame]:
         if start is not None and self.format not in _FROM_THE_START:
-            clock_start = start + round(self.start / self.video.time_base)
+            base = self.video.stream_base
+            clock_start = round((start * self.video.time_base + self.start) / base)
             for before in _BEFORE:
-                seek = clock_start - round(before / self.video.time_base)
+                seek = clock_start - round(before / base)
                 frames = demuxed_frames(self, sink, watch, seek=seek, start=clock_start)
                 first = next(frames, None)
                 if first is not None and first.pts is not None and first.pts <= clock_start:

@@ -70,7 +70,7 @@ class ImageSequence(Source):
                 sink(WarningNote(text=f"{name}: damaged; the picture before it stays"))
                 return
             size = (picture.width, picture.height)
-            if size != (video.width, video.height):
+            if video.hidden.seen(*size) != (video.width, video.height):
                 raise _differs(listing.folder / name, size, listing, (video.width, video.height))
             picture.pts, picture.time_base, picture.duration = done - 1, video.time_base, 1
             yield picture
