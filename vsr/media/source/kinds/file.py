@@ -50,7 +50,7 @@ class FileSource(Source):
         if not self.any_start:
             return self.video.sample_aspect_ratio  # the container says it, once for all
         watch = AspectWatch(self, silent)
-        clock_time = pts + round(self.start / self.video.time_base)
+        clock_time = round((pts * self.video.time_base + self.start) / self.video.stream_base)
         found = self.video.sample_aspect_ratio
         for frame in self._decode(pts, silent, watch):
             if frame.pts is not None and frame.pts > clock_time:
