@@ -164,8 +164,8 @@ def _open(stream: av.VideoStream, plan: EncoderPlan, video: VideoFormat) -> None
                 f"<encode.codec> {plan.encoder.name}: no encoder of that kind on this machine"
             ) from error
         raise UsageError(
-            f"<encode.codec>: {plan.encoder.name} refuses {width}x{height} "
-            f"{plan.pix_fmt} or one of its options ({reason(error)})"
+            f"<encode.codec>: {plan.encoder.name} refuses {width}x{height} {plan.pix_fmt} with "
+            f"{float(video.rate or 25):g} frames a second, or one of its options ({reason(error)})"
         ) from error
 
 

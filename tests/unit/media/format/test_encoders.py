@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import vsr
+from tests.support import judge
 from vsr.errors import UsageError
 from vsr.frame import Layout
 from vsr.media.format.encoders import plan_encoder
@@ -113,3 +115,11 @@ assert found == before == {os.SCHED_OTHER}, (found, before)
         [sys.executable, "-c", code, bunny, codec], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_rate_that_an_encoder_refuses_is_named(tmp_path: Path) -> None:
+    """SVT-AV1 takes 240 frames a second at most."""
+    source = judge.make(tmp_path / "s.mp4", "testsrc2=s=64x48:r=480:d=0.02", "-c:v", "mpeg4",
+                        "-r", "480")  # fmt: skip
+    with pytest.raises(UsageError, match=r"libsvtav1 refuses .* with 480 frames a second"):
+        vsr.upscale(source, tmp_path / "o.webm", model="nearest", scale=1)
