@@ -72,6 +72,7 @@ class Terminal:
         self._bar: tqdm[Never] | PlainProgress | None = None
         self._pictures: BatchProgress | None = None  # while a batch of them is under way
         self._said: set[str] = set()
+        self._warnings: list[str] = []  # of the film that is worked on
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -102,14 +103,16 @@ class Terminal:
                     self._move(done)
                     if done >= total:
                         self._close()
-                case Finished(frames=frames, seconds=seconds):
+                case Finished(output=output, frames=frames, seconds=seconds):
                     self._close()
                     rate = frames / seconds if seconds else 0.0
                     self._say(f"{frames} frames in {seconds:.1f} s ({rate:.2f} fps)")
+                    self._list_warnings(output.name)
 
     def error(self, text: str) -> None:
         """Write a line on stderr, however quiet the run is."""
         with self._lock:
+            self._warnings = []  # of a film that comes to no end
             tqdm.write(printable(text), file=sys.stderr)
 
     def result(self, text: str, *, err: bool = False) -> None:
@@ -138,9 +141,20 @@ class Terminal:
 
     def _tell(self, note: Note, more: str = "") -> None:
         if isinstance(note, WarningNote):
-            tqdm.write(f"warning: {for_people(note.text)}{more}", file=sys.stderr)
+            text = for_people(note.text)
+            tqdm.write(f"warning: {text}{more}", file=sys.stderr)
+            if self._pictures is None and text not in self._warnings:
+                self._warnings.append(text)
         else:
             self._say(f"note: {for_people(note.text)}{more}")
+
+    def _list_warnings(self, name: str) -> None:
+        """Say all that was warned of in one list, since some of it was said hours ago."""
+        listed, self._warnings = self._warnings, []
+        if listed:
+            self._say(f"what {name} lacks or has otherwise, and what was damaged:")
+        for text in listed:
+            self._say(f"  {text}")
 
     def _say(self, text: str) -> None:
         if not self._quiet:
