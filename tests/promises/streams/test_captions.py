@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,16 @@ def _escaped(payload: bytes) -> bytes:
     return bytes(out)
 
 
-def _captioned(folder: Path, rate: str = "25") -> Path:
+def _cc_data(number: int) -> bytes:
+    triplets = _triplets(number)
+    return b"GA94\x03" + bytes([0x40 | len(triplets) // 3, 0xFF]) + triplets + b"\xff"
+
+
+def _active_format(number: int) -> bytes:
+    return b"DTG1\x41\xf9"  # 4:3 in the middle matters
+
+
+def _messages(folder: Path, rate: str = "25", message: Callable[[int], bytes] = _cc_data) -> Path:
     """A raw H.264 stream with an SEI message before each picture (A/53 part 4, 6.2.3)."""
     plain = folder / "plain.h264"
     judge.make(plain, f"testsrc2=s=64x48:r={rate}:d=2", "-frames:v", str(_FRAMES), "-c:v",
@@ -40,9 +50,7 @@ def _captioned(folder: Path, rate: str = "25") -> Path:
     data, number = b"", 0
     for unit in re.split(rb"(?=\x00\x00\x00\x01|(?<!\x00)\x00\x00\x01)", plain.read_bytes()):
         if unit and unit[unit.find(b"\1") + 1] & 31 in (1, 5):
-            triplets = _triplets(number)
-            inside = b"\xb5\0\x31GA94\x03" + bytes([0x40 | len(triplets) // 3, 0xFF])
-            payload = inside + triplets + b"\xff"
+            payload = b"\xb5\0\x31" + message(number)
             data += b"\0\0\0\1\6" + _escaped(bytes([4, len(payload)]) + payload + b"\x80")
             number += 1
         data += unit
@@ -62,7 +70,7 @@ _KINDS = {
 def film(folder: Path, kind: str, rate: str = "25") -> Path:
     suffix, encode = _KINDS[kind]
     path = folder / f"s{suffix}"
-    judge.ffmpeg("-r", rate, "-i", str(_captioned(folder, rate)), *encode, str(path))
+    judge.ffmpeg("-r", rate, "-i", str(_messages(folder, rate)), *encode, str(path))
     assert said(path) == b"".join(map(_triplets, range(_FRAMES)))
     return path
 
@@ -128,3 +136,15 @@ def test_filters_lose_no_captions(tmp_path: Path, how: str) -> None:
     assert frames == _FRAMES * 4 // 5 if how == "ivtc" else frames == _FRAMES
     assert said(output).replace(_PADDING, b"") == said(source).replace(_PADDING, b"")
     assert len(each(output)) == frames
+
+
+def test_what_televisions_are_told_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "s.mkv"
+    raw = _messages(tmp_path, message=_active_format)
+    judge.ffmpeg("-r", "25", "-i", str(raw), "-c", "copy", str(source))
+    log = judge.ffmpeg_log(
+        "-i", str(source), "-vf", "showinfo", "-frames:v", "1", "-f", "null", "-"
+    )
+    assert "Active format description" in log
+    notes = run(source, tmp_path / "o.mkv").notes
+    assert any("active format description" in note for note in notes)

@@ -29,6 +29,12 @@ from vsr.options import ColourOptions
 WITH_EXIF = frozenset({"mjpeg", "png", "apng", "webp", "tiff", "jpegxl", "jpeg2000"})
 
 
+_AFD = (
+    "its active format description, by which televisions choose what to show of it, is left out: "
+    "no encoder here writes it"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StreamFacts:
     """What a container says of the stream that is upscaled."""
@@ -76,6 +82,8 @@ def video_info(
         )
     except UnreadColours as error:
         raise InputError(f"{path}: {error}") from error
+    if codec not in WITH_EXIF and side_data(frame, SideDataType.AFD) is not None:
+        beside = (*beside, _AFD)
     width, height = facts.hidden.seen(frame.width, frame.height)
     if any(facts.hidden):
         said = (
