@@ -104,7 +104,7 @@ def _tried(
     except (AssertionError, IndexError) as error:
         return Row(**row, word="FAULT", why=f"the result cannot be read: {error}")
     found = losses(case, before, after, made.suffix)
-    named = {loss: naming(loss, notes) for loss in found}
+    named = naming(found, notes)
     silent = [f"{kind}: {what}" for (kind, what), note in named.items() if note is None]
     if silent:
         return Row(**row, word="FAULT", why=f"{'; '.join(silent)} [{' | '.join(notes)}]")

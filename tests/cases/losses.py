@@ -50,9 +50,21 @@ _TICK = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".gif": Fraction
 Loss = tuple[str, str]  # kind, and what exactly
 
 
-def naming(loss: Loss, notes: Sequence[str]) -> str | None:
-    """The note that names a loss; None: it is lost in silence."""
-    return next((note for note in notes if re.search(NAMED[loss[0]], note)), None)
+def naming(found: Sequence[Loss], notes: Sequence[str]) -> dict[Loss, str | None]:
+    """For each loss the note that names it; None: it is lost in silence.
+
+    Each stream that is lost has a note of its own.
+    """
+    named: dict[Loss, str | None] = {}
+    for loss in found:
+        said = [note for note in notes if re.search(NAMED[loss[0]], note)]
+        if loss[0] in _EACH:
+            said = [note for note in said if note not in named.values()]
+        named[loss] = next(iter(said), None)
+    return named
+
+
+_EACH = ("sound", "subtitles", "data")
 
 
 def losses(case: Case, source: View, result: View, suffix: str) -> list[Loss]:
