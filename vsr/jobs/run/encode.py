@@ -27,7 +27,7 @@ from vsr.media.source.kinds.base import Source
 from vsr.media.source.probe import probe
 from vsr.media.source.spans import WHOLE, Span
 from vsr.media.write.carried_streams import left_out
-from vsr.media.write.concat import SAYS_DURATIONS, join
+from vsr.media.write.concat import SAYS_DURATIONS, JoinedVideo, join
 from vsr.media.write.live_audio import LiveAudio
 from vsr.options import ColourOptions
 from vsr.pipeline import Section, Writer, Written, run_pipeline
@@ -92,12 +92,8 @@ def into_folder(run: RunContext, folder: Path) -> tuple[Path, int]:
         join(
             [first],
             encoded,
+            _joined_video(run, round(written.last_duration / base)),
             container=kind,
-            time_base=base,
-            rate=run.progressive()[0].video.rate,
-            last_duration=round(written.last_duration / base),
-            hdr=video.hdr,
-            views=video.views,
             muxer_options=run.muxer_options(),
         )
         first.unlink()
@@ -155,23 +151,30 @@ def from_store(
         last=last.last * base,
         last_duration=last.last_duration * base,
     )
-    encoded = run.plan.output.encoded_name(folder, run.plan.encoder)
+    encoded = plan.output.encoded_name(folder, plan.encoder)
     if encoder is plan.encoder:
         join(
             paths,
             encoded,
+            _joined_video(run, last.last_duration),
             container=encoder.encoder.container,
-            time_base=base,
-            rate=run.progressive()[0].video.rate,
-            last_duration=last.last_duration,
-            hdr=plan.source.video.hdr,
-            views=plan.source.video.views,
-            muxer_options=exact(run.plan.source, encoder),
+            muxer_options=exact(plan.source, encoder),
         )
     else:
         for _ in run.encode(_frames_of(paths), encoded, plan.encoder, run.muxer_options()):
             pass
     return _complete(run, encoded, written, plan.source, folder), written.frames
+
+
+def _joined_video(run: RunContext, last_duration: int) -> JoinedVideo:
+    video = run.plan.source.video
+    return JoinedVideo(
+        time_base=video.time_base,
+        rate=run.progressive()[0].video.rate,
+        last_duration=last_duration,
+        hdr=video.hdr,
+        views=video.views,
+    )
 
 
 def deliver(run: RunContext, complete: Path, frames: int, store: JobStore | None = None) -> None:

@@ -64,6 +64,9 @@ def video_info(
         said = (*said, SAID)
     if isinstance(frame.opaque, Clipped):
         beside = (*beside, str(frame.opaque))
+    if any(facts.hidden):
+        hides = f"its container hides edges of the picture ({facts.hidden}), which stay hidden"
+        said = (*said, hides)
     try:
         working, layout = working_format(frame.format.name)
     except ValueError as error:
@@ -85,11 +88,6 @@ def video_info(
     if codec not in WITH_EXIF and side_data(frame, SideDataType.AFD) is not None:
         beside = (*beside, _AFD)
     width, height = facts.hidden.seen(frame.width, frame.height)
-    if any(facts.hidden):
-        said = (
-            *said,
-            f"its container hides edges of the picture ({facts.hidden}), which stay hidden",
-        )
     return VideoInfo(
         index=facts.index,
         codec=codec,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -19,35 +20,37 @@ from vsr.timing import rescale, to_fraction
 _MOST_LEAD = 1  # seconds that decoding runs ahead of showing for the sake of durations alone
 
 
+@dataclass(frozen=True, kw_only=True)
+class JoinedVideo:
+    """What is said of the picture that parts are joined to."""
+
+    time_base: Fraction
+    rate: Fraction | None  # frames per second, as the source calls it
+    last_duration: int  # of the last frame, in ticks
+    hdr: HdrMetadata | None = None  # what the container is told of the light
+    views: Views | None = None  # and of how the picture is to be seen
+
+
 def join(
     parts: Sequence[Path],
     target: Path,
+    video: JoinedVideo,
     *,
     container: str,
-    time_base: Fraction,
-    rate: Fraction | None,
-    last_duration: int,
-    hdr: HdrMetadata | None = None,
-    views: Views | None = None,
     muxer_options: Mapping[str, str],
 ) -> None:
     """Write the pictures of `parts`, which follow each other in time, into `target`.
 
-    Every pts is kept, in `time_base`. The order of decoding is worked out anew, because each
-    part's encoder began with a clock of its own. Durations are those of the parts where
+    Every pts is kept, in the video's time base. The order of decoding is worked out anew, because
+    each part's encoder began with a clock of its own. Durations are those of the parts where
     `container` can say them (Matroska), elsewhere each frame stands until the next and the
-    last for `last_duration`. `rate`: frames per second, as the source calls it. `hdr`: what the
-    container is told of the light; `views`: and of how the picture is to be seen. Raises
-    OutputError.
+    last for the video's `last_duration`. Raises OutputError.
     """
-    sight = views.boxes() if views is not None else b""
-    beside = light_boxes(hdr) if hdr is not None else b""
+    sight = video.views.boxes() if video.views is not None else b""
+    beside = light_boxes(video.hdr) if video.hdr is not None else b""
     if container in SAYS_DURATIONS:
         beside += sight
-    order = [packet.pts for packet in _packets(parts, time_base) if packet.pts is not None]
-    steps = _steps(order, last_duration)
-    decoding = _decoding(order, steps, time_base)
-    last = max(range(len(order)), key=order.__getitem__)
+    order = _Order(parts, video)
     try:
         with (
             _template(parts[0], target, beside) as template,
@@ -56,22 +59,14 @@ def join(
             ) as output,
         ):
             stream = output.add_stream_from_template(template, opaque=True)
-            stream.time_base = time_base
+            stream.time_base = video.time_base
             if template.codec_context.name == "prores":  # whose tag alone tells its kinds apart
                 stream.codec_context.codec_tag = template.codec_context.codec_tag
             if template.sample_aspect_ratio:  # AV1's decoder says 1:1, whatever the part does
                 stream.codec_context.sample_aspect_ratio = template.sample_aspect_ratio
-            if rate is not None:
-                stream.codec_context.framerate = rate
-            for n, packet in enumerate(_packets(parts, time_base)):
-                packet.dts = decoding[n]
-                if container in SAYS_DURATIONS:
-                    packet.duration = steps[n] if n == last else packet.duration or steps[n]
-                elif n + 1 < len(order):
-                    packet.duration = decoding[n + 1] - decoding[n]
-                else:  # whichever picture is decoded last, the film ends where that shown last does
-                    whole = last == n or decoding[last + 1] - decoding[last] == steps[last]
-                    packet.duration = steps[n] if whole else order[last] + steps[last] - order[n]
+            if video.rate is not None:
+                stream.codec_context.framerate = video.rate
+            for packet in order.packets(says_durations=container in SAYS_DURATIONS):
                 packet.stream = stream
                 output.mux(packet)
         if container not in SAYS_DURATIONS:
@@ -81,6 +76,31 @@ def join(
         raise  # of the parts
     except (av.FFmpegError, OSError) as error:
         raise OutputError(f"{target.parent.parent}: writing failed ({reason(error)})") from error
+
+
+class _Order:
+    """The order in which the pictures of all parts are decoded, and how long each is shown."""
+
+    def __init__(self, parts: Sequence[Path], video: JoinedVideo) -> None:
+        self._parts, self._base = parts, video.time_base
+        self._pts = [p.pts for p in _packets(parts, video.time_base) if p.pts is not None]
+        self._steps = _steps(self._pts, video.last_duration)
+        self._decoding = _decoding(self._pts, self._steps, video.time_base)
+
+    def packets(self, *, says_durations: bool) -> Iterator[av.Packet[av.VideoStream]]:
+        """Yield all packets, with a dts and a duration."""
+        pts, steps, decoding = self._pts, self._steps, self._decoding
+        last = max(range(len(pts)), key=pts.__getitem__)
+        for n, packet in enumerate(_packets(self._parts, self._base)):
+            packet.dts = decoding[n]
+            if says_durations:
+                packet.duration = steps[n] if n == last else packet.duration or steps[n]
+            elif n + 1 < len(pts):
+                packet.duration = decoding[n + 1] - decoding[n]
+            else:  # whichever picture is decoded last, the film ends where that shown last does
+                whole = last == n or decoding[last + 1] - decoding[last] == steps[last]
+                packet.duration = steps[n] if whole else pts[last] + steps[last] - pts[n]
+            yield packet
 
 
 @contextmanager
