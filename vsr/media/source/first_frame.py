@@ -59,14 +59,8 @@ def video_info(
     path: Path, frame: av.VideoFrame, options: ColourOptions, facts: StreamFacts
 ) -> VideoInfo:
     """Return what the first frame shows, beside what the container says."""
-    codec, said, beside = facts.codec, facts.said, facts.beside
-    if codec in LINEAR:
-        said = (*said, SAID)
-    if isinstance(frame.opaque, Clipped):
-        beside = (*beside, str(frame.opaque))
-    if any(facts.hidden):
-        hides = f"its container hides edges of the picture ({facts.hidden}), which stay hidden"
-        said = (*said, hides)
+    codec = facts.codec
+    said, beside = _in_words(frame, facts)
     try:
         working, layout = working_format(frame.format.name)
     except ValueError as error:
@@ -116,6 +110,19 @@ def video_info(
         # Whoever gives a film alpha means it, whatever the first frame shows.
         transparent=layout.alpha and (meant or _shows_through(frame, working, layout)),
     )
+
+
+def _in_words(frame: av.VideoFrame, facts: StreamFacts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what is to be said of the picture, and what goes with it and is lost."""
+    said, beside = facts.said, facts.beside
+    if facts.codec in LINEAR:
+        said = (*said, SAID)
+    if isinstance(frame.opaque, Clipped):
+        beside = (*beside, str(frame.opaque))
+    if any(facts.hidden):
+        hides = f"its container hides edges of the picture ({facts.hidden}), which stay hidden"
+        said = (*said, hides)
+    return said, beside
 
 
 def first_frame(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
