@@ -1,8 +1,8 @@
 """`--temporal-filter auto`: find out before the work how strong a filter a film asks for.
 
-At a few places of the film three frames that follow each other are drawn, and the filter shows how
-much it would take out of the middle one: nothing in a still film without noise, nor in what it
-does not believe. What was found holds for the whole film, and for all runs of a job that was
+At a few places of the film three frames that follow each other are upscaled, and the filter shows
+how much it would take out of the middle one: nothing in a still film without noise, nor where it
+has no confidence. What was found holds for the whole film, and for all runs of a job that was
 begun with it.
 """
 
@@ -33,8 +33,8 @@ from vsr.stages.temporal.mctf import TemporalFilter
 
 _PLACES = 5
 _FRAMES = 3  # at each: one on either side shows what flickers as well as two
-_MOST = (192, 256)  # (height, width) of the middle of the picture, which is all that is drawn
-_LEAST = 64  # pixels of its sides, however slow the network
+_LARGEST = (192, 256)  # (height, width) of the middle of the picture, which is all that is upscaled
+_SMALLEST = 64  # pixels of its sides, however slow the network
 _USUAL = 620_000  # parameters of realesr-animevideov3; of a network with more less is drawn
 # Code values of 8 bit that "light" takes out; measured with benchmarks/flicker.py, see
 # docs/temporal_filter.md.
@@ -47,12 +47,12 @@ def resolve_strength(run: RunContext) -> RunContext:
     temporal = run.options.temporal
     if temporal.filter != "auto":
         return run
-    level = _begun(run) or _found(run)
+    level = _strength_of_job(run) or _measure_strength(run)
     options = dataclasses.replace(run.options, temporal=dataclasses.replace(temporal, filter=level))
     return dataclasses.replace(run, options=options)
 
 
-def _begun(run: RunContext) -> FilterStrength | None:
+def _strength_of_job(run: RunContext) -> FilterStrength | None:
     """Return what the job that is gone on with was begun with."""
     if run.plan.output.is_stream or run.options.jobs.restart:
         return None
@@ -65,42 +65,40 @@ def _begun(run: RunContext) -> FilterStrength | None:
     return next((known for known in FILTER_STRENGTHS if known == level != "auto"), None)
 
 
-def _found(run: RunContext) -> FilterStrength:
+def _measure_strength(run: RunContext) -> FilterStrength:
     source = run.plan.source
     if not run.engine.receptive_radius or source.video.frames == 1:
         return "off"  # nothing is invented, or nothing is beside it
     if not source.rereadable:
-        return _told(run, "light", "what comes through a pipe cannot be looked at before")
+        return _announce(run, "light", "what comes through a pipe cannot be looked at before")
     try:
-        taken = list(_taken_out(run))
+        changes = list(_changes(run))
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return _told(run, "light", "there was too little memory to look")
-    if not taken:
-        return _told(run, "off", "nothing was found to look at")
-    share = statistics.median(taken)
+        return _announce(run, "light", "there was too little memory to look")
+    if not changes:
+        return _announce(run, "off", "nothing was found to look at")
+    share = statistics.median(changes)
     level: FilterStrength = "off" if share < _LIGHT else "light" if share < _STRONG else "strong"
-    return _told(run, level, f"light would change pictures by {share:.2f} code values")
+    return _announce(run, level, f"light would change pictures by {share:.2f} code values")
 
 
-def _told(run: RunContext, level: FilterStrength, reason: str) -> FilterStrength:
+def _announce(run: RunContext, level: FilterStrength, reason: str) -> FilterStrength:
     run.sink(Note(text=f"{run.plan.source.path.name}: temporal filter: {level}, for {reason}"))
     return level
 
 
 @torch.inference_mode()
-def _taken_out(run: RunContext) -> Iterator[float]:
+def _changes(run: RunContext) -> Iterator[float]:
     """Yield how much a picture in the middle of each place changes, in code values."""
     source = run.plan.source
     # Those that make fewer frames of them are for the result.
     filters = undo(run.plan.scan, source.video.rate)
     stage = DeviceStage(run.engine, run.picture(), run.options, sink=run.sink)
-    size = _looked_at(run)
-    for place in _places(run):
-        frames = read_frames(
-            source, run.options.colour, filters=filters, spans=[place], sink=silent
-        )
+    size = _sample_size(run)
+    for span in _sample_spans(run):
+        frames = read_frames(source, run.options.colour, filters=filters, spans=[span], sink=silent)
         with closing(frames):
             pairs = [_upscaled(frame, stage, size) for frame in islice(frames, _FRAMES)]
         if len(pairs) < _FRAMES:
@@ -112,19 +110,19 @@ def _taken_out(run: RunContext) -> Iterator[float]:
         yield float((filtered - upscaled).abs().mean()) * 255
 
 
-def _places(run: RunContext) -> list[Span]:
+def _sample_spans(run: RunContext) -> list[Span]:
     """Return where a few frames are to be read, spread over what is wanted of the source."""
     index = keyframes(run.plan.source)
-    begins: dict[int, int | None] = {}  # and where what is wanted ends there
+    ends: dict[int, int | None] = {}  # by where it may begin: where what is wanted ends
     for span in run.plan.spans or (WHOLE,):
         first = 0 if span.start is None else bisect_left(index.frames, span.start)
         last = len(index.frames) if span.end is None else bisect_left(index.frames, span.end)
-        begins |= dict.fromkeys(index.frames[first : max(last - _FRAMES + 1, first)], span.end)
-    keys = [pts for pts in index.pts if pts in begins]
-    among = keys if len(keys) >= _PLACES else sorted(begins)
-    count = min(_PLACES, -(-len(begins) // _FRAMES))
-    starts = [among[(2 * n + 1) * len(among) // (2 * count)] for n in range(count)]
-    return [Span(start=start, end=begins[start]) for start in starts]
+        ends |= dict.fromkeys(index.frames[first : max(last - _FRAMES + 1, first)], span.end)
+    keys = [pts for pts in index.pts if pts in ends]
+    candidates = keys if len(keys) >= _PLACES else sorted(ends)
+    count = min(_PLACES, -(-len(ends) // _FRAMES))
+    starts = [candidates[(2 * n + 1) * len(candidates) // (2 * count)] for n in range(count)]
+    return [Span(start=start, end=ends[start]) for start in starts]
 
 
 def _upscaled(frame: Frame, stage: DeviceStage, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -141,10 +139,10 @@ def _upscaled(frame: Frame, stage: DeviceStage, size: tuple[int, int]) -> tuple[
     return rgb, stage.correct_drift(upscaled, rgb)
 
 
-def _looked_at(run: RunContext) -> tuple[int, int]:
+def _sample_size(run: RunContext) -> tuple[int, int]:
     """Return (height, width): as much as takes about as long with every network."""
     network = run.model.network
     assert network is not None
     slow = max(sum(p.numel() for p in network.parameters()) / _USUAL, 1.0)
-    height, width = (max(round(side / slow**0.5 / 8) * 8, _LEAST) for side in _MOST)
+    height, width = (max(round(side / slow**0.5 / 8) * 8, _SMALLEST) for side in _LARGEST)
     return height, width
