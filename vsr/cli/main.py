@@ -32,6 +32,7 @@ _COMMANDS = {
     "preview": "Try settings on a few moments of the film IN, and write a page that compares them.",
     "presets": "List what `--for` takes; show a preset with its reasons, or save your own.",
     "probe": "Show what is in the file IN and what `vsr upscale` would do with it.",
+    "report": "Show what `vsr upscale` has made of SRC, as a page or JSON.",
     "train": "Train a network on films and pictures.",
     "upscale": "Upscale the video or picture IN and keep everything else that is in it.",
 }
@@ -103,6 +104,7 @@ def cli() -> None:
     vsr upscale shots/ -o film.mp4 --fps 24  pictures to film; or -o big/, each on its own
     vsr probe episode.mkv                    what is in it, what would be done, how long
     vsr preview film.mkv --compare model=animevideov3,x4plus   a page to decide by
+    vsr report big.mkv                       what became of it, stream by stream
     vsr models                               the networks, and where their weights are
     vsr metrics original.mkv big.mkv         how close it is: PSNR, SSIM, VMAF and more
     vsr jobs                                 films that were begun and are not done

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -117,6 +118,15 @@ def table(
 def picture_data(picture: Tensor, quality: int) -> str:
     """Return (H, W, 3) or (H, W, 4) uint8 as an address that holds the picture itself."""
     return "data:image/webp;base64," + base64.b64encode(webp(picture.numpy(), quality)).decode()
+
+
+def time_in_words(seconds: Fraction | float) -> str:
+    """Format a place in a film to the millisecond: `1:02:03.500`."""
+    thousandths = round(max(seconds, 0) * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{minutes:02}" if hours else f"{minutes}"
+    return (f"{hours}:" if hours else "") + f"{shown}:{rest // 1000:02}.{rest % 1000:03}"
 
 
 def bytes_in_words(count: float) -> str:

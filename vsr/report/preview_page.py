@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import Any
 
 from vsr.errors import worded
@@ -16,6 +15,7 @@ from vsr.report.page import (
     printable,
     table,
     text,
+    time_in_words,
 )
 from vsr.report.preview import Preview, Scene
 from vsr.report.settings import command, shown_names
@@ -86,7 +86,7 @@ def _moment(scene: Scene, quality: int) -> dict[str, Any]:
         "height": part.height,
     }
     return {
-        "time": _time(scene.moment.seconds),
+        "time": time_in_words(scene.moment.seconds),
         "reason": scene.moment.reason,
         "width": box.width,
         "height": box.height,
@@ -97,14 +97,8 @@ def _moment(scene: Scene, quality: int) -> dict[str, Any]:
     }
 
 
-def _time(seconds: Fraction) -> str:
-    minutes, rest = divmod(max(float(seconds), 0.0), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{rest:06.3f}" if hours else f"{minutes}:{rest:06.3f}"
-
-
 def _controls(scenes: Sequence[Scene], names: Sequence[str]) -> Iterator[str]:
-    moments = [f"{_time(s.moment.seconds)}, {s.moment.reason}" for s in scenes]
+    moments = [f"{time_in_words(s.moment.seconds)}, {s.moment.reason}" for s in scenes]
     yield '<div class="row" role="group" aria-label="What is compared">'
     yield _select("moment", "Moment", moments, 0)
     yield _select("left", "Left", names, 0)

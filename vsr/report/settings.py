@@ -125,6 +125,11 @@ def command(source: Path | str, options: UpscaleOptions, output: Path | str | No
     return shlex.join(words)
 
 
+def resume_command(output: Path | str) -> str:
+    """Return the line for a shell that goes on with the job of `output`."""
+    return shlex.join(["vsr", "jobs", "resume", _positional(os.fspath(output))])
+
+
 def arguments(options: UpscaleOptions) -> list[str]:
     """Return the arguments of `vsr upscale` that say what is other than by default."""
     return [word for leaf in leaves(UpscaleOptions) for word in _words(leaf, options)]

@@ -57,12 +57,15 @@ def status(output: Path, as_json: bool) -> None:
     click.echo(f"  vsr jobs resume {for_shell(job.output)}")
 
 
-@jobs.command(cls=WorkCommand, needs=("vsr.jobs.run.upscale", "vsr.runners.local"))
+@jobs.command(
+    cls=WorkCommand, needs=("vsr.jobs.run.upscale", "vsr.report.run_record", "vsr.runners.local")
+)
 @click.argument("output", type=click.Path(path_type=Path))
 @listening
 def resume(output: Path, quiet: bool, progress: ProgressKind) -> None:
     """Go on with the job whose result is OUTPUT, with the options that it was begun with."""
     from vsr.jobs.run.upscale import upscale
+    from vsr.report.run_record import RunRecorder
     from vsr.runners.local import runner_for
 
     job = job_status.job_of(output)
@@ -73,7 +76,7 @@ def resume(output: Path, quiet: bool, progress: ProgressKind) -> None:
             job.source,
             job.output,
             options,
-            sink=stop,
+            sink=RunRecorder(stop, options),
             stop=stop.asked,
             runner=runner_for(options.device),
         )

@@ -9,8 +9,8 @@ import click
 
 from vsr.cli.graceful_stop import GracefulStop
 from vsr.cli.options import upscale_options
+from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.settings import SettledCommand, note_of, settled_options
-from vsr.cli.terminal import Terminal
 from vsr.cli.values import ParsedValue
 from vsr.errors import UsageError
 from vsr.events import Event, Finished
@@ -57,7 +57,7 @@ from vsr.options import Moment
 )
 @upscale_options
 @click.option("--overwrite", is_flag=True, help="Replace the page if it is there already.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@listening
 def preview(
     *,
     source: str,
@@ -67,6 +67,7 @@ def preview(
     seconds: float,
     overwrite: bool,
     quiet: bool,
+    progress: ProgressKind,
     **values: Any,
 ) -> None:
     """Try settings on a few moments of the film IN, and write a page that compares them.
@@ -84,7 +85,10 @@ def preview(
     options, settled = settled_options(values, [source])
     path = output or _beside(Path(source))
     check_page(path, Path(source), overwrite=overwrite)
-    with Terminal(quiet=quiet) as terminal, GracefulStop(_Calm(terminal)) as stop:
+    with (
+        Listener(quiet=quiet, progress=progress) as terminal,
+        GracefulStop(_Calm(terminal)) as stop,
+    ):
         if (note := note_of(settled)) is not None:
             terminal(note)
         found = look(
@@ -104,7 +108,7 @@ def preview(
 class _Calm:
     """A sink that keeps from the terminal that each of many short runs has ended."""
 
-    def __init__(self, sink: Terminal) -> None:
+    def __init__(self, sink: Listener) -> None:
         self._sink = sink
 
     def __call__(self, event: Event) -> None:

@@ -28,7 +28,7 @@ _NAMED = 8  # files that are named one by one
 
 @click.command(
     cls=SettledCommand,
-    needs=("vsr.jobs.batch.run_batch", "vsr.runners.local"),
+    needs=("vsr.jobs.batch.run_batch", "vsr.report.run_record", "vsr.runners.local"),
     examples=("vsr upscale episode.mkv", "vsr upscale old.mp4 -o new.mkv --height 1080 -m x4plus"),
 )
 @click.argument(
@@ -79,6 +79,7 @@ def upscale(
     --fps. A film whose OUTPUT is numbered becomes a picture for each frame.
     """
     from vsr.jobs.batch.run_batch import Batch
+    from vsr.report.run_record import RunRecorder
     from vsr.runners.local import runner_for
 
     options, settled = settled_options(values, sources)
@@ -92,7 +93,9 @@ def upscale(
     with Listener(quiet=quiet, progress=progress) as terminal, GracefulStop(terminal) as stop:
         if (note := note_of(settled)) is not None:
             terminal(note)
-        for outcome in batch.run(stop, stop=stop.asked, runner=runner):
+        # Of --separate results each has options of its own, which are not known here.
+        sink = stop if separate or apart else RunRecorder(stop, options)
+        for outcome in batch.run(sink, stop=stop.asked, runner=runner):
             stop.ended()
             if outcome.error is not None:
                 if batch.total == 1:
