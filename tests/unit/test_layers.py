@@ -20,7 +20,7 @@ LAYERS = {
     "pipeline": 3,
     "jobs": 4, "quality": 4, "train": 4,
     "arrays": 4,
-    "runners": 5, "report": 5, "bench": 5,
+    "runners": 5, "report": 5, "bench": 5, "doctor": 5,
     "cli": 6,
 }  # fmt: skip
 BESIDE = {("engine", "nets"), ("errors", "errors"), ("options", "errors"), ("events", "errors")}

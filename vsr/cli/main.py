@@ -25,6 +25,7 @@ from vsr.version import __version__
 _COMMANDS = {
     "bench": "Measure each stage alone, and all together, on frames of the film IN.",
     "degrade": "Make the film or picture IN worse, as networks are taught with.",
+    "doctor": "Look at this machine: what it has, what works, and what to do about the rest.",
     "finetune": "Teach a shipped network to undo the damage of one film.",
     "jobs": "List the films that were begun and are not done, or go on with one.",
     "metrics": "Measure how close the film or picture OUT is to the reference REF.",

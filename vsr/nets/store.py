@@ -23,7 +23,7 @@ from vsr.nets.network import Network
 from vsr.nets.weight_files import models_folder, packaged, whereabouts
 from vsr.options import Activation, ModelOptions
 
-_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
+SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,9 @@ def _own_file(options: ModelOptions) -> Path | None:
         return None
     if path.is_file():
         return path
-    if path.suffix.lower() in _SUFFIXES or len(path.parts) > 1:
+    if path.suffix.lower() in SUFFIXES or len(path.parts) > 1:
         raise UnknownModel(f"{options.name}: there is no such weight file")
-    dropped = [models_folder(options) / (options.name + suffix) for suffix in _SUFFIXES]
+    dropped = [models_folder(options) / (options.name + suffix) for suffix in SUFFIXES]
     return next((p for p in dropped if p.is_file()), None)
 
 

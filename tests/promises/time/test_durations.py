@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -117,3 +120,18 @@ def test_a_clip_begins_and_ends_where_a_picture_stands(tmp_path: Path, suffix: s
     (only,) = judge.packets(tmp_path / f"inside{suffix}", "v:0")
     assert only.pts == 0
     assert only.duration == Fraction(3, 2)
+
+
+@pytest.mark.parametrize("filling", ["90", "165"])
+def test_two_frames_in_h265(tmp_path: Path, filling: str) -> None:
+    """X265 makes up the dts of so short a film of memory that it never wrote."""
+    source = judge.make(tmp_path / "two.mkv", "testsrc2=d=0.08:s=64x48:r=25", "-c:v", "ffv1")
+    line = ["upscale", source, "-o", tmp_path / "o.mp4", "-m", "nearest", "-s", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "vsr", *map(str, line), "--codec", "h265", "-q"],
+        env={**os.environ, "MALLOC_PERTURB_": filling}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [packet.pts for packet in judge.frames(tmp_path / "o.mp4")] == [
+        packet.pts for packet in judge.frames(source)
+    ]

@@ -23,6 +23,10 @@ from vsr.media.source.opening import reason
 from vsr.media.write.live_audio import LiveAudio
 from vsr.media.write.palette import PaletteFilter
 
+# Frames that x265 reads before it knows by how much decoding runs ahead. Where a film ends before,
+# its dts are made of memory that was never written.
+_X265_DELAY = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFormat:
@@ -96,18 +100,23 @@ def write_frames(
 
 
 class _EncoderLoop:
-    """Encodes, and gives each packet the duration of its frame, which some encoders forget."""
+    """Encodes, and gives each packet what some encoders forget: its frame's duration, and a dts."""
 
     def __init__(self, stream: av.VideoStream) -> None:
         self._stream = stream
         self._durations: dict[int | None, int] = {}
+        self._count = 0
+        self._forgets_dts = stream.codec_context.codec.name == "libx265"
 
     def __call__(self, picture: av.VideoFrame | None) -> list[av.Packet[av.VideoStream]]:
         if picture is not None:
             self._durations[picture.pts] = picture.duration
+            self._count += 1
         packets = self._stream.encode(picture)
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts, None) or packet.duration or 0
+            if picture is None and self._forgets_dts and self._count <= _X265_DELAY:
+                packet.dts = packet.pts  # so few are coded as they are shown
         return packets
 
 
