@@ -14,8 +14,8 @@ import platformdirs
 import torch
 
 from vsr.doctor.finding import Finding
+from vsr.engine.build import vulkan_gpus
 from vsr.engine.device import choose_precision, processor
-from vsr.engine.vulkan.trial import find_gpus
 from vsr.errors import cause
 from vsr.machine import cores, free_host_memory, memory
 
@@ -74,8 +74,7 @@ def gpus() -> Iterator[Finding]:
         )
     if not count:
         yield _no_cuda()
-    found = find_gpus()
-    for gpu in found:
+    for gpu in vulkan_gpus():
         software = " (software: slower than the processor)" if gpu["software"] else ""
         yield Finding(
             area="gpu",

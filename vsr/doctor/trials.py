@@ -16,8 +16,7 @@ from torch import Tensor
 
 from vsr.doctor.finding import Finding
 from vsr.engine.base import Engine
-from vsr.engine.build import build_engine
-from vsr.engine.vulkan.trial import find_gpus
+from vsr.engine.build import build_engine, vulkan_gpus
 from vsr.errors import VsrError
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.jobs.run.upscale import upscale
@@ -145,7 +144,7 @@ def _candidates() -> Iterator[tuple[str, str, EngineName, Precision]]:
         for index in range(torch.cuda.device_count()):
             yield f"PyTorch on cuda:{index}", f"cuda:{index}", "torch", "auto"
             yield f"our kernels on cuda:{index}", f"cuda:{index}", "cuda", "auto"
-    for gpu in find_gpus():
+    for gpu in vulkan_gpus():
         yield f"ncnn on {gpu['name']}", f"vulkan:{gpu['index']}", "auto", "auto"
 
 

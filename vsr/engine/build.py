@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import torch
 
@@ -11,6 +12,7 @@ from vsr.engine.cuda.select import cuda_engine_for
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
 from vsr.engine.select import check_engine, ncnn_engine_for
 from vsr.engine.torch_engine import PassThroughEngine, TorchEngine
+from vsr.engine.vulkan import trial as vulkan_trial
 from vsr.engine.vulkan.select import asks_vulkan, faster_gpu, vulkan_engine
 from vsr.events import Sink, silent
 from vsr.nets.arithmetic import fold_area
@@ -49,6 +51,11 @@ def build_engine(
         return gpu
     plain = TorchEngine(network, device=device, dtype=dtype, precision=precision)
     return ncnn_engine_for(options.engine, network, plain) or plain
+
+
+def vulkan_gpus() -> list[dict[str, Any]]:
+    """Return what Vulkan sees: `index`, `name`, `driver`, and whether it is `software`."""
+    return vulkan_trial.find_gpus()
 
 
 def _folded(model: LoadedModel, scale: Fraction) -> Network:

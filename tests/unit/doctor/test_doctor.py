@@ -73,7 +73,7 @@ def _without_gpu(monkeypatch: pytest.MonkeyPatch, driver: Path, cuda: str | None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", cuda)
     monkeypatch.setattr(machine, "_DRIVER", driver)
-    monkeypatch.setattr(machine, "find_gpus", list)
+    monkeypatch.setattr(machine, "vulkan_gpus", list)
     (found,) = machine.gpus()
     return found
 
@@ -104,7 +104,7 @@ def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: about)
     software = {"index": 0, "name": "llvmpipe", "driver": "1", "software": True}
-    monkeypatch.setattr(machine, "find_gpus", lambda: [software])
+    monkeypatch.setattr(machine, "vulkan_gpus", lambda: [software])
     first, second = machine.gpus()
     assert "cuda:0 GeForce, 8.0 GB, capability 8.9" in first.text
     assert "llvmpipe (software" in second.text
