@@ -21,7 +21,13 @@ PROGRAM = brought_ffmpeg()
 def ffmpeg(*arguments: str, stdin: bytes | None = None) -> bytes:
     """Run ffmpeg; returns its standard output. Fails the test with its words if it fails."""
     command = [PROGRAM, "-hide_banner", "-loglevel", "error", "-y", *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    # In UTF-8, whatever the locale: names inside of files are.
+    done = subprocess.run(
+        [w.encode("utf-8", "surrogateescape") for w in command],
+        input=stdin,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 

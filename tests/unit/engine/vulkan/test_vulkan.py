@@ -148,8 +148,8 @@ def test_a_film_is_made_on_it_and_the_job_says_so(tmp_path: Path) -> None:
         films.append(judge.rgb(tmp_path / output, size=(192, 128)))
     assert films[0].shape[0] == 10
     assert abs(films[0] - films[1]).max() <= 3
-    (file,) = (tmp_path / "cache" / "vsr" / "trials").glob("*.json")
-    assert json.loads(file.read_text())["passed"] is True
+    trials = [json.loads(p.read_text()) for p in (tmp_path / "cache/vsr/trials").glob("*.json")]
+    assert [t["passed"] for t in trials if GPUS[0]["name"] in t["trial"]] == [True]
 
 
 @needs_driver
