@@ -147,7 +147,7 @@ def worst_frame(
         share=None if found is None else found.share,
         source=_shown(enlarged(rgb_of_frame(one), size, scale)),
         result=_shown(rgb_of_frame(other)),
-        heat=None if found is None else _small(heat(found)),
+        heat=None if found is None else heat(found.rms),
     )
 
 

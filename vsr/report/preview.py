@@ -6,7 +6,7 @@ import dataclasses
 import io
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,7 +20,7 @@ from vsr.errors import UsageError, VsrError
 from vsr.events import Note, OncePerNote, Sink, silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.jobs.plan.plan import Plan, spans
-from vsr.jobs.run.context import Runner, never
+from vsr.jobs.run.context import Runner
 from vsr.media.format.encoders import plan_encoder
 from vsr.media.read.interlace import Filters, undo
 from vsr.media.read.keyframes import Keyframes, keyframes
@@ -48,6 +48,8 @@ from vsr.stages.colour.convert import from_rgb
 _STILL = (1600, 900)  # pixels of the result that are shown of a moment, at most
 _LOOP = (800, 450)  # ... while it moves
 _LOOP_ROWS = 4096  # lines of a loop, all of its pictures above each other
+_LOOP_BYTES = 1_000_000
+_LOOP_CRFS = (21.0, 27.0, 33.0, 39.0, 45.0)  # the first that fits
 _MOVING = 24  # frames of a loop
 _SHORTEST = 6  # frames below which nothing is seen to move
 _BASE_SECONDS = 60.0  # that each setting may take
@@ -79,7 +81,9 @@ class Scene:
     box: Box
     loop_box: Box
     pictures: list[Tensor] = field(default_factory=list)  # (H, W, 3) uint8, the source's first
-    heats: list[Tensor | None] = field(default_factory=list)  # (H, W, 4) uint8; None: of no use
+    heats: list[Tensor | None] = field(
+        default_factory=list
+    )  # (h, w, 4) uint8, smaller; None: of no use
     shares: list[float | None] = field(default_factory=list)  # of the detail, that is invented
     loop: bytes | None = None  # MP4: the same pictures, one above the other, moving
     rate: Fraction = Fraction(25)  # of the loop
@@ -104,7 +108,6 @@ def preview(
     at: Sequence[Moment] = (),
     seconds: float = _BASE_SECONDS,
     runner: Runner | None = None,
-    stop: Callable[[], bool] = never,
     sink: Sink = silent,
 ) -> Preview:
     """Try settings on moments of the film or picture `source`.
@@ -126,7 +129,7 @@ def preview(
     else:
         moments = find_moments(info, index, options.colour, window)
     with tempfile.TemporaryDirectory(prefix="vsr-") as name:
-        run = _Trials(settings, films, Path(name), len(index.pts), runner, stop, once)
+        run = _Trials(settings, films, Path(name), len(index.pts), runner, once)
         takes = [Take(moment=moment, frames=1) for moment in moments]
         trials = run(takes)
         slowest = max(trial.seconds_a_frame for trial in trials)
@@ -165,7 +168,6 @@ class _Trials:
     folder: Path
     keys: int  # keyframes of the source
     runner: Runner | None
-    stop: Callable[[], bool]
     sink: Sink
 
     def __call__(self, takes: Sequence[Take]) -> list[Trial]:
@@ -178,7 +180,7 @@ class _Trials:
             self.sink(Note(text=f"{setting.label} ({done}): {frames} frames"))
             trials.append(
                 tried(setting, film, takes, folder, keys=self.keys, runner=self.runner,
-                      stop=self.stop, sink=self.sink)
+                      sink=self.sink)
             )  # fmt: skip
         return trials
 
@@ -287,7 +289,7 @@ def _scene(
         found = None
         if max(scale) > 1:
             found = invention(luma, _sized(luma_of_frame(frame), size), scale)
-        scene.heats.append(None if found is None else _cut(heat(found), box))
+        scene.heats.append(None if found is None else heat(_cut(found.rms, box)))
         scene.shares.append(None if found is None else found.share)
     if len(shots) >= _SHORTEST:
         scene.loop = _loop(shots, size, scale, loop_box, rate)
@@ -313,7 +315,7 @@ def _box(size: tuple[int, int], centre: tuple[float, float], most: tuple[int, in
 
 
 def _cut(picture: Tensor, box: Box) -> Tensor:
-    """Return the rectangle out of (H, W, C)."""
+    """Return the rectangle out of (H, W)."""
     return picture[box.top : box.top + box.height, box.left : box.left + box.width]
 
 
@@ -330,40 +332,38 @@ def _loop(
     rate: Fraction,
 ) -> bytes:
     """Return the frames as a film whose pictures stand above each other, so that none drifts."""
+    stacked = []
+    for number, together in enumerate(shots):
+        shown = [enlarged(rgb_of_frame(together[0]), size, scale)]
+        shown += [_sized(rgb_of_frame(frame), size) for frame in together[1:]]
+        tall = torch.cat([box.of(picture) for picture in shown], 2)
+        planes = tuple(plane[0] for plane in from_rgb(tall, _LAYOUT, _COLOUR))
+        stacked.append(
+            Frame(planes=planes, layout=_LAYOUT, colour=_COLOUR, pts=number, duration=1,
+                  time_base=1 / rate)
+        )  # fmt: skip
+    for crf in _LOOP_CRFS:
+        film = _encoded(stacked, rate, crf)
+        if len(film) <= _LOOP_BYTES:
+            break
+    return film
 
-    def stacked() -> Iterator[Frame]:
-        for number, together in enumerate(shots):
-            shown = [enlarged(rgb_of_frame(together[0]), size, scale)]
-            shown += [_sized(rgb_of_frame(frame), size) for frame in together[1:]]
-            tall = torch.cat([box.of(picture) for picture in shown], 2)
-            planes = tuple(plane[0] for plane in from_rgb(tall, _LAYOUT, _COLOUR))
-            yield Frame(
-                planes=planes, layout=_LAYOUT, colour=_COLOUR, pts=number, duration=1,
-                time_base=1 / rate,
-            )  # fmt: skip
 
+def _encoded(frames: Sequence[Frame], rate: Fraction, crf: float) -> bytes:
+    """Return frames as a small film that every browser plays."""
     file = io.BytesIO()
-    encode = EncodeOptions(codec="h264", crf=21, preset="veryfast", chroma="420")
+    encode = EncodeOptions(codec="h264", crf=crf, preset="veryfast", chroma="420")
+    video = VideoFormat(
+        width=frames[0].width,
+        height=frames[0].height,
+        colour=_COLOUR,
+        rate=rate,
+        time_base=1 / rate,
+    )
     written = write_frames(
-        stacked(),
-        file,
-        plan_encoder(encode, _LAYOUT),
-        VideoFormat(
-            width=box.width,
-            height=box.height * len(shots[0]),
-            colour=_COLOUR,
-            rate=rate,
-            time_base=1 / rate,
-        ),
-        muxer_options={},
-        muxer="mp4",
+        frames, file, plan_encoder(encode, _LAYOUT), video, muxer_options={}, muxer="mp4"
     )
     with closing(written):
         for _ in written:
             pass
     return file.getvalue()
-
-
-def settings_of(found: Preview) -> list[Setting]:
-    """Return what was compared, in its order."""
-    return [trial.setting for trial in found.trials]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,6 @@ def tried(
     *,
     keys: int,
     runner: Runner | None,
-    stop: Callable[[], bool],
     sink: Sink,
 ) -> Trial:
     """Run a setting on the takes, into `folder`, as it would be run on the film.
@@ -83,7 +82,6 @@ def tried(
         folder / f"trial{film.output.path.suffix}",
         options,
         sink=clock,
-        stop=stop,
         runner=runner,
     )
     frames, each = film.frames, clock.seconds_a_frame(result.seconds)

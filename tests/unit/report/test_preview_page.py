@@ -7,19 +7,31 @@ import io
 import os
 import shlex
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from tests.conftest import SAMPLES
+from tests.conftest import SAMPLES, random_frames
 from tests.support import judge
 from tests.support.browser import Browser, browser_program
 from tests.support.pages import Page, check_page
 from vsr.cli.main import cli
+from vsr.frame import Colour, Layout, Matrix, Range
+from vsr.media.source.probe import probe
+from vsr.options import UpscaleOptions
+from vsr.report import preview as preview_module
+from vsr.report import preview_page as page_module
+from vsr.report.moments import TellingMoment
+from vsr.report.preview import Box, Preview, Scene
+from vsr.report.preview_page import preview_page
+from vsr.report.settings import Setting
+from vsr.report.trial import Trial, whole_plan
 
 BUNNY = SAMPLES / "bunny.mp4"
 
@@ -140,6 +152,41 @@ def test_a_single_picture_is_previewed(tmp_path: Path) -> None:
     run("preview", still, "-m", "bicubic", "--scale", "2", "-q")
     data = check_page(tmp_path / "still_preview.html").data()
     assert [moment["loop"] for moment in data["moments"]] == [None]
+
+
+def noise(*size: int) -> torch.Tensor:
+    return torch.randint(0, 256, size, generator=torch.Generator().manual_seed(0)).byte()
+
+
+def test_pictures_lose_quality_before_the_page_grows_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = probe(BUNNY)
+    options = UpscaleOptions()
+    trial = Trial(
+        setting=Setting(label="one", options=options), plan=whole_plan(source, None, options),
+        file=BUNNY, frames=1, seconds_a_frame=1.0, seconds=1.0, bytes=1, measured_size=True,
+        warnings=(),
+    )  # fmt: skip
+    box = Box(left=0, top=0, width=128, height=128)
+    moment = TellingMoment(frame=0, seconds=Fraction(0), reason="any")
+    scene = Scene(moment=moment, box=box, loop_box=box, pictures=[noise(128, 128, 3)] * 2,
+                  heats=[None, None], shares=[None, None])  # fmt: skip
+    found = Preview(source=source, size=(128, 128), trials=(trial,), scenes=(scene,), notes=())
+    large = len(preview_page(found))
+    monkeypatch.setattr(page_module, "MOST_BYTES", large - 20_000)
+    assert len(preview_page(found)) <= large - 20_000
+
+
+def test_a_loop_of_noise_stays_small() -> None:
+    layout = Layout(family="yuv", sub_x=1, sub_y=1)
+    colour = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
+    frames = random_frames(24, 480, 270, layout, colour)
+    loop = preview_module._loop(
+        [[frame, frame] for frame in frames], (480, 270), (1.0, 1.0),
+        Box(left=0, top=0, width=480, height=270), Fraction(25),
+    )  # fmt: skip
+    assert len(loop) <= 1_000_000
 
 
 # --- in a browser ---

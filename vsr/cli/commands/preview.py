@@ -7,13 +7,11 @@ from typing import Any
 
 import click
 
-from vsr.cli.graceful_stop import GracefulStop
 from vsr.cli.options import upscale_options
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.settings import SettledCommand, note_of, settled_options
 from vsr.cli.values import ParsedValue
 from vsr.errors import UsageError
-from vsr.events import Event, Finished
 from vsr.options import Moment
 
 
@@ -85,10 +83,7 @@ def preview(
     options, settled = settled_options(values, [source])
     path = output or _beside(Path(source))
     check_page(path, Path(source), overwrite=overwrite)
-    with (
-        Listener(quiet=quiet, progress=progress) as terminal,
-        GracefulStop(_Calm(terminal)) as stop,
-    ):
+    with Listener(quiet=quiet, progress=progress) as terminal:
         if (note := note_of(settled)) is not None:
             terminal(note)
         found = look(
@@ -98,22 +93,10 @@ def preview(
             at=moments,
             seconds=seconds,
             runner=runner_for(options.device),
-            stop=stop.asked,
-            sink=stop,
+            sink=terminal,
         )
         write_page(path, preview_page(found))
     click.echo(path)
-
-
-class _Calm:
-    """A sink that keeps from the terminal that each of many short runs has ended."""
-
-    def __init__(self, sink: Listener) -> None:
-        self._sink = sink
-
-    def __call__(self, event: Event) -> None:
-        if not isinstance(event, Finished):
-            self._sink(event)
 
 
 def _beside(source: Path) -> Path:
