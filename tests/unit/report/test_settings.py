@@ -27,7 +27,7 @@ VALID = {
     "source.clips": (Clip.parse("1:20-1:30"), Clip.parse("80f+48f")), "source.follow": 2.5,
     "source.patience": 7.0, "source.stream": 2, "encode.crf": 20.5, "encode.colours": 64,
     "encode.encoder_options": (("tune", "animation"), ("x", "a=b")), "jobs.segment": 3.0,
-    "size.height": 720,
+    "size.height": 720, "source.crop": "704:480:8:0",
 }  # fmt: skip
 
 
