@@ -113,32 +113,16 @@ def test_files_stay_readable() -> None:
     assert max(len(p.read_text(encoding="utf-8").splitlines()) for p in _modules()) <= 400
 
 
-@pytest.mark.parametrize(
-    "room",
-    [
-        "jobs",
-        "runners",
-        "pipeline.py",
-        "media/source",
-        "media/read",
-        "media/write",
-        "stages",
-        "engine",
-        "nets",
-        "bench",
-        "arrays.py",
-        "options",
-    ],
-)
-def test_functions_stay_readable(room: str) -> None:
+def test_functions_stay_readable() -> None:
     """At most 60 lines and 8 parameters; what belongs together comes as one object."""
-    place = PACKAGE / room
-    for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, (path, node.name)
                 taken = [a.arg for a in (*node.args.args, *node.args.kwonlyargs)]
-                assert len([name for name in taken if name != "self"]) <= 8, (path, node.name)
+                if path.parent.name != "commands":  # whose parameters are the user's options
+                    few = [name for name in taken if name != "self"]
+                    assert len(few) <= 8, (path, node.name)
 
 
 def test_no_script_hides_a_package() -> None:

@@ -28,7 +28,7 @@ from vsr.errors import OutputError, OutputExists, Stopped, UsageError, VsrError
 from vsr.events import Note, Sink, silent
 from vsr.options import DeviceOptions, to_dict
 from vsr.train.checkpoint import load_checkpoint, save_checkpoint, write_weights, write_whole
-from vsr.train.data import Samples, TrainingBatch, batches, gather, mixed, split
+from vsr.train.data import Samples, StoredClip, TrainingBatch, batches, gather, mixed, split
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.film import codes
 from vsr.train.judge import JudgedClip, enlarge, held_pairs, measured, strip
@@ -98,10 +98,7 @@ def train(
     InputError, OutputError, ModelError, Stopped at an interrupt, and VsrError where the numbers
     are not finite from the first step on.
     """
-    if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: weights are written as .safetensors; give it that name")
-    if output.exists() and not overwrite:
-        raise OutputExists(f"{output}: is there already; --overwrite replaces it")
+    _check_name(output, overwrite)
     began = time.monotonic()
     folder = output.with_suffix(".train")
     rank, world = _place()
@@ -110,11 +107,7 @@ def train(
         prepare_cpu(DeviceOptions())
     if rank == 0:
         _prepare(folder, restart)
-        clips = gather(folder / "clips", options.data, options.damage, options.seed, sink)
-    if world > 1:
-        dist.barrier()
-        if rank:
-            clips = gather(folder / "clips", options.data, options.damage, options.seed, silent)
+    clips = _clips(options, folder / "clips", rank, world, sink)
     learnt, held = split(clips, options.data.held_out)
     if not held and rank == 0:
         sink(Note(text="one scene alone: nothing can be held out, so nothing tells how good it is"))
@@ -140,6 +133,26 @@ def train(
         output=output, steps=run.step, skipped=run.learner.skipped, psnr=psnr, best=run.best,
         seconds_loading=run.loading, seconds=time.monotonic() - began,
     )  # fmt: skip
+
+
+def _check_name(output: Path, overwrite: bool) -> None:
+    """Refuse a name that weights cannot have. Raises UsageError, OutputExists."""
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: weights are written as .safetensors; give it that name")
+    if output.exists() and not overwrite:
+        raise OutputExists(f"{output}: is there already; --overwrite replaces it")
+
+
+def _clips(
+    options: TrainOptions, folder: Path, rank: int, world: int, sink: Sink
+) -> list[StoredClip]:
+    """Take the clips in the first process; the others find them there."""
+    if world > 1 and rank:
+        dist.barrier()
+    clips = gather(folder, options.data, options.damage, options.seed, silent if rank else sink)
+    if world > 1 and not rank:
+        dist.barrier()
+    return clips
 
 
 def _prepare(folder: Path, restart: bool) -> None:

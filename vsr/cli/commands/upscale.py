@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from vsr.media.format.containers import STDOUT
 from vsr.options import UpscaleOptions
 
 if TYPE_CHECKING:
+    from vsr.jobs.batch.run_batch import Outcome
     from vsr.jobs.run.upscale import Result
 
 _NAMED = 8  # files that are named one by one
@@ -88,8 +90,7 @@ def upscale(
         click.echo("vsr: --apart is called --separate now", err=True)
     batch = Batch(sources, output, options, separate=separate or apart)
     runner = runner_for(options.device)
-    done, skipped, failed = 0, 0, list[VsrError]()
-    folders: dict[Path, None] = {}  # that results lie in, each once
+    tally = _Tally(single=batch.total == 1, as_json=as_json)
     with Listener(quiet=quiet, progress=progress) as terminal, GracefulStop(terminal) as stop:
         if (note := note_of(settled)) is not None:
             terminal(note)
@@ -97,30 +98,46 @@ def upscale(
         sink = stop if separate or apart else RunRecorder(stop, options)
         for outcome in batch.run(sink, stop=stop.asked, runner=runner):
             stop.ended()
-            if outcome.error is not None:
-                if batch.total == 1:
-                    raise outcome.error
-                terminal.error(f"{in_a_line(outcome.error)}{_untried(outcome.untried)}")
-                failed.append(outcome.error)
-            elif outcome.is_skipped:
-                skipped += 1
-            elif outcome.result is not None:
-                done += 1
-                to_pipe = outcome.result.output == STDOUT
-                if as_json:
-                    terminal.result(_json(outcome.source, outcome.result), err=to_pipe)
-                elif outcome.among is not None:
-                    folders[outcome.among] = None
-                elif not to_pipe:
-                    terminal.result(str(outcome.result.output))
-    for folder in folders:
+            tally.add(outcome, terminal)
+    for folder in tally.folders:
         click.echo(folder)
     if batch.total > 1 and not quiet:
         kind = {0: "films", batch.total: "pictures"}.get(batch.pictures, "files")
-        more = f", {skipped} skipped" if skipped else ""
-        terminal.remark(f"{done} of {batch.total} {kind} done{more}")
-    if failed:
-        context.exit(failed[0].exit_code)
+        more = f", {tally.skipped} skipped" if tally.skipped else ""
+        terminal.remark(f"{tally.done} of {batch.total} {kind} done{more}")
+    if tally.failed:
+        context.exit(tally.failed[0].exit_code)
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    """What became of the files so far, each said as it is done."""
+
+    single: bool  # whether there is one alone, whose failure is that of the command
+    as_json: bool
+    done: int = 0
+    skipped: int = 0
+    failed: list[VsrError] = field(default_factory=list)
+    folders: dict[Path, None] = field(default_factory=dict)  # that results lie in, each once
+
+    def add(self, outcome: Outcome, terminal: Listener) -> None:
+        """Count an outcome, and say what has to be said of it. Raises the only one's error."""
+        if outcome.error is not None:
+            if self.single:
+                raise outcome.error
+            terminal.error(f"{in_a_line(outcome.error)}{_untried(outcome.untried)}")
+            self.failed.append(outcome.error)
+        elif outcome.is_skipped:
+            self.skipped += 1
+        elif outcome.result is not None:
+            self.done += 1
+            to_pipe = outcome.result.output == STDOUT
+            if self.as_json:
+                terminal.result(_json(outcome.source, outcome.result), err=to_pipe)
+            elif outcome.among is not None:
+                self.folders[outcome.among] = None
+            elif not to_pipe:
+                terminal.result(str(outcome.result.output))
 
 
 def _check_no_output(sources: tuple[str, ...], output: str | None) -> None:

@@ -76,7 +76,6 @@ def describe(
     can only tell all three or none. Raises UnreadColours for tags that nothing here reads, unless
     `options` name a matrix.
     """
-    guesses: list[str] = []
     if layout.family == "rgb":
         primaries = _SRGB[0] if tags.primaries == _UNKNOWN else tags.primaries
         transfer = _SRGB[1] if tags.transfer == _UNKNOWN else tags.transfer
@@ -85,21 +84,7 @@ def describe(
             Colour(matrix=Matrix.RGB, range=Range.FULL, primaries=primaries, transfer=transfer),
             (),
         )
-    large = width >= 1280 or height > 576
-    if options.matrix != "auto":
-        matrix = _CHOSEN[options.matrix]
-    elif tags.matrix in _KNOWN:
-        matrix = Matrix(tags.matrix)
-    elif tags.matrix not in _UNTOLD and layout.family != "gray":
-        name = _UNREAD.get(tags.matrix, f"matrix {tags.matrix} of H.273")
-        raise UnreadColours(f"its colours are coded as {name}, which vsr cannot read; {_WAY_OUT}")
-    else:
-        matrix = Matrix.BT709 if large else Matrix.SMPTE170M
-        if height == 576 and not large:
-            matrix = Matrix.BT470BG
-        rgb = tags.matrix == Matrix.RGB
-        wrong = "is tagged as RGB and is not" if rgb else "no colour matrix is tagged"
-        guesses.append(f"{wrong}: read as {name_of(matrix)}")
+    matrix, guesses = _matrix(tags, layout, width, height, options)
     if options.range != "auto":
         range_ = Range.FULL if options.range == "full" else Range.LIMITED
     elif tags.range in (Range.LIMITED, Range.FULL):
@@ -125,6 +110,26 @@ def describe(
         told = f"its colours are coded as {name_of(matrix)}"
         guesses.append(f"{told}; they are written as {name_of(plain.matrix)}, which players read")
     return colour, tuple(guesses)
+
+
+def _matrix(
+    tags: ColourTags, layout: Layout, width: int, height: int, options: ColourOptions
+) -> tuple[Matrix, list[str]]:
+    """Return the matrix, and in words how it was guessed. Raises UnreadColours."""
+    if options.matrix != "auto":
+        return _CHOSEN[options.matrix], []
+    if tags.matrix in _KNOWN:
+        return Matrix(tags.matrix), []
+    if tags.matrix not in _UNTOLD and layout.family != "gray":
+        name = _UNREAD.get(tags.matrix, f"matrix {tags.matrix} of H.273")
+        raise UnreadColours(f"its colours are coded as {name}, which vsr cannot read; {_WAY_OUT}")
+    large = width >= 1280 or height > 576
+    matrix = Matrix.BT709 if large else Matrix.SMPTE170M
+    if height == 576 and not large:
+        matrix = Matrix.BT470BG
+    rgb = tags.matrix == Matrix.RGB
+    wrong = "is tagged as RGB and is not" if rgb else "no colour matrix is tagged"
+    return matrix, [f"{wrong}: read as {name_of(matrix)}"]
 
 
 _KNOWN = {m.value for m in Matrix} - {Matrix.RGB, Matrix.UNKNOWN}

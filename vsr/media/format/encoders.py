@@ -188,17 +188,8 @@ def plan_encoder(
         _check_quality(encoder, crf, codec)
         settings[encoder.quality] = f"{crf:g}"
         words.append(f"{encoder.quality} {crf:g}")
-    preset = options.preset if options.preset is not None else encoder.preset
-    if options.preset is not None and options.preset not in encoder.presets:
-        listed = ", ".join(encoder.presets) or "none"
-        raise UsageError(f"<encode.preset> {options.preset}: {codec} has {listed}")
-    if preset is not None:
-        if encoder.codec == "prores":
-            if options.preset is None and (layout.sub_x == 0 or layout.alpha):
-                preset = "4444"
-            settings["profile"] = preset
-        else:
-            settings["preset"] = preset
+    if (preset := _preset(encoder, options, layout)) is not None:
+        settings["profile" if encoder.codec == "prores" else "preset"] = preset
         words.append(preset)
     _check_names(encoder, options.encoder_options)
     if hdr is not None and (told := encoder_parameters(hdr, encoder.name)) is not None:
@@ -217,6 +208,19 @@ def plan_encoder(
         settings=settings,
         description=" ".join(words),
     )
+
+
+def _preset(encoder: Encoder, options: EncodeOptions, layout: Layout) -> str | None:
+    """Return the preset, or of ProRes the profile; None where there is none."""
+    if options.preset is None:
+        full_chroma = layout.sub_x == 0 or layout.alpha
+        return "4444" if encoder.codec == "prores" and full_chroma else encoder.preset
+    if options.preset not in encoder.presets:
+        listed = ", ".join(encoder.presets) or "none"
+        raise UsageError(
+            f"<encode.preset> {options.preset}: {options.codec or 'h264'} has {listed}"
+        )
+    return options.preset
 
 
 def _add(settings: dict[str, str], given: Iterable[tuple[str, str]]) -> None:
