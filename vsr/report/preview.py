@@ -19,7 +19,7 @@ from torch import Tensor
 from vsr.errors import UsageError, VsrError
 from vsr.events import Note, OncePerNote, Sink, silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
-from vsr.jobs.plan.plan import Plan, spans
+from vsr.jobs.plan.plan import Plan
 from vsr.jobs.run.context import Runner
 from vsr.media.format.encoders import plan_encoder
 from vsr.media.read.interlace import Filters, undo
@@ -118,9 +118,13 @@ def preview(
     """
     options = options or UpscaleOptions()
     once = OncePerNote(sink)
-    info = _opened(source, options)
+    opened = info = _opened(source, options)
     settings = rivals(options, compare)
     films = [whole_plan(info, None, setting.options) for setting in settings]
+    if len({film.frames for film in films}) > 1:
+        raise UsageError("--compare: settings that make other frames cannot be compared")
+    # As it will be seen: without edges that are cut off.
+    info = dataclasses.replace(info, video=info.video.showing(films[0].source.video.hidden))
     size = (films[0].target.width, films[0].target.height)
     index = keyframes(info)
     window = (min(_STILL[0] / size[0], 1.0), min(_STILL[1] / size[1], 1.0))
@@ -136,7 +140,7 @@ def preview(
         longer = _takes(moments, index, slowest, seconds)
         if longer != takes:
             takes, trials = longer, run(longer)
-        scenes = list(_scenes(info, options, films[0], takes, trials))
+        scenes = list(_scenes(opened, options, films[0], takes, trials))
     return Preview(
         source=info,
         size=size,
@@ -240,14 +244,14 @@ def _scenes(
     """Yield each take's pictures; all films are read in step, and no more than a loop is kept."""
     clips = tuple(take.clip for take in takes)
     wanted = dataclasses.replace(options, source=dataclasses.replace(options.source, clips=clips))
-    is_one = film.output.is_one_picture
-    parts = (WHOLE,) if is_one else spans(source, wanted)
-    filters: Filters = undo(film.scan, source.video.rate)
-    rate = source.video.rate or Fraction(25)
+    part = film if film.output.is_one_picture else whole_plan(source, None, wanted)
+    filters: Filters = undo(part.scan, part.source.video.rate)
+    rate = part.source.video.rate or Fraction(25)
+    originals = read_frames(
+        part.source, options.colour, filters=filters, spans=part.spans or (WHOLE,), sink=silent
+    )
     with ExitStack() as stack:
-        originals = stack.enter_context(
-            closing(read_frames(source, options.colour, filters=filters, spans=parts, sink=silent))
-        )
+        stack.enter_context(closing(originals))
         results = [
             stack.enter_context(
                 closing(read_frames(probe(trial.file), ColourOptions(), sink=silent))

@@ -201,6 +201,9 @@ def _measured(
     if len(options.source.clips) > 1 and reference is None:
         sink(Note(text="several clips were joined: nothing is measured against the source"))
         return None
+    if options.source.crop is not None and reference is None:
+        sink(Note(text="edges were cut off: nothing is measured against the source"))
+        return None
     wanted = tuple(measure) if measure else _USUAL
     if measure is None and options.temporal.filter != "off":
         wanted = (*wanted, "flicker")

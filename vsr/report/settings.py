@@ -85,6 +85,8 @@ def _option(name: str) -> OptionField:
         raise UsageError(f"--compare {name}: no option is called so{hint}")
     if found.default == ():
         raise UsageError(f"--compare {name}: can be given several times; it cannot be compared")
+    if found.path.startswith("source.") and found.path != "source.deinterlace":
+        raise UsageError(f"--compare {name}: says what is read; that cannot be compared")
     return found
 
 

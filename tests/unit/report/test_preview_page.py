@@ -154,6 +154,18 @@ def test_a_single_picture_is_previewed(tmp_path: Path) -> None:
     assert [moment["loop"] for moment in data["moments"]] == [None]
 
 
+def test_what_is_cut_off_is_not_shown(tmp_path: Path) -> None:
+    """Bars around a film; source and result are cropped alike."""
+    film = tmp_path / "bars.mkv"
+    judge.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=10:d=1,pad=96:96:0:16:red", "-c:v",
+                 "libx264", "-qp", "0", "-pix_fmt", "yuv420p", str(film))  # fmt: skip
+    run("preview", film, "-m", "bicubic", "--scale", "2", "--crop", "96:64:0:16", "-q", "--at", "0")
+    moment = check_page(tmp_path / "bars_preview.html").data()["moments"][0]
+    shown = [picture(one) for one in moment["pictures"]]
+    assert {one.shape for one in shown} == {(128, 192, 3)}
+    assert np.abs(shown[0] - shown[1]).mean() < 3
+
+
 def noise(*size: int) -> torch.Tensor:
     return torch.randint(0, 256, size, generator=torch.Generator().manual_seed(0)).byte()
 

@@ -111,6 +111,14 @@ def test_quality_is_that_of_vsr_metrics(film: Path, tmp_path: Path) -> None:
     assert data["worst"][0]["invented"] > 0
 
 
+def test_what_was_cropped_is_not_measured_against_its_source(film: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mkv"
+    run("upscale", film, "-o", out, "-m", "bicubic", "--scale", "2", "--crop", "64:64:0:0", "-q")
+    data = told(out)
+    assert data["quality"] is None
+    assert any("edges were cut off" in note for note in data["notes"])
+
+
 def test_work_that_reuse_left_is_what_the_run_counted(film: Path, tmp_path: Path) -> None:
     out, weights = tmp_path / "out.mkv", tiny_weights(tmp_path)
     run("upscale", film, "-o", out, "-m", weights, "--reuse", "safe", "-q")
