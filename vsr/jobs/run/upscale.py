@@ -20,6 +20,7 @@ from vsr.jobs.plan.scratch import WorkFolder, made
 from vsr.jobs.plan.source import OpenedSource, intake
 from vsr.jobs.run.auto_strength import resolve_strength
 from vsr.jobs.run.context import Hooks, RunContext, Runner, never
+from vsr.jobs.run.drawn_hint import drawn_hint
 from vsr.jobs.run.encode import deliver, into_folder, into_pipe
 from vsr.jobs.run.resume import run_job
 from vsr.jobs.store.job_store import folder_of, forget
@@ -135,6 +136,8 @@ def _carry_out(run: RunContext) -> int:
     plan, name = run.plan, run.plan.source.path.name
     for note in notes(plan, run.options):
         run.sink(Note(text=f"{name}: {note}"))
+    if (hint := drawn_hint(run)) is not None:
+        run.sink(Note(text=f"{name}: {hint}"))
     for loss in losses(plan, run.options):
         run.sink(WarningNote(text=f"{name}: {loss}"))
     run.sink(
