@@ -123,15 +123,13 @@ def test_a_clip_begins_and_ends_where_a_picture_stands(tmp_path: Path, suffix: s
 
 
 @pytest.mark.parametrize("filling", ["90", "165"])
-def test_two_frames_in_h265(tmp_path: Path, filling: str) -> None:
+def test_two_frames_in_h265(bunny: Path, tmp_path: Path, filling: str) -> None:
     """X265 makes up the dts of so short a film of memory that it never wrote."""
-    source = judge.make(tmp_path / "two.mkv", "testsrc2=d=0.08:s=64x48:r=25", "-c:v", "ffv1")
-    line = ["upscale", source, "-o", tmp_path / "o.mp4", "-m", "nearest", "-s", "1"]
+    line = ["upscale", bunny, "-o", tmp_path / "o.mp4", "-m", "nearest", "-s", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "vsr", *map(str, line), "--codec", "h265", "-q"],
+        [sys.executable, "-m", "vsr", *map(str, line), "--clip", "0f+2f", "--codec", "h265"],
         env={**os.environ, "MALLOC_PERTURB_": filling}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert [packet.pts for packet in judge.frames(tmp_path / "o.mp4")] == [
-        packet.pts for packet in judge.frames(source)
-    ]
+    first, second = judge.frames(tmp_path / "o.mp4")
+    assert abs(second.pts - first.pts - Fraction(1, 24)) < MILLISECOND
