@@ -40,7 +40,7 @@ def test_each_picture_of_a_folder_stays_what_it_is(tmp_path: Path) -> None:
     assert done.stdout == f"{out}\n"
     assert names(out) == ["10.png", "2.png", "IMG.JPG", "a.webp", "b.png", "deep.png"]
     assert "6 of 6 pictures done" in done.stderr
-    assert "passed over as no picture or film: 1" in done.stderr
+    assert "passed over as no picture or film: notes.txt" in done.stderr
     assert len(done.stderr.splitlines()) == 3
     for name in ("10.png", "2.png", "a.webp", "deep.png"):
         assert same_pictures(folder / name, out / name)

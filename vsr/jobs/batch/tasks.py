@@ -106,7 +106,7 @@ class FolderTasks:
     def begin(self, sink: Sink) -> None:
         """Make the folder for the results, and say what is passed over."""
         if self.listing.others:
-            text = f"passed over as no picture or film: {self.listing.others}"
+            text = f"passed over as no picture or film: {self.listing.passed_over}"
             sink(Note(text=f"{self.listing.path.name}: {text}"))
         if not self.folder.is_dir():
             try:

@@ -26,6 +26,8 @@ FILMS = frozenset({
 })  # fmt: skip
 _DIRECTIVE = re.compile(r"%%|%(\d*)d", re.ASCII)
 _DIGITS = 9  # of a number, at most
+_NAMED = 5  # of what is passed over
+_SETTINGS = "vsr.toml"  # beside the films, for them
 _NAME_BYTES = 255  # of a file's name
 
 
@@ -104,8 +106,15 @@ class ImageList:
     folder: Path  # where the files lie
     pictures: tuple[str, ...]  # names
     films: tuple[str, ...]  # names; animations are films
-    others: int = 0  # what else lies in the folder
+    others: tuple[str, ...] = ()  # names of what else lies in the folder
     pattern: NumberedName | None = None
+
+    @property
+    def passed_over(self) -> str:
+        """What lies in the folder and is neither picture nor film, in words; "": nothing."""
+        shown = ", ".join(self.others[:_NAMED])
+        more = len(self.others) - _NAMED
+        return f"{shown} and {more} more" if more > 0 else shown
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -173,12 +182,13 @@ def list_files(path: Path) -> ImageList:
     films = [name for name in names if _suffix(name) in FILMS]
     if not pictures and not films:
         raise InputError(f"{path}: holds no pictures or films")
+    taken = {*pictures, *films, _SETTINGS}
     return ImageList(
         path=path,
         folder=folder,
         pictures=tuple(sorted(pictures, key=_natural)),
         films=tuple(sorted(films, key=_natural)),
-        others=len(found) - len(pictures) - len(films),
+        others=tuple(sorted({name for name, _ in found} - taken, key=_natural)),
     )
 
 

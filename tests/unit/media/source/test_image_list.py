@@ -24,13 +24,19 @@ def test_numbers_in_names_count_as_numbers(tmp_path: Path) -> None:
     assert list_files(tmp_path).pictures == wanted
 
 
-def test_films_are_apart_and_the_rest_is_counted(tmp_path: Path) -> None:
+def test_films_are_apart_and_the_rest_is_named(tmp_path: Path) -> None:
     names(tmp_path, "a.png", "b.mkv", "c.gif", "notes.txt", ".hidden.png", "dangling.png")
     (tmp_path / "inner.png").mkdir()
     (tmp_path / "dangling.png").unlink()
     (tmp_path / "dangling.png").symlink_to("nowhere")
     listing = list_files(tmp_path)
-    assert (listing.pictures, listing.films, listing.others) == (("a.png",), ("b.mkv", "c.gif"), 4)
+    assert (listing.pictures, listing.films) == (("a.png",), ("b.mkv", "c.gif"))
+    assert listing.passed_over == ".hidden.png, dangling.png, inner.png, notes.txt"
+
+
+def test_of_much_else_the_first_are_named(tmp_path: Path) -> None:
+    names(tmp_path, "a.png", "vsr.toml", *(f"{n}.txt" for n in range(12)))
+    assert list_files(tmp_path).passed_over == "0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 7 more"
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def _told(listing: ImageList, fps: Fraction | None) -> Iterator[str]:
     if listing.films:
         yield f"films in it that are passed over: {len(listing.films)}"
     if listing.others:
-        yield f"passed over as no picture or film: {listing.others}"
+        yield f"passed over as no picture or film: {listing.passed_over}"
     if any(notes_of(listing.folder / listing.pictures[0])):
         yield "the pictures' colour profile and camera notes do not fit a film: left out"
 
