@@ -226,8 +226,8 @@ def _notes(source: Source, takes: Sequence[Take], each: float, seconds: float) -
     still = sum(take.frames < _SHORTEST for take in takes)
     if still and source.video.frames != 1 and each * _SHORTEST > seconds / len(takes):
         yield (
-            f"{still} of {len(takes)} moments stand still: a frame takes up to {each:.2g} s here. "
-            f"--seconds allows more time."
+            f"Moments that stand still: {still} of {len(takes)}. A frame takes up to "
+            f"{each:.2g} s here; --seconds allows more time."
         )
 
 

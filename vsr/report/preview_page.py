@@ -19,7 +19,7 @@ from vsr.report.page import (
 )
 from vsr.report.preview import Preview, Scene
 from vsr.report.settings import command, shown_names
-from vsr.report.trial import Trial
+from vsr.report.trial import STEADY, Trial
 from vsr.timing import clock
 
 MOST_BYTES = 15_000_000  # of a page
@@ -150,7 +150,8 @@ def _settings(found: Preview) -> str:
     return table(
         head,
         rows,
-        caption=f"Times and sizes are carried over from {frames} frames of each setting.",
+        caption=f"Times and sizes are carried over from a run of each setting; frames: {frames}."
+        + (" So few say little; starting up counts in." if frames < STEADY else ""),
         name="settings",
     )
 

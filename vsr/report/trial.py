@@ -22,7 +22,7 @@ from vsr.options import Clip, Moment, UpscaleOptions
 from vsr.report.moments import TellingMoment
 from vsr.report.settings import Setting
 
-_STEADY = 4  # frames from which on the speed of the first is left out
+STEADY = 4  # frames from which on the speed of the first is left out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class _FrameClock:
 
     def seconds_a_frame(self, whole: float) -> float:
         """Return the steady speed where there were frames enough; `whole`: seconds of the run."""
-        if self._frames >= _STEADY:
+        if self._frames >= STEADY:
             return (self._last - self._first) / (self._frames - 1)
         return whole / max(self._frames, 1)
 
@@ -168,6 +168,6 @@ def _bytes(result: Path, frames: int | None, keys: int) -> int | None:
         raise VsrError(f"{result.name}: holds no picture")
     a_key = sum(key) / len(key)
     if not inner:  # each picture by itself; of a single one nobody can tell
-        return round(a_key * frames) if len(key) > _STEADY else None
+        return round(a_key * frames) if len(key) > STEADY else None
     keys = max(min(keys, frames), 1)
     return round(a_key * keys + sum(inner) / len(inner) * (frames - keys))
