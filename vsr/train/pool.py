@@ -29,7 +29,12 @@ class Pool:
     def exchange(self, batch: TrainingBatch, chance: np.random.Generator) -> TrainingBatch:
         """Put a batch in; returns another, or the same while the pool is not full."""
         assert batch.low is not None
-        new = list(zip(batch.high, batch.real, batch.low, strict=True))
+        # In one layout, whatever the batch's: sums in another differ in the last bit, and what
+        # comes out of a checkpoint has lost it.
+        together = zip(batch.high, batch.real, batch.low, strict=True)
+        new = [
+            (high.contiguous(), real.contiguous(), low.contiguous()) for high, real, low in together
+        ]
         if len(self._kept) < self._size:
             self._kept += new
             return batch
