@@ -21,6 +21,13 @@ from vsr.doctor.finding import without_names
 from vsr.errors import UsageError
 
 
+@pytest.fixture(autouse=True)
+def _no_settings_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what whoever runs the tests has set, such as VSR_MATRIX_FFMPEG."""
+    for name in [name for name in os.environ if name.startswith("VSR_")]:
+        monkeypatch.delenv(name)
+
+
 def _bad(found: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in found if finding.state != "good"]
 

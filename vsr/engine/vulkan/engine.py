@@ -80,7 +80,8 @@ class VulkanEngine:
             code, out = extractor.extract(OUTPUT)
             if code != 0:
                 raise MemoryError(f"{self.label} gave up with code {code}")
-            results.append(torch.from_numpy(np.asarray(out)))  # which keeps `out` alive
+            # A copy: what it lies in may belong to the GPU, and be used for the next one.
+            results.append(torch.from_numpy(np.array(out)))
         return torch.stack(results) if len(results) > 1 else results[0].unsqueeze(0)
 
     def bytes_for(self, pixels: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import math
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from vsr.children import shielded
 from vsr.engine.base import Engine
@@ -27,6 +29,7 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; import vsr.engine.vulkan.trial
 _SECONDS = 120  # until it counts as hung; drivers compile for long the first time
 _LEAST = {"fp32": 80.0, "fp16": 50.0}  # dB from PyTorch's fp32
 _ROUNDS = 3
+_PICTURES = 4  # one alone may come out right by luck
 # Times PyTorch's in 32 bits: other ways to use a processor are up to 4 times as fast as that.
 _FASTER = 4
 
@@ -95,11 +98,14 @@ def main() -> None:
 
 
 def _compared(network: Network, engine: Engine, *, timed: bool) -> dict[str, float]:
-    coarse = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(0))
-    picture = torch.nn.functional.interpolate(coarse, size=(48, 64), mode="bicubic").clamp(0, 1)
+    chance, worst = torch.Generator().manual_seed(0), math.inf
     with torch.inference_mode():
-        error = (engine(picture) - network(picture)).double().square().mean()
-        found = {"decibels": float((-10 * torch.log10(error + 1e-20)).nan_to_num(-1.0))}
+        for _ in range(_PICTURES):
+            coarse = torch.rand(1, 3, 12, 16, generator=chance)
+            picture = F.interpolate(coarse, size=(48, 64), mode="bicubic").clamp(0, 1)
+            error = (engine(picture) - network(picture)).double().square().mean()
+            worst = min(worst, float((-10 * torch.log10(error + 1e-20)).nan_to_num(-1.0)))
+        found = {"decibels": worst}
         if timed:
             side = 256 if isinstance(network, SRVGGNetCompact) else 96
             large = torch.rand(1, 3, side, side)
