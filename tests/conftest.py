@@ -17,10 +17,12 @@ import torch
 from safetensors.torch import save_file
 
 from vsr.frame import Colour, Frame, Layout
+from vsr.machine import cores, memory
 from vsr.nets.srvgg import SRVGGNetCompact
 
 pytest_plugins = ["tests.support.jobs"]
 
+_PROCESS = 5 << 29  # bytes
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 
@@ -106,6 +108,11 @@ def _nothing_of_the_path(_trap: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     run = calls.read_text() if calls.exists() else ""
     calls.unlink(missing_ok=True)
     assert not run, f"an ffmpeg of the PATH was run: {run}"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """As many processes as there are cores and memory for, of which one takes up to 2 GB."""
+    return max(1, min(cores(), memory() // _PROCESS))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
