@@ -77,7 +77,7 @@ def document(
 
 def printable(text: str) -> str:
     """Return text that can be written as UTF-8: a file's name may hold what is none."""
-    return os.fsencode(text).decode("utf-8", "replace")
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def text(value: object) -> str:
