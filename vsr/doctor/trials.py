@@ -145,6 +145,8 @@ def _candidates() -> Iterator[tuple[str, str, EngineName, Precision]]:
             yield f"PyTorch on cuda:{index}", f"cuda:{index}", "torch", "auto"
             yield f"our kernels on cuda:{index}", f"cuda:{index}", "cuda", "auto"
     for gpu in vulkan_gpus():
+        if gpu["software"]:
+            continue  # slower than the processor itself; nobody runs films on it
         yield f"ncnn on {gpu['name']}", f"vulkan:{gpu['index']}", "auto", "auto"
 
 

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vsr.engine.trial_cache import Trial, recalled, remember
-from vsr.engine.vulkan.trial import find_gpus, has_hardware, try_gpu
+from vsr.engine.vulkan.trial import find_gpus, try_gpu
 from vsr.errors import UsageError
-from vsr.events import Note, Sink
 from vsr.nets.network import Network
 from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import EngineName, Precision
@@ -40,30 +39,10 @@ def vulkan_engine(network: Network, device: str, precision: Precision) -> Vulkan
         raise UsageError("<device.device> vulkan: install it, pip install 'vsr-upscale[ncnn]'")
     gpu = _named(device.partition(":")[2], find_gpus())
     inside = _inside(network) if precision == "auto" else precision
-    trial = _trial(gpu, inside, network, timed=False)
+    trial = _trial(gpu, inside, network)
     if not trial.passed:
         raise UsageError(f"<device.device> {device}: {gpu['name']} {trial.reason}")
     return _engine(gpu, inside, network)
-
-
-def faster_gpu(network: Network, sink: Sink) -> VulkanEngine | None:
-    """Return an engine on a real GPU that does the work much faster than the processor, if any.
-
-    That one is refused is told to `sink` once, by the run that finds it.
-    """
-    if not has_hardware() or importlib.util.find_spec("ncnn") is None:
-        return None
-    inside = _inside(network)
-    for gpu in find_gpus():
-        if gpu["software"]:
-            continue
-        known = recalled(_description(gpu, inside, network, timed=True))
-        trial = known or _trial(gpu, inside, network, timed=True)
-        if trial.passed:
-            return _engine(gpu, inside, network)
-        if known is None:
-            sink(Note(text=f"the processor runs the network: {gpu['name']} {trial.reason}"))
-    return None
 
 
 def _inside(network: Network) -> str:
@@ -92,20 +71,20 @@ def _named(name: str, gpus: Sequence[dict[str, Any]]) -> dict[str, Any]:
     raise UsageError(f"<device.device> vulkan:{name}: Vulkan sees {listed}")
 
 
-def _trial(gpu: dict[str, Any], precision: str, network: Network, *, timed: bool) -> Trial:
-    name = _description(gpu, precision, network, timed=timed)
+def _trial(gpu: dict[str, Any], precision: str, network: Network) -> Trial:
+    name = _description(gpu, precision, network)
     if (known := recalled(name)) is not None:
         return known
-    reason = try_gpu(gpu["index"], precision, network, timed=timed)
+    reason = try_gpu(gpu["index"], precision, network)
     remember(name, reason is None, reason or "")
     return Trial(passed=reason is None, reason=reason or "")
 
 
-def _description(gpu: dict[str, Any], precision: str, network: Network, *, timed: bool) -> str:
+def _description(gpu: dict[str, Any], precision: str, network: Network) -> str:
     """Return what the outcome depends on: GPU, driver, runtime, and the network's shape."""
     parameters = sum(p.numel() for p in network.parameters())
     return " ".join((
         gpu["name"], gpu["driver"], f"ncnn {importlib.metadata.version('ncnn')}", precision,
-        "timed" if timed else "", type(network).__name__,
+        type(network).__name__,
         f"scale:{network.scale} features:{network.num_feat} parameters:{parameters}",
     ))  # fmt: skip

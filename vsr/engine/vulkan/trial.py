@@ -12,9 +12,6 @@ import json
 import math
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,15 +20,11 @@ from torch.nn import functional as F
 from vsr.children import shielded
 from vsr.engine.base import Engine
 from vsr.nets.network import Network
-from vsr.nets.srvgg import SRVGGNetCompact
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; import vsr.engine.vulkan.trial as t; t.main()"
 _SECONDS = 120  # until it counts as hung; drivers compile for long the first time
 _LEAST = {"fp32": 80.0, "fp16": 50.0}  # dB from PyTorch's fp32
-_ROUNDS = 3
 _PICTURES = 4  # one alone may come out right by luck
-# Times PyTorch's in 32 bits: other ways to use a processor are up to 4 times as fast as that.
-_FASTER = 4
 
 
 def find_gpus() -> list[dict[str, Any]]:
@@ -42,23 +35,16 @@ def find_gpus() -> list[dict[str, Any]]:
     return answer if isinstance(answer, list) else []
 
 
-def has_hardware() -> bool:
-    """Return whether there may be a real GPU: a look that costs nothing, for `auto`."""
-    return any(Path("/dev/dri").glob("renderD*")) or Path("/dev/dxg").exists()
-
-
-def try_gpu(index: int, precision: str, network: Network, *, timed: bool) -> str | None:
-    """Return why the GPU is refused, in words; None: it is right, and faster if that is `timed`."""
+def try_gpu(index: int, precision: str, network: Network) -> str | None:
+    """Return why the GPU is refused, in words; None: it is right."""
     held = io.BytesIO()
     torch.save(network, held)
-    asked = {"index": index, "precision": precision, "timed": timed}
+    asked = {"index": index, "precision": precision}
     answer = _ask(asked, held.getvalue())
     if isinstance(answer, str):
         return answer
     if not answer["decibels"] >= _LEAST[precision]:
         return f"computed something else in a trial ({answer['decibels']:.0f} dB)"
-    if timed and _FASTER * answer["seconds"] > answer["cpu_seconds"]:
-        return "was hardly faster than the processor in a trial"
     return None
 
 
@@ -92,12 +78,12 @@ def main() -> None:
     else:
         network = torch.load(io.BytesIO(sys.stdin.buffer.read()), weights_only=False)
         engine = VulkanEngine(network, asked["index"], precision=asked["precision"])
-        answer = _compared(network, engine, timed=asked["timed"])
+        answer = _compared(network, engine)
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
 
 
-def _compared(network: Network, engine: Engine, *, timed: bool) -> dict[str, float]:
+def _compared(network: Network, engine: Engine) -> dict[str, float]:
     chance, worst = torch.Generator().manual_seed(0), math.inf
     with torch.inference_mode():
         for _ in range(_PICTURES):
@@ -105,19 +91,4 @@ def _compared(network: Network, engine: Engine, *, timed: bool) -> dict[str, flo
             picture = F.interpolate(coarse, size=(48, 64), mode="bicubic").clamp(0, 1)
             error = (engine(picture) - network(picture)).double().square().mean()
             worst = min(worst, float((-10 * torch.log10(error + 1e-20)).nan_to_num(-1.0)))
-        found = {"decibels": worst}
-        if timed:
-            side = 256 if isinstance(network, SRVGGNetCompact) else 96
-            large = torch.rand(1, 3, side, side)
-            found["seconds"] = _seconds(engine, large)
-            found["cpu_seconds"] = _seconds(network, large)
-    return found
-
-
-def _seconds(run: Callable[[torch.Tensor], torch.Tensor], picture: torch.Tensor) -> float:
-    took = []
-    for _ in range(_ROUNDS):
-        began = time.perf_counter()
-        run(picture)
-        took.append(time.perf_counter() - began)
-    return min(took)
+    return {"decibels": worst}
