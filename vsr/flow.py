@@ -125,4 +125,5 @@ class Scope:
         for channel, _ in self._links:
             channel.cancel()
         for _, thread in self._links:
-            thread.join()
+            if thread.ident is not None:  # else there was no memory to start it, which is raised
+                thread.join()

@@ -90,3 +90,14 @@ def test_an_interrupt_of_the_consumer_ends_every_thread() -> None:
         for _ in scope.ahead(iter(range(10**9)), depth=2, name="vsr-numbers"):
             raise KeyboardInterrupt
     assert not _live()
+
+
+def test_a_thread_that_cannot_be_started_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where memory or a limit of processes is reached."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"), Scope() as scope:
+        scope.ahead([1, 2], depth=1, name="never")
