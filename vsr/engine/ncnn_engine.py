@@ -24,7 +24,7 @@ from vsr.options import EngineName
 
 # Feature maps of the widest kind at once: its Winograd convolutions keep the transformed ones,
 # too. Measured: 8 to 12.6 with the compact networks, 11 to 13 with RRDBNet.
-_MAPS = 11
+MAPS = 11
 
 
 class NcnnEngine:
@@ -42,26 +42,12 @@ class NcnnEngine:
         self.receptive_radius = network.receptive_radius
         self.device = torch.device("cpu")
         self.max_pixels = (2**31 - 1) // widest(network)
-        self._bytes_per_pixel = bytes_per_pixel(network, self.dtype, maps=_MAPS)
+        self._bytes_per_pixel = bytes_per_pixel(network, self.dtype, maps=MAPS)
         self._net = load_net(network, _on_cpu)
 
     def __call__(self, x: Tensor) -> Tensor:
         """See `Engine`."""
-        import ncnn
-
-        if self.multiple > 1:
-            x = F.pixel_unshuffle(x, self.multiple)
-        results = []
-        for picture in x:
-            extractor = self._net.create_extractor()
-            # Borrowed, not copied: `planes` has to live until the result is there.
-            planes = picture.contiguous().numpy()
-            extractor.input(INPUT, ncnn.Mat(planes))
-            code, out = extractor.extract(OUTPUT)
-            if code != 0:
-                raise MemoryError(f"ncnn gave up with code {code}")
-            results.append(torch.from_numpy(np.asarray(out)))  # which keeps `out` alive
-        return torch.stack(results) if len(results) > 1 else results[0].unsqueeze(0)
+        return run_net(self._net, x, self.multiple, shared=True)
 
     def bytes_for(self, pixels: int) -> int:
         """See `Engine`."""
@@ -92,3 +78,29 @@ def load_net(network: Network, settings: Callable[[Any], None]) -> Any:
         if net.load_param(str(param)) != 0 or net.load_model(str(model)) != 0:
             raise BrokenWeights("ncnn does not take this network")
     return net
+
+
+def run_net(net: Any, x: Tensor, multiple: int, *, shared: bool) -> Tensor:
+    """Map (N, 3, H, W) -> (N, 3, scale * H, scale * W), one picture after the other.
+
+    `multiple`: of the pixel unshuffle before it. Unless memory is `shared` with the processor,
+    pictures and results are copied: a GPU may fetch the one when it is gone, and use what the other
+    lies in for the next. Raises MemoryError where ncnn gives up.
+    """
+    import ncnn
+
+    if multiple > 1:
+        x = F.pixel_unshuffle(x, multiple)
+    results = []
+    for picture in x:
+        extractor = net.create_extractor()
+        # Borrowed, not copied: `planes` has to live until the result is there.
+        planes = picture.contiguous().numpy()
+        given = ncnn.Mat(planes)
+        extractor.input(INPUT, given if shared else given.clone())
+        code, out = extractor.extract(OUTPUT)
+        if code != 0:
+            raise MemoryError(f"ncnn gave up with code {code}")
+        # What is not copied keeps `out` alive.
+        results.append(torch.from_numpy(np.asarray(out) if shared else np.array(out)))
+    return torch.stack(results) if len(results) > 1 else results[0].unsqueeze(0)

@@ -15,19 +15,14 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vsr.engine.memory import bytes_per_pixel, widest
-from vsr.engine.ncnn_engine import load_net
-from vsr.nets.ncnn_export import INPUT, OUTPUT
+from vsr.engine.ncnn_engine import MAPS, load_net, run_net
 from vsr.nets.network import Network
 from vsr.options import EngineName
 
-# Feature maps of the widest kind that are on the GPU at once; as for ncnn on a CPU.
-_MAPS = 11
 _SHARE = 0.6  # of the GPU's memory; other programs draw with it, too
 
 
@@ -52,7 +47,7 @@ class VulkanEngine:
         half = precision == "fp16"
         inside = torch.float16 if half else torch.float32
         memory = int(ncnn.get_gpu_device(index).get_heap_budget() * 2**20 * _SHARE)
-        fitting = memory // bytes_per_pixel(network, inside, maps=_MAPS)
+        fitting = memory // bytes_per_pixel(network, inside, maps=MAPS)
         self.max_pixels = max(min(fitting, (2**31 - 1) // widest(network)), 1)
         self._host_bytes = bytes_per_pixel(network, self.dtype, maps=0)
 
@@ -68,21 +63,7 @@ class VulkanEngine:
 
     def __call__(self, x: Tensor) -> Tensor:
         """See `Engine`."""
-        import ncnn
-
-        if self.multiple > 1:
-            x = F.pixel_unshuffle(x, self.multiple)
-        results = []
-        for picture in x:
-            extractor = self._net.create_extractor()
-            # A copy: what is borrowed may be gone when the GPU fetches it.
-            extractor.input(INPUT, ncnn.Mat(picture.contiguous().numpy()).clone())
-            code, out = extractor.extract(OUTPUT)
-            if code != 0:
-                raise MemoryError(f"{self.label} gave up with code {code}")
-            # A copy: what it lies in may belong to the GPU, and be used for the next one.
-            results.append(torch.from_numpy(np.array(out)))
-        return torch.stack(results) if len(results) > 1 else results[0].unsqueeze(0)
+        return run_net(self._net, x, self.multiple, shared=False)
 
     def bytes_for(self, pixels: int) -> int:
         """See `Engine`; that of the host."""
