@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterator
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.media.format.decoder import decoded
+from vsr.media.read.interlace import pictures_at
 from vsr.media.source.cropping import HiddenEdges
 from vsr.media.source.kinds.base import Source
-from vsr.media.source.opening import open_source
 
 _PLACES = 12  # evenly over the film: a dark scene has no bars
 _LOOK = 8  # frames at each; of a short film four times as many at its beginning
@@ -59,14 +57,7 @@ def _places(source: Source) -> list[float]:
 
 def _luma(source: Source, place: float) -> Iterator[NDArray[np.uint8]]:
     """Yield (H, W) pictures from the second `place` on, as they are decoded."""
-    with open_source(source.path) as container:
-        stream = container.streams[source.video.index]
-        assert isinstance(stream, av.VideoStream)
-        if place:
-            with contextlib.suppress(av.FFmpegError):
-                container.seek(int(place * 1_000_000))
-        # What is damaged is the reader's to tell.
-        with contextlib.suppress(av.FFmpegError, OSError):
-            pictures = decoded(container, stream, lambda packet, error: None)
-            for picture in itertools.islice(pictures, _LOOK if place else 4 * _LOOK):
-                yield picture.reformat(format="gray").to_ndarray().astype(np.uint8)
+    # What is damaged is the reader's to tell; here it only ends the look.
+    with contextlib.suppress(av.FFmpegError, OSError):
+        for picture in pictures_at(source, place, _LOOK if place else 4 * _LOOK):
+            yield picture.reformat(format="gray").to_ndarray().astype(np.uint8)

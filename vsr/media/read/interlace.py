@@ -15,6 +15,7 @@ from fractions import Fraction
 
 import av
 from av.filter import Graph
+from av.filter.context import FilterContext
 
 from vsr.machine import codec_threads
 from vsr.media.format.decoder import decoded
@@ -77,35 +78,48 @@ def detect_scan(source: Source) -> ScanMode:
 
 
 def _judged(source: Source, place: float) -> Iterator[av.VideoFrame]:
+    graph: Graph | None = None
+    # What is damaged is the reader's to tell; here it only ends the look.
+    with contextlib.suppress(av.FFmpegError, OSError):
+        for frame in pictures_at(source, place, _LOOK):
+            graph = graph or graph_of(frame, (("idet", ""),))
+            graph.vpush(frame)
+            yield from pulled(graph)
+
+
+def pictures_at(source: Source, place: float, count: int) -> Iterator[av.VideoFrame]:
+    """Yield `count` pictures at most from the second `place` on, for those who only look.
+
+    A file that cannot be sought is read from its beginning. Raises FFmpegError, OSError.
+    """
     with open_source(source.path) as container:
         stream = container.streams[source.video.index]
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
         if place:
-            container.seek(int(place * 1_000_000))
-        graph: Graph | None = None
-        # What is damaged is the reader's to tell; here it only ends the look.
-        with contextlib.suppress(av.FFmpegError, OSError):
-            pictures = decoded(container, stream, lambda packet, error: None)
-            for frame in itertools.islice(pictures, _LOOK):
-                graph = graph or graph_of(frame, (("idet", ""),))
-                graph.vpush(frame)
-                yield from pulled(graph)
+            with contextlib.suppress(av.FFmpegError):
+                container.seek(int(place * 1_000_000))
+        yield from itertools.islice(decoded(container, stream, lambda packet, error: None), count)
 
 
 def graph_of(picture: av.VideoFrame, filters: Filters) -> Graph:
     """Return an ffmpeg filter graph for pictures such as this one."""
+    graph, first = graph_from(picture)
+    steps = [graph.add(name, arguments) for name, arguments in filters]
+    graph.link_nodes(first, *steps, graph.add("buffersink")).configure()
+    return graph
+
+
+def graph_from(picture: av.VideoFrame) -> tuple[Graph, FilterContext]:
+    """Return a graph that is to be completed, and where pictures such as this one go into it."""
     graph = Graph()
     graph.threads = codec_threads()
-    first = graph.add_buffer(
+    return graph, graph.add_buffer(
         width=picture.width,
         height=picture.height,
         format=picture.format,
         time_base=to_fraction(picture.time_base) or Fraction(1, 1000),
     )
-    steps = [graph.add(name, arguments) for name, arguments in filters]
-    graph.link_nodes(first, *steps, graph.add("buffersink")).configure()
-    return graph
 
 
 def pulled(graph: Graph) -> Iterator[av.VideoFrame]:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import av
 from av.filter import Graph
 
-from vsr.machine import codec_threads
-from vsr.media.read.interlace import pulled
+from vsr.media.read.interlace import graph_from, pulled
 
 # Ordered dithering: unlike error diffusion it does not crawl where the picture stands still. Of its
 # scales the faintest is the smallest and the most like the source (benchmarks/gif.py).
@@ -33,14 +32,7 @@ class PaletteFilter:
 
 
 def _graph(picture: av.VideoFrame, colours: int) -> Graph:
-    graph = Graph()
-    graph.threads = codec_threads()
-    source = graph.add_buffer(
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-        time_base=picture.time_base,
-    )
+    graph, source = graph_from(picture)
     split = graph.add("split")
     kind = f"stats_mode=single:reserve_transparent=1:max_colors={colours}"
     generate = graph.add("palettegen", kind)
