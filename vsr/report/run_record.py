@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,14 +58,14 @@ class RunRecorder:
         self._began = 0.0
         self._notes: list[str] = []
         self._warnings: list[str] = []
-        self._pace: list[list[float]] = []
+        self._pace = _Pace()
 
     def __call__(self, event: Event) -> None:
         """Take an event down, and hand it on."""
         if isinstance(event, Started):
-            self._started, self._began, self._pace = event, time.monotonic(), []
+            self._started, self._began, self._pace = event, time.monotonic(), _Pace()
         elif isinstance(event, Progress):
-            self._pace.append([event.frames, round(time.monotonic() - self._began, 3)])
+            self._pace.add(event.frames, round(time.monotonic() - self._began, 3))
         elif isinstance(event, Note):
             (self._warnings if isinstance(event, WarningNote) else self._notes).append(event.text)
         elif isinstance(event, Finished):
@@ -88,18 +87,43 @@ class RunRecorder:
             options=to_dict(self._options),
             description=started.description,
             frames=finished.frames,
-            before=int(self._pace[0][0]) - 1 if self._pace else finished.frames,
+            before=finished.frames if self._pace.first is None else self._pace.first - 1,
             seconds=round(finished.seconds, 3),
             ended=round(time.time(), 3),
             notes=list(dict.fromkeys(self._notes)),
             warnings=list(dict.fromkeys(self._warnings)),
-            pace=_thinned(self._pace),
+            pace=self._pace.points(),
         )
         with suppress(OSError, ValueError):  # only for a report; the film is done
             path = _place(finished.output)
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write.write(path, sealed(asdict(record)))
             _tidy(path.parent)
+
+
+class _Pace:
+    """How many frames were done when, in no more points for a long film than for a short one."""
+
+    def __init__(self) -> None:
+        self.first: int | None = None  # frames done at the first point
+        self._kept: list[list[float]] = []
+        self._last: list[float] = []
+        self._count, self._step = 0, 1
+
+    def add(self, frames: int, seconds: float) -> None:
+        """Take a point down, or every so many of them once there are many."""
+        self.first = frames if self.first is None else self.first
+        self._last = [frames, seconds]
+        if self._count % self._step == 0:
+            self._kept.append(self._last)
+        self._count += 1
+        if len(self._kept) > _POINTS:
+            self._kept, self._step = self._kept[::2], 2 * self._step
+
+    def points(self) -> list[list[float]]:
+        """Return the points that were kept, and the last."""
+        whole = not self._kept or self._kept[-1] == self._last
+        return list(self._kept) if whole else [*self._kept, self._last]
 
 
 def record_of(output: Path) -> RunRecord | None:
@@ -123,13 +147,6 @@ def _stamp(path: Path) -> list[int] | None:
     except (OSError, ValueError):
         return None
     return [told.st_size, told.st_mtime_ns] if path.is_file() else None
-
-
-def _thinned(pace: Sequence[list[float]]) -> list[list[float]]:
-    """Return every so many points, and the last."""
-    step = -(-len(pace) // _POINTS) or 1
-    kept = list(pace[::step])
-    return kept if not pace or kept[-1] == pace[-1] else [*kept, pace[-1]]
 
 
 def _tidy(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shlex
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -201,6 +202,18 @@ def test_a_record_has_all_that_was_said_and_a_bounded_pace(tmp_path: Path) -> No
     assert (record.pace[0][0], record.pace[-1][0]) == (101, 9000)
     out.write_bytes(b"another")
     assert record_of(out) is None
+
+
+def test_a_long_film_takes_no_more_memory(tmp_path: Path) -> None:
+    """Of ten hours there are 864,000 frames, each with its time."""
+    recorder = RunRecorder(lambda event: None, UpscaleOptions())
+    sent = events(tmp_path / "out.mkv", 50_000)[:-1]
+    sizes = []
+    for n, event in enumerate(sent):
+        recorder(event)
+        if n % 10_000 == 9_999:
+            sizes.append(len(pickle.dumps(recorder.__dict__["_pace"])))
+    assert max(sizes) < 64_000  # a point takes some 20 bytes
 
 
 def test_a_record_that_cannot_be_written_harms_nothing(
