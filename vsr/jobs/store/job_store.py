@@ -305,6 +305,9 @@ def _sweep(folder: Path, keep: Collection[str]) -> None:
 
 
 def _has_segments(folder: Path) -> bool:
-    """Return whether there is a finished segment that holds anything."""
+    """Return whether there is a finished segment that holds anything.
+
+    One that has its name but not yet its record is not: the next run would do it again.
+    """
     files = (path for path in folder.glob("[0-9]*") if path.suffix != ".json")
-    return any(".part" not in path.suffixes for path in files)
+    return any(path.with_suffix(".json").exists() for path in files)

@@ -80,6 +80,17 @@ def test_what_somebody_else_put_there_stays(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
+def test_a_segment_that_was_stopped_before_its_record_is_not_finished(folder: Path) -> None:
+    """Or the user would be told that something is kept, of which the next run keeps nothing."""
+    with JobStore(folder) as store:
+        store.begin({"parts": []})
+        store.segment(1, ".mkv").write_bytes(b"frames")
+        store.unfinished(2, ".mkv").write_bytes(b"fra")
+        assert not store.has_segments()
+        assert forget(folder)
+    assert not folder.exists()
+
+
 def test_the_store_of_a_process_at_work_is_not_forgotten(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
