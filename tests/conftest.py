@@ -26,9 +26,13 @@ _PROCESS = 5 << 29  # bytes
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 
-# A suite that a script runs behind `&` ignores SIGINT, and so would all that it starts.
+# A suite that a script runs behind `&` ignores SIGINT, one under nohup SIGHUP, and so would all
+# that it starts. What a handler hears, and does nothing about, is not ignored by them.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for _number in (signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, lambda number, frame: None)
 
 
 @pytest.fixture
