@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import stat
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -27,13 +28,14 @@ class GracefulStop:
         """Hand all events on to `sink`."""
         self._asked = False
         self._started: Started | None = None
+        self._found: tuple[int, ...] | None = None  # what lay at the output's name before
         self._sink = sink
         self._before: dict[int, Any] = {}
 
     def __call__(self, event: Event) -> None:
         """Follow what is under way, and hand the event on."""
         if isinstance(event, Started):
-            self._started = event
+            self._started, self._found = event, _identity(event.output)
         elif isinstance(event, Finished):
             self._started = None
         self._sink(event)
@@ -62,14 +64,23 @@ class GracefulStop:
 
     def _leave(self, code: int) -> None:
         started = self._started
-        if started is not None and _is_named(started):
-            return  # only tidying up is left
+        if started is not None and self._is_named(started):
+            return  # only tidying up is left, and to say what was made
         end_children()
-        if started is not None and not _is_over(started) and forget(started.store):
+        if started is not None and forget(started.store):
             say("interrupted; nothing was finished yet, and nothing is left behind")
             os._exit(Interrupted.exit_code)
         say(f"stopped; {stopped_line(started)}")
         os._exit(code)
+
+    def _is_named(self, started: Started) -> bool:
+        """Return whether the complete film has its name; its store may be gone already."""
+        if started.store is None:
+            return False
+        now = _identity(started.output)
+        if now is not None and now != self._found:
+            return True
+        return JobStore(started.store).result_at(started.output) is not None
 
     def __enter__(self) -> Self:
         for number in signals():
@@ -91,16 +102,15 @@ class GracefulStop:
             signal.signal(number, handler)
 
 
-def _is_named(started: Started) -> bool:
-    """Return whether the complete film has its name, and the store is being removed."""
-    store = started.store
-    return store is not None and JobStore(store).result_at(started.output) is not None
-
-
-def _is_over(started: Started) -> bool:
-    """Return whether the film is complete, and only this is still to be said."""
-    store = started.store
-    return store is not None and not store.is_dir() and started.output.exists()
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """Return what tells a file from another that comes in its place; None: there is none."""
+    try:
+        held = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(held.st_mode):
+        return None
+    return held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns
 
 
 def stopped_line(started: Started | None) -> str:
