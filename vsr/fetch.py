@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import http.client
 import re
+import socket
+import ssl
 import time
 import urllib.error
 import urllib.parse
@@ -12,7 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _CHUNK = 1 << 18
 _TRIES = 4  # without a byte in between
@@ -52,12 +54,80 @@ def quoted(url: str) -> str:
     return urllib.parse.urlunsplit((parts.scheme, f"{login}{at}{host}", path, query, ""))
 
 
+@dataclass(frozen=True)
+class Lines:
+    """How servers are connected to where not every server may be: by `connect`, and no proxy.
+
+    `connect` takes a host, a port and seconds, and raises OSError for what may not be.
+    """
+
+    connect: Callable[[str, int, float], socket.socket]
+
+    def plain(self, host: str, **more: Any) -> http.client.HTTPConnection:
+        """Return a connection for HTTP."""
+        return _Line(self.connect, None, host, **more)
+
+    def safe(self, host: str, **more: Any) -> http.client.HTTPConnection:
+        """Return a connection for HTTPS."""
+        return _Line(self.connect, ssl.create_default_context(), host, **more)
+
+
+class _Line(http.client.HTTPConnection):
+    def __init__(
+        self, connect: Callable[[str, int, float], socket.socket], context: ssl.SSLContext | None,
+        host: str, **more: Any,
+    ) -> None:  # fmt: skip
+        self.default_port = 443 if context is not None else 80
+        super().__init__(host, **more)
+        self._by, self._context = connect, context
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = self._by(self.host, self.port, self.timeout or 30.0)
+        if self._context is not None:
+            self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._lines.plain, req)
+
+
+class _Safe(urllib.request.HTTPSHandler):
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._lines.safe, req)
+
+
+def _handlers(lines: Lines | None) -> tuple[urllib.request.BaseHandler, ...]:
+    if lines is not None:
+        return (_Plain(lines), _Safe(lines))
+    return (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+    )
+
+
 def open_address(
-    url: str, *, timeout: float, begin: int = 0, validator: str | None = None
+    url: str,
+    *,
+    timeout: float,
+    begin: int = 0,
+    validator: str | None = None,
+    lines: Lines | None = None,
 ) -> http.client.HTTPResponse:
     """Return the server's answer, from byte `begin` on if it can, and if `validator` still holds.
 
-    `user:password@` before the host is sent as basic authentication. Raises OSError, ValueError.
+    `user:password@` before the host is sent as basic authentication. `lines`: how to connect.
+    Raises OSError, ValueError.
     """
     request = _request(url)
     if begin:
@@ -66,10 +136,8 @@ def open_address(
             request.add_header("If-Range", validator)
     opener = urllib.request.OpenerDirector()  # of nothing but HTTP
     for handler in (
-        urllib.request.ProxyHandler(),
+        *_handlers(lines),
         urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
         urllib.request.HTTPErrorProcessor(),
@@ -140,6 +208,7 @@ def fetch(
     begun: tuple[http.client.HTTPResponse, bytes] | None = None,
     most: int | None = None,
     timeout: float = 30.0,
+    lines: Lines | None = None,
     progress: Callable[[int, int | None], None],
 ) -> None:
     """Complete the file `target` with what is missing of `url`.
@@ -147,14 +216,14 @@ def fetch(
     `begun`: an answer that is open already, and what was read of it; `target` is then not
     there. Stops at more than `most` bytes. `timeout`: seconds without a byte until the line
     counts as broken; it is then tried again, from the beginning if the file has changed.
-    `progress` hears how much is here, and of how much.
+    `lines`: how to connect. `progress` hears how much is here, and of how much.
     Raises OSError (also urllib's), http.client.HTTPException or ValueError.
     """
     tries, seen = 0, _KnownFile()
     while True:
         have = _size(target)
         try:
-            answer, head = begun or _answer(url, have, seen, timeout)
+            answer, head = begun or _answer(url, have, seen, timeout, lines)
             begun = None
             with answer:
                 _take(answer, head, target, seen, most, progress)
@@ -173,9 +242,12 @@ def _size(path: Path) -> int:
 
 
 def _answer(
-    url: str, have: int, seen: _KnownFile, timeout: float
+    url: str, have: int, seen: _KnownFile, timeout: float, lines: Lines | None
 ) -> tuple[http.client.HTTPResponse, bytes]:
-    return open_address(url, timeout=timeout, begin=have, validator=seen.validator), b""
+    answer = open_address(
+        url, timeout=timeout, begin=have, validator=seen.validator, lines=lines
+    )  # fmt: skip
+    return answer, b""
 
 
 def _take(  # noqa: PLR0917 (only called above)

@@ -21,7 +21,8 @@ LAYERS = {
     "jobs": 4, "quality": 4, "train": 4,
     "arrays": 4,
     "runners": 5, "report": 5, "bench": 5, "doctor": 5,
-    "cli": 6,
+    "server": 6,
+    "cli": 7,
 }  # fmt: skip
 BESIDE = {("engine", "nets"), ("errors", "errors"), ("options", "errors"), ("events", "errors")}
 # Inside a room, lowest first: a sub-room imports itself and those before it.
@@ -29,6 +30,7 @@ FLOORS = {
     "media": ("ffmpeg", "format", "source", "read", "write"),
     "stages": ("resize", "colour", "temporal", "device"),
     "jobs": ("store", "outputs", "plan", "run", "batch"),
+    "server": ("refusals", "tokens", "settings", "store", "inputs", "schema", "work", "web"),
     "cli": ("commands", "main"),
 }
 ONLY_HERE = {
@@ -39,6 +41,8 @@ ONLY_HERE = {
     "cv2": "quality",
     "click": "cli",
     "tqdm": "cli",
+    "starlette": "server",
+    "uvicorn": "server",
 }
 # Rooms within a room that no other room knows.
 PRIVATE = {"vsr.engine.cuda", "vsr.engine.vulkan"}

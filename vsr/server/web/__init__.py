@@ -1,0 +1,1 @@
+"""A server over HTTP: the one room that knows Starlette and uvicorn."""
