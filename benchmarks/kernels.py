@@ -50,9 +50,9 @@ from vsr.engine.cuda.weight_packing import FEATURES
 from vsr.engine.torch_engine import TorchEngine
 from vsr.frame import Colour, Layout, Matrix, Range
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
 from vsr.stages.colour.cuda_backend import CudaColourBackend
 from vsr.stages.colour.drift_correction import DriftCorrection

@@ -36,7 +36,7 @@ from vsr.bench.trace import LOOP, Timeline, timeline
 from vsr.engine.build import build_engine
 from vsr.events import silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions, UpscaleOptions
 from vsr.stages.device.size import TargetSize

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from vsr.frame import Colour, Frame, Layout
 from vsr.machine import cores, memory
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.srvgg import SRVGGNetCompact
 
 pytest_plugins = ["tests.support.jobs"]
 

@@ -84,7 +84,7 @@ from fractions import Fraction
 import torch, vsr
 from vsr.engine.build import build_engine
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.stages.device.size import TargetSize
 from vsr.stages.device.stage import OutputImage

@@ -5,13 +5,6 @@ from __future__ import annotations
 import torch
 
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-
-
-def widest(network: Network) -> int:
-    """Return numbers per source pixel in the widest feature map: RRDBNet's tail is at full size."""
-    side = 4 // network.unshuffle if isinstance(network, RRDBNet) else 1
-    return network.num_feat * side**2
 
 
 def bytes_per_pixel(network: Network, dtype: torch.dtype, *, maps: int = 3) -> int:
@@ -21,4 +14,4 @@ def bytes_per_pixel(network: Network, dtype: torch.dtype, *, maps: int = 3) -> i
     `maps`: feature maps of the widest kind that are there at once. PyTorch has three: a
     convolution's input and output, and one while the activation runs.
     """
-    return (maps * widest(network) + 3 * network.scale**2) * dtype.itemsize
+    return (maps * network.widest + 3 * network.scale**2) * dtype.itemsize

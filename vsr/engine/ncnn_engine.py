@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.engine.memory import bytes_per_pixel, widest
+from vsr.engine.memory import bytes_per_pixel
 from vsr.errors import BrokenWeights
 from vsr.nets.ncnn_export import INPUT, OUTPUT, write_ncnn
 from vsr.nets.network import Network
@@ -38,16 +38,17 @@ class NcnnEngine:
 
     def __init__(self, network: Network) -> None:
         self.scale = network.scale
-        self.multiple = network.unshuffle
+        self.multiple = network.multiple
+        self._unshuffle = network.unshuffle
         self.receptive_radius = network.receptive_radius
         self.device = torch.device("cpu")
-        self.max_pixels = (2**31 - 1) // widest(network)
+        self.max_pixels = (2**31 - 1) // network.widest
         self._bytes_per_pixel = bytes_per_pixel(network, self.dtype, maps=MAPS)
         self._net = load_net(network, _on_cpu)
 
     def __call__(self, x: Tensor) -> Tensor:
         """See `Engine`."""
-        return run_net(self._net, x, self.multiple, shared=True)
+        return run_net(self._net, x, self._unshuffle, shared=True)
 
     def bytes_for(self, pixels: int) -> int:
         """See `Engine`."""
@@ -80,17 +81,17 @@ def load_net(network: Network, settings: Callable[[Any], None]) -> Any:
     return net
 
 
-def run_net(net: Any, x: Tensor, multiple: int, *, shared: bool) -> Tensor:
+def run_net(net: Any, x: Tensor, unshuffle: int, *, shared: bool) -> Tensor:
     """Map (N, 3, H, W) -> (N, 3, scale * H, scale * W), one picture after the other.
 
-    `multiple`: of the pixel unshuffle before it. Unless memory is `shared` with the processor,
+    `unshuffle`: of the pixels before it. Unless memory is `shared` with the processor,
     pictures and results are copied: a GPU may fetch the one when it is gone, and use what the other
     lies in for the next. Raises MemoryError where ncnn gives up.
     """
     import ncnn
 
-    if multiple > 1:
-        x = F.pixel_unshuffle(x, multiple)
+    if unshuffle > 1:
+        x = F.pixel_unshuffle(x, unshuffle)
     results = []
     for picture in x:
         extractor = net.create_extractor()

@@ -14,7 +14,6 @@ from vsr.engine.ncnn_engine import NcnnEngine
 from vsr.engine.trial_cache import remember, remembered
 from vsr.errors import UsageError
 from vsr.nets.network import Network
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import EngineName
 
 _CLOSE = 1e-3  # of 0..1: both compute in 32 bits, and on the way there values of a hundred and more
@@ -41,7 +40,11 @@ def check_engine(asked: EngineName, device: torch.device, precision: str) -> Non
 def ncnn_engine_for(asked: EngineName, network: Network, plain: Engine) -> NcnnEngine | None:
     """Return an ncnn engine, if it was asked for or does the work of `plain` as well and faster."""
     if asked == "ncnn":
+        if not network.exports:
+            raise UsageError("<device.engine> ncnn: does not run this kind of network")
         return NcnnEngine(network)
+    if not network.exports:
+        return None
     if asked == "torch" or plain.device.type != "cpu" or plain.precision != "fp32":
         return None
     if not _is_installed():
@@ -69,8 +72,7 @@ def _trial(network: Network, plain: Engine) -> bool:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        side = 96 if isinstance(network, SRVGGNetCompact) else 48
-        return _is_better(NcnnEngine(network), plain, side)
+        return _is_better(NcnnEngine(network), plain, network.trial_side)
     finally:
         torch.set_num_threads(threads)
 

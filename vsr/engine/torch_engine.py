@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vsr.engine.memory import bytes_per_pixel, widest
+from vsr.engine.memory import bytes_per_pixel
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import EngineName
 
 
@@ -23,7 +21,7 @@ class TorchEngine:
         self, network: Network, *, device: torch.device, dtype: torch.dtype, precision: str
     ) -> None:
         self.scale = network.scale
-        self.multiple = network.unshuffle
+        self.multiple = network.multiple
         self.receptive_radius = network.receptive_radius
         self.device = device
         self._network = network
@@ -33,15 +31,14 @@ class TorchEngine:
         network = self._network
         self.precision = precision
         # On a CPU the compact network adds its bf16 body to the picture in fp32, for 4 dB.
-        keep = self.device.type == "cpu" and isinstance(network, SRVGGNetCompact)
+        keep = self.device.type == "cpu" and network.adds_picture
         self.dtype = torch.float32 if keep else dtype
         self._bytes_per_pixel = bytes_per_pixel(network, dtype)
         # Laid out on the host: on the device that would be work of another stream than ours.
         # (torch's stubs do not know this form of `to`.)
         network.cpu().to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if isinstance(network, RRDBNet) and dtype is torch.bfloat16:
-            # bf16 has 1/256 between neighbours near white: too coarse for the result itself.
-            network.conv_last.float()
+        if dtype is torch.bfloat16:
+            network.widen_result()
         network.to(self.device)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -56,7 +53,7 @@ class TorchEngine:
     def max_pixels(self) -> int:
         """See `Engine`."""
         # Convolutions index with 32 bits.
-        return (2**31 - 1) // widest(self._network)
+        return (2**31 - 1) // self._network.widest
 
     def bytes_for(self, pixels: int) -> int:
         """See `Engine`."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vsr.errors import BrokenWeights
+from vsr.nets.families.table import FAMILIES
 
 _MAGIC = "7767517"
 _FLOAT16, _FLOAT32 = 0x01306B47, 0
@@ -59,37 +60,27 @@ def _convolution(reader: _ParamReader, options: dict[int, str]) -> tuple[Tensor,
     return weight.reshape(out, -1, side, side), bias
 
 
-def _rrdb_names(convolutions: int) -> list[str]:
-    blocks, rest = divmod(convolutions - 6, 15)
-    if rest or blocks < 1:
-        raise BrokenWeights(f"{convolutions} convolutions make neither network that is known")
-    dense = [
-        f"body.{b}.rdb{r}.conv{c}" for b in range(blocks) for r in (1, 2, 3) for c in range(1, 6)
-    ]
-    return ["conv_first", *dense, "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
-
-
 def read_ncnn(param: Path, weights: Path) -> dict[str, Tensor]:
-    """Return the state dict of an RRDBNet or SRVGGNetCompact, in the official key names.
+    """Return the state dict of the network, in the official key names.
 
-    Raises BrokenWeights if the files do not fit each other or are neither network.
+    Raises BrokenWeights if the files do not fit each other, or are no network that is known.
     """
     lines = param.read_text(encoding="ascii", errors="replace").split("\n")
     if lines[0].strip() != _MAGIC:
         raise BrokenWeights("not an ncnn .param file")
     reader = _ParamReader(weights.read_bytes())
+    kinds: list[str] = []
     layers: list[tuple[Tensor, ...]] = []
-    compact = False
     try:
         for line in lines[2:]:
             words = line.split()
             if not words or words[0] not in ("Convolution", "PReLU"):
                 continue
             options = {int(k): v for k, v in (w.split("=") for w in words if "=" in w)}
+            kinds.append(words[0])
             if words[0] == "Convolution":
                 layers.append(_convolution(reader, options))
             else:
-                compact = True
                 layers.append((reader.take("<f4", int(options[0])),))
     except (KeyError, ValueError, RuntimeError) as error:
         if isinstance(error, BrokenWeights):
@@ -97,7 +88,10 @@ def read_ncnn(param: Path, weights: Path) -> dict[str, Tensor]:
         raise BrokenWeights(f"the .param file cannot be understood ({error})") from error
     if reader.left:
         raise BrokenWeights(f"the .bin file has {reader.left} bytes that its .param file ignores")
-    names = [f"body.{i}" for i in range(len(layers))] if compact else _rrdb_names(len(layers))
+    named = (family.ncnn_names(kinds) for family in FAMILIES)
+    names = next((one for one in named if one is not None), None)
+    if names is None:
+        raise BrokenWeights(f"{len(kinds)} layers that make no network that is known")
     return {
         f"{name}.{part}": tensor
         for name, layer in zip(names, layers, strict=True)

@@ -1,27 +1,25 @@
 """Writes a network in the two-file form of the ncnn runtime, the inverse of `ncnn.py`.
 
-The graph is what the networks' `forward` says; layer types and parameter numbers are
+The graph is what a network's `to_ncnn` says; layer types and parameter numbers are
 those of https://github.com/Tencent/ncnn/wiki/operators. Weights are stored in 32 bits.
-The pixel unshuffle at an RRDBNet's entry is left to the caller.
+A pixel unshuffle at the entry is left to the caller.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
+import torch
 from torch import Tensor, nn
 
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RESIDUAL, RRDB, SLOPE, DenseBlock, RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 
 INPUT, OUTPUT = "data", "output"
 _MAGIC = "7767517"
-_LEAKY = f"9=2 -23310=1,{SLOPE:e}"  # an activation inside a convolution
-_ADD, _TIMES = "0=0", f"0=2 1=1 2={RESIDUAL:e}"  # of BinaryOp
+_ADD, _TIMES = 0, 2  # of BinaryOp
 
 
-class _NcnnGraph:
+class NcnnGraph:
     """Layers in order; each has one result, which is known by its name."""
 
     def __init__(self) -> None:
@@ -29,22 +27,73 @@ class _NcnnGraph:
         self._weights: list[bytes] = []
 
     def layer(self, kind: str, *inputs: str, rest: str = "", name: str = "") -> str:
+        """Add a layer; return its name, which is that of its result."""
         name = name or f"b{len(self._layers)}"
         self._layers.append((kind, name, inputs, rest))
         return name
 
-    def convolution(self, x: str, conv: nn.Conv2d, activation: str = "", name: str = "") -> str:
-        side, stride, pad = conv.kernel_size[0], conv.stride[0], conv.padding[0]
-        rest = f"0={conv.out_channels} 1={side} 3={stride} 4={pad} 5=1 6={conv.weight.numel()}"
-        assert conv.bias is not None
-        self._weights += [bytes(4), _raw(conv.weight), _raw(conv.bias)]  # 4 zeros: 32-bit floats
-        return self.layer("Convolution", x, rest=f"{rest} {activation}".strip(), name=name)
+    def rename(self, old: str, new: str) -> None:
+        """Call the result of the last layer, which nothing has read yet, otherwise."""
+        kind, name, inputs, rest = self._layers[-1]
+        assert name == old
+        self._layers[-1] = (kind, new, inputs, rest)
+
+    def convolution(self, x: str, conv: nn.Conv2d, *, leak: float | None = None) -> str:
+        """Add a convolution. `leak`: slope of a LeakyReLU behind it; None: there is none."""
+        return self._convolution("Convolution", x, conv, conv.weight, leak)
+
+    def deconvolution(self, x: str, conv: nn.ConvTranspose2d, *, leak: float | None = None) -> str:
+        """Add a transposed convolution, as `convolution`."""
+        return self._convolution("Deconvolution", x, conv, conv.weight.transpose(0, 1), leak)
+
+    def _convolution(
+        self,
+        kind: str,
+        x: str,
+        conv: nn.Conv2d | nn.ConvTranspose2d,
+        weight: Tensor,
+        leak: float | None,
+    ) -> str:
+        side, stride, pad = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
+        rest = f"0={conv.out_channels} 1={side} 3={stride} 4={pad} 6={weight.numel()}"
+        self._weights += [bytes(4), _raw(weight)]  # 4 zeros: 32-bit floats
+        if conv.bias is not None:
+            rest += " 5=1"
+            self._weights.append(_raw(conv.bias))
+        return self.layer(kind, x, rest=rest if leak is None else f"{rest} 9=2 -23310=1,{leak:e}")
+
+    def add(self, *both: str) -> str:
+        """Add two results."""
+        return self.layer("BinaryOp", *both, rest=f"0={_ADD}")
+
+    def multiply(self, *both: str) -> str:
+        """Multiply two results."""
+        return self.layer("BinaryOp", *both, rest=f"0={_TIMES}")
+
+    def plus(self, x: str, number: float) -> str:
+        """Add a number to a result."""
+        return self.layer("BinaryOp", x, rest=f"0={_ADD} 1=1 2={number:e}")
+
+    def times(self, x: str, number: float) -> str:
+        """Multiply a result by a number."""
+        return self.layer("BinaryOp", x, rest=f"0={_TIMES} 1=1 2={number:e}")
+
+    def scaled(self, x: str, by: Tensor, plus: Tensor) -> str:
+        """Multiply each channel by a number and add another.
+
+        As a convolution: a layer that works in place would write into the caller's picture.
+        """
+        count = by.numel()
+        self._weights += [bytes(4), _raw(torch.diag(by)), _raw(plus)]
+        return self.layer("Convolution", x, rest=f"0={count} 1=1 6={count**2} 5=1")
 
     def prelu(self, x: str, slopes: Tensor) -> str:
+        """Multiply what is below zero by its channel's slope."""
         self._weights.append(_raw(slopes))
         return self.layer("PReLU", x, rest=f"0={slopes.numel()}")
 
     def larger(self, x: str, times: int) -> str:
+        """Repeat each pixel."""
         return self.layer("Interp", x, rest=f"0=1 1={times:e} 2={times:e}")  # nearest
 
     def files(self) -> tuple[str, bytes]:
@@ -67,60 +116,15 @@ class _NcnnGraph:
 
 
 def write_ncnn(network: Network) -> tuple[str, bytes]:
-    """Return the `.param` text and the `.bin` bytes. Raises TypeError for another kind of
-    network.
+    """Return the `.param` text and the `.bin` bytes. Raises TypeError for a network that cannot
+    be written.
     """
-    graph = _NcnnGraph()
-    graph.layer("Input", name=INPUT)
-    if isinstance(network, SRVGGNetCompact):
-        _compact(graph, network)
-    elif isinstance(network, RRDBNet):
-        _rrdb(graph, network)
-    else:
+    if not network.exports:
         raise TypeError(f"ncnn is not told how to run a {type(network).__name__}")
+    graph = NcnnGraph()
+    result = network.to_ncnn(graph, graph.layer("Input", name=INPUT))
+    graph.rename(result, OUTPUT)
     return graph.files()
-
-
-def _compact(graph: _NcnnGraph, network: SRVGGNetCompact) -> None:
-    x = INPUT
-    for layer in network.body:
-        if isinstance(layer, nn.Conv2d):
-            x = graph.convolution(x, layer)
-        elif isinstance(layer, nn.PReLU):
-            x = graph.prelu(x, layer.weight)
-        else:
-            slope = layer.negative_slope if isinstance(layer, nn.LeakyReLU) else 0.0
-            x = graph.layer("ReLU", x, rest=f"0={slope:e}")
-    x = graph.layer("PixelShuffle", x, rest=f"0={network.scale}")
-    graph.layer("BinaryOp", x, graph.larger(INPUT, network.scale), rest=_ADD, name=OUTPUT)
-
-
-def _dense(graph: _NcnnGraph, x: str, block: DenseBlock) -> str:
-    features = [x]
-    for conv in (block.conv1, block.conv2, block.conv3, block.conv4):
-        joined = graph.layer("Concat", *features, rest="0=0") if len(features) > 1 else x
-        features.append(graph.convolution(joined, conv, _LEAKY))
-    last = graph.convolution(graph.layer("Concat", *features, rest="0=0"), block.conv5)
-    return _residual(graph, x, last)
-
-
-def _residual(graph: _NcnnGraph, x: str, branch: str) -> str:
-    return graph.layer("BinaryOp", x, graph.layer("BinaryOp", branch, rest=_TIMES), rest=_ADD)
-
-
-def _rrdb(graph: _NcnnGraph, network: RRDBNet) -> None:
-    first = x = graph.convolution(INPUT, network.conv_first)
-    for block in network.body:
-        assert isinstance(block, RRDB)
-        branch = x
-        for dense in (block.rdb1, block.rdb2, block.rdb3):
-            branch = _dense(graph, branch, dense)
-        x = _residual(graph, x, branch)
-    x = graph.layer("BinaryOp", first, graph.convolution(x, network.conv_body), rest=_ADD)
-    for conv in (network.conv_up1, network.conv_up2):
-        x = graph.convolution(graph.larger(x, 2), conv, _LEAKY)
-    x = graph.convolution(x, network.conv_hr, _LEAKY)
-    graph.convolution(x, network.conv_last, name=OUTPUT)
 
 
 def _raw(tensor: Tensor) -> bytes:

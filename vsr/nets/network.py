@@ -1,20 +1,133 @@
-"""What every network offers to the engines."""
+"""What every network offers: to those who load it, and to the engines.
+
+A kind of network is a class with these names, in `families/`; nobody else asks which it is.
+"""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+from vsr.errors import BrokenWeights
+from vsr.options import Activation
+
+if TYPE_CHECKING:
+    from vsr.nets.ncnn_export import NcnnGraph
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What weights cannot tell of their network."""
+
+    activation: Activation = "relu"  # of a compact network without slopes
+    scale: int | None = None  # as the file's name, or the file itself, says it
 
 
 class Network(nn.Module):
     """Enlarges (N, 3, H, W) RGB in 0..1, gamma-encoded, by a whole number."""
 
     scale: int  # output side / input side
-    unshuffle: int  # H and W must be multiples of this
     num_feat: int  # channels of its widest feature maps
+    unshuffle: int = 1  # the picture enters with so many x so many pixels folded into channels
+
+    # What an engine has to know of a kind of network.
+    adds_picture: bool = False  # in 16 bits, its body is added to the picture in the picture's own
+    fp16_is_close: bool = False  # with maps of 16 bits, it is over 60 dB from 32
+    trial_side: int = 48  # pixels of the picture that runtimes are compared on
+    folds: bool = True  # `fold` works
+    exports: bool = True  # `to_ncnn` works
+
+    # --- from weights ---
+
+    @classmethod
+    def claims(cls, state: State) -> bool:
+        """Return whether weights of these names look like this kind's."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_state(cls, state: State, hints: Hints) -> Network:
+        """Build the network that these tensors are the weights of, with them in it.
+
+        Raises BrokenWeights, or what torch raises where they do not fit.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def holding(cls, state: State, **shape: Any) -> Self:
+        """Return a network of that shape with these weights, in float32, copied.
+
+        What the shape claims takes no memory unless the weights are there.
+        """
+        with torch.device("meta"):
+            network = cls(**shape)
+        network.load_state_dict({n: float32(tensor) for n, tensor in state.items()}, assign=True)
+        return network
+
+    @classmethod
+    def ncnn_names(cls, kinds: Sequence[str]) -> list[str] | None:
+        """Return the name of each layer of an ncnn file that has weights; None: another kind's.
+
+        `kinds`: of these layers, in the file's order.
+        """
+        return None
+
+    # --- to engines ---
 
     @property
     @abstractmethod
     def receptive_radius(self) -> int:
         """Source pixels that an output pixel can see to each side, rounded up."""
+
+    @property
+    def multiple(self) -> int:
+        """H and W must be multiples of this."""
+        return self.unshuffle
+
+    @property
+    def widest(self) -> int:
+        """Numbers per source pixel in the widest feature map."""
+        return self.num_feat
+
+    def widen_result(self) -> None:
+        """Keep in 32 bits what bf16, 1/256 from number to number near white, is too coarse for."""
+
+    def fold(self, factor: int) -> None:
+        """Become the same network followed by a `factor` x `factor` area reduction."""
+        raise NotImplementedError
+
+    def to_ncnn(self, graph: NcnnGraph, x: str) -> str:
+        """Add all layers behind `x`, the unshuffled picture; return the name of the result."""
+        raise NotImplementedError
+
+
+def float32(tensor: Tensor) -> Tensor:
+    """Return a copy in float32 that nothing else has a hand in."""
+    return tensor.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+
+
+def count_layers(state: State, prefix: str) -> int:
+    """Return the highest number behind `prefix`, plus one; 0: there is none. Raises BrokenWeights
+    where layers are counted that are not there.
+    """
+    rest = (name.removeprefix(prefix) for name in state if name.startswith(prefix))
+    numbers = [int(n) for one in rest if (n := one.partition(".")[0]).isdecimal() and len(n) < 9]
+    count = max(numbers, default=-1) + 1
+    if count > len(state):
+        raise BrokenWeights("layers that are counted but not there")
+    return count
+
+
+def shuffled_scale(outputs: int, channels: int) -> int:
+    """Return the scale of a pixel shuffle into as many channels as go in. Raises BrokenWeights."""
+    scale = math.isqrt(outputs // max(channels, 1))
+    if scale < 1 or channels * scale**2 != outputs:
+        raise BrokenWeights(f"{outputs} results of {channels} channels are no pixel shuffle")
+    return scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from vsr.errors import BrokenWeights, ModelError, UnknownModel, UsageError
 from vsr.events import Sink, silent
 from vsr.nets.arithmetic import blend
 from vsr.nets.catalogue import Model, catalogue, find
-from vsr.nets.detect import State, from_state, unwrap
+from vsr.nets.detect import from_state, unwrap
 from vsr.nets.download import download, sha256
 from vsr.nets.ncnn import read_ncnn
-from vsr.nets.network import Network
+from vsr.nets.network import Network, State
 from vsr.nets.weight_files import SUFFIXES, models_folder, packaged, whereabouts
 from vsr.options import Activation, ModelOptions
 
@@ -90,9 +91,16 @@ def _own_file(options: ModelOptions) -> Path | None:
 def load_file_as_network(path: Path, activation: Activation = "relu") -> Network:
     """Return the network in a weight file, in eval mode, float32. Raises BrokenWeights."""
     try:
-        return from_state(read_weights(path), activation=activation)
+        return from_state(read_weights(path), activation=activation, scale=said_scale(path.stem))
     except BrokenWeights as error:
         raise BrokenWeights(f"{path}: {error}") from error
+
+
+def said_scale(name: str) -> int | None:
+    """Return the scale that a file's name says, as people write it: `3x_Name`, `Name_x3`."""
+    words = re.findall(r"(?<![a-z0-9])(?:([1-9]\d?)x|x([1-9]\d?))(?![a-z0-9])", name.lower())
+    words = words or re.findall(r"^([1-9]\d?)x()(?!\d)", name.lower())  # `3xName`
+    return int(words[0][0] or words[0][1]) if words else None
 
 
 def read_weights(path: Path) -> State:

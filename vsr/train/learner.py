@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from vsr.errors import BrokenWeights, UsageError
 from vsr.events import Sink
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import load, read_weights
 from vsr.nets.weight_files import models_folder
 from vsr.options import ModelOptions

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from tests.conftest import tiny_weights
 from vsr.bench.stages import count_operations
 from vsr.cli.main import cli, main
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 
 STAGES = [
     "decode", "upload", "to RGB", "network", "network, plainly", "correct drift", "resize",

@@ -23,9 +23,11 @@ from vsr.engine.trial_cache import remember, remembered
 from vsr.errors import UsageError
 from vsr.machine import cores
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.span import SPAN
+from vsr.nets.families.srvgg import SRVGGNetCompact
+from vsr.nets.grey import GreyNetwork
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions, Precision
 
@@ -48,7 +50,16 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "compact x1": lambda: compact(upscale=1),
     "compact x4 folded to x2": lambda: fold_area(compact(), 2),
     "compact x4 folded to x1": lambda: fold_area(compact(), 4),
+    "compact x2, one slope": lambda: compact(upscale=2, num_slopes=1),
+    "compact x2, grey": lambda: GreyNetwork(compact(upscale=2, num_in_ch=1, num_out_ch=1)),
+    "span x4": lambda: SPAN(num_feat=16, scale=4, norm=False),
+    "span x2 folded to x1": lambda: fold_area(SPAN(num_feat=12, scale=2, norm=False), 2),
     "rrdb x4": rrdb,
+    "rrdb x3": lambda: rrdb(scale=3),
+    "rrdb x8": lambda: rrdb(scale=8),
+    "rrdb x2 without an unshuffle": lambda: rrdb(scale=2, unshuffle=1),
+    "rrdb x4, plus": lambda: rrdb(plus=True),
+    "rrdb x2, grey": lambda: GreyNetwork(rrdb(scale=2, channels=1)),
     "rrdb x2": lambda: rrdb(scale=2),
     "rrdb x1": lambda: rrdb(scale=1),
     "rrdb x4 folded to x2": lambda: fold_area(rrdb(), 2),
@@ -66,6 +77,20 @@ def test_every_shape_agrees_with_float64(name: str, batch: int, height: int, wid
         ours = NcnnEngine(network)(x)
     assert ours.shape == exact.shape
     assert (ours - exact).abs().max() < 1e-5
+
+
+def test_span_takes_pictures_of_0_to_255_and_leaves_the_callers_alone() -> None:
+    """Values of hundreds inside: what is left of 32 bits is far below a code value."""
+    torch.manual_seed(0)
+    network = SPAN(num_feat=16, scale=2).requires_grad_(False)
+    x = torch.rand(2, 3, 24, 20)
+    given = x.clone()
+    with torch.inference_mode():
+        exact = copy.deepcopy(network).double()(x.double())
+        ours = NcnnEngine(network)(x)
+    assert torch.equal(x, given)
+    assert (ours - exact).abs().mean() < 0.1 / 255
+    assert (ours - exact).abs().max() < 1e-5 * exact.abs().max()
 
 
 def test_slopes_outside_0_to_1_are_kept() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from vsr.engine.build import build_engine
 from vsr.errors import UsageError
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions, EngineName, Precision
 

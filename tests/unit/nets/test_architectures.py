@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from vsr.nets.catalogue import Model, catalogue
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.span import SPAN
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import Activation
 
 # Published (and, for three of them, counted in the weight files).
@@ -58,6 +59,17 @@ def test_the_catalogue_holds_all_seven() -> None:
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_rrdbnet_scales_and_radius(scale: int, blocks: int) -> None:
     _check(RRDBNet(num_feat=8, num_block=blocks, num_grow_ch=4, scale=scale), scale)
+
+
+@pytest.mark.parametrize(("scale", "unshuffle"), [(1, 1), (2, 1), (3, 1), (8, 1), (4, 2)])
+def test_rrdbnet_of_other_stages(scale: int, unshuffle: int) -> None:
+    shape = {"scale": scale, "unshuffle": unshuffle}
+    _check(RRDBNet(num_feat=8, num_block=1, num_grow_ch=4, plus=scale == 8, **shape), scale)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_span_scales_and_radius(scale: int) -> None:
+    _check(SPAN(num_feat=6, scale=scale, norm=False), scale)
 
 
 @pytest.mark.parametrize("activation", ["prelu", "relu", "leakyrelu"])

@@ -10,9 +10,11 @@ from torch.nn import functional as F
 
 from vsr.errors import BrokenWeights
 from vsr.nets.arithmetic import blend, fold_area
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.span import SPAN
+from vsr.nets.families.srvgg import SRVGGNetCompact
+from vsr.nets.grey import GreyNetwork
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,11 @@ from vsr.nets.srvgg import SRVGGNetCompact
         (RRDBNet(num_feat=8, num_block=1, num_grow_ch=4), 2),
         (RRDBNet(num_feat=8, num_block=1, num_grow_ch=4), 4),
         (RRDBNet(num_feat=8, num_block=1, num_grow_ch=4, scale=2), 2),
+        (RRDBNet(num_feat=8, num_block=1, num_grow_ch=4, scale=8), 4),
+        (RRDBNet(num_feat=8, num_block=1, num_grow_ch=4, scale=3), 3),
+        (GreyNetwork(RRDBNet(num_feat=8, num_block=1, num_grow_ch=4, channels=1)), 2),
+        (SPAN(num_feat=8, scale=4), 2),
+        (SPAN(num_feat=8, scale=4, norm=False), 4),
     ],
 )
 def test_fold_equals_the_reduction_afterwards(network: Network, factor: int) -> None:

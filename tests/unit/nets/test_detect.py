@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ from torch import Tensor
 
 from vsr.errors import BrokenWeights
 from vsr.nets.detect import from_state
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 
 State = dict[str, Tensor]
 
@@ -28,14 +29,17 @@ def _bsrgan(state: State) -> State:
 
 def _old_esrgan(state: State) -> State:
     blocks = 1 + max(int(m[1]) for k in state if (m := re.match(r"body\.(\d+)", k)))
-    places = {"conv_first": "model.0", "conv_body": f"model.1.sub.{blocks}", "conv_up1": "model.3",
-              "conv_up2": "model.6", "conv_hr": "model.8", "conv_last": "model.10"}  # fmt: skip
+    stages = sum(re.fullmatch(r"conv_up\d\.weight", k) is not None for k in state)
+    places = {"conv_first": "model.0", "conv_body": f"model.1.sub.{blocks}"}
+    places |= {"conv_hr": f"model.{3 * stages + 2}", "conv_last": f"model.{3 * stages + 4}"}
+    places |= {f"conv_up{n}": f"model.{3 * n}" for n in range(1, stages + 1)}
 
     def rename(name: str) -> str:
         head = name.split(".", maxsplit=1)[0]
         if head in places:
             return name.replace(head, places[head], 1)
-        return re.sub(r"^body\.(\d+)\.rdb(\d)\.conv(\d)\.", r"model.1.sub.\1.RDB\2.conv\3.0.", name)
+        name = re.sub(r"^body\.(\d+)\.rdb(\d)\.conv(\d)\.", r"model.1.sub.\1.RDB\2.conv\3.0.", name)
+        return re.sub(r"^body\.(\d+)\.rdb(\d)\.conv1x1", r"model.1.sub.\1.RDB\2.conv1x1", name)
 
     return {rename(k): v for k, v in state.items()}
 
@@ -49,6 +53,26 @@ SHAPES = [
     SRVGGNetCompact(num_feat=8, num_conv=5, upscale=2),
     SRVGGNetCompact(num_feat=24, num_conv=2, upscale=4),
     SRVGGNetCompact(num_feat=8, num_conv=3, upscale=3, act_type="relu"),
+    SRVGGNetCompact(num_feat=8, num_conv=1, upscale=8, num_slopes=1),
+]
+
+
+def small(**shape: Any) -> RRDBNet:
+    return RRDBNet(num_feat=8, num_block=2, num_grow_ch=4, **shape)
+
+
+# As people have them: 1x to 16x by stages of the tail, entries unshuffled, ESRGAN+.
+STAGED = [
+    small(scale=1, unshuffle=1),
+    small(scale=2, unshuffle=1),
+    small(scale=8),
+    small(scale=16),
+    small(scale=4, unshuffle=2),
+    small(scale=2, unshuffle=2),
+    small(scale=1, unshuffle=4),
+    small(plus=True),
+    small(scale=2, unshuffle=1, plus=True),
+    RRDBNet(num_feat=24, num_block=1, num_grow_ch=32),
 ]
 
 
@@ -59,6 +83,7 @@ def _same(network: Network, loaded: object) -> None:
     assert (rebuilt.scale, rebuilt.receptive_radius) == (network.scale, network.receptive_radius)
     assert torch.equal(rebuilt(x), network(x))
     assert not rebuilt.training
+    assert type(rebuilt) is type(network)
 
 
 @pytest.mark.parametrize("network", SHAPES, ids=lambda n: f"{type(n).__name__}-{n.scale}")
@@ -68,7 +93,9 @@ def test_any_shape_in_any_wrapper(network: Network, wrapper: str | None) -> None
     _same(network, {wrapper: state, "step": 7} if wrapper else state)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "netG.", "module.netG."])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "netG.", "module.netG.", "_orig_mod.", "module.generator."]
+)
 def test_prefixes_of_training_tools(prefix: str) -> None:
     network = SHAPES[0]
     _same(network, {"params": {prefix + k: v for k, v in network.state_dict().items()}})
@@ -85,6 +112,43 @@ def test_other_layouts_of_rrdbnet(layout: object) -> None:
     assert callable(layout)
     for network in SHAPES[:2]:
         _same(network, layout(network.state_dict()))
+
+
+@pytest.mark.parametrize("layout", [dict, _bsrgan, _old_esrgan])
+@pytest.mark.parametrize("network", STAGED, ids=lambda n: f"{n.scale}x-{n.unshuffle}")
+def test_every_scale_entry_and_path_in_every_layout(network: RRDBNet, layout: Any) -> None:
+    _same(network, layout(network.state_dict()))
+
+
+def test_three_times_is_told_from_twice_by_name_alone() -> None:
+    """Their weights are alike; what else is in the file cannot be three."""
+    thrice = small(scale=3)
+    assert from_state(thrice.state_dict()).scale == 2
+    named = from_state(_old_esrgan(thrice.state_dict()), scale=3)
+    x = torch.rand(1, 3, 12, 12)
+    assert torch.equal(named(x), thrice(x))
+    assert from_state(SHAPES[0].state_dict(), scale=3).scale == 4
+
+
+@pytest.mark.parametrize(
+    "grey",
+    [
+        SRVGGNetCompact(num_in_ch=1, num_out_ch=1, num_feat=8, num_conv=1, upscale=2),
+        RRDBNet(channels=1, num_feat=8, num_block=1, num_grow_ch=4),
+        RRDBNet(channels=1, num_feat=8, num_block=1, num_grow_ch=4, scale=2),
+    ],
+)
+def test_a_grey_network_sees_each_colour_by_itself(grey: Network) -> None:
+    rebuilt = from_state(grey.state_dict())
+    x = torch.rand(2, 3, 8, 12)
+    each = torch.cat([grey(x[:, c : c + 1]) for c in range(3)], 1)
+    assert torch.allclose(rebuilt(x), each, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["g_ema", "net_g", "generator", "params-ema"])
+def test_wrappers_in_wrappers(name: str) -> None:
+    network = SHAPES[5]
+    _same(network, {"state_dict": {name: network.state_dict()}, "epoch": 3})
 
 
 def test_half_precision_weights_are_widened() -> None:

@@ -21,7 +21,8 @@ from vsr.events import Downloading, Event
 from vsr.nets import store
 from vsr.nets.catalogue import Model, catalogue, find
 from vsr.nets.download import download
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.weight_files import packaged
 from vsr.options import ModelOptions
 
@@ -240,6 +241,25 @@ def test_own_weights_work_by_path_and_by_name(tmp_path: Path, suffix: str) -> No
         assert loaded.scale == 2
         assert loaded.network is not None
         assert torch.equal(loaded.network(x), network(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        ("3x_Film", 3), ("3xFilm", 3), ("film_x3", 3), ("Film-3X-b", 3), ("film", None),
+        ("linux36", None), ("4x3", None), ("16x_a_2x", 16), ("RealESRGAN_x4plus", None),
+    ],
+)  # fmt: skip
+def test_what_a_name_says_of_the_scale(name: str, scale: int | None) -> None:
+    assert store.said_scale(name) == scale
+
+
+def test_a_threefold_network_is_known_by_its_files_name(tmp_path: Path) -> None:
+    network = RRDBNet(num_feat=8, num_block=1, num_grow_ch=4, scale=3).eval()
+    for name in ("3x_mine.safetensors", "mine.safetensors"):
+        save_file(network.state_dict(), tmp_path / name, metadata={"author": "somebody"})
+    assert store.load(ModelOptions(name=str(tmp_path / "3x_mine.safetensors"))).scale == 3
+    assert store.load(ModelOptions(name=str(tmp_path / "mine.safetensors"))).scale == 2
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".ckpt"])

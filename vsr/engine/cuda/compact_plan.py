@@ -11,7 +11,7 @@ from vsr.engine.cuda.tile_tables import SubImage, TileTables, sources_of, tiles_
 from vsr.engine.cuda.tiling import CompactTiling
 from vsr.engine.cuda.weight_packing import FEATURES, PackedLayer, pack
 from vsr.engine.kernel_launch import Launch, addresses
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.srvgg import SRVGGNetCompact
 
 FIRST = (8, 32)  # pixels of a block of the first layer
 

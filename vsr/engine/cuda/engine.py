@@ -24,9 +24,9 @@ from vsr.engine.cuda.tiling import CompactTiling, dense_tiling_for, tiling_for
 from vsr.engine.cuda.weight_packing import fits_compact
 from vsr.engine.kernel_launch import kernel_text
 from vsr.engine.torch_engine import TorchEngine
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import EngineName
 
 _SHAPES = 8  # whose tables and graphs are kept

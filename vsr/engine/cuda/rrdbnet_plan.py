@@ -21,8 +21,8 @@ from vsr.engine.cuda.weight_packing import (
     on,
 )
 from vsr.engine.kernel_launch import Launch, addresses
+from vsr.nets.families.rrdbnet import RESIDUAL, RRDB, SLOPE, DenseBlock, RRDBNet
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RESIDUAL, RRDB, SLOPE, DenseBlock, RRDBNet
 
 _GROWTH = 32
 _CHUNK = 32  # channels that the kernels read at a time
@@ -38,6 +38,8 @@ def fits_dense(network: Network) -> bool:
     return (
         isinstance(block, RRDB)
         and block.rdb1.conv2.weight.shape[:2] == (_GROWTH, FEATURES + _GROWTH)
+        and block.rdb1.conv1x1 is None
+        and len(network.enlarging) == 2
         and network.conv_first.in_channels == 3
         and network.conv_last.weight.shape == (3, FEATURES, 3, 3)
     )
@@ -110,7 +112,7 @@ class RRDBNetPlan:
             if isinstance(group, RRDB)
         ]
         self._body = layer(network.conv_body)
-        self._tail = [layer(c) for c in (network.conv_up1, network.conv_up2, network.conv_hr)]
+        self._tail = [layer(c) for c in (*network.enlarging, network.conv_hr)]
         self._last = on(device, *last_weights(network.conv_last), torch.empty(0))
         # Of convolution, block's input and skip: within a group, at its end, behind all groups.
         self._inner, self._outer, self._whole = (

@@ -17,9 +17,9 @@ from vsr.engine.torch_engine import TorchEngine
 from vsr.engine.trial_cache import remember, remembered
 from vsr.errors import UsageError
 from vsr.events import Note, Sink
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import EngineName
 
 _MAX_ERROR = 4 / 255  # of any value; both have fp16 inside

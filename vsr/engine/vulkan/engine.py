@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsr.engine.memory import bytes_per_pixel, widest
+from vsr.engine.memory import bytes_per_pixel
 from vsr.engine.ncnn_engine import MAPS, load_net, run_net
 from vsr.nets.network import Network
 from vsr.options import EngineName
@@ -42,13 +42,14 @@ class VulkanEngine:
         self.index, self.precision = index, precision
         self.label = ncnn.get_gpu_info(index).device_name()
         self.scale = network.scale
-        self.multiple = network.unshuffle
+        self.multiple = network.multiple
+        self._unshuffle = network.unshuffle
         self.receptive_radius = network.receptive_radius
         half = precision == "fp16"
         inside = torch.float16 if half else torch.float32
         memory = int(ncnn.get_gpu_device(index).get_heap_budget() * 2**20 * _SHARE)
         fitting = memory // bytes_per_pixel(network, inside, maps=MAPS)
-        self.max_pixels = max(min(fitting, (2**31 - 1) // widest(network)), 1)
+        self.max_pixels = max(min(fitting, (2**31 - 1) // network.widest), 1)
         self._host_bytes = bytes_per_pixel(network, self.dtype, maps=0)
 
         def settings(net: Any) -> None:
@@ -63,7 +64,7 @@ class VulkanEngine:
 
     def __call__(self, x: Tensor) -> Tensor:
         """See `Engine`."""
-        return run_net(self._net, x, self.multiple, shared=False)
+        return run_net(self._net, x, self._unshuffle, shared=False)
 
     def bytes_for(self, pixels: int) -> int:
         """See `Engine`; that of the host."""

@@ -11,7 +11,6 @@ from vsr.engine.trial_cache import Trial, recalled, remember
 from vsr.engine.vulkan.trial import find_gpus, try_gpu
 from vsr.errors import UsageError
 from vsr.nets.network import Network
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import EngineName, Precision
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ def vulkan_engine(network: Network, device: str, precision: Precision) -> Vulkan
         raise UsageError("<device.precision> bf16: Vulkan has fp16 and fp32")
     if importlib.util.find_spec("ncnn") is None:
         raise UsageError("<device.device> vulkan: install it, pip install 'vsr-upscale[ncnn]'")
+    if not network.exports:
+        raise UsageError("<device.device> vulkan: does not run this kind of network")
     gpu = _named(device.partition(":")[2], find_gpus())
     inside = _inside(network) if precision == "auto" else precision
     trial = _trial(gpu, inside, network)
@@ -47,7 +48,7 @@ def vulkan_engine(network: Network, device: str, precision: Precision) -> Vulkan
 
 def _inside(network: Network) -> str:
     """Return in how many bits to store: in 16, RRDBNets are 58 dB from fp32, compact ones 65."""
-    return "fp16" if isinstance(network, SRVGGNetCompact) else "fp32"
+    return "fp16" if network.fp16_is_close else "fp32"
 
 
 def _engine(gpu: dict[str, Any], precision: str, network: Network) -> VulkanEngine:

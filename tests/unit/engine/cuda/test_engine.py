@@ -28,9 +28,9 @@ from vsr.engine.kernel_launch import KernelStep, Launch
 from vsr.errors import UsageError
 from vsr.events import Event, Note, silent
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
 from vsr.stages.colour import colour_kernels

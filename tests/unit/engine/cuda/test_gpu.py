@@ -21,9 +21,9 @@ from vsr.engine.cuda.tiling import tiling_for
 from vsr.events import Event
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions
 from vsr.stages.colour.backend import TorchColourBackend

@@ -25,9 +25,9 @@ from vsr.engine.cuda.launch import DeviceBatch, LaunchPlan
 from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
 from vsr.engine.cuda.tiling import tiling_for
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 
 try:
     Nvrtc()

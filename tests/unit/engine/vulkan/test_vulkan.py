@@ -23,9 +23,9 @@ from vsr.engine.build import build_engine
 from vsr.engine.vulkan import select, trial
 from vsr.errors import UsageError
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel, load
 from vsr.options import DeviceOptions, ModelOptions, Precision
 
@@ -157,7 +157,7 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path) -> None:
     script = (
         "import resource, torch\n"
         "from vsr.engine.vulkan.engine import VulkanEngine\n"
-        "from vsr.nets.srvgg import SRVGGNetCompact\n"
+        "from vsr.nets.families.srvgg import SRVGGNetCompact\n"
         "engine = VulkanEngine(SRVGGNetCompact(num_feat=16, num_conv=2).requires_grad_(False), 0)\n"
         "def taken(frames):\n"
         "    for n in range(frames):\n"

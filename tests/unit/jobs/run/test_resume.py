@@ -22,7 +22,7 @@ from vsr.errors import InputError, OutputError, OutputExists, Stopped, UsageErro
 from vsr.events import Event, Progress, Started
 from vsr.jobs.store import job_status
 from vsr.jobs.store.job_store import JobStore, folder_of
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.options import Codec
 
 

@@ -20,7 +20,7 @@ from vsr.engine.kernel_launch import KernelRunner, RunsKernels
 from vsr.engine.torch_engine import TorchEngine
 from vsr.events import Event, Note
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.options import DeviceOptions, ModelOptions, TemporalOptions, UpscaleOptions
 from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
 from vsr.stages.colour.backend_check import CheckedColourBackend, backend_for

@@ -15,8 +15,8 @@ from vsr.engine.base import Engine
 from vsr.engine.torch_engine import TorchEngine
 from vsr.events import silent
 from vsr.frame import Colour, Layout, Matrix, Range
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.options import DeviceOptions, Reuse, UpscaleOptions
 from vsr.stages.device.reuse import Reuser, cover
 from vsr.stages.device.size import TargetSize

@@ -13,9 +13,9 @@ from tests.support import judge
 from vsr.engine.base import BatchesMixedSizes
 from vsr.engine.torch_engine import TorchEngine
 from vsr.nets import store
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.options import ModelOptions
 from vsr.stages.device.tiles import infer, infer_areas
 

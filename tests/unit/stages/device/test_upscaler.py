@@ -19,9 +19,9 @@ from vsr.engine.torch_engine import TorchEngine
 from vsr.errors import BrokenWeights, OutOfMemory
 from vsr.events import Event, Note, silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
+from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.rrdbnet import RRDBNet
-from vsr.nets.srvgg import SRVGGNetCompact
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions, Reuse, TemporalOptions, UpscaleOptions
 from vsr.stages.colour.convert import from_rgb
