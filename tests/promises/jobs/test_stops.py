@@ -63,6 +63,7 @@ def test_stopped_at_any_moment(
         output.unlink()
 
 
+@pytest.mark.timeout(1500 if "VSR_KILLS" in os.environ else 300)
 @pytest.mark.parametrize("how", ["raised", "swallowed"])
 @pytest.mark.parametrize("kind", ["film", "jobs"])
 def test_a_signal_at_each_line_of_the_command(
