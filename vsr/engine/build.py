@@ -13,7 +13,7 @@ from vsr.engine.device import choose_device, choose_precision, prepare_cpu
 from vsr.engine.select import check_engine, ncnn_engine_for
 from vsr.engine.torch_engine import PassThroughEngine, TorchEngine
 from vsr.engine.vulkan import trial as vulkan_trial
-from vsr.engine.vulkan.select import asks_vulkan, vulkan_engine
+from vsr.engine.vulkan.select import asks_vulkan, faster_gpu, vulkan_engine
 from vsr.events import Sink, silent
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
@@ -46,6 +46,9 @@ def build_engine(
     network = _folded(model, scale)
     if own := cuda_engine_for(options.engine, network, device, precision, sink):
         return own
+    free = (name, options.engine, options.precision) == ("auto", "auto", "auto")
+    if free and device.type == "cpu" and (gpu := faster_gpu(network, sink)):
+        return gpu
     plain = TorchEngine(network, device=device, dtype=dtype, precision=precision)
     return ncnn_engine_for(options.engine, network, plain) or plain
 

@@ -23,6 +23,7 @@ from vsr.engine.ncnn_engine import MAPS, load_net, run_net
 from vsr.nets.network import Network
 from vsr.options import EngineName
 
+_SOFTWARE = 3  # ncnn's number for it
 _SHARE = 0.6  # of the GPU's memory; other programs draw with it, too
 
 
@@ -47,9 +48,8 @@ class VulkanEngine:
         self.receptive_radius = network.receptive_radius
         half = precision == "fp16"
         inside = torch.float16 if half else torch.float32
-        memory = int(ncnn.get_gpu_device(index).get_heap_budget() * 2**20 * _SHARE)
-        fitting = memory // bytes_per_pixel(network, inside, maps=MAPS)
-        self.max_pixels = max(min(fitting, (2**31 - 1) // network.widest), 1)
+        budget = ncnn.get_gpu_device(index).get_heap_budget() * 2**20
+        self.max_pixels = fitting_pixels(network, inside, budget)
         self._host_bytes = bytes_per_pixel(network, self.dtype, maps=0)
 
         def settings(net: Any) -> None:
@@ -75,14 +75,24 @@ class VulkanEngine:
         return False
 
 
+def fitting_pixels(network: Network, inside: torch.dtype, budget: int) -> int:
+    """Return source pixels that a GPU with `budget` bytes of free memory takes at once."""
+    fitting = int(budget * _SHARE) // bytes_per_pixel(network, inside, maps=MAPS)
+    return max(min(fitting, (2**31 - 1) // network.widest), 1)
+
+
 def gpus() -> list[dict[str, Any]]:
-    """Return what Vulkan sees: number, name and driver of each GPU, and whether it is software."""
+    """Return what Vulkan sees: number, name and driver of each GPU, and of what kind it is.
+
+    `kind`: 0 a card, 1 in the processor, 2 of a virtual machine, 3 `software`, 4 something else.
+    """
     ncnn = _instance()
     found = []
     for index in range(ncnn.get_gpu_count()):
         info = ncnn.get_gpu_info(index)
         found.append({
-            "index": index, "name": info.device_name(), "software": info.type() == 3,
+            "index": index, "name": info.device_name(),
+            "kind": info.type() % 5, "software": info.type() == _SOFTWARE,
             "driver": f"{info.vendor_id():x}:{info.device_id():x} {info.driver_version()}",
         })  # fmt: skip
     return found

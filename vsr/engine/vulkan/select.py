@@ -7,9 +7,11 @@ import importlib.util
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from vsr.engine.device import processor
 from vsr.engine.trial_cache import Trial, recalled, remember
-from vsr.engine.vulkan.trial import find_gpus, try_gpu
+from vsr.engine.vulkan.trial import find_gpus, may_have_gpu, try_gpu
 from vsr.errors import UsageError
+from vsr.events import Note, Sink
 from vsr.nets.network import Network
 from vsr.options import EngineName, Precision
 
@@ -40,10 +42,31 @@ def vulkan_engine(network: Network, device: str, precision: Precision) -> Vulkan
         raise UsageError("<device.device> vulkan: does not run this kind of network")
     gpu = _named(device.partition(":")[2], find_gpus())
     inside = _inside(network) if precision == "auto" else precision
-    trial = _trial(gpu, inside, network)
+    trial = _trial(gpu, inside, network, timed=False)
     if not trial.passed:
         raise UsageError(f"<device.device> {device}: {gpu['name']} {trial.reason}")
     return _engine(gpu, inside, network)
+
+
+def faster_gpu(network: Network, sink: Sink) -> VulkanEngine | None:
+    """Return an engine on the real GPU that `vulkan` means, if it is right and much faster.
+
+    Faster than the processor. That it is refused is told to `sink` once, by the run that finds it.
+    """
+    if not network.exports or not may_have_gpu() or importlib.util.find_spec("ncnn") is None:
+        return None
+    gpus = find_gpus()
+    # The same one as in a worker of this run, which is told `vulkan`.
+    if not gpus or (gpu := _named("", gpus))["software"]:
+        return None
+    inside = _inside(network)
+    known = recalled(_description(gpu, inside, network, timed=True))
+    trial = known or _trial(gpu, inside, network, timed=True)
+    if trial.passed:
+        return _engine(gpu, inside, network)
+    if known is None:
+        sink(Note(text=f"the processor runs the network: {gpu['name']} {trial.reason}"))
+    return None
 
 
 def _inside(network: Network) -> str:
@@ -58,11 +81,13 @@ def _engine(gpu: dict[str, Any], precision: str, network: Network) -> VulkanEngi
 
 
 def _named(name: str, gpus: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the GPU of that number or part of a name; the first real one, if nothing is said."""
+    """Return the GPU of that number or part of a name; if nothing is said, the first one on a card,
+    else in a processor, else of a virtual machine, else in software.
+    """
     if not gpus:
         raise UsageError("<device.device> vulkan: no GPU with a Vulkan driver is seen here")
     if not name:
-        return min(gpus, key=lambda gpu: bool(gpu["software"]))
+        return min(gpus, key=lambda gpu: int(gpu["kind"]))
     listed = ", ".join(f"{gpu['index']} ({gpu['name']})" for gpu in gpus)
     for gpu in gpus:
         if name == str(gpu["index"]) or (
@@ -72,20 +97,20 @@ def _named(name: str, gpus: Sequence[dict[str, Any]]) -> dict[str, Any]:
     raise UsageError(f"<device.device> vulkan:{name}: Vulkan sees {listed}")
 
 
-def _trial(gpu: dict[str, Any], precision: str, network: Network) -> Trial:
-    name = _description(gpu, precision, network)
+def _trial(gpu: dict[str, Any], precision: str, network: Network, *, timed: bool) -> Trial:
+    name = _description(gpu, precision, network, timed=timed)
     if (known := recalled(name)) is not None:
         return known
-    reason = try_gpu(gpu["index"], precision, network)
+    reason = try_gpu(gpu["index"], precision, network, timed=timed)
     remember(name, reason is None, reason or "")
     return Trial(passed=reason is None, reason=reason or "")
 
 
-def _description(gpu: dict[str, Any], precision: str, network: Network) -> str:
+def _description(gpu: dict[str, Any], precision: str, network: Network, *, timed: bool) -> str:
     """Return what the outcome depends on: GPU, driver, runtime, and the network's shape."""
     parameters = sum(p.numel() for p in network.parameters())
     return " ".join((
         gpu["name"], gpu["driver"], f"ncnn {importlib.metadata.version('ncnn')}", precision,
-        type(network).__name__,
+        f"against {processor()}" if timed else "", type(network).__name__,
         f"scale:{network.scale} features:{network.num_feat} parameters:{parameters}",
     ))  # fmt: skip

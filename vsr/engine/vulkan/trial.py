@@ -6,12 +6,16 @@ behind it; it answers in JSON. Whatever else becomes of it means "refused".
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import json
 import math
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,12 +23,19 @@ from torch.nn import functional as F
 
 from vsr.children import shielded
 from vsr.engine.base import Engine
+from vsr.engine.device import choose_precision, prepare_cpu
+from vsr.engine.select import ncnn_engine_for
+from vsr.engine.torch_engine import TorchEngine
 from vsr.nets.network import Network
+from vsr.options import DeviceOptions
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; import vsr.engine.vulkan.trial as t; t.main()"
 _SECONDS = 120  # until it counts as hung; drivers compile for long the first time
 _LEAST = {"fp32": 80.0, "fp16": 50.0}  # dB from PyTorch's fp32
 _PICTURES = 4  # one alone may come out right by luck
+_ROUNDS = 5
+_FASTER = 1.5  # times the processor, for `auto` to take it; times of a busy machine are uncertain
+_NODES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*", "/dev/dxg")
 
 
 def find_gpus() -> list[dict[str, Any]]:
@@ -35,16 +46,27 @@ def find_gpus() -> list[dict[str, Any]]:
     return answer if isinstance(answer, list) else []
 
 
-def try_gpu(index: int, precision: str, network: Network) -> str | None:
-    """Return why the GPU is refused, in words; None: it is right."""
+def may_have_gpu() -> bool:
+    """Return whether a real GPU may be here: a look that costs nothing, unlike `find_gpus`."""
+    if sys.platform != "linux":
+        return True
+    return any(any(Path("/").glob(node.lstrip("/"))) for node in _NODES)
+
+
+def try_gpu(index: int, precision: str, network: Network, *, timed: bool = False) -> str | None:
+    """Return why the GPU is refused, in words; None: it is right, and the quickest if `timed`."""
     held = io.BytesIO()
     torch.save(network, held)
-    asked = {"index": index, "precision": precision}
+    asked = {"index": index, "precision": precision, "timed": timed}
     answer = _ask(asked, held.getvalue())
     if isinstance(answer, str):
         return answer
     if not answer["decibels"] >= _LEAST[precision]:
         return f"computed something else in a trial ({answer['decibels']:.0f} dB)"
+    if timed and not _FASTER * answer["seconds"] < answer["cpu_seconds"]:
+        return (
+            f"took {answer['seconds']:.2g} s in a trial, the processor {answer['cpu_seconds']:.2g}"
+        )
     return None
 
 
@@ -79,6 +101,8 @@ def main() -> None:
         network = torch.load(io.BytesIO(sys.stdin.buffer.read()), weights_only=False)
         engine = VulkanEngine(network, asked["index"], precision=asked["precision"])
         answer = _compared(network, engine)
+        if asked["timed"]:
+            answer |= _timed(network, engine)
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
 
@@ -92,3 +116,31 @@ def _compared(network: Network, engine: Engine) -> dict[str, float]:
             error = (engine(picture) - network(picture)).double().square().mean()
             worst = min(worst, float((-10 * torch.log10(error + 1e-20)).nan_to_num(-1.0)))
     return {"decibels": worst}
+
+
+def _timed(network: Network, engine: Engine) -> dict[str, float]:
+    """Return the seconds of the quickest run on the GPU and on the processor, taken in turn."""
+    side = 2 * network.trial_side
+    picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    plain = _on_processor(network)
+    given = picture.to(plain.dtype)
+    with torch.inference_mode():
+        took = [(_seconds(engine, picture), _seconds(plain, given)) for _ in range(_ROUNDS)]
+    seconds, cpu_seconds = (min(column) for column in zip(*took, strict=True))
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds}
+
+
+def _on_processor(network: Network) -> Engine:
+    """Return what would run the network if there were no GPU."""
+    prepare_cpu(DeviceOptions())
+    device = torch.device("cpu")
+    precision, dtype = choose_precision("auto", device)
+    own = copy.deepcopy(network)  # which the engine changes
+    plain = TorchEngine(own, device=device, dtype=dtype, precision=precision)
+    return ncnn_engine_for("auto", network, plain) or plain
+
+
+def _seconds(run: Callable[[torch.Tensor], torch.Tensor], picture: torch.Tensor) -> float:
+    began = time.perf_counter()
+    run(picture)
+    return time.perf_counter() - began

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +22,7 @@ import torch
 import vsr
 from tests.support import judge
 from vsr.engine.build import build_engine
-from vsr.engine.vulkan import select, trial
+from vsr.engine.vulkan import engine, select, trial
 from vsr.errors import UsageError
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.families.rrdbnet import RRDBNet
@@ -35,8 +37,10 @@ needs_driver = pytest.mark.skipif(not GPUS, reason="no Vulkan driver (mesa-vulka
 # Minutes on a software driver.
 _LONG = pytest.mark.skipif("VSR_VULKAN" not in os.environ, reason="VSR_VULKAN is not set")
 _DEEP = [("x4plus-anime", (24, 16)), ("x4plus", (16, 12))]
-SOFTWARE = {"index": 0, "name": "Software", "software": True, "driver": "1"}
-REAL = {"index": 1, "name": "Radeon X", "software": False, "driver": "2"}
+SOFTWARE = {"index": 0, "name": "Software", "kind": 3, "software": True, "driver": "1"}
+INSIDE = {"index": 1, "name": "Iris", "kind": 1, "software": False, "driver": "3"}
+REAL = {"index": 2, "name": "Radeon X", "kind": 0, "software": False, "driver": "2"}
+GOOD = {"decibels": 66.0, "seconds": 0.1, "cpu_seconds": 1.0}
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "compact x4": lambda: SRVGGNetCompact(num_feat=16, num_conv=3),
@@ -135,21 +139,70 @@ def test_the_shipped_networks_agree_with_pytorch_on_a_real_frame(
     assert -10 * torch.log10((ours - right).square().mean()) > 60
 
 
+def tiny_weights(folder: Path) -> Path:
+    torch.save(tiny().network.state_dict(), folder / "w.pth")  # type: ignore[union-attr]
+    return folder / "w.pth"
+
+
 @needs_driver
-def test_a_film_is_made_on_it_and_the_job_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pixels", "most", "options"),
+    [
+        ("yuv420p", None, {"reuse": "off"}),
+        ("yuv420p", None, {"reuse": "safe", "scale": 2}),  # folded into the network
+        ("yuva420p", 48 * 40, {"reuse": "off"}),  # in tiles
+    ],
+)
+def test_a_film_is_made_on_it_and_the_job_says_so(
+    pixels: str, most: int | None, options: dict[str, Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As on the processor, with what is around the network: alpha, reuse, tiles, x2."""
     source = judge.make(
-        tmp_path / "s.mkv", "testsrc2=s=48x32:r=10:d=1", "-c:v", "ffv1", "-pix_fmt", "yuv420p"
-    )
-    weights = tmp_path / "w.pth"
-    torch.save(tiny().network.state_dict(), weights)  # type: ignore[union-attr]
-    films = []
-    for device, output in (("vulkan", "a.mkv"), ("cpu", "b.mkv")):
-        vsr.upscale(source, tmp_path / output, model=str(weights), device=device, codec="ffv1")
-        films.append(judge.rgb(tmp_path / output, size=(192, 128)))
-    assert films[0].shape[0] == 10
-    assert abs(films[0] - films[1]).max() <= 3
+        tmp_path / "s.mkv", "testsrc2=s=80x64:r=10:d=1,format=yuva420p,fade=out:0:10:alpha=1",
+        "-c:v", "ffv1", "-pix_fmt", pixels,
+    )  # fmt: skip
+    if most is not None:  # of what is on a GPU with little memory
+        monkeypatch.setattr(engine, "fitting_pixels", lambda *given: most)
+    weights, films = tiny_weights(tmp_path), []
+    told: list[Any] = []
+    ways: list[dict[str, Any]] = [{"device": "vulkan"}, {"device": "cpu", "precision": "fp32"}]
+    for way, output in zip(ways, ("a.mkv", "b.mkv"), strict=True):
+        vsr.upscale(
+            source, tmp_path / output, model=str(weights), codec="ffv1", **way,
+            sink=told.append, **options,
+        )  # fmt: skip
+        size = judge.size_of(tmp_path / output)
+        films.append(judge.rgb(tmp_path / output, size=size))
+        assert "yuva" in judge.video_line(tmp_path / output) or pixels == "yuv420p"
+    assert films[0].shape[:3] == (10, 64 * options.get("scale", 4), 80 * options.get("scale", 4))
+    assert abs(films[0] - films[1]).max() <= 5  # a code of luma and of chroma
+    tiled = [e.text for e in told if "cut into tiles" in getattr(e, "text", "")]
+    assert len(tiled) == (most is not None)
     trials = [json.loads(p.read_text()) for p in (tmp_path / "cache/vsr/trials").glob("*.json")]
     assert [t["passed"] for t in trials if GPUS[0]["name"] in t["trial"]] == [True]
+
+
+@needs_driver
+def test_a_film_that_is_killed_goes_on_and_is_the_same(tmp_path: Path) -> None:
+    source = judge.make(
+        tmp_path / "s.mkv", "testsrc2=s=48x32:r=10:d=3", "-c:v", "libx264", "-g", "10"
+    )
+    asked = [
+        sys.executable, "-m", "vsr", "upscale", str(source), "--device", "vulkan",
+        "--model", str(tiny_weights(tmp_path)), "--segment", "1",
+    ]  # fmt: skip
+    whole, killed = tmp_path / "whole.mp4", tmp_path / "killed.mp4"
+    subprocess.run([*asked, "-o", str(whole)], check=True, capture_output=True)
+    with subprocess.Popen([*asked, "-o", str(killed)], stderr=subprocess.DEVNULL) as process:
+        while not list(tmp_path.glob(".killed.mp4.vsr/[0-9]*.json")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert not killed.exists()
+    again = subprocess.run([*asked, "-o", str(killed)], check=True, capture_output=True, text=True)
+    assert " of 3 segments are done" in again.stderr
+    assert killed.read_bytes() == whole.read_bytes()
 
 
 @needs_driver
@@ -188,17 +241,107 @@ def test_a_bad_driver_is_refused_in_words_and_remembered(
     monkeypatch.setattr(select, "find_gpus", lambda: [SOFTWARE, REAL])
     for _ in range(2):
         with pytest.raises(UsageError) as caught:
-            build("vulkan:1")
+            build("vulkan:2")
         assert str(caught.value).endswith(f"Radeon X {told}")
         monkeypatch.setattr(trial, "_START", "print('{\"decibels\": 99.0}')")  # is not asked again
 
 
-def test_auto_does_not_even_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until somebody has run it on a real GPU."""
+class Machine:
+    """A machine with these GPUs, each of which ends its trial so."""
 
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, gpus: list[dict[str, Any]], ends: object = GOOD
+    ) -> None:
+        self.gpus, self.ends = gpus, ends
+        self.tried: list[int] = []
+        monkeypatch.setattr(trial, "_ask", self._ask)
+        monkeypatch.setattr(select, "may_have_gpu", lambda: True)
+        monkeypatch.setattr(select, "_engine", lambda gpu, inside, network: (gpu["name"], inside))
+
+    def _ask(self, asked: dict[str, Any], more: bytes = b"") -> object:
+        if asked.get("list"):
+            return self.gpus
+        self.tried.append(asked["index"])
+        return self.ends
+
+
+def test_auto_takes_a_card_that_is_right_and_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, [SOFTWARE, INSIDE, REAL])
+    for _ in range(2):
+        assert build("auto") == ("Radeon X", "fp16")
+    assert machine.tried == [2]  # once, and only that one
+    # What a worker of that run is told.
+    assert build("auto", engine="vulkan") == ("Radeon X", "fp16")
+
+
+def test_auto_takes_a_gpu_in_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, [SOFTWARE, INSIDE])
+    assert build("auto") == ("Iris", "fp16")
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        (GOOD | {"decibels": 6.0}, "Radeon X computed something else in a trial (6 dB)"),
+        (GOOD | {"seconds": 0.8}, "Radeon X took 0.8 s in a trial, the processor 1"),
+        (GOOD | {"seconds": float("nan")}, "Radeon X took nan s in a trial, the processor 1"),
+        ("crashed in a trial (signal 6)", "Radeon X crashed in a trial (signal 6)"),
+    ],
+)
+def test_auto_leaves_a_bad_gpu_alone_and_says_so_once(
+    ends: object, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(monkeypatch, [SOFTWARE, REAL, INSIDE], ends)
+    events: list[Any] = []
+    for _ in range(2):
+        engine = build_engine(tiny(), Fraction(4), DeviceOptions(), events.append)
+        assert engine.device.type == "cpu"
+        assert engine.name != "vulkan"
+    assert machine.tried == [2]
+    assert [e.text for e in events if "Radeon" in getattr(e, "text", "")] == [
+        f"the processor runs the network: {told}"
+    ]
+
+
+def test_auto_tries_no_network_that_ncnn_has_no_form_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, [REAL])
+    monkeypatch.setattr(SRVGGNetCompact, "exports", False)
+    assert build("auto").name != "vulkan"
+    assert machine.tried == []
+
+
+def test_auto_never_takes_software(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, [SOFTWARE])
+    assert build("auto").name != "vulkan"
+    assert machine.tried == []
+
+
+@pytest.mark.parametrize("asked", [{"device": "cpu"}, {"precision": "fp32"}, {"engine": "torch"}])
+def test_who_asks_for_something_else_gets_it(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(monkeypatch, [REAL])
+    assert build(**({"device": "auto"} | asked)).name != "vulkan"
+    assert machine.tried == []
+
+
+@needs_driver
+def test_the_trial_for_auto_really_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mesa's driver in software, called a card: it is right, and loses to the processor."""
+    monkeypatch.setattr(select, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(select, "find_gpus", lambda: [GPUS[0] | {"kind": 0, "software": False}])
+    events: list[Any] = []
+    assert build_engine(tiny(), Fraction(4), DeviceOptions(), events.append).name != "vulkan"
+    (note,) = [e.text for e in events if GPUS[0]["name"] in getattr(e, "text", "")]
+    assert re.search(r" took \S+ s in a trial, the processor ", note)
+
+
+def test_where_there_can_be_no_gpu_auto_does_not_even_look(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> list[dict[str, Any]]:
         raise AssertionError("looked")
 
+    monkeypatch.setattr(trial, "_NODES", ("/dev/none*",))
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(select, "find_gpus", fails)
     assert build("auto").name != "vulkan"
 
@@ -206,8 +349,8 @@ def test_auto_does_not_even_look(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("device", "more", "told"),
     [
-        ("vulkan:7", {}, "Vulkan sees 0 (Software), 1 (Radeon X)"),
-        ("vulkan:geforce", {}, "Vulkan sees 0 (Software), 1 (Radeon X)"),
+        ("vulkan:7", {}, "Vulkan sees 0 (Software), 2 (Radeon X)"),
+        ("vulkan:geforce", {}, "Vulkan sees 0 (Software), 2 (Radeon X)"),
         ("vulkan", {"precision": "bf16"}, "Vulkan has fp16 and fp32"),
         ("vulkan", {"engine": "torch"}, "torch: does not work on vulkan"),
         ("cpu", {"engine": "vulkan"}, "works on <device.device> vulkan, not cpu"),
@@ -229,7 +372,7 @@ def test_no_driver_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "index"), [("", 1), ("0", 0), ("1", 1), ("radeon", 1), ("soft", 0)]
+    ("name", "index"), [("", 2), ("0", 0), ("1", 1), ("2", 2), ("radeon", 2), ("soft", 0)]
 )
 def test_a_gpu_is_named_by_number_or_name(name: str, index: int) -> None:
-    assert select._named(name, [SOFTWARE, REAL])["index"] == index
+    assert select._named(name, [SOFTWARE, INSIDE, REAL])["index"] == index
