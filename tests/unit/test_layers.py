@@ -39,6 +39,7 @@ ONLY_HERE = {
     "imageio_ffmpeg": "media",
     "PIL": "media",
     "cv2": "quality",
+    "ray": "runners",
     "click": "cli",
     "tqdm": "cli",
     "starlette": "server",

@@ -85,6 +85,16 @@ def processor() -> str:
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
+def hardware(device: torch.device, *, network: bool) -> str:
+    """Return what a machine has to have in common with this one to compute the same bits there.
+
+    `network`: whether a network runs on it. What only resizes depends on the instructions alone.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return processor() if network else torch.backends.cpu.get_cpu_capability()
+
+
 def free_memory(device: torch.device) -> int:
     """Return bytes that can be allocated now, about."""
     if device.type == "cuda":

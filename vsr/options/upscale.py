@@ -23,6 +23,7 @@ from vsr.options.values import (
     Reuse,
     factor,
     lines,
+    pair,
     share,
     size,
 )
@@ -150,6 +151,24 @@ class DeviceOptions:
         "--workers",
         changes_result=False,
         help="Share a film among this many processes.  [default: one for each device]",
+    )
+    cluster: str | None = option(
+        None,
+        "--cluster",
+        changes_result=False,
+        metavar="auto|HOST:PORT",
+        help="Share a film among the machines of a Ray cluster that this one has joined; source "
+        "and output lie where all see them.",
+    )
+    label: tuple[str, str] | None = option(
+        None,
+        "--cluster-label",
+        changes_result=False,
+        parse=pair,
+        metavar="K=V",
+        belongs_to="device.cluster",
+        help="Take only the cluster's nodes with this label (`ray start --labels`), so that all "
+        "compute alike.",
     )
     precision: Precision = option(
         "auto",

@@ -11,6 +11,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+# Of file systems without a second name for a file (FUSE, CIFS, FAT).
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+
 
 def sync(path: Path) -> None:
     """Wait until a file, or a folder's names, are on the disk."""
@@ -33,6 +36,34 @@ def rename(source: Path, target: Path) -> None:
     sync(source)
     os.replace(source, target)
     sync(target.parent)
+
+
+def rename_if_none(source: Path, target: Path) -> bool:
+    """Give a complete file its name, if nothing is called so; else remove it.
+
+    Returns whether it got the name. Of several machines that do this at once one succeeds, also
+    through NFS.
+    """
+    sync(source)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        # A server whose answer was lost is asked again: then it is this file that is there.
+        done = os.path.samestat(os.stat(source), os.stat(target))  # noqa: PTH116
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Two that come at the same moment replace each other here: by the same, or nobody sees it.
+        done = not target.exists()
+        if done:
+            os.replace(source, target)
+            sync(target.parent)
+            return True
+    else:
+        done = True
+    remove(source)
+    sync(target.parent)
+    return done
 
 
 def write(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ It lies beside the output, named after it, and holds
 
     job.json        what is made of what: options, source, parts; written once
     lock            held by the process that works on it, as long as that lives
+    lease.json      likewise, where several machines share the work
     000041.mkv      a finished segment: it has this name only when it is complete
     000041.json     its record: frames, times, size and sha256
 
@@ -13,6 +14,7 @@ its record does not describe, is done again; nothing else is kept anywhere about
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -28,12 +30,13 @@ from typing import Any, Self
 
 from vsr.errors import OutputError, UsageError, cause
 from vsr.jobs.store import atomic_write, lock
+from vsr.jobs.store.lease import Lease, holder_elsewhere
 from vsr.nets.download import sha256
 
 FORMAT = 1
 _NAME_BYTES = 255
 _TRIES = 10  # a tenth of a second apart, for a lock that is held only to look at it
-_OURS = ("[0-9]*", "job.json*", "result.json*", "work", "lock")
+_OURS = ("[0-9]*", "job.json*", "result.json*", "lease.json*", "work", "lock")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,12 @@ class SegmentRecord:
     last_duration: int
     bytes: int
     sha256: str
+    host: str | None = None  # the machine that made it, where several share the work
+    seconds: float | None = None  # that it took there
+
+    def same_as(self, other: SegmentRecord) -> bool:
+        """Return whether both describe the same segment, wherever it was made."""
+        return dataclasses.replace(other, host=self.host, seconds=self.seconds) == self
 
 
 class JobLocked(UsageError):
@@ -76,6 +85,7 @@ class JobStore:
         self.folder = folder
         self._lock: int | None = None
         self._held: lock.HeldLock | None = None
+        self._lease: Lease | None = None
 
     @property
     def is_safe(self) -> bool:
@@ -86,8 +96,16 @@ class JobStore:
         try:
             for _ in range(_TRIES):
                 if self._take():
-                    return self
+                    break
                 time.sleep(0.1)
+            else:
+                process = holder(self.folder) or "another"
+                text = f"{self.folder}: process {process} is at work on it already"
+                raise JobLocked(text)
+            if (other := holder_elsewhere(self.folder)) is not None:
+                self._close()
+                raise JobLocked(f"{self.folder}: {other} is at work on it already")
+            return self
         except OSError as error:
             self._close()
             if isinstance(error, OutputError):
@@ -97,8 +115,15 @@ class JobStore:
                 raise OutputError(text) from error
             text = f"{self.folder.parent}: cannot be written to ({cause(error)})"
             raise OutputError(text) from error
-        process = holder(self.folder) or "another"
-        raise JobLocked(f"{self.folder}: process {process} is at work on it already")
+
+    def hold_lease(self) -> Lease:
+        """Keep other machines out too, as long as the context lasts; their locks may not reach
+        here.
+        """
+        if self._lease is None:
+            self._lease = Lease(self.folder)
+            self._lease.take()
+        return self._lease
 
     def _owner(self) -> str | None:
         """Return who the folder belongs to, if that is somebody else."""
@@ -149,6 +174,9 @@ class JobStore:
         self._close()
 
     def _close(self) -> None:
+        if self._lease is not None:
+            self._lease.close()
+            self._lease = None
         if self._held is not None:
             self._held.close()
             self._held = None
@@ -195,6 +223,8 @@ class JobStore:
 
     def remove(self) -> None:
         """Remove all of a job that is done, last of all what tells that it is."""
+        if self._lease is not None:
+            self._lease.close()  # which would be written again
         last = ("job.json", "lock", "result.json")
         self._sweep(last)
         for name in last:
@@ -225,21 +255,33 @@ class JobStore:
             atomic_write.rename(self.unfinished(number, suffix), self.segment(number, suffix))
         atomic_write.write(self._record(number), sealed(asdict(record)))
 
+    def discard(self, number: int, suffix: str) -> None:
+        """Remove what is there of a segment that is not finished, its record first."""
+        atomic_write.remove(self._record(number))
+        atomic_write.remove(self.segment(number, suffix))
+
     def finished(self, number: int, suffix: str) -> SegmentRecord | None:
         """Return the record of a segment that is there, complete and unchanged; else None."""
-        data = unsealed(self._record(number))
+        record = record_in(self._record(number))
+        if record is None or record.frames == 0:
+            return record
+        segment = self.segment(number, suffix)
         try:
-            record = SegmentRecord(**(data or {}))
-            segment = self.segment(number, suffix)
-            if record.frames == 0:
-                return record
             whole = segment.stat().st_size == record.bytes and sha256(segment) == record.sha256
-        except (OSError, TypeError):
+        except OSError:
             return None
         return record if whole else None
 
     def _record(self, number: int) -> Path:
         return self.folder / f"{number:06d}.json"
+
+
+def record_in(path: Path) -> SegmentRecord | None:
+    """Return the record that a file holds; None where there is none that can be read."""
+    try:
+        return SegmentRecord(**(unsealed(path) or {}))
+    except TypeError:
+        return None
 
 
 def sealed(data: Mapping[str, Any]) -> str:

@@ -45,6 +45,8 @@ _OPTIONS: dict[str, tuple[Any, bool]] = {
     "device.overlap": (4, _OTHER_PIXELS),
     "device.threads": (2, _GOES_ON),
     "device.workers": (2, _GOES_ON),
+    "device.cluster": ("auto", _GOES_ON),
+    "device.label": (("kind", "a"), _GOES_ON),
     "temporal.filter": ("strong", _OTHER_PIXELS),
     "temporal.deflicker": (True, _OTHER_PIXELS),
     "temporal.grain": (0.5, _OTHER_PIXELS),

@@ -1,0 +1,91 @@
+"""A job's store as workers of several machines write to it, without any lock between them.
+
+Each writes under names of its own. A segment is committed by giving a complete file its name, if
+nothing has that name: the first one wins. A segment may be made twice, when a machine was taken for
+dead that was not: a second, equal one is dropped; a different one tells that a machine computes
+wrongly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from vsr.errors import VsrError
+from vsr.jobs.store import atomic_write
+from vsr.jobs.store.job_store import JobStore, SegmentRecord, record_in, sealed
+from vsr.nets.download import sha256
+
+
+class SegmentsDiffer(VsrError):
+    """Two machines have made two different things of one segment."""
+
+
+class SharedJobStore(JobStore):
+    """The store of a job that this worker shares with others. Raises SegmentsDiffer, OSError.
+
+    `committed` is told of each segment: its number, its record, and whether it was the first.
+    `strict`: whether two machines write the same bits; else the first one wins, whatever it is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        committed: Callable[[int, SegmentRecord, bool], None],
+        *,
+        strict: bool = True,
+    ) -> None:
+        super().__init__(folder)
+        self._token, self._host = uuid.uuid4().hex[:12], socket.gethostname()
+        self._committed, self._strict = committed, strict
+        self._began = time.monotonic()
+
+    def begin_share(self) -> None:
+        """Count the time of the next segment from here."""
+        self._began = time.monotonic()
+
+    def unfinished(self, number: int, suffix: str) -> Path:
+        """Return the name that this worker, and no other, writes a segment under."""
+        return self.folder / f"{number:06d}.{self._token}.part{suffix}"
+
+    def finish(self, number: int, suffix: str, record: SegmentRecord) -> None:
+        """Commit a segment, or drop it if another worker has committed the same."""
+        seconds = round(time.monotonic() - self._began, 3)
+        record = dataclasses.replace(record, host=self._host, seconds=seconds)
+        first = self._commit(number, suffix, record)
+        self._committed(number, record, first)
+        self.begin_share()
+
+    def _commit(self, number: int, suffix: str, record: SegmentRecord) -> bool:
+        """Return whether this was the first."""
+        part, named = self.unfinished(number, suffix), self.segment(number, suffix)
+        if record.frames:
+            if not atomic_write.rename_if_none(part, named) and sha256(named) != record.sha256:
+                return self._differs(number, record)
+        elif named.exists():
+            return self._differs(number, record)
+        path = self._record(number)
+        own = self.unfinished(number, ".json")
+        atomic_write.write(own, sealed(dataclasses.asdict(record)))
+        if atomic_write.rename_if_none(own, path):
+            return True
+        there = record_in(path)
+        if there is None:  # nothing that can be read; the segment itself is what it should be
+            atomic_write.write(own, sealed(dataclasses.asdict(record)))
+            atomic_write.rename(own, path)
+        elif not there.same_as(record):
+            return self._differs(number, record)
+        return False
+
+    def _differs(self, number: int, record: SegmentRecord) -> bool:
+        """Drop a segment that is not what another machine has made of it. Raises SegmentsDiffer."""
+        if not self._strict:
+            return False
+        there = record_in(self._record(number))
+        other = there.host if there is not None and there.host else "another machine"
+        text = f"segment {number} came out otherwise on {record.host} than on {other}"
+        raise SegmentsDiffer(f"{text}; one of them computes wrongly: find out which, and go on")
