@@ -24,7 +24,13 @@ LAYERS = {
     "server": 6,
     "cli": 7,
 }  # fmt: skip
-BESIDE = {("engine", "nets"), ("errors", "errors"), ("options", "errors"), ("events", "errors")}
+BESIDE = {
+    ("engine", "nets"),
+    ("errors", "errors"),
+    ("options", "errors"),
+    ("events", "errors"),
+    ("doctor", "runners"),
+}
 # Inside a room, lowest first: a sub-room imports itself and those before it.
 FLOORS = {
     "media": ("ffmpeg", "format", "source", "read", "write"),

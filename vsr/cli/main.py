@@ -24,6 +24,7 @@ from vsr.version import __version__
 # Each in the file of its name, and what it does in a line: as its own help begins.
 _COMMANDS = {
     "bench": "Measure each stage alone, and all together, on frames of the film IN.",
+    "cluster": "Look at the machines of a cluster, which can share a film.",
     "degrade": "Make the film or picture IN worse, as networks are taught with.",
     "doctor": "Look at this machine: what it has, what works, and what to do about the rest.",
     "finetune": "Teach a shipped network to undo the damage of one film.",

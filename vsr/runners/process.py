@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import queue
@@ -12,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 import vsr.errors
 from vsr.children import shielded
@@ -100,3 +101,24 @@ def pass_on(answer: Mapping[str, Any], sink: Sink) -> bool:
         kind = getattr(vsr.errors, answer["error"], VsrError)
         raise kind(answer["text"])
     return False
+
+
+def _end_with_parent() -> None:
+    """Ask to be killed with the process that drives this one, or it would go on beside the next
+    run.
+    """
+    death_signal = 1  # PR_SET_PDEATHSIG, of Linux
+    ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
+
+
+def answers_alone() -> TextIO:
+    """Return where answers go; what a library prints must not get between them.
+
+    The process ends with the one that drives it. That may have ended while this one was loaded:
+    then it is done.
+    """
+    _end_with_parent()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody hears any more: no words either
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers

@@ -6,10 +6,7 @@ segments. It answers with lines of JSON: frames that are encoded, segments that 
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +17,7 @@ from vsr.jobs.run.context import Hooks
 from vsr.jobs.run.encode import into_store
 from vsr.jobs.store.job_store import JobStore
 from vsr.runners.job import run_of, segment_of
+from vsr.runners.process import answers_alone
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
@@ -50,27 +48,6 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     except OSError as error:  # of the store; what a source does is a VsrError
         text = f"{store.folder.parent}: cannot be written to ({cause(error)})"
         say(error="OutputError", text=text)
-
-
-def _end_with_parent() -> None:
-    """Ask to be killed with the process that drives this one, or it would go on beside the next
-    run.
-    """
-    death_signal = 1  # PR_SET_PDEATHSIG, of Linux
-    ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
-
-
-def answers_alone() -> TextIO:
-    """Return where answers go; what a library prints must not get between them.
-
-    The process ends with the one that drives it. That may have ended while this one was loaded:
-    then it is done.
-    """
-    _end_with_parent()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody hears any more: no words either
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return answers
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from vsr.server.store.records import SourceKind
 # The server's own: devices, its disk, what is fetched. An encoder's own options name files.
 _NOT_A_CLIENTS = frozenset({
     "model.folder", "model.mirror", "model.offline",
-    "device.device", "device.workers", "device.threads",
+    "device.device", "device.workers", "device.threads", "device.cluster", "device.label",
     "source.follow", "source.patience",
     "encode.encoder_options", "encode.pipe_format", "encode.overwrite",
     "jobs.restart",

@@ -37,7 +37,7 @@ def doctor(context: click.Context, /, *, as_json: bool) -> None:
     for finding in examine():
         found.append(finding)
         if not as_json:
-            click.echo("\n".join(_lines(finding)))
+            click.echo("\n".join(found_lines(finding)))
     broken = sum(finding.state == "broken" for finding in found)
     if as_json:
         told = [{**one.as_dict(), "text": for_people(one.as_dict()["text"])} for one in found]
@@ -48,7 +48,8 @@ def doctor(context: click.Context, /, *, as_json: bool) -> None:
     context.exit(1 if broken else 0)
 
 
-def _lines(finding: Finding) -> Iterator[str]:
+def found_lines(finding: Finding) -> Iterator[str]:
+    """Yield a finding as people read it."""
     state = {"good": "", "advice": "  advice", "broken": "  BROKEN"}[finding.state]
     yield f"{finding.area:10}{state:9} {printable(for_people(finding.text))}"
     if finding.advice is not None:

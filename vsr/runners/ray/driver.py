@@ -14,9 +14,10 @@ import threading
 from typing import Any
 
 from vsr.errors import VsrError
+from vsr.runners.process import answers_alone
 from vsr.runners.ray.cluster import connected
 from vsr.runners.ray.hand_out import HandOut
-from vsr.runners.worker import answers_alone
+from vsr.runners.ray.look import looked
 
 _JOINING = 60.0  # seconds; Ray itself would try for many minutes
 
@@ -24,6 +25,10 @@ _JOINING = 60.0  # seconds; Ray itself would try for many minutes
 def main() -> None:
     """Carry out one request."""
     answers = answers_alone()
+    if not os.environ.get("VSR_DEBUG"):  # Ray prints what it hears of its nodes
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
     stopping = threading.Event()
 
     def say(**answer: Any) -> None:
@@ -47,6 +52,9 @@ def main() -> None:
     try:
         with connected(address):
             joining.cancel()
+            if "look" in request:
+                say(nodes=looked(request))
+                return
             HandOut(request, say, stopping).run()
     except VsrError as error:
         say(error=type(error).__name__, text=error.text)

@@ -20,8 +20,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vsr.errors import Stopped, UsageError, VsrError
 from vsr.jobs.store.job_store import JobStore
+from vsr.runners.ray.actor import SegmentActor
 from vsr.runners.ray.cluster import Need, Node, check_need, nodes
-from vsr.runners.ray.worker import SegmentWorker
 
 _LOOK = 2.0  # seconds between two looks at the nodes
 _MOST = 16  # segments in a share: read and piped in one go
@@ -115,7 +115,7 @@ class HandOut:
 
     def _placed(self, node: Node) -> _Member:
         cpus = self._need.cpus_on(node)
-        actor = ray.remote(SegmentWorker).options(
+        actor = ray.remote(SegmentActor).options(
             num_cpus=cpus,
             num_gpus=self._need.gpus,
             max_restarts=0,
@@ -250,6 +250,7 @@ class HandOut:
             self._refuse(member, f"ends its workers ({why})")
         else:
             self._remove(member)
+        self._say_frames()
         for other in self._crew:
             if other.ready and other.answers is None:
                 self._give(other)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import queue
 import time
@@ -20,6 +19,7 @@ from vsr.jobs.store.job_store import JobLocked, JobStore
 from vsr.media.format.repeatable import unrepeatable
 from vsr.options import DeviceOptions
 from vsr.options.values import Precision
+from vsr.runners.installed import check_ray
 from vsr.runners.job import job_of, told
 from vsr.runners.process import Answer, WorkerProcess, pass_on
 
@@ -31,8 +31,7 @@ class RayRunner:
     """Hands the segments of a run to a cluster. Raises UsageError where Ray is not installed."""
 
     def __init__(self, options: DeviceOptions) -> None:
-        if importlib.util.find_spec("ray") is None:
-            raise UsageError("<device.cluster>: install it, pip install 'vsr-upscale[cluster]'")
+        check_ray()
         if "," in options.device:
             raise UsageError(f"<device.device> {options.device}: a cluster's GPUs are all taken")
         self._options = options

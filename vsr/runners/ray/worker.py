@@ -1,4 +1,4 @@
-"""The worker of a cluster's node: an actor with one loaded network, which is given shares."""
+"""What an actor on a cluster's node does: it has one loaded network, and is given shares."""
 
 from __future__ import annotations
 
