@@ -64,6 +64,11 @@ class Downloading:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Uploading(Downloading):
+    """Bytes of a film that its server has."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchProgress:
     """So many of a batch's pictures are done, or failed; at its beginning none.
 

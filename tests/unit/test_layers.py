@@ -36,9 +36,11 @@ FLOORS = {
     "media": ("ffmpeg", "format", "source", "read", "write"),
     "stages": ("resize", "colour", "temporal", "device"),
     "jobs": ("store", "outputs", "plan", "run", "batch"),
-    "server": ("refusals", "tokens", "settings", "store", "inputs", "schema", "work", "web"),
+    "server": (
+        "refusals", "tokens", "settings", "store", "inputs", "schema", "work", "web", "client",
+    ),
     "cli": ("commands", "main"),
-}
+}  # fmt: skip
 ONLY_HERE = {
     "av": "media",
     "ffmpeg": "media",

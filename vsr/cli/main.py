@@ -36,6 +36,7 @@ _COMMANDS = {
     "probe": "Show what is in the file IN and what `vsr upscale` would do with it.",
     "report": "Show what `vsr upscale` has made of SRC, as a page or JSON.",
     "serve": "Take jobs over HTTP, with a page for people who use no shell.",
+    "submit": "Have a server of `vsr serve` upscale IN, and fetch the result.",
     "train": "Train a network on films and pictures.",
     "upscale": "Upscale the video or picture IN and keep everything else that is in it.",
 }

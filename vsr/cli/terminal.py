@@ -23,6 +23,7 @@ from vsr.events import (
     Note,
     Progress,
     Started,
+    Uploading,
     WarningNote,
 )
 
@@ -98,7 +99,7 @@ class Terminal:
                     self._move(frames, left)
                 case Downloading(name=name, done=done, total=total):
                     if self._bar is None:
-                        self._say(f"fetching {name}")
+                        self._say(f"{_word(event)} {name}")
                         self._open(total, "B", scaled=True)
                     self._move(done)
                     if done >= total:
@@ -193,6 +194,10 @@ class Terminal:
     ) -> None:
         with self._lock:
             self._close()
+
+
+def _word(event: Downloading) -> str:
+    return "sending" if isinstance(event, Uploading) else "fetching"
 
 
 def in_a_line(error: VsrError) -> str:

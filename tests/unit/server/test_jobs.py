@@ -77,7 +77,7 @@ def test_nothing_that_is_told_names_a_folder_of_the_server(
 ) -> None:
     failed = server.ended(server.job({**_SHORT, "stream": 7})["id"])
     assert failed["status"] == "failed"
-    assert "bunny.mp4" in failed["error"]
+    assert failed["error"] == "stream 7: is no video; bunny.mp4 has #0"
     for job in (done, failed):
         for path in ("get", "events", "stream"):
             text = server.ask("GET", job["urls"][path]).body.decode()  # type: ignore[index]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
 
+from vsr.options import UpscaleOptions, keyword, leaves
 from vsr.server.refusals import Refused
 from vsr.server.store.events import JobEvent
 from vsr.server.store.records import Job
 from vsr.server.work.queue import Progress
 
 _FOLDERS = re.compile(r"(?<![\w/.:])(?:/[^\s/'\":,;()<>]+)+/")  # of a path that begins at the root
+_FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 _SAID = frozenset({"note", "warning", "log", "error"})
 _BAR = 20  # characters
 
@@ -45,8 +48,9 @@ class Shown:
         self._known = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
 
     def text(self, text: str) -> str:
-        """Return a text in which no folder of the server's is named."""
-        return _FOLDERS.sub("", self._known.sub("", text))
+        """Return a text with no folder of the server's in it, and options by their names here."""
+        text = _FOLDERS.sub("", self._known.sub("", text))
+        return _FLAG.sub(lambda found: _names().get(found[0], found[0]), text)
 
     def event(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return an event's data, likewise."""
@@ -70,6 +74,16 @@ class Shown:
         if progress is not None and progress.frames is not None and progress.total:
             lines.append(bar(progress.frames, progress.total))
         return "\n".join(lines)
+
+
+@cache
+def _names() -> Mapping[str, str]:
+    """Return the names of options here, by their flags."""
+    found = {"-o": "output", "--for": "for"}
+    for leaf in leaves(UpscaleOptions):
+        flags = (flag for told in leaf.option.flags for flag in told.split("/"))
+        found |= dict.fromkeys(flags, keyword(leaf))
+    return found
 
 
 def bar(frames: int, total: int) -> str:
