@@ -18,7 +18,8 @@ from vsr.errors import BrokenWeights, FfmpegError, VsrError
 from vsr.jobs.store.job_status import jobs
 from vsr.media.ffmpeg import describe_ffmpeg
 from vsr.nets.catalogue import catalogue
-from vsr.nets.store import read_weights, verify
+from vsr.nets.reading import read_weights
+from vsr.nets.store import verify
 from vsr.nets.weight_files import SUFFIXES, models_folder, packaged, whereabouts
 from vsr.options import MetricsOptions, ModelOptions, UpscaleOptions, leaves
 from vsr.version import __version__

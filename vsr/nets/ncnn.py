@@ -31,7 +31,7 @@ class _ParamReader:
     def take(self, dtype: str, count: int) -> Tensor:
         """Read `count` numbers as float32; the position stays a multiple of 4 bytes."""
         size = np.dtype(dtype).itemsize * count
-        if self._at + size > len(self._data):
+        if count < 0 or self._at + size > len(self._data):
             raise BrokenWeights("the .bin file ends too early for its .param file")
         values = np.frombuffer(self._data, dtype, count, self._at).astype(np.float32)
         self._at += -(-size // 4) * 4

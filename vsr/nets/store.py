@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
-import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 
 from vsr.errors import BrokenWeights, ModelError, UnknownModel, UsageError
 from vsr.events import Sink, silent
 from vsr.nets.arithmetic import blend
 from vsr.nets.catalogue import Model, catalogue, find
-from vsr.nets.detect import from_state, unwrap
+from vsr.nets.detect import from_state
 from vsr.nets.download import download, sha256
-from vsr.nets.ncnn import read_ncnn
 from vsr.nets.network import Network, State
+from vsr.nets.reading import read_weights, said_scale
 from vsr.nets.weight_files import SUFFIXES, models_folder, packaged, whereabouts
 from vsr.options import Activation, ModelOptions
 
@@ -94,48 +87,6 @@ def load_file_as_network(path: Path, activation: Activation = "relu") -> Network
         return from_state(read_weights(path), activation=activation, scale=said_scale(path.stem))
     except BrokenWeights as error:
         raise BrokenWeights(f"{path}: {error}") from error
-
-
-def said_scale(name: str) -> int | None:
-    """Return the scale that a file's name says, as people write it: `3x_Name`, `Name_x3`."""
-    words = re.findall(r"(?<![a-z0-9])(?:([1-9]\d?)x|x([1-9]\d?))(?![a-z0-9])", name.lower())
-    words = words or re.findall(r"^([1-9]\d?)x()(?!\d)", name.lower())  # `3xName`
-    return int(words[0][0] or words[0][1]) if words else None
-
-
-def read_weights(path: Path) -> State:
-    """Return the bare state dict in a .pth, .safetensors or ncnn file.
-
-    A `.pth` is a pickle; it is only ever read with `weights_only`, which builds
-    tensors and runs no code. Raises BrokenWeights.
-    """
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        if path.suffix.lower() in (".param", ".bin"):
-            return read_ncnn(path.with_suffix(".param"), path.with_suffix(".bin"))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle dialects; what cannot be read raises
-            return unwrap(torch.load(path, map_location="cpu", weights_only=True))
-    except BrokenWeights:
-        raise
-    except pickle.UnpicklingError as error:
-        raise BrokenWeights("not a plain weight file, or one that would run code") from error
-    except Exception as error:  # a damaged file makes the loaders raise anything at all
-        raise BrokenWeights("damaged, or no weight file at all") from error
-
-
-def notes_of(path: Path) -> dict[str, str]:
-    """Return what a .safetensors says about itself; nothing, of other files. Raises
-    BrokenWeights.
-    """
-    if path.suffix.lower() != ".safetensors":
-        return {}
-    try:
-        with safe_open(path, "pt") as file:
-            return dict(file.metadata() or {})
-    except Exception as error:  # as in `read_weights`
-        raise BrokenWeights(f"{path}: damaged, or no weight file at all") from error
 
 
 # --- the catalogue's files ---

@@ -16,7 +16,8 @@ from vsr.events import Sink
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
-from vsr.nets.store import load, read_weights
+from vsr.nets.reading import read_weights
+from vsr.nets.store import load
 from vsr.nets.weight_files import models_folder
 from vsr.options import ModelOptions
 from vsr.train.data import TrainingBatch

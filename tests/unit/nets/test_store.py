@@ -23,6 +23,7 @@ from vsr.nets.catalogue import Model, catalogue, find
 from vsr.nets.download import download
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
+from vsr.nets.reading import said_scale
 from vsr.nets.weight_files import packaged
 from vsr.options import ModelOptions
 
@@ -251,7 +252,7 @@ def test_own_weights_work_by_path_and_by_name(tmp_path: Path, suffix: str) -> No
     ],
 )  # fmt: skip
 def test_what_a_name_says_of_the_scale(name: str, scale: int | None) -> None:
-    assert store.said_scale(name) == scale
+    assert said_scale(name) == scale
 
 
 def test_a_threefold_network_is_known_by_its_files_name(tmp_path: Path) -> None:

@@ -87,10 +87,11 @@ def verify(names: tuple[str, ...], **values: Any) -> None:
 def show(file: Path) -> None:
     """Show what network is in a weight file, and what the file says about itself."""
     from vsr.nets import store
+    from vsr.nets.reading import notes_of
 
     if not file.is_file():
         raise UnknownModel(f"{file}: there is no such weight file")
-    network, notes = store.load_file_as_network(file), store.notes_of(file)
+    network, notes = store.load_file_as_network(file), notes_of(file)
     parameters = sum(p.numel() for p in network.parameters())
     kind = notes.pop("architecture", type(network).__name__)
     click.echo(f"{file.name}: {kind} x{network.scale}, {parameters:,} parameters")

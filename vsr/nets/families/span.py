@@ -152,6 +152,10 @@ def _multiplied_out(state: State, place: str) -> tuple[Tensor, Tensor]:
         [state[f"{place}.{name}.{part}"].double() for name in ("conv.0", "conv.1", "conv.2", "sk")]
         for part in ("weight", "bias")
     )
+    out, into = beside.shape[:2]
+    sides = (narrow.shape[1:], wide.shape[1:], back.shape[:2], beside.shape[2:])
+    if sides != ((into, 1, 1), (len(narrow), 3, 3), (out, len(wide)), (1, 1)):
+        raise BrokenWeights(f"{place}: convolutions that do not follow each other")
     weight = torch.einsum("om,mnyx,ni->oiyx", back[:, :, 0, 0], wide, narrow[:, :, 0, 0])
     weight[:, :, 1, 1] += beside[:, :, 0, 0]
     inner = torch.einsum("mnyx,n->m", wide, biases[0]) + biases[1]

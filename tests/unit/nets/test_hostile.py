@@ -1,0 +1,215 @@
+"""Promise: a weight file can be anything, and nothing of it is run, nor takes memory it has not."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import textwrap
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vsr.nets.families.srvgg import SRVGGNetCompact
+
+TRAP = "trap"  # what a file that is run leaves
+
+
+class Calls:
+    """Unpickled, it calls."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call
+
+
+def _good() -> dict[str, Any]:
+    return dict(SRVGGNetCompact(num_feat=8, num_conv=1).state_dict())
+
+
+def _saved(value: object, **how: Any) -> bytes:
+    held = io.BytesIO()
+    torch.save(value, held, **how)
+    return held.getvalue()
+
+
+def _archive(change: Callable[[str, bytes], bytes], packing: int = zipfile.ZIP_STORED) -> bytes:
+    """A good file, entry by entry changed."""
+    held = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(_saved(_good()))) as old,
+        zipfile.ZipFile(held, "w", packing) as new,
+    ):
+        for one in old.infolist():
+            new.writestr(one.filename, change(one.filename, old.read(one)))
+    return held.getvalue()
+
+
+def _pickled_in(name: str, value: object) -> bytes:
+    def change(entry: str, data: bytes) -> bytes:
+        return pickle.dumps(value) if entry.endswith(name) else data
+
+    return _archive(change)
+
+
+def _safetensors(header: dict[str, Any], body: bytes = b"", length: int | None = None) -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + body
+
+
+def _script() -> bytes:
+    held = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated, and people have such files
+        module = torch.jit.trace(torch.nn.Conv2d(3, 3, 1), torch.rand(1, 3, 4, 4))  # type: ignore[no-untyped-call]
+        torch.jit.save(module, held)  # type: ignore[no-untyped-call]
+    return held.getvalue()
+
+
+def _repeated(dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """A gigabyte of numbers, in 4 bytes."""
+    return _good() | {"body.0.weight": torch.zeros(1, dtype=dtype).expand(10**4, 10**4, 3, 1)}
+
+
+def _endless() -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    inner["model"] = inner
+    return inner
+
+
+def _conv(**shape: object) -> bytes:
+    words = " ".join(f"{key}={value}" for key, value in shape.items()).replace("k", "")
+    return f"7767517\n2 2\nInput data 0 1 data\nConvolution c 1 1 data output {words}\n".encode()
+
+
+_HUGE = [2**20, 2**20, 3, 3]
+KINDS: dict[str, Callable[[], dict[str, bytes]]] = {
+    "code in a plain pickle.pth": lambda: {"": pickle.dumps(Calls(os.mkdir, TRAP))},
+    "code in an archive.pth": lambda: {"": _saved({"params": Calls(os.mkdir, TRAP)})},
+    "code as it was saved once.pth": lambda: {
+        "": _saved({"a": Calls(os.mkdir, TRAP)}, _use_new_zipfile_serialization=False)
+    },
+    "code behind a key.ckpt": lambda: {"": _saved({**_good(), "callbacks": [Calls(exec, "1")]})},
+    "code by eval.pt": lambda: {"": pickle.dumps(Calls(eval, f"__import__('os').mkdir('{TRAP}')"))},
+    "code in the archive's own pickle.pth": lambda: {
+        "": _pickled_in("data.pkl", Calls(os.system, f"mkdir {TRAP}"))
+    },
+    "a whole module.pth": lambda: {"": _saved(torch.nn.Linear(2, 2))},
+    "a script.pt": lambda: {"": _script()},
+    "a packed bomb.pth": lambda: {
+        "": _archive(
+            lambda n, d: bytes(300 << 20) if "/data/" in n else d, zipfile.ZIP_DEFLATED
+        )
+    },
+    "bytes repeated without end.pth": lambda: {"": _saved(_repeated())},
+    "half of them repeated.pth": lambda: {"": _saved(_repeated(torch.float16))},
+    "a mapping in itself.pth": lambda: {"": _saved(_endless())},
+    "mappings a thousand deep.pth": lambda: {"": _deep(1000)},
+    "a header longer than the file.safetensors": lambda: {"": _safetensors({}, length=2**40)},
+    "tensors that are not there.safetensors": lambda: {
+        "": _safetensors({"a": {"dtype": "F32", "shape": _HUGE, "data_offsets": [0, 2**42]}})
+    },
+    "tensors outside.safetensors": lambda: {
+        "": _safetensors({"a": {"dtype": "F32", "shape": [1], "data_offsets": [2**40, 2**40 + 4]}})
+    },
+    "layers that are only counted.pth": lambda: {
+        "": _saved(_good() | {f"body.{10**8}.weight": torch.zeros(3)})
+    },
+    "weights wider than they are.param": lambda: {
+        "": _conv(k0=2**40, k1=3, k6=2**50), ".bin": bytes(64)
+    },
+    "fewer than none.param": lambda: {"": _conv(k0=8, k1=3, k6=-1), ".bin": bytes(64)},
+    "training of SPAN that would multiply.pth": lambda: {"": _saved(_wide_span())},
+}  # fmt: skip
+
+
+def _deep(levels: int) -> bytes:
+    value: dict[str, Any] = _good()
+    for _ in range(levels):
+        value = {"model": value}
+    held = io.BytesIO()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10 * levels)
+    try:
+        torch.save(value, held)
+    finally:
+        sys.setrecursionlimit(limit)
+    return held.getvalue()
+
+
+def _wide_span() -> dict[str, Any]:
+    """Two long vectors, whose product takes a gigabyte."""
+    long = 4000
+    conv = {
+        "conv.0": (1, long, 1, 1), "conv.1": (1, 1, 3, 3), "conv.2": (long, 1, 1, 1),
+        "sk": (8, 3, 1, 1),
+    }  # fmt: skip
+    state = {f"conv_1.{n}.weight": torch.zeros(shape) for n, shape in conv.items()}
+    state |= {f"conv_1.{n}.bias": torch.zeros(1) for n in conv}
+    state |= {"block_1.c1_r.sk.weight": torch.zeros(8, 8, 1, 1)}
+    return state | {
+        "upsampler.0.weight": torch.zeros(12, 8, 3, 3),
+        "conv_cat.weight": torch.zeros(1),
+    }
+
+
+CHILD = """
+import json, resource, sys
+from vsr.errors import BrokenWeights
+from vsr.nets import store
+from vsr.options import ModelOptions
+store.load(ModelOptions())  # what libraries take is taken
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+told = {}
+for path in sys.argv[1:]:
+    try:
+        store.load(ModelOptions(name=path))
+        told[path] = "loaded"
+    except BrokenWeights as error:
+        told[path] = f"refused: {error}"
+    except BaseException as error:
+        told[path] = f"{type(error).__name__}: {error}"
+more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(json.dumps([told, more >> 10]))
+"""
+
+
+def test_hostile_files_are_refused_and_harmless(tmp_path: Path) -> None:
+    files = []
+    for name, make in KINDS.items():
+        path = tmp_path / name
+        for suffix, data in make().items():
+            (path.with_suffix(suffix) if suffix else path).write_bytes(data)
+        files.append(str(path))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(CHILD), *files],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told, megabytes = json.loads(done.stdout)
+    for path, outcome in told.items():
+        assert outcome.startswith("refused: "), (path, outcome)
+        assert "\n" not in outcome
+        assert len(outcome) < 400
+    assert not (tmp_path / TRAP).exists()
+    assert megabytes < 200
+
+
+def test_the_kinds_would_be_harmful_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So its absence above says something."""
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(KINDS["code in a plain pickle.pth"]()[""])
+    assert Path(TRAP).exists()
