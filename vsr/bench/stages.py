@@ -124,12 +124,16 @@ class BenchStages:
         """Time the network as it is run, and plainly: PyTorch's own layout, one frame, waiting for
         each.
         """
-        network, engine = self._work.model.network, self._engine
-        if network is None:
+        engine, networks = self._engine, self._networks()
+        if not networks:
             return
         factor = folding(self._work.model, self._work.plan.target.scale)
-        folded = fold_area(copy.deepcopy(network), factor) if factor > 1 else network
-        operations = count_operations(folded) * rgb.shape[2] * rgb.shape[3]
+        *before, last = networks
+        folded = fold_area(copy.deepcopy(last), factor) if factor > 1 else last
+        operations, pixels = 0.0, rgb.shape[2] * rgb.shape[3]
+        for network in (*before, folded):
+            operations += count_operations(network) * pixels
+            pixels *= network.scale**2
         # What it computes in, which need not be what it takes.
         peak = self._machine.matrix[str(DTYPES[engine.precision]).removeprefix("torch.")]
         yield self._on_device(
@@ -139,8 +143,14 @@ class BenchStages:
             floor_of=f"{operations / 1e9:.0f} GFLOP at {peak / 1e9:.0f} GFLOP/s",
         )
         dtype = torch.float16 if engine.device.type == "cuda" else torch.float32
-        plain = copy.deepcopy(network).to(engine.device, dtype)
+        plain = torch.nn.Sequential(*copy.deepcopy(networks)).to(engine.device, dtype)
         yield self._on_device("network, plainly", lambda: plain(rgb.to(dtype)))
+
+    def _networks(self) -> list[Network]:
+        """Return what works on a picture, one after the other; none: a resizer."""
+        model = self._work.model
+        found = (one.network for one in (model, model.then) if one is not None)
+        return [network for network in found if network is not None]
 
     def _encode(self) -> None:
         plan = self._work.plan.encoder

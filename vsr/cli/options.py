@@ -156,7 +156,7 @@ def _type(leaf: OptionField) -> Any:
         return ParsedValue(told.metavar or leaf.path, told.parse, for_people)
     if typing.get_origin(kind) is Literal:
         return Choices([str(value) for value in typing.get_args(kind)], told.also)
-    if leaf.path == "model.name":
+    if leaf.path in ("model.name", "model.then"):
         return ModelName()
     return click.Path(file_okay=False, path_type=Path) if kind is Path else kind
 

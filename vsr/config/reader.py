@@ -66,7 +66,11 @@ def _word(path: Path, key: str, value: Any) -> str:
 
 def _located(leaf: OptionField, value: Any, path: Path) -> Any:
     """Return the value; a weight file that lies beside the TOML file by its full name."""
-    if leaf.path == "model.name" and isinstance(value, str) and (path.parent / value).is_file():
+    if (
+        leaf.path in ("model.name", "model.then")
+        and isinstance(value, str)
+        and (path.parent / value).is_file()
+    ):
         return str((path.parent / value).absolute())
     if leaf.path == "model.folder" and isinstance(value, str):
         return Path(value).expanduser()

@@ -10,6 +10,7 @@ import torch
 from vsr.engine.base import Engine
 from vsr.engine.cuda.select import cuda_engine_for
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
+from vsr.engine.in_a_row import engines_in_a_row
 from vsr.engine.select import check_engine, ncnn_engine_for
 from vsr.engine.torch_engine import PassThroughEngine, TorchEngine
 from vsr.engine.vulkan import trial as vulkan_trial
@@ -30,6 +31,12 @@ def build_engine(
     folded into the network's last convolution. Raises UsageError for a device,
     precision or engine that is not there.
     """
+    if model.then is not None:
+
+        def build(one: LoadedModel, scale: Fraction, options: DeviceOptions) -> Engine:
+            return build_engine(one, scale, options, sink)
+
+        return engines_in_a_row(build, model, scale, options)
     name = options.device.split(",")[0]
     if asks_vulkan(name, options.engine):
         prepare_cpu(options)
@@ -68,5 +75,6 @@ def _folded(model: LoadedModel, scale: Fraction) -> Network:
 def folding(model: LoadedModel, scale: Fraction) -> int:
     """Return by how much the network of an engine for `scale` is reduced; 1: not at all."""
     factor = model.scale / Fraction(scale)
-    whole = factor > 1 and factor.denominator == 1 and model.scale % factor.numerator == 0
-    return factor.numerator if whole and model.network is not None else 1
+    last = model.then or model
+    whole = factor > 1 and factor.denominator == 1 and last.scale % factor.numerator == 0
+    return factor.numerator if whole and last.network is not None and last.network.folds else 1

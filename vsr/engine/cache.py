@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from fractions import Fraction
 
 from vsr.engine.base import Engine
@@ -39,7 +38,7 @@ class EngineCache:
         # One that went over to fp32 stays there; the next picture is to be done as if alone.
         if engine is None or engine.precision != precision:
             # An engine changes its network; another one may be asked for later.
-            own = dataclasses.replace(model, network=copy.deepcopy(model.network))
+            own = copy.deepcopy(model)
             engine = build_engine(own, scale, device, sink)
             self._engines[key] = (engine, engine.precision)
         return engine

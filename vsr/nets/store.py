@@ -26,6 +26,15 @@ class LoadedModel:
     network: Network | None
     scale: int  # what the model enlarges by when nobody asks for another size
     kernel: str  # how its result is brought to another size
+    then: LoadedModel | None = None  # what enlarges its result; `scale` is that of both together
+
+    @property
+    def receptive_radius(self) -> int:
+        """Source pixels that an output pixel can see to each side; 0: there is no network."""
+        if self.network is None:
+            return 0
+        behind = self.then.receptive_radius if self.then is not None else 0
+        return self.network.receptive_radius - (-behind // self.network.scale)
 
 
 def load(options: ModelOptions, sink: Sink = silent) -> LoadedModel:
@@ -34,6 +43,18 @@ def load(options: ModelOptions, sink: Sink = silent) -> LoadedModel:
     Raises UnknownModel, BrokenWeights, DownloadError, or UsageError for a denoise
     strength that the model does not have.
     """
+    first, *then = [_load_one(step, sink) for step in options.steps]
+    if not then:
+        return first
+    (last,) = then
+    if first.network is None or last.network is None:
+        raise UsageError("<model.then> joins two networks, and a resizer is none")
+    return dataclasses.replace(
+        first, name=f"{first.name}, then {last.name}", scale=first.scale * last.scale, then=last
+    )
+
+
+def _load_one(options: ModelOptions, sink: Sink) -> LoadedModel:
     if (path := _own_file(options)) is not None:
         if options.denoise is not None:
             raise UsageError("<model.denoise> works with realesr-general-x4v3 only")
@@ -54,10 +75,14 @@ def load(options: ModelOptions, sink: Sink = silent) -> LoadedModel:
 
 def from_anywhere(options: ModelOptions) -> ModelOptions:
     """Return the same, with paths that lead to the same files from any folder."""
-    own = Path(options.name).expanduser()
-    name = str(own.absolute()) if _own_file(options) == own else options.name
+    name, *then = [_name_from_anywhere(step) for step in options.steps]
     folder = options.folder.absolute() if options.folder is not None else None
-    return dataclasses.replace(options, name=name, folder=folder)
+    return dataclasses.replace(options, name=name, then=then[0] if then else None, folder=folder)
+
+
+def _name_from_anywhere(options: ModelOptions) -> str:
+    own = Path(options.name).expanduser()
+    return str(own.absolute()) if _own_file(options) == own else options.name
 
 
 def _ready(name: str, network: Network) -> LoadedModel:

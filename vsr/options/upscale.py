@@ -6,7 +6,7 @@ names an option as `<size.scale>`; whoever shows it puts the name there that peo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -42,6 +42,14 @@ class ModelOptions:
         common=True,
         help=f"Network: a name of `vsr models`, a weight file, or {', '.join(KERNELS)}. The "
         "default is for anime and cartoons; x4plus and general are for what a camera took.",
+    )
+    then: str | None = option(
+        None,
+        "--then",
+        belongs_to="model.name",
+        metavar="TEXT",
+        help="Another network for what --model has made: `--model restore.pth --then x4plus`. Both "
+        "in one pass; sizes and colours are those of both together.",
     )
     denoise: float | None = option(
         None,
@@ -82,6 +90,17 @@ class ModelOptions:
     def __post_init__(self) -> None:
         if self.denoise is not None and not 0 <= self.denoise <= 1:
             raise UsageError(f"<model.denoise> {self.denoise}: must lie between 0 and 1")
+        if self.then is not None and (self.name in KERNELS or self.then in KERNELS):
+            raise UsageError(
+                f"<model.then> {self.then}: joins two networks, and {', '.join(KERNELS)} are none"
+            )
+
+    @property
+    def steps(self) -> tuple[ModelOptions, ...]:
+        """One for each of the networks, in their order."""
+        if self.then is None:
+            return (self,)
+        return replace(self, then=None), replace(self, name=self.then, then=None, denoise=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,10 +74,10 @@ def _reuser(source: Source, options: UpscaleOptions) -> Reuser | None:
     if options.device.reuse == "off":
         return None
     try:
-        network = load(options.model).network
+        radius = load(options.model).receptive_radius
     except VsrError:  # the weights are elsewhere now
         return None
-    if network is None:
+    if not radius:
         return None
     video = source.video
     image = OutputImage(
@@ -86,7 +86,7 @@ def _reuser(source: Source, options: UpscaleOptions) -> Reuser | None:
         colour=video.colour,
         kernel="bicubic",
     )
-    engine = _IdleEngine(network.receptive_radius)
+    engine = _IdleEngine(radius)
     return Reuser(DeviceStage(engine, image, options, sink=silent), options.device.reuse)
 
 

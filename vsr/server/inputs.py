@@ -119,6 +119,9 @@ def _options(
     if "model" in taken:
         own = replace(own, model=replace(own.model, name=_model(own.model.name, finder)))
         values["model.name"] = own.model.name
+    if own.model.then is not None:
+        own = replace(own, model=replace(own.model, then=_model(own.model.then, finder)))
+        values["model.then"] = own.model.then
     words = arguments(own, values)
     if preset_name is None:
         return own, words
@@ -147,7 +150,7 @@ def _of_preview(data: Mapping[str, Any], options: UpscaleOptions) -> list[str]:
         word = name.strip().removeprefix("--").rpartition(".")[2].replace("-", "_")
         if word not in fields():
             raise Refused(422, f"compare: {word}: is no option of a job that can be compared")
-        if word == "model":
+        if word in ("model", "then"):
             for one in values.split(","):
                 find(one.strip())
         words += ["--compare", f"{word}={values}"]

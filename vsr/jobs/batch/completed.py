@@ -131,7 +131,8 @@ class CompletedFiles:
 
 
 def _hint(task: Task, which: list[Any]) -> Path:
-    batch = [__version__, chosen(task.options), _stamp(Path(task.options.model.name)), *which]
+    weights = [_stamp(Path(step.name)) for step in task.options.model.steps]
+    batch = [__version__, chosen(task.options), *weights, *which]
     digest = hashlib.sha256(json.dumps(batch).encode()).hexdigest()
     return state_folder() / "done" / f"{digest[:24]}.json"
 

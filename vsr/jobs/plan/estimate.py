@@ -57,12 +57,12 @@ def estimate(plan: Plan, options: UpscaleOptions) -> Estimate:
 
 
 def _seconds(plan: Plan, options: UpscaleOptions, frames: int) -> float | None:
-    try:
-        model = find(options.model.name)
-    except LookupError:
-        pass  # a file of the user's own
-    else:
-        if model.is_resizer or whereabouts(model, options.model) is None:
+    for step in options.model.steps:
+        try:
+            model = find(step.name)
+        except LookupError:
+            continue  # a file of the user's own
+        if model.is_resizer or whereabouts(model, step) is None:
             return None
     engine = build_engine(load(options.model), plan.target.scale, options.device)
     video = plan.source.video

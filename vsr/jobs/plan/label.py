@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from vsr.nets.catalogue import find
 from vsr.nets.store import load
-from vsr.options import UpscaleOptions
+from vsr.options import ModelOptions, UpscaleOptions
 from vsr.stages.device.size import TargetSize
 
 
@@ -24,8 +26,12 @@ def folder_label(options: UpscaleOptions) -> str:
 
 
 def default_scale(options: UpscaleOptions) -> int:
-    """Return the scale of the model that is named, without loading it where the catalogue knows."""
+    """Return the scale of what is named, without loading it where the catalogue knows."""
+    return math.prod(_scale_of(step) for step in options.model.steps)
+
+
+def _scale_of(model: ModelOptions) -> int:
     try:
-        return find(options.model.name).scale
+        return find(model.name).scale
     except LookupError:
-        return load(options.model).scale
+        return load(model).scale

@@ -39,7 +39,12 @@ def drawn_hint(run: RunContext) -> str | None:
     nothing.
     """
     source = run.plan.source
-    if run.options.model.name != DEFAULT_MODEL or not source.rereadable or source.format == "gif":
+    if (
+        run.options.model.name != DEFAULT_MODEL
+        or run.model.then
+        or not source.rereadable
+        or source.format == "gif"
+    ):
         return None
     try:
         shares = [share for frame in _frames(run) if (share := flat_share(frame)) is not None]

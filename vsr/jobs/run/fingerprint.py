@@ -15,6 +15,8 @@ from vsr.nets.store import LoadedModel
 from vsr.options import UpscaleOptions, leaves, to_dict
 from vsr.version import __version__
 
+_CAME_LATER = ("model.then",)  # not there where nobody asks: jobs begun before them go on
+
 
 def fingerprint(
     plan: Plan,
@@ -28,6 +30,7 @@ def fingerprint(
     """
     own = chosen(options)
     del own["model"]["name"]  # the weights tell which, not what their file is called
+    own["model"].pop("then", None)
     del own["device"]["precision"], own["device"]["engine"]  # "auto" is what it came to
     # What "auto" came to; only then, so that jobs that were begun before go on.
     cut = plan.source.video.hidden if options.source.crop is not None else ()
@@ -58,6 +61,8 @@ def chosen(options: UpscaleOptions) -> dict[str, Any]:
     for leaf in leaves(UpscaleOptions):
         group, name = leaf.path.split(".")
         value = decisive[group].pop(name)
+        if value is None and leaf.path in _CAME_LATER:
+            continue
         if leaf.option.changes_result:
             decisive[group][leaf.first_path.partition(".")[2]] = value
     return decisive
@@ -87,8 +92,10 @@ def _flat(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
 def weights_of(model: LoadedModel) -> str:
     """Return the sha256 of a network's numbers, whatever file they came from."""
     digest = hashlib.sha256(model.name.encode())
-    if model.network is not None:
-        for key, tensor in sorted(model.network.state_dict().items()):
+    for one in (model, model.then):
+        if one is None or one.network is None:
+            continue
+        for key, tensor in sorted(one.network.state_dict().items()):
             digest.update(key.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -26,6 +26,7 @@ from vsr.options import Clip, Moment
 _GOES_ON, _OTHER_PIXELS = True, False
 _OPTIONS: dict[str, tuple[Any, bool]] = {
     "model.name": ("bicubic", _OTHER_PIXELS),
+    "model.then": ("animevideov3", _OTHER_PIXELS),
     "model.denoise": (0.5, _OTHER_PIXELS),
     "model.activation": ("leakyrelu", _OTHER_PIXELS),
     "model.folder": (Path("elsewhere"), _GOES_ON),
@@ -73,7 +74,13 @@ _OPTIONS: dict[str, tuple[Any, bool]] = {
     "jobs.segment": (0.4, _OTHER_PIXELS),  # an encoder begins anew in each
     "jobs.restart": (True, _GOES_ON),
 }
-_SETTLED = {"model.name", "device.precision", "device.engine", "jobs.segment"}  # by the plan
+_SETTLED = {
+    "model.name",
+    "model.then",
+    "device.precision",
+    "device.engine",
+    "jobs.segment",
+}  # by the plan
 
 
 def test_the_list_is_complete() -> None:
