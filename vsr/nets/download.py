@@ -18,24 +18,28 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def download(url: str, target: Path, *, size: int, digest: str, sink: Sink) -> None:
+_MOST = 8 << 30  # bytes of a file whose size nobody has said
+
+
+def download(url: str, target: Path, *, size: int | None, digest: str, sink: Sink) -> None:
     """Fetch `url` to `target` by way of `target`.part, which a later call continues.
 
-    `size` in bytes and `digest` (sha256, hex) are what must arrive; anything
-    else is thrown away. Raises DownloadError; `target` exists only if all is well.
+    `size` in bytes (None: nobody has said it) and `digest` (sha256, hex) are what must arrive;
+    anything else is thrown away. Raises DownloadError; `target` exists only if all is well.
     """
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if part.exists() and part.stat().st_size > size:
+        most = _MOST if size is None else size
+        if part.exists() and part.stat().st_size > most:
             part.unlink()
-        if not part.exists() or part.stat().st_size < size:
+        if not part.exists() or not _is_whole(part, size, digest):
 
             def progress(done: int, total: int | None) -> None:
-                sink(Downloading(name=target.name, done=done, total=size))
+                sink(Downloading(name=target.name, done=done, total=size or total or done))
 
-            fetch(url, part, most=size, progress=progress)
-        if part.stat().st_size != size or sha256(part) != digest:
+            fetch(url, part, most=most, progress=progress)
+        if size not in (None, part.stat().st_size) or sha256(part) != digest:
             part.unlink()
             raise DownloadError(f"{url}: what came is not {target.name} (its sha256 differs)")
         os.replace(part, target)
@@ -47,3 +51,7 @@ def download(url: str, target: Path, *, size: int, digest: str, sink: Sink) -> N
             f"{target.name}: cannot be fetched from {url} ({reason}); "
             f"put the file into {target.parent} yourself, or name a mirror with <model.mirror>"
         ) from error
+
+
+def _is_whole(part: Path, size: int | None, digest: str) -> bool:
+    return sha256(part) == digest if size is None else part.stat().st_size >= size

@@ -33,6 +33,11 @@ class GreyNetwork(Network):
         self.folds, self.exports, self.trial_side = one.folds, one.exports, one.trial_side
 
     @property
+    def family(self) -> str:
+        """See `Network`."""
+        return f"{self.one.family}, grey"
+
+    @property
     def receptive_radius(self) -> int:
         """See `Network`."""
         return self.one.receptive_radius

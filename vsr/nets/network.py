@@ -45,6 +45,11 @@ class Network(nn.Module):
     folds: bool = True  # `fold` works
     exports: bool = True  # `to_ncnn` works
 
+    @property
+    def family(self) -> str:
+        """What people call its kind."""
+        return type(self).__name__
+
     # --- from weights ---
 
     @classmethod

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.errors import BrokenWeights, ModelError, UnknownModel, UsageError
-from vsr.events import Sink, silent
+from vsr.events import Note, Sink, silent
+from vsr.nets.added import is_not_commercial, licence_of
 from vsr.nets.arithmetic import blend
 from vsr.nets.catalogue import Model, catalogue, find
 from vsr.nets.detect import from_state
 from vsr.nets.download import download, sha256
 from vsr.nets.network import Network, State
-from vsr.nets.reading import read_weights, said_scale
+from vsr.nets.reading import notes_of, read_weights, said_scale
 from vsr.nets.weight_files import SUFFIXES, models_folder, packaged, whereabouts
 from vsr.options import Activation, ModelOptions
 
@@ -58,7 +59,11 @@ def _load_one(options: ModelOptions, sink: Sink) -> LoadedModel:
     if (path := _own_file(options)) is not None:
         if options.denoise is not None:
             raise UsageError("<model.denoise> works with realesr-general-x4v3 only")
-        return _ready(path.name, load_file_as_network(path, options.activation))
+        network = load_file_as_network(path, options.activation)
+        licence = licence_of(path, notes_of(path))
+        if is_not_commercial(licence):
+            sink(Note(text=f"{path.name}: its licence, {licence}, allows no commercial use"))
+        return _ready(path.name, network)
     model = find(options.name)
     if options.denoise is not None and model.denoise_twin is None:
         raise UsageError("<model.denoise> works with realesr-general-x4v3 only")

@@ -1,7 +1,9 @@
-"""`vsr models`: list, fetch, verify, show."""
+"""`vsr models`: list, fetch, verify, show; add, import, speed, compare."""
 
 from __future__ import annotations
 
+import dataclasses
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,24 @@ from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.settings import with_user_settings
 from vsr.cli.work import WorkCommand
 from vsr.errors import UnknownModel
+from vsr.nets.added import (
+    Origin,
+    Wanted,
+    from_address,
+    from_description,
+    is_not_commercial,
+    origin_of,
+    own_files,
+)
+from vsr.nets.added import add as add_weights
 from vsr.nets.catalogue import Model, catalogue, find
 from vsr.nets.weight_files import models_folder, packaged, whereabouts
-from vsr.options import ModelOptions
+from vsr.options import DeviceOptions, ModelOptions
 
-_where = tree_options(ModelOptions, without=("name", "denoise", "activation", "keep_colours"))
+_where = tree_options(
+    ModelOptions, without=("name", "then", "denoise", "activation", "keep_colours")
+)
+_NOT_OF_SPEED = ("reuse", "batch", "tile", "overlap", "workers")
 
 
 def _chosen(names: tuple[str, ...]) -> list[Model]:
@@ -35,7 +50,11 @@ def models(context: click.Context) -> None:
 @models.command("list")
 @_where
 def list_models(**values: Any) -> None:
-    """Show every model: name, scale, where its weights are, what it is for."""
+    """Show every model: scale, where its weights are, what it is for, its kind and licence.
+
+    Networks in the models folder come last. A radius is how many source pixels around it a
+    pixel of the result can see: much of it costs much where frames are cut into tiles.
+    """
     options = tree_of(ModelOptions, with_user_settings(values, "model"))
     for model in catalogue():
         if model.is_resizer:
@@ -49,7 +68,127 @@ def list_models(**values: Any) -> None:
         click.echo(f"{model.name:28} x{model.scale}  {state:18} {model.title}")
         if model.aliases:
             click.echo(f"{'':34}also {', '.join(model.aliases)}")
+        if not model.is_resizer:
+            family = model.architecture.split()[0]
+            size = f"{(model.package or model).bytes / 1e6:.1f} MB"
+            about = (family, size, f"radius {model.receptive_radius}", model.licence)
+            click.echo(f"{'':34}{', '.join(about)}")
+    for path, origin in own_files(options):
+        _show_own(path, origin)
     click.echo(f"\nWeights are kept in {models_folder(options)}")
+
+
+def _show_own(path: Path, origin: Origin | None) -> None:
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    if origin is None:
+        click.echo(f"{path.stem:28} {'':3} {'your own':18} {size}; vsr models show {path.name}")
+        return
+    licence = origin.licence or "licence not known"
+    if is_not_commercial(origin.licence):
+        licence = f"{licence} (no commercial use)"
+    click.echo(f"{path.stem:28} x{origin.scale}  {'added':18} from {origin.url or 'a file'}")
+    about = (origin.family, size, f"radius {origin.receptive_radius}", licence)
+    click.echo(f"{'':34}{', '.join(about)}")
+
+
+@models.command(cls=WorkCommand, needs=("vsr.nets.store",))
+@click.argument("url", metavar="URL")
+@click.option("--sha256", "digest", required=True, metavar="HEX", help="Of the file that is meant.")
+@click.option("--name", metavar="NAME", help="What to call it.  [default: the file's own name]")
+@click.option("--licence", metavar="TEXT", help="Under which it may be used, such as CC-BY-4.0.")
+@_where
+@listening
+def add(
+    *,
+    url: str,
+    digest: str,
+    name: str | None,
+    licence: str | None,
+    quiet: bool,
+    progress: ProgressKind,
+    **values: Any,
+) -> None:
+    """Fetch a network from an address into the models folder, if its sha256 is right.
+
+    It is used by its name from then on: `--model NAME`.
+    """
+    wanted = from_address(url, digest, name=name, licence=licence)
+    _add(wanted, None, values, quiet=quiet, progress=progress)
+
+
+@models.command("import", cls=WorkCommand, needs=("vsr.nets.store",))
+@click.argument("description", metavar="MODEL.json", type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@_where
+@listening
+def import_model(
+    *,
+    description: Path,
+    file: Path | None,
+    quiet: bool,
+    progress: ProgressKind,
+    **values: Any,
+) -> None:
+    """Add the network that a JSON file of OpenModelDB describes, with its licence and author.
+
+    FILE is the weight file, if you have fetched it already; many addresses there are of pages, from
+    which a browser has to. Either way it is the one with the right sha256, or refused.
+    """
+    _add(from_description(description), file, values, quiet=quiet, progress=progress)
+
+
+def _add(
+    wanted: Wanted, file: Path | None, values: Any, *, quiet: bool, progress: ProgressKind
+) -> None:
+    options = tree_of(ModelOptions, with_user_settings(values, "model"))
+    with Listener(quiet=quiet, progress=progress) as terminal:
+        path = add_weights(wanted, options, terminal, file)
+    _show_own(path, origin_of(path))
+    click.echo(f"use it with --model {path.stem}")
+
+
+@models.command(cls=WorkCommand, needs=("vsr.nets.store", "vsr.engine.build"))
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@_where
+@tree_options(DeviceOptions, without=_NOT_OF_SPEED)
+def speed(names: tuple[str, ...], **values: Any) -> None:
+    """Measure how fast networks are on this machine: names, or weight files."""
+    from vsr.engine.build import build_engine
+    from vsr.jobs.plan.estimate import seconds_per_pixel
+    from vsr.nets import store
+
+    where = tree_of(ModelOptions, with_user_settings(values, "model"))
+    device = tree_of(DeviceOptions, values)
+    for name in names:
+        model = store.load(dataclasses.replace(where, name=name))
+        if model.network is None:
+            click.echo(f"{name}: has no network; a resizer takes next to nothing")
+            continue
+        engine = build_engine(model, Fraction(model.scale), device)
+        pace = 1 / (seconds_per_pixel(engine) * 1280 * 720)
+        runtime = f"{engine.device} {engine.label or 'PyTorch'} {engine.precision}"
+        click.echo(
+            f"{model.name:28} x{model.scale}  {pace:8.3g} frames of 1280x720 a second, {runtime}"
+        )
+
+
+@models.command()
+@click.argument("source", metavar="IN")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("-o", "--output", metavar="PAGE", help="The page.  [default: IN_preview.html]")
+@click.option("--overwrite", is_flag=True, help="Replace the page if it is there already.")
+@click.pass_context
+def compare(
+    context: click.Context, source: str, names: tuple[str, ...], output: str | None, overwrite: bool
+) -> None:
+    """Write a page with moments of the film IN under each network, as `vsr preview` does."""
+    from vsr.cli.commands.preview import preview
+
+    words = [source, "--model", names[0], "--compare", f"model={','.join(names)}"]
+    words += ["--output", output] if output else []
+    words += ["--overwrite"] if overwrite else []
+    with preview.make_context("preview", words, parent=context) as inner:
+        preview.invoke(inner)
 
 
 @models.command(cls=WorkCommand, needs=("vsr.nets.store",))
@@ -93,8 +232,13 @@ def show(file: Path) -> None:
         raise UnknownModel(f"{file}: there is no such weight file")
     network, notes = store.load_file_as_network(file), notes_of(file)
     parameters = sum(p.numel() for p in network.parameters())
-    kind = notes.pop("architecture", type(network).__name__)
+    kind = notes.pop("architecture", network.family)
     click.echo(f"{file.name}: {kind} x{network.scale}, {parameters:,} parameters")
+    click.echo(f"{'radius':14}{network.receptive_radius} source pixels")
+    origin = origin_of(file)
+    for name in ("licence", "author", "url") if origin is not None else ():
+        if (said := getattr(origin, name)) is not None and name not in notes:
+            click.echo(f"{name:14}{said}")
     if (steps := notes.pop("steps", None)) is not None:
         click.echo(f"{'taught':14}{steps} steps from {notes.pop('from', 'elsewhere')}")
     for name, value in notes.items():

@@ -66,10 +66,11 @@ def _seconds(plan: Plan, options: UpscaleOptions, frames: int) -> float | None:
             return None
     engine = build_engine(load(options.model), plan.target.scale, options.device)
     video = plan.source.video
-    return _per_pixel(engine) * video.width * video.height * frames
+    return seconds_per_pixel(engine) * video.width * video.height * frames
 
 
-def _per_pixel(engine: Engine) -> float:
+def seconds_per_pixel(engine: Engine) -> float:
+    """Return the seconds that a source pixel takes, timed on a small picture."""
     picture = torch.rand(1, 3, _PATCH, _PATCH).to(engine.device, engine.dtype)
     took = []
     with torch.inference_mode():

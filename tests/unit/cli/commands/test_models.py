@@ -1,0 +1,179 @@
+"""Promises of `vsr models`: what is added is what was meant, and its licence is not passed over."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from safetensors.torch import save_file
+
+import vsr
+from tests.conftest import tiny_weights
+from tests.support import judge
+from vsr.cli.main import cli
+from vsr.nets import store
+from vsr.nets.added import is_not_commercial
+from vsr.nets.families.srvgg import SRVGGNetCompact
+from vsr.options import ModelOptions
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    folder = tmp_path_factory.mktemp("served")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    listener = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
+    )
+    thread = threading.Thread(target=listener.serve_forever)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{listener.server_port}"
+    listener.shutdown()
+    thread.join()
+    listener.server_close()
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+def run(models: Path, *words: object) -> Result:
+    return CliRunner().invoke(cli, ["models", *map(str, words), "--models-dir", str(models)])
+
+
+def weights(folder: Path, name: str = "2x_Tiny.safetensors", **notes: str) -> tuple[Path, str]:
+    path = folder / name
+    save_file(SRVGGNetCompact(num_feat=4, num_conv=1, upscale=2).state_dict(), path, notes or None)
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_is_added_is_listed_and_used(served: tuple[Path, str], models: Path) -> None:
+    path, digest = weights(served[0])
+    done = run(
+        models, "add", f"{served[1]}/{path.name}", "--sha256", digest, "--licence", "CC0-1.0"
+    )
+    assert done.exit_code == 0, done.output
+    listed = run(models, "list").output
+    line = listed[listed.index("2x_Tiny") :].splitlines()
+    assert "x2" in line[0]
+    assert served[1] in line[0]
+    assert "SRVGGNetCompact" in line[1]
+    assert "radius 3" in line[1]
+    assert "CC0-1.0" in line[1]
+    assert store.load(ModelOptions(name="2x_Tiny", folder=models)).scale == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("2x_Tiny.safetensors", "0" * 64), "sha256"),
+        (("2x_Tiny.safetensors", "12"), "64 digits"),
+        (("missing.pth", "0" * 64), "missing.pth"),
+        (("page.html", "0" * 64), "weight file"),
+    ],
+)
+def test_what_is_not_meant_is_not_there(
+    served: tuple[Path, str], models: Path, words: tuple[str, str], said: str
+) -> None:
+    weights(served[0])
+    done = run(models, "add", f"{served[1]}/{words[0]}", "--sha256", words[1])
+    assert done.exit_code != 0
+    assert said in str(done.exception) + done.output
+    assert not models.exists() or not list(models.iterdir())
+
+
+def test_names_lead_nowhere_else_and_hide_nothing(served: tuple[Path, str], models: Path) -> None:
+    path, digest = weights(served[0])
+    for name in ("../out", "a/b", ".hidden", "animevideov3", ""):
+        done = run(
+            models, "add", f"{served[1]}/{path.name}", "--sha256", digest, "--name", name or " "
+        )
+        assert done.exit_code != 0, name
+    for address in ("file:///etc/passwd.pth", "ftp://host/a.pth", "a.pth"):
+        assert run(models, "add", address, "--sha256", digest).exit_code != 0
+    assert not models.exists()
+
+
+def described(folder: Path, digest: str, **more: Any) -> Path:
+    resource = {"platform": "pytorch", "type": "safetensors", "sha256": digest, "size": None,
+                "urls": ["https://drive.example/page"]}  # fmt: skip
+    told = {"name": "Tiny", "author": ["a", "b"], "license": "CC-BY-NC-SA-4.0", "scale": 2,
+            "architecture": "compact", "resources": [resource]}  # fmt: skip
+    path = folder / "2x-Tiny.json"
+    path.write_text(json.dumps(told | more))
+    return path
+
+
+def test_a_description_is_imported_with_its_licence(models: Path, tmp_path: Path) -> None:
+    file, digest = weights(tmp_path)
+    description = described(tmp_path, digest)
+    alone = run(models, "import", description)
+    assert alone.exit_code != 0
+    assert "drive.example" in str(alone.exception)
+    done = run(models, "import", description, file)
+    assert done.exit_code == 0, done.output
+    assert "CC-BY-NC-SA-4.0 (no commercial use)" in done.output
+    shown = CliRunner().invoke(cli, ["models", "show", str(models / "2x-Tiny.safetensors")])
+    assert "CC-BY-NC-SA-4.0" in shown.output
+    events: list[vsr.events.Event] = []
+    store.load(ModelOptions(name="2x-Tiny", folder=models), events.append)
+    assert any("CC-BY-NC-SA-4.0, allows no commercial use" in str(event) for event in events)
+
+
+def test_a_description_that_lies_is_refused(models: Path, tmp_path: Path) -> None:
+    file, digest = weights(tmp_path)
+    lies: list[dict[str, Any]] = [
+        {"scale": 4}, {"resources": []}, {"resources": [{"platform": "onnx"}]},
+    ]  # fmt: skip
+    for more in lies:
+        assert run(models, "import", described(tmp_path, digest, **more), file).exit_code != 0
+    assert run(models, "import", described(tmp_path, "0" * 64), file).exit_code != 0
+    assert not models.exists() or not list(models.iterdir())
+
+
+def test_a_licence_inside_the_file_is_said(tmp_path: Path) -> None:
+    file, _ = weights(tmp_path, license="CC-BY-NC-4.0")
+    events: list[vsr.events.Event] = []
+    store.load(ModelOptions(name=str(file)), events.append)
+    assert any("CC-BY-NC-4.0" in str(event) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("licence", "forbids"),
+    [("CC-BY-NC-4.0", True), ("CC BY-NC-SA 4.0", True), ("Non-commercial only", True),
+     ("MIT", False), ("CC-BY-4.0", False), ("GPL-3.0-only", False), (None, False),
+     ("NCSA", False)],
+)  # fmt: skip
+def test_which_licences_forbid_commerce(licence: str | None, forbids: bool) -> None:
+    assert is_not_commercial(licence) is forbids
+
+
+def test_speed_is_measured_here(models: Path, tmp_path: Path) -> None:
+    done = run(models, "speed", tiny_weights(tmp_path), "bicubic", "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    first, second = done.output.splitlines()
+    assert "frames of 1280x720 a second, cpu" in first
+    assert "no network" in second
+
+
+def test_compare_writes_a_page(tmp_path: Path) -> None:
+    film = judge.talkie(tmp_path / "film.mkv", 1)
+    page = tmp_path / "page.html"
+    words = ["models", "compare", str(film), "bicubic", "nearest", "-o", str(page)]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    text = page.read_text(encoding="utf-8")
+    assert "nearest" in text
+    assert "bicubic" in text
