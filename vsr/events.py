@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsr.errors import worded
+from vsr.timing import Pace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,16 @@ class Progress:
     frames: int  # so far, those of an earlier run too
     total: int | None = None  # None where the container does not tell; an estimate otherwise
     seconds_left: float | None = None  # until `total`, at the pace of this run; None: not known yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step more is done: of a training, or of the rounds of a benchmark."""
+
+    step: int  # so far, those of an earlier run too
+    total: int
+    numbers: Mapping[str, float]  # of it: losses, and now and then what was measured
+    seconds_left: float | None = None  # at the pace of this run; None: not known yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +100,7 @@ class Finished:
     notes: tuple[str, ...] = field(default=())
 
 
-Event = Started | Progress | Note | Downloading | BatchProgress | Finished
+Event = Started | Progress | Step | Note | Downloading | BatchProgress | Finished
 Sink = Callable[[Event], None]
 
 
@@ -98,31 +109,33 @@ def silent(event: Event) -> None:
 
 
 class Timed:
-    """A sink that adds to each progress what `Started` told of all, and the time that is left."""
+    """A sink that adds to each progress what `Started` told of all, and the time that is left.
+
+    Steps get the time that is left, too.
+    """
 
     def __init__(self, sink: Sink, clock: Callable[[], float] = time.monotonic) -> None:
         self._sink, self._clock = sink, clock
         self._total: int | None = None
-        self._begun: tuple[int, float] | None = None  # frames and seconds, at the first
+        self._pace = Pace()
 
     def __call__(self, event: Event) -> None:
         """Pass an event on."""
         if isinstance(event, Started):
-            self._total, self._begun = event.frames, None
+            self._total = event.frames
+            self._pace = Pace()
         elif isinstance(event, Progress):
             event = self._timed(event)
+        elif isinstance(event, Step):
+            left = self._pace.left(event.step, event.total, self._clock())
+            event = dataclasses.replace(event, seconds_left=left)
         self._sink(event)
 
     def _timed(self, event: Progress) -> Progress:
         """Add total and time to `event`; an estimate that was too low is no total any more."""
-        now = self._clock()
-        self._begun = self._begun or (event.frames, now)
-        frames, began = self._begun
+        left = self._pace.left(event.frames, self._total or 0, self._clock())
         if self._total is None or event.frames > self._total:
             return event
-        left = None
-        if event.frames > frames:
-            left = (now - began) / (event.frames - frames) * (self._total - event.frames)
         return dataclasses.replace(event, total=self._total, seconds_left=left)
 
 

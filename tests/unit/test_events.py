@@ -9,6 +9,7 @@ import pytest
 import vsr
 from tests.support import judge
 from vsr.events import Event, Progress, Started, Timed
+from vsr.timing import Pace
 
 
 def _told(total: int | None, frames: list[int], seconds: list[float]) -> list[Progress]:
@@ -44,6 +45,21 @@ def test_the_time_left_is_that_of_this_run() -> None:
     assert [event.frames for event in told] == [100, 101, 110, 160]
     assert {event.total for event in told} == {160}
     assert [event.seconds_left for event in told] == [None, 118.0, 100.0, 0.0]
+
+
+def test_the_time_left_forgets_a_quick_beginning() -> None:
+    """An encoder takes its first frames without writing any."""
+    seconds = [0.1 * min(frame, 30) + max(frame - 30, 0) for frame in range(61)]
+    told = _told(600, list(range(61)), seconds)
+    assert told[60].seconds_left == pytest.approx(540, rel=0.01)
+
+
+def test_what_is_known_of_the_pace_stays_small() -> None:
+    pace = Pace()
+    for frame in range(100_000):
+        left = pace.left(frame, 200_000, frame / 10)
+    assert left == pytest.approx(10_000, rel=0.01)
+    assert len(pace._known) <= 1024
 
 
 @pytest.mark.parametrize(("total", "known"), [(None, [None, None]), (1, [1, None])])

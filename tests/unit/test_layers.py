@@ -30,6 +30,7 @@ BESIDE = {
     ("options", "errors"),
     ("events", "errors"),
     ("doctor", "runners"),
+    ("events", "timing"),
 }
 # Inside a room, lowest first: a sub-room imports itself and those before it.
 FLOORS = {

@@ -14,7 +14,7 @@ from vsr.bench.stages import BenchStages
 from vsr.engine.cache import EngineCache
 from vsr.engine.device import DTYPES
 from vsr.errors import UsageError
-from vsr.events import Event, Finished, Progress, Sink, Started, silent
+from vsr.events import Event, Finished, Progress, Sink, Started, Step, Timed, silent
 from vsr.jobs.plan.source import OpenedSource
 from vsr.jobs.run.auto_strength import resolve_strength
 from vsr.jobs.run.context import Hooks
@@ -115,13 +115,15 @@ def bench(
         watches: list[_Watch] = []
         for stage in stages:
             stage.work()  # warms up
-        for _ in range(rounds):
+        steps = Timed(sink)
+        for number in range(rounds):
             for stage in stages:
                 began = time.perf_counter()
                 stage.work()
                 took[stage.name].append((time.perf_counter() - began) / stage.frames)
             watches.append(watch := _Watch())
             upscale_one(source, output, options, engines, Hooks(sink=watch))
+            steps(Step(step=number + 1, total=rounds, numbers={}))
     return BenchReport(
         machine=machine,
         source=source.name,

@@ -23,6 +23,7 @@ from vsr.events import (
     Note,
     Progress,
     Started,
+    Step,
     Uploading,
     WarningNote,
 )
@@ -33,8 +34,11 @@ else:
     _Bar = tqdm
 
 
-class _FrameBar(_Bar):
-    """A bar of frames, which is told the time that is left: tqdm would count an earlier run's."""
+_SHOWN = ("l1", "charbonnier", "gan", "psnr")  # of what a step of a training tells
+
+
+class _WorkBar(_Bar):
+    """A bar that is told the time that is left: tqdm would count an earlier run's work."""
 
     seconds_left: float | None = None
 
@@ -74,6 +78,7 @@ class Terminal:
         self._pictures: BatchProgress | None = None  # while a batch of them is under way
         self._said: set[str] = set()
         self._warnings: list[str] = []  # of the film that is worked on
+        self._learnt: dict[str, str] = {}  # the last numbers of a training
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -97,6 +102,8 @@ class Terminal:
                     self._open(event.frames, "frame", scaled=False)
                 case Progress(frames=frames, seconds_left=left):
                     self._move(frames, left)
+                case Step():
+                    self._step(event)
                 case Downloading(name=name, done=done, total=total):
                     if self._bar is None:
                         self._say(f"{_word(event)} {name}")
@@ -134,6 +141,14 @@ class Terminal:
             self._close()
             self._pictures = None
 
+    def _step(self, event: Step) -> None:
+        if self._bar is None:
+            self._open(event.total, "step", scaled=False, done=event.step - 1)
+        self._learnt |= {n: f"{v:.4g}" for n, v in event.numbers.items() if n in _SHOWN}
+        if isinstance(self._bar, tqdm):
+            self._bar.set_postfix(self._learnt, refresh=False)
+        self._move(event.step, event.seconds_left)
+
     def _say_once(self, note: Note) -> None:
         name, colon, what = note.text.partition(": ")
         if (what or name) not in self._said:
@@ -161,20 +176,25 @@ class Terminal:
         if not self._quiet:
             tqdm.write(printable(text), file=sys.stderr)
 
-    def _open(self, total: int | None, unit: str, *, scaled: bool) -> None:
+    def _open(self, total: int | None, unit: str, *, scaled: bool, done: int = 0) -> None:
         is_off = self._quiet or self._progress == "none"
         is_watched = sys.stderr is not None and sys.stderr.isatty()
         if is_off or (self._progress == "auto" and is_watched):
-            kind = _FrameBar if unit == "frame" else tqdm
+            kind = _WorkBar if unit in ("frame", "step") else tqdm
             self._bar = kind(
-                total=total, unit=unit, unit_scale=scaled, disable=is_off, dynamic_ncols=True
+                total=total,
+                initial=done,
+                unit=unit,
+                unit_scale=scaled,
+                disable=is_off,
+                dynamic_ncols=True,
             )
         else:
             self._bar = PlainProgress(total, unit, self._say, self._clock)
 
     def _move(self, done: int, seconds_left: float | None = None) -> None:
         if self._bar is not None:
-            if isinstance(self._bar, _FrameBar | PlainProgress):
+            if isinstance(self._bar, _WorkBar | PlainProgress):
                 self._bar.seconds_left = seconds_left
             self._bar.update(done - self._bar.n)
 

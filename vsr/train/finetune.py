@@ -7,7 +7,6 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torch
 
 from vsr.engine.device import choose_device, prepare_cpu
 from vsr.errors import FfmpegError, OutputExists, UsageError
-from vsr.events import Note, Sink, silent
+from vsr.events import Event, Note, Sink, Step, silent
 from vsr.nets.network import Network
 from vsr.nets.store import load, load_file_as_network
 from vsr.options import DEFAULT_MODEL, DeviceOptions, ModelOptions
@@ -26,7 +25,7 @@ from vsr.train.film import codes
 from vsr.train.judge import JudgedClip, enlarge, held_pairs, psnr, strip, vmaf
 from vsr.train.learner import Learner
 from vsr.train.like import described, estimate
-from vsr.train.loop import Told, TrainingResult, train
+from vsr.train.loop import TrainingResult, train
 from vsr.train.options import DataOptions, LossOptions, ScheduleOptions, TrainOptions
 
 _SHARE = 0.85  # of the time left after the preparation that goes to steps; the rest checks
@@ -93,7 +92,6 @@ def finetune(
     *,
     overwrite: bool = False,
     sink: Sink = silent,
-    told: Told = lambda step, numbers: None,
 ) -> FinetuneReport:
     """Teach a network to undo what `damaged` suffers from, with the clean film `clean`.
 
@@ -129,7 +127,7 @@ def finetune(
     sink(Note(text=f"before: {_words(before)} on {len(held)} clips that are held out"))
     plan = _timed(plan, options, device, folder, began)
     deadline = math.inf if options.steps else began + options.minutes * 60
-    trained = _train(plan, target, deadline, sink, told)
+    trained = _train(plan, target, deadline, sink)
     network = load_file_as_network(target).to(device)
     after = _score(network, pairs)
     picture = folder / "before_after.png"
@@ -218,16 +216,14 @@ def _step_time(plan: TrainOptions, device: torch.device) -> float:
     return sorted(times[1:])[1]
 
 
-def _train(
-    plan: TrainOptions, target: Path, deadline: float, sink: Sink, told: Told
-) -> TrainingResult:
+def _train(plan: TrainOptions, target: Path, deadline: float, sink: Sink) -> TrainingResult:
     """Train until the steps are done, the time is over, or it has long been no use."""
     checks: list[float] = []
 
-    def listening(step: int, numbers: Mapping[str, float]) -> None:
-        if set(numbers) == {"psnr"}:
-            checks.append(numbers["psnr"])
-        told(step, numbers)
+    def listening(event: Event) -> None:
+        if isinstance(event, Step) and "psnr" in event.numbers:
+            checks.append(event.numbers["psnr"])
+        sink(event)
 
     def enough() -> bool:
         if time.monotonic() > deadline:
@@ -235,9 +231,7 @@ def _train(
         best = max(range(len(checks)), key=checks.__getitem__, default=0)
         return len(checks) - 1 - best >= _PATIENCE
 
-    return train(
-        plan, target, overwrite=True, keep_best=True, until=enough, sink=sink, told=listening
-    )
+    return train(plan, target, overwrite=True, keep_best=True, until=enough, sink=listening)
 
 
 def _score(network: Network, pairs: list[JudgedClip]) -> HeldOutScore:

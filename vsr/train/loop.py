@@ -25,7 +25,7 @@ import torch.distributed as dist
 
 from vsr.engine.device import choose_device, prepare_cpu
 from vsr.errors import OutputError, OutputExists, Stopped, UsageError, VsrError
-from vsr.events import Note, Sink, silent
+from vsr.events import Note, Sink, Step, Timed, silent
 from vsr.options import DeviceOptions, to_dict
 from vsr.train.checkpoint import load_checkpoint, save_checkpoint, write_weights, write_whole
 from vsr.train.data import Samples, StoredClip, TrainingBatch, batches, gather, mixed, split
@@ -35,8 +35,6 @@ from vsr.train.judge import JudgedClip, enlarge, held_pairs, measured, strip
 from vsr.train.learner import Learner, losses_named
 from vsr.train.options import TrainOptions
 from vsr.train.pool import Pool
-
-Told = Callable[[int, Mapping[str, float]], None]
 
 _HOPELESS = 20  # steps from the beginning, of which none came to anything
 _SHOWN = 3  # pairs of a strip
@@ -67,7 +65,6 @@ class _TrainingRun:
     samples: Samples
     held: list[JudgedClip]
     sink: Sink
-    told: Told
     step: int = 0
     best: float = -math.inf
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -84,14 +81,13 @@ def train(
     keep_best: bool = False,
     until: Callable[[], bool] = lambda: False,
     sink: Sink = silent,
-    told: Told = lambda step, numbers: None,
 ) -> TrainingResult:
     """Train a network and write it to `output`, a .safetensors.
 
     What is finished lies in the folder of that name that ends in `.train`, beside it: checkpoints,
     the clips that were taken, `curve.csv` and strips of samples. The same call goes on from there.
     `keep_best`: write the weights that were best on what is held out, not the last. `until` ends
-    it early. `told` hears of each step.
+    it early. `sink` hears of each step.
 
     Under `torchrun`, or wherever torch.distributed was set up, the processes share a batch of
     `schedule.batch` for each of them. Raises UsageError (options of another run, unless `restart`),
@@ -117,8 +113,7 @@ def train(
         learner=Learner(options, device, sink),
         samples=Samples(folder / "clips", learnt, options.data, options.damage, options.seed),
         held=held_pairs(folder / "clips", held, options.damage, options.seed) if rank == 0 else [],
-        sink=sink,
-        told=told,
+        sink=silent if rank else Timed(sink),
     )
     pool = None
     if not run.samples.damages:
@@ -231,7 +226,7 @@ def _after(run: _TrainingRun, numbers: Mapping[str, float], pool: Pool | None) -
     schedule = run.options.schedule
     row = {"step": float(run.step), **numbers, "skipped": float(run.learner.skipped)}
     run.rows.append(row)
-    run.told(run.step, row)
+    run.sink(Step(step=run.step, total=schedule.steps, numbers=numbers))
     last = run.step == schedule.steps
     if last or run.step % schedule.check_every == 0:
         _check(run)
@@ -255,7 +250,8 @@ def _check(run: _TrainingRun) -> None:
     if value > run.best:
         run.best = value
         run.best_weights = {n: w.detach().clone() for n, w in run.learner.averaged().items()}
-    run.told(run.step, {"psnr": value})
+    total = run.options.schedule.steps
+    run.sink(Step(step=run.step, total=total, numbers={"psnr": value}))
     picture = run.folder / f"step_{run.step:06}.png"
     strip(picture, [[p.low[0] for p in shown], after, [p.high[0] for p in shown]])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.support import judge
 from vsr.cli import main
 from vsr.cli.progress.json_lines import JsonLines
 from vsr.cli.terminal import Terminal
-from vsr.events import Note, Progress, Started
+from vsr.events import Note, Progress, Started, Step, Timed
 
 ROOT = Path(__file__).parents[3]
 _QUICK = ("-m", "nearest", "-s", "1", "--segment", "0.2", "--threads", "1")
@@ -71,6 +72,49 @@ def test_a_film(run: Run, tmp_path: Path) -> None:
     assert (events[-1]["exit_code"], events[-1]["text"]) == (0, None)
     times = [event["time"] for event in events]
     assert times == sorted(times)
+
+
+def test_a_preview_tells_of_each_setting(run: Run, tmp_path: Path) -> None:
+    film = _film(tmp_path / "film.mkv")
+    code, events = run("preview", film, "-m", "bicubic", "--compare", "model=nearest",
+                       "--at", "3f", "--seconds", "1")  # fmt: skip
+    assert code == 0
+    kinds = [kind for kind in _kinds(events) if kind != "progress"]
+    assert kinds == ["run", "started", "finished", "started", "finished", "ended"]
+
+
+def test_a_report_tells_how_far_it_has_measured(run: Run, tmp_path: Path) -> None:
+    film, output = _film(tmp_path / "film.mkv"), tmp_path / "out.mkv"
+    assert run("upscale", film, "-o", output, *_QUICK)[0] == 0
+    code, events = run("report", film, output, "--metric", "psnr")
+    assert code == 0
+    assert [kind for kind in _kinds(events) if kind != "progress"] == [
+        "run", "started", "finished", "ended",
+    ]  # fmt: skip
+    assert [e["frames"] for e in events if e["event"] == "progress"][-1] == 25
+
+
+def test_a_benchmark_tells_of_its_rounds(run: Run, tmp_path: Path) -> None:
+    film = _film(tmp_path / "film.mkv")
+    code, events = run("bench", film, "-m", "bicubic", "--frames", "3", "--rounds", "2")
+    assert code == 0
+    steps = [(e["step"], e["total"]) for e in events if e["event"] == "step"]
+    assert steps[-1] == (2, 2)
+    assert _kinds(events)[-1] == "ended"
+
+
+def test_a_training_tells_of_its_steps(run: Run, tmp_path: Path) -> None:
+    film = tmp_path / "film.mkv"
+    judge.ffmpeg("-f", "lavfi", "-i", "testsrc2=d=1:s=128x128:r=12", str(film))
+    code, events = run(
+        "train", film, "-o", tmp_path / "my.safetensors", "--num-feat", "4", "--num-block", "1",
+        "--steps", "3", "--patch", "48", "--area", "96", "--window", "128", "--batch", "1",
+        "--clips", "2", "-s", "2", "--check-every", "9",
+    )  # fmt: skip
+    assert code == 0
+    steps = [event for event in events if event["event"] == "step"]
+    assert [(event["step"], event["total"]) for event in steps][-1] == (3, 3)
+    assert "l1" in steps[0]["numbers"]
 
 
 def test_a_failure_is_the_text_of_the_last_event(run: Run, tmp_path: Path) -> None:
@@ -179,6 +223,22 @@ def test_who_wants_no_progress_gets_none(
             terminal(Progress(frames=frames))
             clock.now += 10.0
     assert capfd.readouterr().err.splitlines() == ([] if quiet else ["x4"])
+
+
+def test_steps_have_lines_of_their_own(capfd: pytest.CaptureFixture[str]) -> None:
+    clock = _Clock()
+    lines = list[str]()
+    with Terminal(quiet=False, progress="plain", clock=clock) as terminal:
+        sink = Timed(terminal, clock)
+        written = JsonLines(lines.append, 0.0, clock)
+        for step in range(11, 51):  # an earlier run did ten
+            sink(Step(step=step, total=100, numbers={"l1": 0.5}))
+            clock.now += 1.0
+        written(Step(step=51, total=100, numbers={"l1": math.inf, "psnr": 30.0}))
+    assert capfd.readouterr().err.splitlines() == [
+        "41 of about 100 steps, 41 %, 1 a second, about 0:59 left"
+    ]
+    assert json.loads(lines[0])["numbers"] == {"psnr": 30.0}
 
 
 def test_progress_is_written_now_and_then_and_its_end_always() -> None:

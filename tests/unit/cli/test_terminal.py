@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from vsr.cli.terminal import Terminal, _FrameBar
+from vsr.cli.terminal import Terminal, _WorkBar
 from vsr.events import Finished, Note, Progress, Started, WarningNote
 
 
 def test_the_bar_shows_the_time_left_of_the_run() -> None:
     screen = io.StringIO()
-    with _FrameBar(total=100, unit="frame", file=screen, ncols=80, mininterval=0) as bar:
+    with _WorkBar(total=100, unit="frame", file=screen, ncols=80, mininterval=0) as bar:
         bar.seconds_left = 3661.0
         bar.update(50)  # all but at once, so that tqdm itself would say seconds
         bar.refresh()
@@ -23,7 +23,7 @@ def test_the_bar_shows_the_time_left_of_the_run() -> None:
 
 def test_a_bar_without_an_end_says_no_time() -> None:
     screen = io.StringIO()
-    with _FrameBar(total=None, unit="frame", file=screen, ncols=80, mininterval=0) as bar:
+    with _WorkBar(total=None, unit="frame", file=screen, ncols=80, mininterval=0) as bar:
         bar.update(5)
         bar.refresh()
     assert "5frame" in screen.getvalue()

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from vsr.errors import OutputError, OutputExists, Stopped, UsageError, VsrError
-from vsr.events import Event, Note
+from vsr.events import Event, Note, Step
 from vsr.nets.store import load_file_as_network
 from vsr.train import checkpoint
 from vsr.train.degrade.settings import read_damage
@@ -127,13 +127,13 @@ def test_numbers_that_are_none_are_skipped_and_at_first_the_end(
 
 
 def test_an_interrupt_keeps_what_is_done(tmp_path: Path, bunny: Path) -> None:
-    def told(step: int, numbers: object) -> None:
-        if step == 7:
+    def sink(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 7:
             raise KeyboardInterrupt
 
     output = tmp_path / "my.safetensors"
     with pytest.raises(Stopped, match="step 7"):
-        train(_options(bunny), output, told=told)
+        train(_options(bunny), output, sink=sink)
     assert not output.exists()
     train(_options(bunny), output)
     train(_options(bunny), tmp_path / "whole.safetensors")

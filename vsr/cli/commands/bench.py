@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsr.cli.options import upscale_options
+from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.settings import SettledCommand, settled_options
-from vsr.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from vsr.bench.run import BenchReport, Timing
@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 @click.option("--frames", default=24, help="Measure on this many frames of the film.")
 @click.option("--rounds", default=5, help="Measure each figure so many times.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
-def bench(*, source: Path, frames: int, rounds: int, as_json: bool, **values: Any) -> None:
+@listening
+def bench(
+    *,
+    source: Path,
+    frames: int,
+    rounds: int,
+    as_json: bool,
+    quiet: bool,
+    progress: ProgressKind,
+    **values: Any,
+) -> None:
     """Measure each stage alone, and all together, on frames of the film IN.
 
     Each figure is the median of its rounds, with the least and the most. Beside it stands
@@ -38,7 +48,7 @@ def bench(*, source: Path, frames: int, rounds: int, as_json: bool, **values: An
     from vsr.bench.run import bench as measure
 
     options, _ = settled_options(values, [str(source)])
-    with Terminal(quiet=as_json) as terminal:
+    with Listener(quiet=quiet or as_json, progress=progress) as terminal:
         report = measure(source, options, frames=frames, rounds=rounds, sink=terminal)
     if as_json:
         figures = dataclasses.asdict(report)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsr.cli.progress.training import TrainingBar
-from vsr.cli.terminal import Terminal
+from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.work import WorkCommand
 from vsr.options import DEFAULT_MODEL
 
@@ -51,8 +50,8 @@ if TYPE_CHECKING:
 @click.option("--licence", default="", help="Licence of the weights, written into the file.")
 @click.option("--keep", is_flag=True, help="Write the weights even if they are no better.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there already.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the result.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@listening
 def finetune(
     *,
     clean: Path,
@@ -60,6 +59,7 @@ def finetune(
     output: Path | None,
     overwrite: bool,
     quiet: bool,
+    progress: ProgressKind,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -75,8 +75,8 @@ def finetune(
 
     output = output or Path(f"{clean.stem}.safetensors")
     options = FinetuneOptions(**values)
-    with Terminal(quiet=quiet) as terminal, TrainingBar(quiet=quiet) as bar:
-        report = teach(clean, like, output, options, overwrite=overwrite, sink=terminal, told=bar)
+    with Listener(quiet=quiet, progress=progress) as terminal:
+        report = teach(clean, like, output, options, overwrite=overwrite, sink=terminal)
     if as_json:
         before, after = (vars(score) for score in (report.before, report.after))
         click.echo(json.dumps({

@@ -8,8 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from vsr.cli.progress.training import TrainingBar
-from vsr.cli.terminal import Terminal
+from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.work import WorkCommand
 from vsr.train.degrade.settings import read_damage
 from vsr.train.options import (
@@ -132,8 +131,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("--licence", default="", help="Licence of the weights, written into the file.")
 @click.option("--restart", is_flag=True, help="Throw away what was begun.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there already.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def train(*, clean: tuple[Path, ...], output: Path, quiet: bool, **values: Any) -> None:
+@listening
+def train(
+    *,
+    clean: tuple[Path, ...],
+    output: Path,
+    quiet: bool,
+    progress: ProgressKind,
+    **values: Any,
+) -> None:
     """Train a network on films and pictures.
 
     CLEAN are films, pictures, folders of them, or lists in .txt. What is learnt to undo is the
@@ -151,10 +157,10 @@ def train(*, clean: tuple[Path, ...], output: Path, quiet: bool, **values: Any) 
     loss, schedule = part(LossOptions), part(ScheduleOptions)
     damage = read_damage(values["damage"], changes)
     options = part(TrainOptions, data=data, damage=damage, loss=loss, schedule=schedule)
-    with Terminal(quiet=quiet) as terminal, TrainingBar(quiet=quiet) as bar:
+    with Listener(quiet=quiet, progress=progress) as terminal:
         done = learn(
             options, output, overwrite=values["overwrite"], restart=values["restart"],
-            sink=terminal, told=bar,
+            sink=terminal,
         )  # fmt: skip
     if not quiet:
         judged = "" if math.isnan(done.psnr) else f", {done.psnr:.2f} dB on what was held out"

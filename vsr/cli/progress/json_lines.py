@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vsr.cli.options import for_people
-from vsr.events import Event, Note, Progress
+from vsr.events import Event, Note, Progress, Step
 from vsr.fetch import without_login
 
 SCHEMA = 1  # the number of docs/progress.md; it grows when a reader would have to change
@@ -31,27 +32,31 @@ class JsonLines:
     ) -> None:
         self._write, self._interval, self._clock = write, interval, clock
         self._last: float | None = None
-        self._held: Progress | None = None  # was not written yet
+        self._held: Progress | Step | None = None  # was not written yet
 
     def __call__(self, event: Event) -> None:
         """Write an event."""
-        if isinstance(event, Progress):
+        if isinstance(event, Progress | Step):
             if self._last is not None and self._clock() - self._last < self._interval:
                 self._held = event
                 return
             self._last, self._held = self._clock(), None
         elif not isinstance(event, Note):
             self._release()
-        self.line(_name(event), **_fields(event))
+        self._line(_name(event), **_fields(event))
 
     def line(self, event: str, **fields: Any) -> None:
         """Write a line of its own kind."""
+        self._release()
+        self._line(event, **fields)
+
+    def _line(self, event: str, **fields: Any) -> None:
         self._write(json.dumps({"event": event, "time": round(self._clock(), 3), **fields}))
 
     def _release(self) -> None:
         """Write the last progress: how far it came before what comes now."""
         if self._held is not None:
-            self.line("progress", **_fields(self._held))
+            self._line(_name(self._held), **_fields(self._held))
         self._last, self._held = None, None
 
 
@@ -76,6 +81,8 @@ def _fields(event: Event) -> dict[str, Any]:
     for one in dataclasses.fields(event):
         value = getattr(event, one.name)
         found[one.name] = without_login(str(value)) if isinstance(value, Path) else value
+    if isinstance(event, Step):  # JSON knows no infinity
+        found["numbers"] = {k: v for k, v in event.numbers.items() if math.isfinite(v)}
     if isinstance(event, Note):
         found["text"] = for_people(event.text)
     return found
