@@ -140,7 +140,8 @@ def _select(
         for n, value in enumerate(values)
         if n or not without_first
     )
-    return f'<label for="{name}">{said}</label><select id="{name}">{options}</select>'
+    shown = f'<label for="{name}">{said}</label><select id="{name}">{options}</select>'
+    return f'<span class="field">{shown}</span>'
 
 
 def _settings(found: Preview) -> str:

@@ -12,14 +12,25 @@ const state = {
 const MODES = ["split", "side", "flip", "difference", "heat"];
 const AMPLIFIED = 2; // doublings of the difference
 let scene = null, dirty = true, redone = 0;
+let kept = {}; // what was made of whole pictures, by what it shows
 
 /* --- what is shown --- */
 
+/* Pictures are decoded once, into bitmaps: an <img> is decoded, or scaled, again for each zoom. */
 function picture(source) {
+  const found = { bitmap: null };
   const image = new Image();
-  image.onload = () => { dirty = true; };
+  image.onload = async () => {
+    found.bitmap = await createImageBitmap(image);
+    kept = {};
+    dirty = true;
+  };
   image.src = source;
-  return image;
+  return found;
+}
+
+function drop(pictures) {
+  for (const one of pictures) if (one && one.bitmap) one.bitmap.close();
 }
 
 function film(source) {
@@ -35,6 +46,8 @@ function choose(number) {
   state.moment = (number + data.moments.length) % data.moments.length;
   const told = data.moments[state.moment];
   if (scene && scene.video) { scene.video.pause(); URL.revokeObjectURL(scene.video.src); }
+  if (scene) drop([...scene.images, ...scene.heats]);
+  kept = {};
   scene = {
     told, images: told.pictures.map(picture),
     heats: told.heats.map((heat) => heat && picture(heat)),
@@ -70,10 +83,8 @@ function corner(pane) {
 function draw(which, pane) {
   const { left, top } = corner(pane), told = scene.told, zoom = state.zoom;
   pen.imageSmoothingEnabled = zoom < 2;
-  const image = scene.images[which];
-  if (image.complete && image.naturalWidth) {
-    pen.drawImage(image, left, top, told.width * zoom, told.height * zoom);
-  }
+  const { bitmap } = scene.images[which];
+  if (bitmap) pen.drawImage(bitmap, left, top, told.width * zoom, told.height * zoom);
   const video = scene.video;
   if (state.playing && video && video.readyState >= 2) {
     const box = told.loop;
@@ -82,27 +93,55 @@ function draw(which, pane) {
   }
 }
 
-/* The difference pixel by pixel, before anything is zoomed. */
-const slate = document.createElement("canvas"), chalk = slate.getContext("2d");
+/* What is made of whole pictures, before anything is zoomed: once, unless they move. */
+const moves = () => state.playing && !!scene.video;
 
-function subtracted() {
-  slate.width = scene.told.width;
-  slate.height = scene.told.height;
-  flat(state.left);
-  chalk.globalCompositeOperation = "difference";
-  flat(state.right);
-  chalk.globalCompositeOperation = "lighter";
-  for (let n = 0; n < AMPLIFIED; n++) chalk.drawImage(slate, 0, 0);
-  return slate;
+function made(name, make) {
+  const key = `${name} ${state.left} ${state.right}`;
+  if (!kept[key] || moves()) {
+    const slate = document.createElement("canvas"), chalk = slate.getContext("2d");
+    slate.width = scene.told.width;
+    slate.height = scene.told.height;
+    make(chalk, slate);
+    kept = { [key]: slate };
+  }
+  return kept[key];
 }
 
-function flat(which) {
-  const image = scene.images[which], box = scene.told.loop;
-  if (image.complete && image.naturalWidth) chalk.drawImage(image, 0, 0);
+function subtracted(chalk, slate) {
+  flat(chalk, state.left);
+  chalk.globalCompositeOperation = "difference";
+  flat(chalk, state.right);
+  chalk.globalCompositeOperation = "lighter";
+  for (let n = 0; n < AMPLIFIED; n++) chalk.drawImage(slate, 0, 0);
+}
+
+/* Grey and darker, so that only the map has colours. */
+function mapped(chalk, slate) {
+  flat(chalk, state.right);
+  chalk.globalCompositeOperation = "saturation";
+  chalk.fillStyle = "#777";
+  chalk.fillRect(0, 0, slate.width, slate.height);
+  chalk.globalCompositeOperation = "source-over";
+  chalk.fillStyle = "rgba(0, 0, 0, .5)";
+  chalk.fillRect(0, 0, slate.width, slate.height);
+  const heat = scene.heats[state.right];
+  if (heat && heat.bitmap) chalk.drawImage(heat.bitmap, 0, 0, slate.width, slate.height);
+}
+
+function flat(chalk, which) {
+  const { bitmap } = scene.images[which], box = scene.told.loop;
+  if (bitmap) chalk.drawImage(bitmap, 0, 0);
   if (state.playing && scene.video && scene.video.readyState >= 2) {
     chalk.drawImage(scene.video, 0, which * box.height, box.width, box.height,
       box.left, box.top, box.width, box.height);
   }
+}
+
+function whole(slate) {
+  const { left, top } = corner(0), zoom = state.zoom;
+  pen.imageSmoothingEnabled = zoom < 2;
+  pen.drawImage(slate, left, top, slate.width * zoom, slate.height * zoom);
 }
 
 function clipped(left, width, what) {
@@ -114,15 +153,23 @@ function clipped(left, width, what) {
   pen.restore();
 }
 
-function label(text, x, align) {
-  const size = 14 * ratio();
+function label(text, x, align, row = 0) {
+  const size = 14 * ratio(), top = row * size * 1.8;
   pen.font = `${size}px system-ui, sans-serif`;
   pen.textAlign = align;
   const width = pen.measureText(text).width + size, from = align === "left" ? x : x - width;
   pen.fillStyle = "rgba(0, 0, 0, .72)";
-  pen.fillRect(from, 0, width, size * 1.8);
+  pen.fillRect(from, top, width, size * 1.8);
   pen.fillStyle = "#fff";
-  pen.fillText(text, align === "left" ? x + size / 2 : x - size / 2, size * 1.25);
+  pen.fillText(text, align === "left" ? x + size / 2 : x - size / 2, top + size * 1.25);
+}
+
+/* The names of both sides, under each other where they would meet. */
+function labels() {
+  pen.font = `${14 * ratio()}px system-ui, sans-serif`;
+  const [one, other] = [state.left, state.right].map((n) => pen.measureText(names[n]).width);
+  label(names[state.left], 0, "left");
+  label(names[state.right], stage.width, "right", one + other + 32 * ratio() > stage.width ? 1 : 0);
 }
 
 const painters = {
@@ -139,15 +186,13 @@ const painters = {
     pen.font = `${16 * ratio()}px system-ui, sans-serif`;
     pen.textAlign = "center";
     pen.fillText("↔", at, stage.height / 2 + 5 * ratio());
-    label(names[state.left], 0, "left");
-    label(names[state.right], stage.width, "right");
+    labels();
   },
   side() {
     const half = stage.width / 2;
     clipped(0, half - ratio(), () => draw(state.left, 0));
     clipped(half + ratio(), half, () => draw(state.right, 1));
-    label(names[state.left], 0, "left");
-    label(names[state.right], stage.width, "right");
+    labels();
   },
   flip() {
     const which = state.flipped ? state.left : state.right;
@@ -155,24 +200,11 @@ const painters = {
     label(names[which], 0, "left");
   },
   difference() {
-    const { left, top } = corner(0), told = scene.told, zoom = state.zoom;
-    pen.imageSmoothingEnabled = zoom < 2;
-    pen.drawImage(subtracted(), left, top, told.width * zoom, told.height * zoom);
+    whole(made("difference", subtracted));
     label(`${names[state.left]} − ${names[state.right]}, × ${2 ** AMPLIFIED}`, 0, "left");
   },
   heat() {
-    draw(state.right, 0);
-    pen.globalCompositeOperation = "saturation"; // grey and darker, so that only the map has colours
-    pen.fillStyle = "#777";
-    pen.fillRect(0, 0, stage.width, stage.height);
-    pen.globalCompositeOperation = "source-over";
-    pen.fillStyle = "rgba(0, 0, 0, .5)";
-    pen.fillRect(0, 0, stage.width, stage.height);
-    if (state.flipped) draw(state.right, 0);
-    const heat = scene.heats[state.right], told = scene.told, { left, top } = corner(0);
-    if (heat && heat.complete && !state.flipped) {
-      pen.drawImage(heat, left, top, told.width * state.zoom, told.height * state.zoom);
-    }
+    if (state.flipped) draw(state.right, 0); else whole(made("heat", mapped));
     label(`invented by ${names[state.right]}`, 0, "left");
   },
 };
@@ -185,7 +217,7 @@ function paint() {
 }
 
 function everyFrame() {
-  if (dirty || (state.playing && scene.video)) { dirty = false; paint(); }
+  if (dirty || moves()) { dirty = false; paint(); }
   requestAnimationFrame(everyFrame);
 }
 
@@ -351,5 +383,5 @@ choose(0);
 sized();
 setMode("split");
 everyFrame();
-const ready = () => scene.images.every((image) => image.complete) && !dirty;
+const ready = () => [...scene.images, ...scene.heats].every((one) => !one || one.bitmap) && !dirty;
 window.vsr = { state, scene: () => scene, painted: () => redone, ready };
