@@ -10,10 +10,10 @@ from vsr.cli.terminal import size
 from vsr.errors import UsageError
 from vsr.events import Sink
 from vsr.frame import Range
-from vsr.jobs.plan.estimate import Estimate, estimate
 from vsr.jobs.plan.label import default_scale
 from vsr.jobs.plan.plan import Plan, plan
 from vsr.jobs.plan.source import intake
+from vsr.jobs.run.estimate import Estimate, estimate
 from vsr.jobs.run.upscale import read_source
 from vsr.media.format.colour_tags import name_of
 from vsr.media.read.interlace import ScanMode
@@ -25,9 +25,15 @@ from vsr.timing import clock
 
 
 def look(
-    source: str, output: str | None, options: UpscaleOptions, sink: Sink
+    source: str,
+    output: str | None,
+    options: UpscaleOptions,
+    sink: Sink,
+    *,
+    seconds: float,
+    loading: float,
 ) -> tuple[Plan, Estimate]:
-    """Return what would be done with `source`, and how long it would take."""
+    """Return what would be done with `source`, and how long it would take, as `estimate` does."""
     into = local_output(output) if output is not None else None
     _check_one(source, into)
     new = into if names_folder(output) and into is not None and not into.is_dir() else None
@@ -39,7 +45,7 @@ def look(
         if new is not None:
             moved = dataclasses.replace(job.output, path=new / job.output.path.name)
             job = dataclasses.replace(job, output=moved)
-        guess = estimate(job, options)
+        guess = estimate(job, options, sink, seconds=seconds, loading=loading)
     return job, guess
 
 
@@ -93,7 +99,8 @@ def lines(job: Plan, guess: Estimate) -> list[str]:
     if guess.seconds is not None:
         lines.append(f"   takes about {clock(guess.seconds)} here")
     if guess.bytes is not None:
-        lines.append(f"   picture about {size(guess.bytes)}; film grain makes it more")
+        how = f"by {guess.frames} frames of it" if guess.frames else "by rule of thumb"
+        lines.append(f"   picture about {size(guess.bytes)}, {how}")
     return lines
 
 
@@ -140,5 +147,6 @@ def as_dict(job: Plan, guess: Estimate) -> dict[str, Any]:
             "encoder": job.encoder.description,
             "seconds": guess.seconds,
             "bytes": guess.bytes,
+            "tried_frames": guess.frames,
         },
     }

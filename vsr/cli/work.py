@@ -6,6 +6,7 @@ PyTorch takes longer to load than anybody waits for a help text, a list or the e
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ class CommandRun:
 
     begin: Callable[[], None]  # called when all is loaded, and the work begins
     listener: Listener | None = None  # who hears of it, once there is one
+    loading: float = 0.0  # seconds that the command's libraries took
 
 
 class WorkCommand(HintingCommand):
@@ -47,7 +49,9 @@ class WorkCommand(HintingCommand):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Load, then run the command."""
+        began = time.monotonic()
         self.load()
         if isinstance(ctx.obj, CommandRun):
+            ctx.obj.loading = time.monotonic() - began
             ctx.obj.begin()
         return super().invoke(ctx)

@@ -11,7 +11,7 @@ from typing import Any
 
 from vsr.errors import VsrError
 from vsr.events import Event, Progress, Sink, Started, WarningNote
-from vsr.jobs.plan.estimate import estimate
+from vsr.jobs.plan.estimate import bytes_by_rule
 from vsr.jobs.plan.label import default_scale
 from vsr.jobs.plan.plan import Plan, plan
 from vsr.jobs.run.context import Runner
@@ -86,7 +86,6 @@ def tried(
     )
     frames, each = film.frames, clock.seconds_a_frame(result.seconds)
     counted = _bytes(result.output, frames, keys)
-    by_rule = estimate_bytes(film, setting.options) if counted is None else None
     return Trial(
         setting=setting,
         plan=film,
@@ -94,16 +93,15 @@ def tried(
         frames=result.frames,
         seconds_a_frame=each,
         seconds=None if frames is None else clock.until_first + each * frames,
-        bytes=by_rule if counted is None else counted,
+        bytes=by_rule(film, setting.options) if counted is None else counted,
         measured_size=counted is not None,
         warnings=tuple(clock.warnings),
     )
 
 
-def estimate_bytes(film: Plan, options: UpscaleOptions) -> int | None:
-    """Return the size of the picture by rule of thumb, without timing anything."""
-    timeless = dataclasses.replace(options.model, name="bicubic")
-    return estimate(film, dataclasses.replace(options, model=timeless)).bytes
+def by_rule(film: Plan, options: UpscaleOptions) -> int | None:
+    """Return the size of the picture by rule of thumb."""
+    return None if film.frames is None else bytes_by_rule(film, options, film.frames)
 
 
 def _short(options: UpscaleOptions, takes: Sequence[Take]) -> UpscaleOptions:

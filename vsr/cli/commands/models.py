@@ -154,7 +154,7 @@ def _add(
 def speed(names: tuple[str, ...], **values: Any) -> None:
     """Measure how fast networks are on this machine: names, or weight files."""
     from vsr.engine.build import build_engine
-    from vsr.jobs.plan.estimate import seconds_per_pixel
+    from vsr.jobs.run.estimate import seconds_per_pixel
     from vsr.nets import store
 
     where = tree_of(ModelOptions, with_user_settings(values, "model"))

@@ -9,6 +9,7 @@ import click
 
 from vsr.cli.options import upscale_options
 from vsr.cli.settings import SettledCommand, note_of, settled_options
+from vsr.cli.work import CommandRun
 from vsr.events import Event, Note
 
 
@@ -20,19 +21,29 @@ from vsr.events import Event, Note
 @click.argument("source", metavar="IN", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="The result, as for `vsr upscale`.")
 @upscale_options
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 86400),
+    default=10.0,
+    metavar="SECONDS",
+    help="Make frames of the film for about this long, to say how long all of it takes and how "
+    "large it becomes; 0: only look.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-def probe(source: str, output: str | None, as_json: bool, **values: Any) -> None:
+def probe(source: str, output: str | None, seconds: float, as_json: bool, **values: Any) -> None:
     """Show what is in the file IN and what `vsr upscale` would do with it.
 
-    Takes the options of upscale, writes nothing, and times the network on a small
-    picture to say how long the whole would take.
+    Takes the options of upscale and leaves nothing behind. Pieces of the film are made, in a
+    temporary folder, to say how long the whole would take and how large it would become.
     """
     from vsr.cli.probing import as_dict, lines, look
 
     options, settled = settled_options({**values, "encode__overwrite": True}, [source])
     if (note := note_of(settled)) is not None:
         _live(note)
-    job, guess = look(source, output, options, _live)
+    run = click.get_current_context().obj
+    loading = run.loading if isinstance(run, CommandRun) else 0.0
+    job, guess = look(source, output, options, _live, seconds=seconds, loading=loading)
     if as_json:
         click.echo(json.dumps(as_dict(job, guess), indent=2))
     else:

@@ -1,0 +1,300 @@
+"""How long a film would take and how large its picture would be, from frames that are made of it.
+
+What starting up, the filters and the encoder take, and how the encoder gets on with what the
+network draws, is different for each film: so pieces of it go through a whole run. Where a
+frame takes too long for that, a part of the frame does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vsr.engine.base import Engine
+from vsr.engine.cache import EngineCache
+from vsr.errors import VsrError
+from vsr.events import Event, Note, Progress, Sink
+from vsr.jobs.plan.estimate import bytes_by_rule
+from vsr.jobs.plan.plan import Plan
+from vsr.jobs.run.context import Hooks
+from vsr.jobs.run.upscale import upscale_one
+from vsr.media.read.keyframes import Keyframes, keyframes
+from vsr.media.source.probe import probe
+from vsr.nets.catalogue import find
+from vsr.nets.weight_files import whereabouts
+from vsr.options import Clip, Moment, UpscaleOptions
+
+_PATCH = 96  # side of the picture that the network is timed on
+_PIECES = 3  # of the film
+_FRAMES = 48  # that all pieces hold at least, where a part of the frame is enough
+_FEWEST = 4  # frames of a piece, however long they take
+_SMALLEST = 16  # the frame has at most so many times the pixels of the part
+_STEP = 16  # what sides of the part are multiples of
+_GRID = 4  # what its places are multiples of, for the chroma's sake
+_GOP = 250  # frames from one keyframe of a result to the next, where nothing is cut
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What is to be expected."""
+
+    seconds: float | None  # None: the weights are not here, or the frames are not known
+    bytes: int | None  # of the picture
+    frames: int = 0  # that were made to find it out; 0: by rule of thumb
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    """Frames of the film, and which part of them is made."""
+
+    frame: int  # the first one's number
+    count: int
+    crop: tuple[int, int, int, int] | None  # width, height, left, top; None: all of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """What came of a piece."""
+
+    frames: int
+    share: float  # of the frame's pixels
+    start: float  # seconds to the first frame
+    seconds: float  # from the first frame to the end
+    key: float  # bytes of a keyframe
+    inner: float | None  # bytes of another frame; None: there is none
+
+
+def estimate(
+    plan: Plan, options: UpscaleOptions, sink: Sink, *, seconds: float, loading: float = 0.0
+) -> Estimate:
+    """Make some of the film, for about `seconds`, and carry over what that takes to all of it.
+
+    `loading`: seconds that the libraries took, which a run begins with. 0 `seconds`, or what
+    cannot be tried: the size by rule of thumb, and no time.
+    """
+    frames = plan.frames
+    if frames is None:
+        return Estimate(seconds=None, bytes=None)
+    by_rule = Estimate(seconds=None, bytes=bytes_by_rule(plan, options, frames))
+    if not (seconds and plan.source.rereadable and plan.source.lasts) or _lacks_weights(options):
+        return by_rule
+    engines, began = EngineCache(), time.monotonic()
+    engine = engines.engine(options.model, plan.target.scale, options.device, sink)
+    loading += time.monotonic() - began
+    index = keyframes(plan.source)
+    try:
+        pieces = _pieces(plan, options, index, seconds_per_pixel(engine), seconds)
+        trials = [_tried(piece, plan, options, engines) for piece in pieces]
+    except VsrError as error:
+        sink(Note(text=f"{plan.source.path.name}: could not be tried ({error.text})"))
+        return by_rule
+    each = sum(t.seconds / t.share for t in trials) / sum(t.frames for t in trials)
+    each /= len(options.device.device.split(","))  # which share the film
+    return Estimate(
+        seconds=loading + trials[0].start + each * frames,
+        bytes=_bytes(trials, frames, _keys(plan, index, frames, options)),
+        frames=sum(t.frames for t in trials),
+    )
+
+
+def _lacks_weights(options: UpscaleOptions) -> bool:
+    for step in options.model.steps:
+        try:
+            model = find(step.name)
+        except LookupError:
+            continue  # a file of the user's own
+        if not model.is_resizer and whereabouts(model, step) is None:
+            return True
+    return False
+
+
+def seconds_per_pixel(engine: Engine) -> float:
+    """Return the seconds that a source pixel takes, timed on a small picture."""
+    picture = torch.rand(1, 3, _PATCH, _PATCH).to(engine.device, engine.dtype)
+    took = []
+    with torch.inference_mode():
+        for _ in range(3):  # the first one warms up
+            began = time.perf_counter()
+            engine(picture).float().sum().item()  # waits for the device
+            took.append(time.perf_counter() - began)
+    return min(took) / _PATCH**2
+
+
+# --- what is made ---
+
+
+def _pieces(
+    plan: Plan, options: UpscaleOptions, index: Keyframes, each: float, seconds: float
+) -> list[_Piece]:
+    """Return pieces from all over the film that take about `seconds`, `each` for a pixel."""
+    frames, video = plan.frames or 1, plan.source.video
+    if not plan.is_resumable:  # it is soon done: all of it
+        return [_Piece(frame=0, count=frames, crop=None)]
+    affordable = seconds / max(each * video.width * video.height, 1e-6)
+    share = 1.0
+    if affordable < min(_FRAMES, frames) and options.source.crop is None:
+        share = max(affordable / min(_FRAMES, frames), 1 / _SMALLEST)
+    count = max(int(min(affordable / share, frames) / _PIECES), _FEWEST)
+    starts = _starts(plan, index, count)
+    result = []
+    for number, frame in enumerate(starts):
+        crop = None
+        if share < 1:
+            place = (number + 0.5) / len(starts)  # along a diagonal
+            crop = _part(video.width, video.height, share, place)
+        result.append(_Piece(frame=frame, count=count, crop=crop))
+    return result
+
+
+def _starts(plan: Plan, index: Keyframes, count: int) -> list[int]:
+    """Return the numbers of frames that pieces begin with: keyframes, before which nothing has
+    to be decoded, as evenly over the film as they lie.
+    """
+    pts = index.frames
+    spans = [
+        (
+            0 if span.start is None else bisect_left(pts, span.start),
+            len(pts) if span.end is None else bisect_left(pts, span.end),
+        )
+        for span in plan.spans
+    ] or [(0, len(pts))]
+    keys = [bisect_left(pts, key) for key in index.pts]
+    found: list[int] = []
+    wanted = sum(end - start for start, end in spans)
+    for number in range(_PIECES):
+        at = round((number + 0.5) / _PIECES * wanted - count / 2)
+        for start, end in spans:
+            if at < end - start:
+                break
+            at -= end - start
+        near = max(start + at, start)
+        latest = max(end - count, start)
+        places = [key for key in keys if start <= key <= latest]
+        close = [key for key in places if abs(key - near) <= wanted / _PIECES / 2]
+        best = min(close or [min(near, latest)], key=lambda key: abs(key - near))
+        if all(abs(best - other) >= count for other in found):
+            found.append(best)
+    return found or [spans[0][0]]
+
+
+def _part(width: int, height: int, share: float, place: float) -> tuple[int, int, int, int]:
+    """Return width, height, left and top of a part with `share` of the pixels, `place` of the way
+    from the top left corner to the bottom right one.
+    """
+    sides = [
+        min(max(round(side * share**0.5 / _STEP) * _STEP, _STEP * 4), side)
+        for side in (width, height)
+    ]
+    corner = [
+        int((whole - side) * place) // _GRID * _GRID
+        for whole, side in zip((width, height), sides, strict=True)
+    ]
+    return sides[0], sides[1], corner[0], corner[1]
+
+
+def _tried(piece: _Piece, plan: Plan, options: UpscaleOptions, engines: EngineCache) -> _Trial:
+    """Make a piece in a folder of its own. Raises the errors of `upscale`."""
+    clock = _Clock()
+    with tempfile.TemporaryDirectory(prefix="vsr-probe-") as name:
+        output = Path(name) / ("trial.mkv" if plan.output.is_stream else plan.output.path.name)
+        began = time.monotonic()
+        result = upscale_one(
+            plan.source.path, output, _only(piece, plan, options), engines, Hooks(sink=clock)
+        )
+        ended = time.monotonic()
+        key, inner = _sizes(output, plan, result.frames)
+    share = 1.0
+    if piece.crop is not None:
+        share = piece.crop[0] * piece.crop[1] / (plan.source.video.width * plan.source.video.height)
+    first = clock.first or ended
+    return _Trial(
+        frames=max(result.frames - 1, 1),
+        share=share,
+        start=first - began,
+        seconds=ended - first if result.frames > 1 else ended - began,
+        key=key / share,
+        inner=None if inner is None else inner / share,
+    )
+
+
+def _only(piece: _Piece, plan: Plan, options: UpscaleOptions) -> UpscaleOptions:
+    """Return the options of a run of the piece."""
+    source, size = options.source, options.size
+    if plan.is_resumable:
+        clip = Clip(start=Moment(frame=piece.frame), duration=Moment(frame=piece.count))
+        source = dataclasses.replace(source, clips=(clip,), strict=False)
+    if piece.crop is not None:
+        source = dataclasses.replace(source, crop=":".join(map(str, piece.crop)))
+        size = dataclasses.replace(size, scale=plan.target.scale, fit=None, height=None)
+    return dataclasses.replace(
+        options,
+        source=source,
+        size=size,
+        encode=dataclasses.replace(options.encode, audio=False, overwrite=True),
+    )
+
+
+class _Clock:
+    """A sink that notes when the first frame was done."""
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress) and self.first is None:
+            self.first = time.monotonic()
+
+
+# --- what it comes to ---
+
+
+def _sizes(result: Path, plan: Plan, frames: int) -> tuple[float, float | None]:
+    """Return the bytes of a keyframe, and of another frame, of the result."""
+    if plan.output.is_sequence:
+        return sum(file.stat().st_size for file in result.parent.iterdir()) / frames, None
+    if plan.output.container.kind != "film":
+        return result.stat().st_size / frames, None
+    source = probe(result)
+    inner, key = list[int](), list[int]()
+    with source.open() as container:
+        stream: Any = container.streams[source.video.index]
+        for packet in container.demux(stream):
+            if packet.size:
+                (key if packet.is_keyframe else inner).append(packet.size)
+    return sum(key) / max(len(key), 1), sum(inner) / len(inner) if inner else None
+
+
+def _keys(plan: Plan, index: Keyframes, frames: int, options: UpscaleOptions) -> float:
+    """Return about how many keyframes the result will have.
+
+    Where those of the source come often, they say nothing of where it is cut.
+    """
+    seconds = float((index.frames[-1] - index.frames[0]) * plan.source.video.time_base)
+    parts = 1 + seconds / options.jobs.segment
+    gop = len(index.frames) / max(len(index.pts), 1)
+    rate = plan.source.video.rate or 25
+    of_source = frames / gop if gop >= rate else 0.0
+    return min(max(parts, frames / _GOP, of_source), frames)
+
+
+def _bytes(trials: Sequence[_Trial], frames: int, keys: float) -> int:
+    a_key = sum(t.key for t in trials) / len(trials)
+    inner = list(_weighted(trials))
+    if not inner:
+        return round(a_key * frames)
+    each = sum(size * count for size, count in inner) / sum(count for _, count in inner)
+    return round(a_key * keys + each * (frames - keys))
+
+
+def _weighted(trials: Sequence[_Trial]) -> Iterator[tuple[float, int]]:
+    for trial in trials:
+        if trial.inner is not None:
+            yield trial.inner, trial.frames
