@@ -105,6 +105,8 @@ _PAGED = {"type": ["string", "null"]}
 def openapi(base: str) -> dict[str, Any]:
     """Return the API as an OpenAPI 3.1 document. `base`: the server's address."""
     input_ = {name: value for name, value in input_schema().items() if name != "$schema"}
+    properties = input_["properties"].items()
+    input_["properties"] = {k: v if k == "source" else _or_null(v) for k, v in properties}
     return {
         "openapi": "3.1.0",
         "info": {"title": "vsr", "version": __version__, "description": "docs/http-api.md"},
@@ -131,21 +133,26 @@ def openapi(base: str) -> dict[str, Any]:
     }
 
 
+def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema of what may also be null, which is as if it were not there."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 def _job_request() -> dict[str, Any]:
+    events = ["start", "output", "logs", "completed"]
     return {
         "type": "object",
         "required": ["input"],
         "properties": {
             "input": {"$ref": "#/components/schemas/Input"},
             "task": {"enum": ["upscale", "preview"], "default": "upscale"},
-            "version": {"type": "string", "description": "A model, where the input names none."},
-            "priority": {"type": "integer", "minimum": -100, "maximum": 100, "default": 0},
-            "deadline": {"type": "integer", "minimum": 1, "description": "Seconds from now."},
-            "webhook": {"type": "string", "format": "uri"},
-            "webhook_events_filter": {
-                "type": "array",
-                "items": {"enum": ["start", "output", "logs", "completed"]},
-            },
+            "version": _or_null(
+                {"type": "string", "description": "A model, where the input names none."}
+            ),
+            "priority": _or_null({"type": "integer", "minimum": -100, "maximum": 100}),
+            "deadline": _or_null({"type": "integer", "minimum": 1, "description": "In seconds."}),
+            "webhook": _or_null({"type": "string", "format": "uri"}),
+            "webhook_events_filter": _or_null({"type": "array", "items": {"enum": events}}),
         },
     }
 
@@ -224,8 +231,10 @@ def _job_paths() -> dict[str, Any]:
         {"name": "limit", "in": "query", "schema": size},
         {"name": "cursor", "in": "query", "schema": {"type": "string"}},
     ]  # fmt: skip
-    events = _text("text/event-stream")
-    bytes_ = _text("application/octet-stream")
+    text = {"type": "string"}
+    event = {"type": "object", "properties": {"id": text, "event": text, "data": text}}
+    events = {"description": "done", "content": {"text/event-stream": {"schema": event}}}
+    bytes_ = _text("*/*")
     return {
         "/v1/jobs": {
             "get": {"parameters": paging, "responses": _answers(422, _200=_json(_list_of(_JOB)))},

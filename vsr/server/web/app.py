@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -65,50 +67,41 @@ def _index(request: Request) -> Response:
 
 def _routes(settings: ServerSettings) -> list[Route | Mount]:
     limits = settings.limits
-    small = [Middleware(RequestBodyLimitMiddleware, max_body_size=limits.body)]
-    form = [Middleware(RequestBodyLimitMiddleware, max_body_size=limits.form)]
     found: list[Route | Mount] = []
+
+    def at(path: str, most: int = limits.body, **methods: Any) -> None:
+        """Let each method of a path be answered by its own function; bodies have a limit."""
+        small = [Middleware(RequestBodyLimitMiddleware, max_body_size=most)]
+        answers = {name: staticmethod(function) for name, function in methods.items()}
+        found.append(Route(path, type("Answers", (HTTPEndpoint,), answers), middleware=small))
+
     for begin in ("/v1/jobs", "/v1/predictions"):  # the second as Replicate's clients know it
-        found += [
-            Route(begin, jobs.list_, methods=["GET"]),
-            Route(begin, jobs.create, methods=["POST"], middleware=small),
-            Route(f"{begin}/{{id}}", jobs.get, methods=["GET"]),
-            Route(f"{begin}/{{id}}", jobs.put, methods=["PUT"], middleware=small),
-            Route(f"{begin}/{{id}}", jobs.remove, methods=["DELETE"]),
-            Route(f"{begin}/{{id}}/cancel", jobs.cancel, methods=["POST"], middleware=small),
-            Route(f"{begin}/{{id}}/events", stream.events),
-            Route(f"{begin}/{{id}}/stream", stream.stream),
-            Route(f"{begin}/{{id}}/output", jobs.output),
-            Route(f"{begin}/{{id}}/preview", jobs.preview),
-        ]
-    return [
-        *found,
-        Route(
-            "/v1/models/{owner}/{name}/predictions", jobs.create, methods=["POST"], middleware=small
-        ),
-        Route("/v1/uploads", uploads.options, methods=["OPTIONS"]),
-        Route("/v1/uploads", uploads.create, methods=["POST"], middleware=small),
-        Route("/v1/uploads/{id}", uploads.options, methods=["OPTIONS"]),
-        Route("/v1/uploads/{id}", uploads.head, methods=["HEAD"]),
-        Route("/v1/uploads/{id}", uploads.patch, methods=["PATCH"]),
-        Route("/v1/uploads/{id}", uploads.delete, methods=["DELETE"]),
-        Route("/v1/files", uploads.list_files, methods=["GET"]),
-        Route("/v1/files", uploads.create_file, methods=["POST"], middleware=form),
-        Route("/v1/files/{id}", uploads.get_file, methods=["GET"]),
-        Route("/v1/files/{id}", uploads.delete, methods=["DELETE"]),
-        Route("/v1/models", about.models),
-        Route("/v1/presets", about.presets),
-        Route("/v1/schema", about.schema),
-        Route("/v1/openapi.json", about.api),
-        Route("/v1/webhooks/default/secret", about.secret),
-        Route("/v1/session", about.who_am_i, methods=["GET"]),
-        Route("/v1/session", about.session, methods=["POST"], middleware=small),
-        Route("/v1/session", about.leave, methods=["DELETE"]),
-        Route("/healthz", about.health),
-        Route("/metrics", about.metrics),
-        Route("/", _index),
-        Mount("/page", _Page(directory=_PAGE)),
-    ]
+        one = f"{begin}/{{id}}"
+        at(begin, get=jobs.list_, post=jobs.create)
+        at(one, get=jobs.get, put=jobs.put, delete=jobs.remove)
+        at(f"{one}/cancel", post=jobs.cancel)
+        at(f"{one}/events", get=stream.events)
+        at(f"{one}/stream", get=stream.stream)
+        at(f"{one}/output", get=jobs.output)
+        at(f"{one}/preview", get=jobs.preview)
+    at("/v1/models/{owner}/{name}/predictions", post=jobs.create)
+    at("/v1/uploads", options=uploads.options, post=uploads.create)
+    at(
+        "/v1/uploads/{id}", limits.upload, options=uploads.options, head=uploads.head,
+        patch=uploads.patch, delete=uploads.delete,
+    )  # fmt: skip
+    at("/v1/files", limits.form, get=uploads.list_files, post=uploads.create_file)
+    at("/v1/files/{id}", get=uploads.get_file, delete=uploads.delete)
+    at("/v1/models", get=about.models)
+    at("/v1/presets", get=about.presets)
+    at("/v1/schema", get=about.schema)
+    at("/v1/openapi.json", get=about.api)
+    at("/v1/webhooks/default/secret", get=about.secret)
+    at("/v1/session", get=about.who_am_i, post=about.session, delete=about.leave)
+    at("/healthz", get=about.health)
+    at("/metrics", get=about.metrics)
+    at("/", get=_index)
+    return [*found, Mount("/page", _Page(directory=_PAGE))]
 
 
 def application(settings: ServerSettings) -> Starlette:

@@ -174,7 +174,7 @@ def list_(request: Request) -> Response:
     most = request.query_params.get("limit", str(_PAGE))
     if not (most.isascii() and most.isdigit() and 1 <= int(most) <= _LARGEST_PAGE):
         raise Refused(422, f"limit: must lie between 1 and {_LARGEST_PAGE}")
-    before = _cursor(request.query_params.get("cursor"))
+    before = _cursor(request.query_params.get("cursor") or None)
     found, last = here.jobs.page(who(request), before=before, most=int(most))
     more = None
     if last is not None:
