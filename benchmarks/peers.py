@@ -1,7 +1,7 @@
 """The network by itself: vsr's engine against other ways to run the same one on this machine.
 
     python benchmarks/peers.py [--model realesr-animevideov3] [--size 640x360] [--rounds 7]
-                               [--threads 1]
+                               [--threads 1] [--ways plain,vsr,openvino]
 
 Each way is a process of its own, since some of them change how the whole process allocates
 memory. All are loaded first; then each does one frame in turn, round by round, while the
@@ -201,16 +201,23 @@ def _table(took: dict[str, list[float]]) -> None:
 @click.option("--size", type=ParsedValue("WxH", read_size), default="640x360", show_default=True)
 @click.option("--rounds", default=7, show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="All that the machine has, if not given.")
+@click.option("--ways", default=",".join(WAYS), show_default=True)
 @click.option("--child", hidden=True)
-def main(
-    model: str, size: tuple[int, int], rounds: int, threads: int | None, child: str | None
+def main(  # noqa: PLR0917 (click names them)
+    model: str,
+    size: tuple[int, int],
+    rounds: int,
+    threads: int | None,
+    ways: str,
+    child: str | None,
 ) -> None:
     """Time all ways in turn."""
     if child is not None:
         _serve(child, model, size, threads)
         return
     missing = [way for way in ("ncnn", "openvino", "onnxruntime") if not find_spec(way)]
-    children = [Child(way, model, size, threads) for way in WAYS if way not in missing]
+    asked = ("plain", *(way for way in ways.split(",") if way != "plain"))
+    children = [Child(way, model, size, threads) for way in asked if way not in missing]
     took: dict[str, list[float]] = {one.name: [] for one in children}
     for _ in range(rounds):
         for one in children:

@@ -99,3 +99,22 @@ def _check(network: Network, scale: int) -> None:
     reach = max(int(middle - touched[:, 0].min()), int(touched[:, 0].max()) - (middle + group - 1))
     assert reach <= radius
     assert reach >= radius - network.unshuffle  # and the claim is not much too large
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("scale", "channels"), [(2, 3), (3, 3), (4, 3), (4, 1)])
+def test_the_compact_network_without_gradients_is_the_same_bits(
+    dtype: torch.dtype, scale: int, channels: int
+) -> None:
+    """Without them it shuffles and adds in one pass on a processor; with them in three."""
+    torch.manual_seed(0)
+    network = SRVGGNetCompact(
+        num_in_ch=channels, num_out_ch=channels, num_feat=8, num_conv=1, upscale=scale
+    )
+    network.body.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.rand(2, channels, 5, 7).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        ours = network(x)
+    assert torch.equal(ours, network(x))
+    assert ours.is_contiguous()
+    assert ours.dtype is torch.float32

@@ -109,7 +109,10 @@ class SRVGGNetCompact(Network):
         # A 16-bit body keeps the picture itself, the residual, at the precision it came
         # in: that one addition is where 4 to 5 dB of bf16's error would arise.
         body_dtype = next(self.body.parameters()).dtype
-        x = F.pixel_shuffle(self.body(x.to(body_dtype)), self.scale)
+        body = self.body(x.to(body_dtype))
+        if x.device.type == "cpu" and not torch.is_grad_enabled():
+            return _shuffled_onto(residual, body, self.scale)
+        x = F.pixel_shuffle(body, self.scale)
         return torch.add(x, F.interpolate(residual, scale_factor=self.scale, mode="nearest"))
 
     def fold(self, factor: int) -> None:
@@ -132,6 +135,21 @@ class SRVGGNetCompact(Network):
                 x = graph.layer("ReLU", x, rest=f"0={slope:e}")
         x = graph.layer("PixelShuffle", x, rest=f"0={self.scale}")
         return graph.add(x, graph.larger(given, self.scale))
+
+
+def _shuffled_onto(picture: Tensor, body: Tensor, scale: int) -> Tensor:
+    """Return the pixel shuffle of `body` added to the enlarged picture, in planes.
+
+    In one pass over memory: a third of the time that the three operations take on a CPU.
+    """
+    count, channels, height, width = picture.shape
+    kind = torch.promote_types(picture.dtype, body.dtype)
+    planes = torch.empty(
+        (count, channels, height, scale, width, scale), dtype=kind, device=picture.device
+    )
+    cells = body.view(count, channels, scale, scale, height, width).permute(0, 1, 4, 2, 5, 3)
+    torch.add(cells, picture[:, :, :, None, :, None], out=planes)
+    return planes.flatten(4, 5).flatten(2, 3)
 
 
 def mean_of_cells(old: nn.Conv2d, small: int, factor: int) -> nn.Conv2d:
