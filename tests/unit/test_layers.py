@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "vsr"
 LAYERS = {
     "errors": 0, "timing": 0, "frame": 0, "options": 0, "events": 0, "fetch": 0, "version": 0,
     "machine": 0, "children": 0, "presets": 0,
-    "flow": 1, "config": 1, "media": 1, "nets": 1, "engine": 1,
+    "flow": 1, "objects": 1, "config": 1, "media": 1, "nets": 1, "engine": 1,
     "stages": 2,
     "pipeline": 3,
     "jobs": 4, "quality": 4, "train": 4,
@@ -49,6 +49,7 @@ ONLY_HERE = {
     "PIL": "media",
     "cv2": "quality",
     "ray": "runners",
+    "obstore": "objects",
     "click": "cli",
     "tqdm": "cli",
     "starlette": "server",

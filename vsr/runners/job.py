@@ -10,13 +10,15 @@ from typing import Any
 
 from vsr.engine.cache import EngineCache
 from vsr.jobs.plan.segments import Segment
-from vsr.jobs.plan.source import OpenedSource
+from vsr.jobs.plan.source import OpenedSource, copied
 from vsr.jobs.run.context import Hooks, RunContext
 from vsr.jobs.run.upscale import prepare
 from vsr.jobs.store.job_store import JobStore
+from vsr.jobs.store.object_store import ObjectJobStore
 from vsr.media.source.probe import probe
 from vsr.media.source.spans import Span
 from vsr.nets.store import from_anywhere
+from vsr.objects import is_object
 from vsr.options import DeviceOptions, UpscaleOptions, from_dict, to_dict
 
 
@@ -35,10 +37,11 @@ def job_of(run: RunContext, store: JobStore, device: DeviceOptions) -> dict[str,
     )
     copy = run.plan.source.path
     return {
-        "source": os.fsdecode(run.path.absolute()),
+        "source": run.address or os.fsdecode(run.path.absolute()),
         "output": os.fsdecode(run.plan.output.path.absolute()),
         "options": to_dict(options),
         "store": os.fsdecode(store.folder),
+        "objects": store.objects.address if isinstance(store, ObjectJobStore) else None,
         "copy": os.fsdecode(copy) if copy.parent.parent == store.folder else None,
     }
 
@@ -46,7 +49,11 @@ def job_of(run: RunContext, store: JobStore, device: DeviceOptions) -> dict[str,
 def run_of(job: Mapping[str, Any], hooks: Hooks) -> RunContext:
     """Return a job as a worker carries it out. Raises the errors of `vsr.errors`."""
     options = from_dict(UpscaleOptions, job["options"])
-    opened = OpenedSource(path=Path(job["source"]), output=Path(job["output"]))
+    source, output = job["source"], Path(job["output"])
+    if is_object(source):
+        opened = copied(source, output, hooks.sink)
+    else:
+        opened = OpenedSource(path=Path(source), output=output)
     run = prepare(opened, options, EngineCache(), hooks)
     return run.on(probe(Path(job["copy"]), options.colour, 0)) if job["copy"] else run
 

@@ -16,6 +16,7 @@ from vsr.events import Event, Note, Progress, WarningNote
 from vsr.jobs.run.context import Hooks
 from vsr.jobs.run.encode import into_store
 from vsr.jobs.store.job_store import JobStore
+from vsr.jobs.store.object_store import ObjectJobStore
 from vsr.runners.job import run_of, segment_of
 from vsr.runners.process import answers_alone
 
@@ -36,7 +37,8 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     if not (line := requests.readline()):
         return  # nobody asks any more
     job = json.loads(line)
-    store = JobStore(Path(job["store"]))
+    folder = Path(job["store"])
+    store = ObjectJobStore(folder, job["objects"]) if job["objects"] else JobStore(folder)
     try:
         run = run_of(job, Hooks(sink=sink))
         say(ready=True)

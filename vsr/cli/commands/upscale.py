@@ -90,7 +90,7 @@ def upscale(
         click.echo("vsr: --apart is called --separate now", err=True)
     batch = Batch(sources, output, options, separate=separate or apart)
     runner = runner_for(options.device)
-    tally = _Tally(single=batch.total == 1, as_json=as_json)
+    tally = _Tally(single=batch.total == 1, as_json=as_json, address=batch.address)
     with Listener(quiet=quiet, progress=progress) as terminal, GracefulStop(terminal) as stop:
         if (note := note_of(settled)) is not None:
             terminal(note)
@@ -115,6 +115,7 @@ class _Tally:
 
     single: bool  # whether there is one alone, whose failure is that of the command
     as_json: bool
+    address: str | None = None  # of the result, if that is no file
     done: int = 0
     skipped: int = 0
     failed: list[VsrError] = field(default_factory=list)
@@ -137,7 +138,7 @@ class _Tally:
             elif outcome.among is not None:
                 self.folders[outcome.among] = None
             elif not to_pipe:
-                terminal.result(str(outcome.result.output))
+                terminal.result(self.address or str(outcome.result.output))
 
 
 def _check_no_output(sources: tuple[str, ...], output: str | None) -> None:

@@ -19,11 +19,13 @@ from vsr.jobs.outputs.table import output_of
 from vsr.jobs.plan.scratch import made
 from vsr.jobs.run.context import Hooks, Runner, ignore, never
 from vsr.jobs.run.upscale import Result, upscale_one
+from vsr.jobs.store.object_store import ObjectOutput
 from vsr.media.format.containers import STDOUT
 from vsr.media.source.image_list import is_many, is_picture
 from vsr.media.source.local_name import STDIN, comes_once, local_output, local_source, names_folder
 from vsr.media.source.remote import is_address
 from vsr.media.write.provenance import is_result
+from vsr.objects import is_object
 from vsr.options import EncodeOptions, UpscaleOptions
 from vsr.options.table import renamed
 
@@ -64,6 +66,12 @@ class Batch:
             renamed("apart", "separate", 2)
             separate = apart
         options = options or UpscaleOptions()
+        self._remote = None
+        if is_object(output):
+            if len(sources) > 1 or separate:
+                raise UsageError(f"{output}: takes one film")
+            self._remote = ObjectOutput(str(output))
+            output = self._remote.path
         into = local_output(output) if output is not None else None
         several = len(sources) > 1
         self._into = into if _is_folder(into, output, several=several) else None
@@ -98,6 +106,11 @@ class Batch:
         self.pictures += sum(len(listing.pictures) for listing in listings)
         self.total = len(self._files) + sum(len(listing.names) for listing in listings)
 
+    @property
+    def address(self) -> str | None:
+        """The address of the result, if that is an object and no file."""
+        return self._remote.address if self._remote is not None else None
+
     def run(
         self,
         sink: Sink = silent,
@@ -113,7 +126,7 @@ class Batch:
         pattern such as *.mkv found among the sources, are skipped.
         """
         with made(self._into or Path(), wanted=self._into is not None):
-            yield from self._each(Hooks(sink=sink, stop=stop, runner=runner))
+            yield from self._each(Hooks(sink=sink, stop=stop, runner=runner, remote=self._remote))
 
     def _each(self, hooks: Hooks) -> Iterator[Outcome]:
         self._own = own_results(self._files) if self.total > 1 else []

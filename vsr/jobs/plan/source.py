@@ -17,6 +17,7 @@ from vsr.media.format.containers import STDOUT
 from vsr.media.source.local_name import STDIN, comes_once, local_source, opened
 from vsr.media.source.pipe import Pipe, growing, incoming
 from vsr.media.source.remote import WantedSeconds, is_address, record
+from vsr.objects import ObjectsFailed, cached, is_object
 from vsr.options import Clip, SourceOptions, UpscaleOptions
 
 _NAMES = {True: Path("stdin"), False: Path("pipe")}  # no suffix, which could mean something
@@ -35,6 +36,7 @@ class OpenedSource:
     pipe: Pipe | None = None  # where its bytes come from, if not from the file
     output: Path | None  # where the result goes, if that was not said
     lasting: bool = True  # whether it will be there for another run
+    address: str | None = None  # of the object that it is a copy of
 
 
 @contextmanager
@@ -51,6 +53,9 @@ def intake(
     `probing`: it is only looked at, and nothing is written near the output.
     Raises InputError, OutputError, UsageError.
     """
+    if isinstance(source, str) and is_object(source):
+        yield copied(source, output, sink)
+        return
     if isinstance(source, str) and is_address(source):
         check_named(output, options)
         output = output or Path.cwd()
@@ -83,6 +88,18 @@ def intake(
             yield OpenedSource(path=path, pipe=pipe, output=output, lasting=False)
     else:
         yield OpenedSource(path=path, output=output)
+
+
+def copied(source: str, output: Path | None, sink: Sink) -> OpenedSource:
+    """Return the copy of an object that is kept on this machine."""
+    try:
+        path = cached(source, lambda size: sink(Note(text=f"{source}: fetching {size >> 20} MB")))
+    except FileNotFoundError as error:
+        raise InputError(f"{source}: is not there") from error
+    except OSError as error:
+        said = error.said if isinstance(error, ObjectsFailed) else f"{source}: {cause(error)}"
+        raise InputError(said) from error
+    return OpenedSource(path=path, output=output or Path.cwd(), address=source)
 
 
 def _through(pipe: Pipe, name: Path, shown: str, output: Path) -> Iterator[OpenedSource]:

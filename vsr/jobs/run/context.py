@@ -14,7 +14,8 @@ from vsr.events import Note, Sink, WarningNote, silent
 from vsr.frame import Colour, Frame
 from vsr.jobs.plan.plan import Plan, begun, prepared, spans
 from vsr.jobs.plan.segments import Segment
-from vsr.jobs.store.job_store import JobStore
+from vsr.jobs.store.job_store import JobStore, folder_of
+from vsr.jobs.store.object_store import ObjectOutput
 from vsr.media.format.captions import missed
 from vsr.media.format.colour_tags import for_output, guessed
 from vsr.media.format.encoders import EncoderPlan
@@ -49,6 +50,8 @@ class Hooks:
     # Finishes segments in a store; the number is that of the frames in others, for the progress.
     # None: this process does, one after the other.
     runner: Runner | None = None
+    # Where the result goes as an object; its file, and what is finished of it, are copies then.
+    remote: ObjectOutput | None = None
     # Told the result's name before any work; it may raise UsageError.
     claim: Callable[[Path], None] = ignore
     # Told of the complete file and its frames before that gets its name; of many, of the last
@@ -66,11 +69,18 @@ class RunContext:
     options: UpscaleOptions
     path: Path  # of the source, as it was named
     hooks: Hooks
+    address: str | None = None  # of the object that `path` is a copy of
 
     @property
     def sink(self) -> Sink:
         """Where progress and notes go."""
         return self.hooks.sink
+
+    def store(self) -> JobStore:
+        """Return the job's store, not yet opened."""
+        if self.hooks.remote is not None:
+            return self.hooks.remote.store()
+        return JobStore(folder_of(self.plan.output.path))
 
     def on(self, source: Source) -> RunContext:
         """Return the same work on another copy of its source."""

@@ -179,14 +179,20 @@ def _joined_video(run: RunContext, last_duration: int) -> JoinedVideo:
 
 def deliver(run: RunContext, complete: Path, frames: int, store: JobStore | None = None) -> None:
     """Give the complete result its name, which `store` is told first."""
-    plan = run.plan
+    plan, overwrite = run.plan, run.options.encode.overwrite
+
+    def ready(file: Path) -> None:
+        run.hooks.ready(plan, file, frames)
+        if run.hooks.remote is not None:
+            run.hooks.remote.deliver(file, overwrite=overwrite)
+
     try:
         plan.output.deliver(
             complete,
             frames,
             store,
-            overwrite=run.options.encode.overwrite,
-            ready=lambda file: run.hooks.ready(plan, file, frames),
+            overwrite=overwrite,
+            ready=ready,
             sink=run.sink,
         )
     except OSError as error:

@@ -27,7 +27,7 @@ from vsr.jobs.run.context import RunContext, segment_suffix
 from vsr.jobs.run.encode import deliver, from_store, into_store
 from vsr.jobs.run.fingerprint import differences, fingerprint
 from vsr.jobs.store import atomic_write
-from vsr.jobs.store.job_store import JobChanged, JobStore, SegmentRecord, folder_of
+from vsr.jobs.store.job_store import JobChanged, JobStore, SegmentRecord
 from vsr.jobs.store.registry import register
 from vsr.media.read.keyframes import keyframes
 from vsr.nets.store import from_anywhere
@@ -39,7 +39,7 @@ def run_job(run: RunContext) -> int:
 
     Raises the errors of `vsr.errors`; Stopped where the same call goes on with it later.
     """
-    with JobStore(folder_of(run.plan.output.path)) as store:
+    with run.store() as store:
         if not store.is_safe:
             text = "its file system knows no locks; let no other machine work on it meanwhile"
             run.sink(Note(text=f"{run.plan.output.path.name}: {text}"))
@@ -143,7 +143,7 @@ def _segments(run: RunContext, store: JobStore) -> list[Segment]:
         # From whatever folder it is gone on with, it is the same file of weights.
         options = dataclasses.replace(run.options, model=from_anywhere(run.options.model))
         call = {
-            "source": os.fsdecode(run.path.absolute()),
+            "source": run.address or os.fsdecode(run.path.absolute()),
             "output": os.fsdecode(plan.output.path.absolute()),
             "options": to_dict(options),
         }

@@ -24,10 +24,12 @@ from vsr.jobs.run.drawn_hint import drawn_hint
 from vsr.jobs.run.encode import deliver, into_folder, into_pipe
 from vsr.jobs.run.resume import run_job
 from vsr.jobs.store.job_store import folder_of, forget
+from vsr.jobs.store.object_store import ObjectOutput
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.kinds.table import probe_source
 from vsr.media.source.local_name import local_output, names_folder
+from vsr.objects import is_object
 from vsr.options import UpscaleOptions, with_keywords
 
 
@@ -63,17 +65,22 @@ def upscale(
     `output` None: beside the source, a folder: in there (`done/` is made); see the result's
     `output`; "-": standard output; a pattern such as `frames/%05d.png`: each frame as a picture.
     The name appears only when the file is complete and verified. `sink` hears of
-    progress and notes, from several threads. Raises the errors of `vsr.errors`.
+    progress and notes, from several threads. Each of the two names may be an `s3://` address.
+    Raises the errors of `vsr.errors`.
 
     What is finished of a film is kept beside the output until all of it is; the same call
     goes on with it. `stop`: asked after each segment, whether to stop there (raises Stopped, or
     Interrupted where no segment is finished yet).
     `runner`: who works on the segments of a film, see `vsr.runners`; None: this process.
     """
-    into = local_output(output) if output is not None else None
     options = with_keywords(options or UpscaleOptions(), chosen)
+    remote = None
+    if is_object(output):
+        remote = ObjectOutput(str(output))
+        output = remote.path
+    into = local_output(output) if output is not None else None
     with made(into or Path(), wanted=names_folder(output)):
-        hooks = Hooks(sink=sink, stop=stop, runner=runner)
+        hooks = Hooks(sink=sink, stop=stop, runner=runner, remote=remote)
         return upscale_one(source, into, options, EngineCache(), hooks)
 
 
@@ -89,6 +96,8 @@ def upscale_one(
     """Do as `upscale`, with networks that may be loaded already. `stem`: as `plan` takes it."""
     if output is not None and output.is_symlink():
         output = output.resolve()  # the file behind the link is replaced, not the link
+    if hooks.remote is not None:
+        hooks.remote.check(overwrite=options.encode.overwrite)
     once = OncePerNote(Timed(hooks.sink))
     find_ffmpeg()  # before hours of work that would end without it
     with _tidied(), intake(source, output, options, sink=once) as opened:
@@ -97,6 +106,8 @@ def upscale_one(
         hooks.claim(run.plan.output.path)
         with _named(run.plan, run.model.name):
             frames = _carry_out(resolve_strength(run))
+        if hooks.remote is not None:
+            run.plan.output.path.unlink(missing_ok=True)  # it is there as an object
         return _result(run.plan, frames, began, once)
 
 
@@ -182,6 +193,7 @@ def prepare(
         engine=engines.engine(options.model, plan.target.scale, options.device, hooks.sink),
         options=options,
         path=opened.path,
+        address=opened.address,
         hooks=hooks,
     )
 

@@ -39,7 +39,7 @@ def rename(source: Path, target: Path) -> None:
 
 
 def rename_if_none(source: Path, target: Path) -> bool:
-    """Give a complete file its name, if nothing is called so; else remove it.
+    """Give a complete file its name, if nothing is called so; else leave it where it is.
 
     Returns whether it got the name. Of several machines that do this at once one succeeds, also
     through NFS.
@@ -61,8 +61,9 @@ def rename_if_none(source: Path, target: Path) -> bool:
             return True
     else:
         done = True
-    remove(source)
-    sync(target.parent)
+    if done:
+        remove(source)
+        sync(target.parent)
     return done
 
 

@@ -21,7 +21,7 @@ import os
 import pwd
 import shutil
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from typing import Any, Self
 
 from vsr.errors import OutputError, UsageError, cause
 from vsr.jobs.store import atomic_write, lock
-from vsr.jobs.store.lease import Lease, holder_elsewhere
+from vsr.jobs.store.lease import Lease, LeaseFile, holder_elsewhere
 from vsr.nets.download import sha256
 
 FORMAT = 1
@@ -102,7 +102,7 @@ class JobStore:
                 process = holder(self.folder) or "another"
                 text = f"{self.folder}: process {process} is at work on it already"
                 raise JobLocked(text)
-            if (other := holder_elsewhere(self.folder)) is not None:
+            if (other := holder_elsewhere(self._lease_file())) is not None:
                 self._close()
                 raise JobLocked(f"{self.folder}: {other} is at work on it already")
             return self
@@ -121,7 +121,7 @@ class JobStore:
         here.
         """
         if self._lease is None:
-            self._lease = Lease(self.folder)
+            self._lease = Lease(self._lease_file())
             self._lease.take()
         return self._lease
 
@@ -172,6 +172,9 @@ class JobStore:
         trace: TracebackType | None,
     ) -> None:
         self._close()
+
+    def _lease_file(self) -> LeaseFile:
+        return LeaseFile(self.folder)
 
     def _close(self) -> None:
         if self._lease is not None:
@@ -255,10 +258,11 @@ class JobStore:
             atomic_write.rename(self.unfinished(number, suffix), self.segment(number, suffix))
         atomic_write.write(self._record(number), sealed(asdict(record)))
 
-    def discard(self, number: int, suffix: str) -> None:
-        """Remove what is there of a segment that is not finished, its record first."""
-        atomic_write.remove(self._record(number))
-        atomic_write.remove(self.segment(number, suffix))
+    def discard(self, numbers: Iterable[int], suffix: str) -> None:
+        """Remove what is there of segments that are not finished, their records first."""
+        for number in numbers:
+            atomic_write.remove(self._record(number))
+            atomic_write.remove(self.segment(number, suffix))
 
     def finished(self, number: int, suffix: str) -> SegmentRecord | None:
         """Return the record of a segment that is there, complete and unchanged; else None."""

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,19 +25,43 @@ _BEAT = 5.0  # seconds between two signs of life
 _STALE = 20.0  # seconds without one, after which a holder is taken for dead
 
 
+class LeaseFile:
+    """What is read and written, as a file. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+
+    def read(self) -> bytes | None:
+        """Return what is there."""
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, data: bytes) -> None:
+        """Put it there, whole."""
+        atomic_write.write(self._path, data.decode())
+
+    def remove(self) -> None:
+        """Take it away."""
+        atomic_write.remove(self._path)
+
+
 class Lease:
     """A job's lease, as long as it is held."""
 
-    def __init__(self, folder: Path, *, beat: float = _BEAT) -> None:
-        self._path, self._beat = folder / NAME, beat
+    def __init__(self, file: LeaseFile, *, beat: float = _BEAT) -> None:
+        self._file, self._beat = file, beat
         self._token, self._count = uuid.uuid4().hex, 0
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.lost = False  # another machine has taken this one for dead
 
     def take(self) -> None:
-        """Take it where nobody holds it, and keep it until `close`. Raises OSError."""
-        _take_away(self._path)
+        """Take it, also from a dead holder, and keep it until `close`. Raises OSError.
+
+        Of two that take it at the same moment the one that writes last has it; the other is told.
+        """
         self._write()
         self._thread = threading.Thread(target=self._keep, name="vsr-lease", daemon=True)
         self._thread.start()
@@ -49,13 +74,13 @@ class Lease:
         self._thread.join()
         self._thread = None
         with suppress(OSError):
-            if _read(self._path).get("token") == self._token:
-                atomic_write.remove(self._path)
+            if _told(self._file).get("token") == self._token:
+                self._file.remove()
 
     def _keep(self) -> None:
         while not self._ended.wait(self._beat):
             with suppress(OSError):  # a server that is away for a moment; the next beat tells
-                if (there := _read(self._path)) and there.get("token") != self._token:
+                if (there := _told(self._file)) and there.get("token") != self._token:
                     self.lost = True
                     return
                 self._write()
@@ -68,16 +93,15 @@ class Lease:
             "token": self._token,
             "beat": self._count,
         }
-        atomic_write.write(self._path, json.dumps(told))
+        self._file.write(json.dumps(told).encode())
 
 
-def holder_elsewhere(folder: Path, *, stale: float = _STALE) -> str | None:
+def holder_elsewhere(file: LeaseFile, *, stale: float = _STALE) -> str | None:
     """Return who holds a job's lease, in words, if they live: after watching for `stale` seconds.
 
     None: nobody, or one that is dead. A process of this machine is asked for by its number.
     """
-    path = folder / NAME
-    there = _read(path)
+    there = _told(file)
     if not there:
         return None
     host, process = str(there.get("host")), there.get("process")
@@ -86,7 +110,7 @@ def holder_elsewhere(folder: Path, *, stale: float = _STALE) -> str | None:
     end = time.monotonic() + stale
     while time.monotonic() < end:
         time.sleep(min(stale / 20, 1.0))
-        now = _read(path)
+        now = _told(file)
         if not now:
             return None
         if now != there:
@@ -104,17 +128,9 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _take_away(path: Path) -> None:
-    """Remove a dead holder's lease; of several that do, one does."""
-    away = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
-    with suppress(FileNotFoundError):
-        os.rename(path, away)  # noqa: PTH104
-        atomic_write.remove(away)
-
-
-def _read(path: Path) -> dict[str, Any]:
+def _told(file: LeaseFile) -> Mapping[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(file.read() or b"{}")
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}

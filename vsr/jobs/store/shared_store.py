@@ -64,28 +64,37 @@ class SharedJobStore(JobStore):
         """Return whether this was the first."""
         part, named = self.unfinished(number, suffix), self.segment(number, suffix)
         if record.frames:
-            if not atomic_write.rename_if_none(part, named) and sha256(named) != record.sha256:
-                return self._differs(number, record)
+            if not atomic_write.rename_if_none(part, named):
+                if sha256(named) != record.sha256:
+                    return self._differs(number, suffix, record)
+                atomic_write.remove(part)
         elif named.exists():
-            return self._differs(number, record)
+            return self._differs(number, suffix, record)
         path = self._record(number)
         own = self.unfinished(number, ".json")
         atomic_write.write(own, sealed(dataclasses.asdict(record)))
         if atomic_write.rename_if_none(own, path):
             return True
+        atomic_write.remove(own)
         there = record_in(path)
         if there is None:  # nothing that can be read; the segment itself is what it should be
             atomic_write.write(own, sealed(dataclasses.asdict(record)))
             atomic_write.rename(own, path)
         elif not there.same_as(record):
-            return self._differs(number, record)
+            return self._differs(number, suffix, record)
         return False
 
-    def _differs(self, number: int, record: SegmentRecord) -> bool:
+    def _differs(self, number: int, suffix: str, record: SegmentRecord) -> bool:
         """Drop a segment that is not what another machine has made of it. Raises SegmentsDiffer."""
+        part = self.unfinished(number, suffix)
         if not self._strict:
+            atomic_write.remove(part)
             return False
+        if part.exists():  # beside the other one, to be looked at
+            part.replace(self.folder / f"{number:06d}.{record.host}.other{suffix}")
         there = record_in(self._record(number))
         other = there.host if there is not None and there.host else "another machine"
-        text = f"segment {number} came out otherwise on {record.host} than on {other}"
-        raise SegmentsDiffer(f"{text}; one of them computes wrongly: find out which, and go on")
+        text = f"segment {number} ({record.frames} frames) came out otherwise on {record.host}"
+        raise SegmentsDiffer(
+            f"{text} than on {other}; one of them computes wrongly; both are in {self.folder}"
+        )

@@ -29,6 +29,7 @@ from vsr.media.format.encryption import drm_of_playlist
 from vsr.media.source.protocols import PLAYLISTS
 
 _WEB = frozenset({"http", "https"})
+_OBJECTS = frozenset({"s3"})  # which are copied before they are read
 _LIVE = frozenset({"rtmp", "rtmps", "rtsp", "srt", "udp", "rtp", "tcp"})
 _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,rtmp,rtmps,srt,crypto,data"
 _PLAYLIST_TYPES = re.compile(r"mpegurl|dash\+xml", re.IGNORECASE)
@@ -52,8 +53,8 @@ def is_address(text: str) -> bool:
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
     if match is None:
         return False
-    if match[1].lower() not in _WEB | _LIVE:
-        known = ", ".join(sorted(_WEB | _LIVE))
+    if match[1].lower() not in _WEB | _LIVE | _OBJECTS:
+        known = ", ".join(sorted(_WEB | _LIVE | _OBJECTS))
         raise UsageError(f"{match[1]}://: is not read; addresses begin with one of {known}")
     return True
 

@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vsr.errors import Stopped, UsageError, VsrError
-from vsr.jobs.store.job_store import JobStore
+from vsr.jobs.store.job_store import JobStore, SegmentRecord
 from vsr.runners.ray.actor import SegmentActor
 from vsr.runners.ray.cluster import Need, Node, check_need, nodes
 
@@ -66,6 +66,7 @@ class HandOut:
         self._strikes: Counter[int] = Counter()  # of workers, by the segment that they worked on
         self._finished: set[int] = set()
         self._made = 0  # frames in finished segments
+        self._frames = 0  # that were told of
         self._looked = self._worked = float("-inf")
 
     def run(self) -> None:
@@ -240,6 +241,10 @@ class HandOut:
     def _lose(self, member: _Member, why: str, *, counts: bool = True) -> None:
         """Give what a worker had to others. `counts`: it may have been the work's fault."""
         number = next(iter(member.share), None)
+        if number is not None:
+            frames = max(member.frames - member.finished, 0)
+            text = f"was lost, with {frames} frames of segment {number}; it is made elsewhere"
+            self._note(f"{member.node.host} {text}")
         self._put_back(member)
         if counts and number is not None:
             self._strikes[number] += 1
@@ -250,7 +255,6 @@ class HandOut:
             self._refuse(member, f"ends its workers ({why})")
         else:
             self._remove(member)
-        self._say_frames()
         for other in self._crew:
             if other.ready and other.answers is None:
                 self._give(other)
@@ -259,12 +263,17 @@ class HandOut:
         for number, segment in member.share.items():
             if self._stopped:
                 continue
-            record = self._store.finished(number, self._suffix)
+            record = self._done_already(number)
             if record is None:
                 self._waiting[number] = segment
             else:  # it was finished, and nobody was told any more
                 self._count(number, record.frames)
         member.share = {}
+
+    def _done_already(self, number: int) -> SegmentRecord | None:
+        if self._job["objects"]:  # a second, equal one is dropped
+            return None
+        return self._store.finished(number, self._suffix)
 
     def _count(self, number: int, frames: int) -> None:
         if number not in self._finished:
@@ -272,7 +281,9 @@ class HandOut:
             self._made += frames
 
     def _say_frames(self) -> None:
-        self._say(frames=self._made + sum(max(m.frames - m.finished, 0) for m in self._crew))
+        running = sum(max(m.frames - m.finished, 0) for m in self._crew)
+        self._frames = max(self._frames, self._made + running)  # what was lost is not gone back by
+        self._say(frames=self._frames)
 
     def _note(self, text: str) -> None:
         self._say(note=text, lost=False)

@@ -43,8 +43,8 @@ class RayRunner:
         so.
         """
         lease, suffix = store.hold_lease(), segment_suffix(run.segment_encoder())
-        for segment in segments:
-            store.discard(segment.number, suffix)
+        store.discard([segment.number for segment in segments], suffix)
+        self._check_copy(run, store)
         worker = WorkerProcess("vsr.runners.ray.driver")
         try:
             worker.send(self._request(run, store, segments))
@@ -56,6 +56,15 @@ class RayRunner:
         finally:
             worker.end()
         _await(store, segments, suffix)
+
+    def _check_copy(self, run: RunContext, store: JobStore) -> None:
+        """Refuse what only this machine would see. Raises UsageError."""
+        source = run.plan.source.path
+        if run.hooks.remote is None and run.address is not None:
+            raise UsageError("<output>: give an s3:// address too; other machines see no file here")
+        if run.hooks.remote is not None and source.is_relative_to(store.folder):
+            text = f"{source.name}: is mended in a copy, which other machines do not see"
+            raise UsageError(f"{text}; put source and result into a folder that all share")
 
     def _request(
         self, run: RunContext, store: JobStore, segments: Sequence[Segment]

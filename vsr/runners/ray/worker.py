@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from vsr.engine.device import hardware
@@ -17,7 +16,8 @@ from vsr.events import Event, Note, Progress, WarningNote
 from vsr.jobs.run.context import Hooks, RunContext
 from vsr.jobs.run.encode import into_store
 from vsr.jobs.run.fingerprint import differences, fingerprint
-from vsr.jobs.store.job_store import JobStore, SegmentRecord
+from vsr.jobs.store.job_store import SegmentRecord
+from vsr.jobs.store.object_store import worker_store
 from vsr.jobs.store.shared_store import SharedJobStore
 from vsr.runners.job import run_of, segment_of
 
@@ -39,19 +39,18 @@ class SegmentWorker:
         """
         host = socket.gethostname()
         try:
-            folder = Path(job["store"])
-            begun = JobStore(folder).job()
-            if begun is None:
-                return {"host": host, "refused": f"sees no job in {folder}; is it shared?"}
+            store = worker_store(job, self._committed)
+            if (begun := store.job()) is None:
+                place = job["objects"] or job["store"]
+                return {"host": host, "refused": f"sees no job in {place}; is it shared?"}
             run = run_of(job, Hooks(sink=self._hear, stop=self._stop.is_set))
             if (other := _other(run, begun, job["hardware"])) is not None:
                 return {"host": host, "refused": other}
         except VsrError as error:
             return {"host": host, "refused": str(error)}
         except OSError as error:
-            return {"host": host, "refused": f"{error.filename}: {cause(error)}"}
-        self._run = run
-        self._store = SharedJobStore(folder, self._committed, strict=job["repeatable"])
+            return {"host": host, "refused": cause(error)}
+        self._run, self._store = run, store
         return {"host": host, "process": os.getpid()}
 
     def stop(self) -> None:

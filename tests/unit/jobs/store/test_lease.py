@@ -12,18 +12,18 @@ import pytest
 
 from vsr.jobs.store import lease, lock
 from vsr.jobs.store.job_store import JobLocked, JobStore
-from vsr.jobs.store.lease import Lease, holder_elsewhere
+from vsr.jobs.store.lease import Lease, LeaseFile, holder_elsewhere
 
 
 @pytest.fixture
 def held(tmp_path: Path) -> Lease:
-    return Lease(tmp_path, beat=0.05)
+    return Lease(LeaseFile(tmp_path), beat=0.05)
 
 
 def test_who_lives_is_named(held: Lease, tmp_path: Path) -> None:
     held.take()
     try:
-        who = holder_elsewhere(tmp_path, stale=5.0)
+        who = holder_elsewhere(LeaseFile(tmp_path), stale=5.0)
     finally:
         held.close()
     assert who == f"process {os.getpid()} of {socket.gethostname()}"
@@ -34,7 +34,7 @@ def test_who_is_silent_is_dead(held: Lease, tmp_path: Path) -> None:
     held.take()
     held.close()
     (tmp_path / lease.NAME).write_text(json.dumps({"host": "elsewhere", "process": 1, "beat": 7}))
-    assert holder_elsewhere(tmp_path, stale=0.2) is None
+    assert holder_elsewhere(LeaseFile(tmp_path), stale=0.2) is None
 
 
 def test_a_dead_process_of_this_machine_is_not_waited_for(tmp_path: Path) -> None:
@@ -45,13 +45,13 @@ def test_a_dead_process_of_this_machine_is_not_waited_for(tmp_path: Path) -> Non
     told = {"host": socket.gethostname(), "process": child, "beat": 7}
     (tmp_path / lease.NAME).write_text(json.dumps(told))
     began = time.monotonic()
-    assert holder_elsewhere(tmp_path, stale=30.0) is None
+    assert holder_elsewhere(LeaseFile(tmp_path), stale=30.0) is None
     assert time.monotonic() - began < 5
 
 
 def test_who_was_taken_for_dead_is_told(held: Lease, tmp_path: Path) -> None:
     held.take()
-    other = Lease(tmp_path, beat=0.05)
+    other = Lease(LeaseFile(tmp_path), beat=0.05)
     other.take()
     deadline = time.monotonic() + 10
     while not held.lost and time.monotonic() < deadline:
@@ -69,7 +69,7 @@ def test_a_job_that_another_machine_works_on_is_refused(
     folder = tmp_path / ".out.mkv.vsr"
     monkeypatch.setattr(lock, "take", lambda *_, **__: lock.HeldLock(everywhere=False))
     with JobStore(folder) as store:
-        mine = Lease(folder, beat=0.05)
+        mine = Lease(LeaseFile(folder), beat=0.05)
         mine.take()
         with pytest.raises(JobLocked, match=f"process {os.getpid()} of"), JobStore(folder):
             pass

@@ -66,7 +66,7 @@ def test_the_first_wins_and_an_equal_second_is_dropped(folder: Path, data: bytes
 @pytest.mark.parametrize(("data", "other"), [(b"a", b"b"), (b"a", b""), (b"", b"a")])
 def test_a_different_second_stops_the_run(folder: Path, data: bytes, other: bytes) -> None:
     Machine(folder).make(3, data)
-    with pytest.raises(SegmentsDiffer, match=r"segment 3 came out otherwise on .* than on"):
+    with pytest.raises(SegmentsDiffer, match=r"segment 3 .* came out otherwise on .* than on"):
         Machine(folder).make(3, other)
     if data:
         assert (folder / "000003.mkv").read_bytes() == data

@@ -1,0 +1,101 @@
+"""Films in an object store come out as those in a folder, also where the store fails at times."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vsr
+from tests.promises.jobs.test_cluster import options
+from tests.support import judge
+from tests.support.cluster import cluster
+from tests.support.jobs import After
+from tests.support.object_server import BUCKET, object_server
+from vsr.errors import InputError, OutputExists, Stopped, UsageError
+from vsr.events import Event, Note
+from vsr.objects import Objects
+from vsr.runners.local import runner_for
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in ("obstore", "moto", "flask")),
+        reason="obstore or moto is not installed",
+    ),
+]
+PLACE = f"s3://{BUCKET}/job"
+
+
+@pytest.fixture(scope="module", params=["none", "errors", "lost"])
+def bucket(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    with object_server(request.param) as environment:
+        yield environment
+
+
+@pytest.fixture
+def place(bucket: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    """An empty folder in the store; the film lies there."""
+    for name, value in bucket.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    objects = Objects(PLACE)
+    for name in objects.names():
+        objects.remove(name)
+    objects.put("in.mkv", judge.talkie(tmp_path / "in.mkv", 4))
+    return objects
+
+
+def test_a_film_goes_on_where_it_was_and_comes_out_the_same(place: Objects, tmp_path: Path) -> None:
+    chosen, one = options(None), tmp_path / "one.mkv"
+    vsr.upscale(tmp_path / "in.mkv", one, chosen)
+    with pytest.raises(Stopped):
+        vsr.upscale(f"{PLACE}/in.mkv", f"{PLACE}/out.mkv", chosen, stop=After(2))
+    there = place.names()
+    assert "out.mkv" not in there
+    assert sum(name.endswith(".json") for name in there) == 3  # the job, two segments
+    for name in there:
+        assert b"very-secret" not in (place.get(name) or b"")
+    notes: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Note):
+            notes.append(event.text)
+
+    # As another machine goes on with it, which has no copies.
+    (tmp_path / "cache").rename(tmp_path / "gone")
+    vsr.upscale(f"{PLACE}/in.mkv", f"{PLACE}/out.mkv", chosen, sink=listen)
+    assert any(note.startswith("resuming: 2 of 10") for note in notes)
+    assert place.get("out.mkv") == one.read_bytes()
+    assert sorted(place.names()) == ["in.mkv", "out.mkv"]
+    assert not list((tmp_path / "cache").rglob("out.mkv*"))
+
+
+def test_what_is_there_is_not_replaced(place: Objects) -> None:
+    place.put("out.mkv", b"somebody's")
+    with pytest.raises(OutputExists, match=r"job/out.mkv: is there already"):
+        vsr.upscale(f"{PLACE}/in.mkv", f"{PLACE}/out.mkv", options(None))
+    assert place.get("out.mkv") == b"somebody's"
+    with pytest.raises(InputError, match="is not there"):
+        vsr.upscale(f"{PLACE}/none.mkv", f"{PLACE}/other.mkv", options(None))
+    with pytest.raises(UsageError, match="is no address of the form"):
+        vsr.upscale(f"{PLACE}/in.mkv", "s3://nothing", options(None))
+
+
+@pytest.mark.parametrize("bucket", ["lost"], indirect=True)
+def test_nodes_share_a_film_through_it(
+    place: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    one = tmp_path / "one.mkv"
+    vsr.upscale(tmp_path / "in.mkv", one, options(None))
+    with cluster(1, 1) as nodes:
+        for name, value in nodes.environment.items():
+            monkeypatch.setenv(name, value)
+        chosen = options(nodes)
+        runner = runner_for(chosen.device)
+        vsr.upscale(f"{PLACE}/in.mkv", f"{PLACE}/out.mkv", chosen, runner=runner)
+    assert place.get("out.mkv") == one.read_bytes()
+    assert sorted(place.names()) == ["in.mkv", "out.mkv"]
