@@ -128,6 +128,24 @@ class Browser:
         self.call("Page.navigate", url=page.absolute().as_uri())
         self.wait("document.readyState === 'complete'")
 
+    def visit(self, address: str) -> None:
+        """Open an address of a server, and wait for it."""
+        self.call("Page.navigate", url=address)
+        self.wait(f"location.href.startsWith({address!r}) && document.readyState === 'complete'")
+
+    def drop(self, place: tuple[float, float], *files: Path) -> None:
+        """Drop files there."""
+        x, y = place
+        data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+
+    def give(self, selector: str, *files: Path) -> None:
+        """Choose files in a file input."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
+
     def run(self, script: str) -> Any:
         """Return what an expression comes to."""
         told = self.call(

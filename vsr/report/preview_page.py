@@ -71,7 +71,7 @@ def _page(found: Preview, quality: int) -> str:
         f"Preview of {name}",
         f"Preview of {text(name)}",
         body,
-        scripts=("viewer.js", "copy.js"),
+        scripts=("view.js", "viewer.js", "copy.js"),
         data=data,
     )
 

@@ -225,6 +225,7 @@ def _job_paths() -> dict[str, Any]:
     one = {"parameters": [_ID]}
     range_ = {"name": "Range", "in": "header", "schema": {"type": "string"}}
     last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
+    begin = {"name": "from", "in": "query", "schema": {"type": "string"}}
     size = {"type": "integer", "minimum": 1, "maximum": 1000}
     html = _text("text/html")
     paging = [
@@ -235,6 +236,7 @@ def _job_paths() -> dict[str, Any]:
     event = {"type": "object", "properties": {"id": text, "event": text, "data": text}}
     events = {"description": "done", "content": {"text/event-stream": {"schema": event}}}
     bytes_ = _text("*/*")
+    file = {"parameters": [range_], "responses": _answers(404, 416, _200=bytes_, _206=bytes_)}
     return {
         "/v1/jobs": {
             "get": {"parameters": paging, "responses": _answers(422, _200=_json(_list_of(_JOB)))},
@@ -257,19 +259,14 @@ def _job_paths() -> dict[str, Any]:
         "/v1/jobs/{id}/cancel": {**one, "post": {"responses": _answers(404, _200=_json(_JOB))}},
         "/v1/jobs/{id}/events": {
             **one,
-            "get": {"parameters": [last], "responses": _answers(404, _200=events)},
+            "get": {"parameters": [last, begin], "responses": _answers(404, _200=events)},
         },
         "/v1/jobs/{id}/stream": {
             **one,
-            "get": {"parameters": [last], "responses": _answers(404, _200=events)},
+            "get": {"parameters": [last, begin], "responses": _answers(404, _200=events)},
         },
-        "/v1/jobs/{id}/output": {
-            **one,
-            "get": {
-                "parameters": [range_],
-                "responses": _answers(404, 416, _200=bytes_, _206=bytes_),
-            },
-        },
+        "/v1/jobs/{id}/output": {**one, "get": file},
+        "/v1/jobs/{id}/source": {**one, "get": file},
         "/v1/jobs/{id}/preview": {**one, "get": {"responses": _answers(404, _200=html)}},
     }  # fmt: skip
 

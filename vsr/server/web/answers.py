@@ -132,6 +132,7 @@ def job_object(job: Job, base: str, progress: Progress | None, logs: str | None)
             "events": f"{own}/events",
             "stream": f"{own}/stream",
             "output": output,
+            "source": f"{own}/source",
             "preview": f"{own}/preview",
         },
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -13,33 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vsr.server.refusals import Refused
 from vsr.server.settings import ServerSettings
-from vsr.server.web import about, jobs, stream, uploads
+from vsr.server.web import about, jobs, page, stream, uploads
 from vsr.server.web.guard import Guard, Patience, broken, http_error, refused
 from vsr.server.web.state import Serving
-
-_PAGE = Path(__file__).parents[1] / "page"
-_PAGE_CSP = (
-    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; frame-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-
-class _Page(StaticFiles):
-    """The page's files, which may load each other."""
-
-    def file_response(self, *given: object, **named: object) -> Response:
-        response = super().file_response(*given, **named)  # type: ignore[arg-type]
-        response.headers["Content-Security-Policy"] = _PAGE_CSP
-        response.headers["Cache-Control"] = "no-cache"
-        return response
 
 
 class _Counted:
@@ -58,16 +38,9 @@ class _Counted:
         await self._app(scope, receive, counted if scope["type"] == "http" else send)
 
 
-def _index(request: Request) -> Response:
-    return FileResponse(
-        _PAGE / "index.html",
-        headers={"Content-Security-Policy": _PAGE_CSP, "Cache-Control": "no-cache"},
-    )
-
-
-def _routes(settings: ServerSettings) -> list[Route | Mount]:
+def _routes(settings: ServerSettings) -> list[Route]:
     limits = settings.limits
-    found: list[Route | Mount] = []
+    found: list[Route] = []
 
     def at(path: str, most: int = limits.body, **methods: Any) -> None:
         """Let each method of a path be answered by its own function; bodies have a limit."""
@@ -83,6 +56,7 @@ def _routes(settings: ServerSettings) -> list[Route | Mount]:
         at(f"{one}/events", get=stream.events)
         at(f"{one}/stream", get=stream.stream)
         at(f"{one}/output", get=jobs.output)
+        at(f"{one}/source", get=jobs.source)
         at(f"{one}/preview", get=jobs.preview)
     at("/v1/models/{owner}/{name}/predictions", post=jobs.create)
     at("/v1/uploads", options=uploads.options, post=uploads.create)
@@ -100,8 +74,7 @@ def _routes(settings: ServerSettings) -> list[Route | Mount]:
     at("/v1/session", get=about.who_am_i, post=about.session, delete=about.leave)
     at("/healthz", get=about.health)
     at("/metrics", get=about.metrics)
-    at("/", get=_index)
-    return [*found, Mount("/page", _Page(directory=_PAGE))]
+    return [*found, *page.routes()]
 
 
 def application(settings: ServerSettings) -> Starlette:

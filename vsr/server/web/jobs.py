@@ -219,6 +219,15 @@ def output(request: Request) -> Response:
     return FileResponse(path, filename=path.name, headers={"Cache-Control": "private, no-cache"})
 
 
+def source(request: Request) -> Response:
+    """Send what a result was made of, to be shown beside it: GET /v1/jobs/{id}/source."""
+    job = _job(request)
+    path = serving(request).queue.source(job) if job.state.status == "succeeded" else None
+    if path is None or not path.is_file():
+        raise Refused(404, "the job's source is not here, or it has no result")
+    return FileResponse(path, filename=path.name, headers={"Cache-Control": "private, no-cache"})
+
+
 def preview(request: Request) -> Response:
     """Show the page of a preview, where it can do nothing: GET /v1/jobs/{id}/preview."""
     job = _job(request)

@@ -68,7 +68,9 @@ def _as_replicate(event: JobEvent, shown: Shown, output: str) -> Iterator[Messag
 def _stream(request: Request, translate: Translate) -> Response:
     here = serving(request)
     job = here.jobs.find(request.path_params["id"], who(request))
-    last = request.headers.get("last-event-id") or "0"
+    # A page that has the job itself need not hear again how it came so far.
+    end = job.events.size() if request.query_params.get("from") == "end" else 0
+    last = request.headers.get("last-event-id") or str(end if job.events.is_place(end) else 0)
     if not (last.isascii() and last.isdigit() and len(last) < 20):
         raise Refused(400, "Last-Event-ID: is none of this job's")
     if not job.events.is_place(int(last)):

@@ -126,6 +126,16 @@ class Queue:
         running = self._running.get(job.id)
         return running.progress if running is not None else None
 
+    def source(self, job: Job) -> Path | None:
+        """Return what a job is made of; None: it is to be fetched first. Raises Refused."""
+        asked = job.request
+        if asked.kind == "path":  # looked at again: a link may have taken its place
+            return inside(asked.source, self._settings.roots)
+        if asked.kind == "upload":
+            return self._uploads.find(asked.source, _EVERYTHING).path
+        target = _fetched(job)
+        return target if target is not None and target.exists() else None
+
     def cancel(self, job: Job) -> None:
         """End a job for good, if it has not ended; what is finished of it is removed."""
         with self._jobs.lock:
@@ -256,7 +266,7 @@ class Queue:
 
     def _command(self, job: Job, device: str) -> list[str]:
         asked = job.request
-        source = self._source(job)
+        source = self.source(job)
         if source is None:
             target = _fetched(job)
             assert target is not None
@@ -269,16 +279,6 @@ class Queue:
         # What is complete already has been found: a name that is there is of a try that was killed.
         words = [*asked.words, "--device", device, "--progress", "json"]
         return vsr(asked.task, str(source), "-o", output, *words)
-
-    def _source(self, job: Job) -> Path | None:
-        """Return the file to work on; None: it is to be fetched first. Raises Refused."""
-        asked = job.request
-        if asked.kind == "path":  # looked at again: a link may have taken its place
-            return inside(asked.source, self._settings.roots)
-        if asked.kind == "upload":
-            return self._uploads.find(asked.source, _EVERYTHING).path
-        target = _fetched(job)
-        return target if target is not None and target.exists() else None
 
     def _sweep(self) -> None:
         limits = self._settings.limits
