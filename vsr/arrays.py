@@ -99,7 +99,7 @@ class Upscaler:
         )
         image = OutputImage(
             target=target, layout=first.layout, colour=first.colour,
-            kernel=self._model.kernel,
+            kernel=self._model.kernel, clean_source=True,
         )  # fmt: skip
         # Made anew: nothing that was upscaled in an earlier call has to do with this one.
         upscale = upscaler.Upscaler(engine, image, options, sink=self._sink)

@@ -35,7 +35,7 @@ BESIDE = {
 # Inside a room, lowest first: a sub-room imports itself and those before it.
 FLOORS = {
     "media": ("ffmpeg", "format", "source", "read", "write"),
-    "stages": ("resize", "colour", "temporal", "device"),
+    "stages": ("resize", "consistency", "colour", "temporal", "device"),
     "jobs": ("store", "outputs", "plan", "run", "batch"),
     "server": (
         "refusals", "tokens", "settings", "store", "inputs", "schema", "work", "web", "client",

@@ -63,7 +63,7 @@ class BenchStages:
         first, stage = self._frames[0], self._stage
         planes = self._upload()
         rgb = stage.to_rgb(planes, first.layout, first.colour)
-        upscaled = stage.infer(rgb)
+        upscaled = stage.make_consistent(stage.infer(rgb), rgb)
         resized = stage.resize(upscaled, first)
         drift = stage.find_drift(upscaled, rgb)
         # What is not resized loses its drift on the way into the planes.
@@ -89,6 +89,7 @@ class BenchStages:
                 inside + source,
             ),
             *self._network(rgb),
+            *self._consistency(upscaled, rgb),
             *([self._streamed("correct drift", correct_drift, corrected)] if drift else []),
             self._streamed(
                 "resize",
@@ -100,6 +101,12 @@ class BenchStages:
             self._moved("download", lambda: self._streams.download(out), outside),
             BenchStage(name="encode", work=self._encode, frames=len(self._finished)),
         ]
+
+    def _consistency(self, upscaled: Tensor, rgb: Tensor) -> Iterator[BenchStage]:
+        """Yield what makes the result true to its source, where that is more than its colours."""
+        if self._stage.consistency is not None or self._stage.weakens:
+            again = upscaled.clone()
+            yield self._on_device("consistency", lambda: self._stage.make_consistent(again, rgb))
 
     def _temporal(self, rgb: Tensor, resized: Tensor) -> Iterator[BenchStage]:
         """Yield what works on several frames, where it is asked for."""

@@ -16,6 +16,7 @@ from vsr.options.table import option, takes_former_names
 from vsr.options.values import (
     DEFAULT_MODEL,
     KERNELS,
+    Consistency,
     EngineName,
     FilterStrength,
     PlainActivation,
@@ -68,6 +69,22 @@ class ModelOptions:
         "--keep-colours/--network-colours",
         help="Take the network's colour drift out again, or leave it in.",
     )
+    consistent: Consistency = option(
+        "auto",
+        "--consistent",
+        common=True,
+        also=_NO,
+        help="Change the result so that, made smaller, it is the source again, in so many steps; "
+        "auto takes two, which keep noise out, where the source is coded without loss.",
+    )
+    strength: float = option(
+        1.0,
+        "--strength",
+        common=True,
+        metavar="0..1",
+        help="Keep this much of the detail that the network invented, 0 to 1; the rest is a "
+        "classical enlargement.",
+    )
     folder: Path | None = option(
         None,
         "--models-dir",
@@ -93,6 +110,13 @@ class ModelOptions:
         if self.then is not None and (self.name in KERNELS or self.then in KERNELS):
             raise UsageError(
                 f"<model.then> {self.then}: joins two networks, and {', '.join(KERNELS)} are none"
+            )
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"<model.strength> {self.strength:g}: must lie between 0 and 1")
+        if not self.keep_colours and self.consistent not in ("auto", "off"):
+            raise UsageError(
+                f"<model.consistent> {self.consistent} keeps the source's colours, which "
+                "<model.keep_colours> does not; give only one of them"
             )
 
     @property

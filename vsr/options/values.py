@@ -13,6 +13,7 @@ from vsr.errors import UsageError
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 EngineName = Literal["auto", "torch", "ncnn", "cuda", "vulkan"]
 Reuse = Literal["off", "exact", "safe", "fast"]
+Consistency = Literal["auto", "off", "1", "2", "3", "4", "5"]  # steps
 FilterStrength = Literal["off", "light", "strong", "auto"]
 Codec = Literal[
     "h264", "h265", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc",

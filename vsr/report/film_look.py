@@ -23,8 +23,9 @@ from vsr.media.source.kinds.base import Source
 from vsr.media.source.spans import Span
 from vsr.nets.store import load
 from vsr.options import ColourOptions, UpscaleOptions
-from vsr.report.invention import enlarged, heat, invention
+from vsr.report.invention import heat, invention
 from vsr.report.moments import luma_of_frame, rgb_of_frame
+from vsr.stages.consistency import enlarged
 from vsr.stages.device.reuse import Reuser
 from vsr.stages.device.size import TargetSize
 from vsr.stages.device.stage import DeviceStage, OutputImage

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.stages.resize import resize
+from vsr.stages.consistency import classical_enlargement, high_band
 
-_STEPS = 2  # of back-projection; an error of 1/7 is left of what plain bicubic has
 _AROUND = 4  # source pixels across, over which energy is summed
 _NOISE = (2 / 255) ** 2  # energy that nobody sees
 
@@ -28,38 +27,14 @@ class Invention:
     share: float  # 0..1, of the energy of all local contrast
 
 
-def enlarged(picture: Tensor, size: tuple[int, int], scale: tuple[float, float]) -> Tensor:
-    """Map (1, C, h, w) -> (1, C, H, W) by bicubic. `size`: (W, H); `scale`: (across, down)."""
-    return resize(picture, width=size[0], height=size[1], scale=scale, kernel="bicubic")
-
-
-def reduced(picture: Tensor, size: tuple[int, int], scale: tuple[float, float]) -> Tensor:
-    """Map (1, C, H, W) -> (1, C, h, w) by antialiased bicubic. `size`: (w, h); `scale`: of
-    `enlarged`, which it undoes.
-    """
-    back = (1 / scale[0], 1 / scale[1])
-    return resize(picture, width=size[0], height=size[1], scale=back, kernel="bicubic")
-
-
-def consistent(source: Tensor, size: tuple[int, int], scale: tuple[float, float]) -> Tensor:
-    """Return the classical enlargement that, made smaller, is the source again; as `enlarged`."""
-    small = (source.shape[3], source.shape[2])
-    picture = enlarged(source, size, scale)
-    for _ in range(_STEPS):
-        missing = source - reduced(picture, small, scale)
-        picture = picture + enlarged(missing, size, scale)
-    return picture
-
-
 def invention(source: Tensor, result: Tensor, scale: tuple[float, float]) -> Invention:
     """Compare luma (1, 1, h, w) of the source with (1, 1, H, W) of the result, both 0..1.
 
-    Energy is that of the high band: what `reduced` cannot see.
+    Energy is that of the high band: what the size of the source cannot show.
     """
     small, size = (source.shape[3], source.shape[2]), (result.shape[3], result.shape[2])
-    classical = consistent(source, size, scale)
-    beyond = result - classical
-    high = beyond - enlarged(reduced(beyond, small, scale), size, scale)
+    classical = classical_enlargement(source, size, scale)
+    high = high_band(result - classical, small, scale)
     around = max(round(_AROUND * max(scale)) | 1, 3)
     energy = _mean(high.square(), around)
     mean = _mean(classical, around)

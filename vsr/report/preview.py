@@ -33,7 +33,7 @@ from vsr.media.source.remote import is_address
 from vsr.media.source.spans import WHOLE
 from vsr.media.write.writer import VideoFormat, write_frames
 from vsr.options import ColourOptions, EncodeOptions, Moment, UpscaleOptions
-from vsr.report.invention import enlarged, heat, invention
+from vsr.report.invention import heat, invention
 from vsr.report.moments import (
     TellingMoment,
     find_moments,
@@ -44,6 +44,7 @@ from vsr.report.moments import (
 from vsr.report.settings import Setting, rivals
 from vsr.report.trial import Take, Trial, tried, whole_plan
 from vsr.stages.colour.convert import from_rgb
+from vsr.stages.consistency import enlarged
 
 _STILL = (1600, 900)  # pixels of the result that are shown of a moment, at most
 _LOOP = (800, 450)  # ... while it moves

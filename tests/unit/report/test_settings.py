@@ -22,7 +22,8 @@ from vsr.report.settings import arguments, command, rivals
 SAMPLES: dict[Any, Any] = {str: "a b'c", Path: Path("/srv/my models"), Fraction: Fraction(4, 3)}
 # Where not every value will do.
 VALID = {
-    "model.denoise": 0.25, "size.fit": (1920, 1080), "device.batch": 3, "device.tile": 128,
+    "model.denoise": 0.25, "model.strength": 0.5, "size.fit": (1920, 1080),
+    "device.batch": 3, "device.tile": 128,
     "device.overlap": 5, "device.workers": 2, "device.threads": 3, "temporal.grain": 0.5,
     "source.clips": (Clip.parse("1:20-1:30"), Clip.parse("80f+48f")), "source.follow": 2.5,
     "source.patience": 7.0, "source.stream": 2, "encode.crf": 20.5, "encode.colours": 64,

@@ -29,7 +29,8 @@ from vsr.nets.weight_files import models_folder, packaged, whereabouts
 from vsr.options import DeviceOptions, ModelOptions
 
 _where = tree_options(
-    ModelOptions, without=("name", "then", "denoise", "activation", "keep_colours")
+    ModelOptions,
+    without=("name", "then", "denoise", "activation", "keep_colours", "consistent", "strength"),
 )
 _NOT_OF_SPEED = ("reuse", "batch", "tile", "overlap", "workers")
 

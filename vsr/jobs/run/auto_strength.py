@@ -136,7 +136,7 @@ def _upscaled(frame: Frame, stage: DeviceStage, size: tuple[int, int]) -> tuple[
     upscaled = stage.infer(rgb)
     if not torch.isfinite(upscaled).all() and engine.fall_back_to_fp32():  # 16 bits are too few
         upscaled = stage.infer(rgb)
-    return rgb, stage.correct_drift(upscaled, rgb)
+    return rgb, stage.correct(upscaled, rgb)
 
 
 def _sample_size(run: RunContext) -> tuple[int, int]:

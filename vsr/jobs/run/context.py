@@ -18,7 +18,9 @@ from vsr.jobs.store.job_store import JobStore, folder_of
 from vsr.jobs.store.object_store import ObjectOutput
 from vsr.media.format.captions import missed
 from vsr.media.format.colour_tags import for_output, guessed
+from vsr.media.format.decoder import loses_nothing
 from vsr.media.format.encoders import EncoderPlan
+from vsr.media.format.still_image import is_lossless
 from vsr.media.read.interlace import Filters, ScanMode, undo
 from vsr.media.read.reader import read_frames
 from vsr.media.source.kinds.base import Source
@@ -119,6 +121,7 @@ class RunContext:
             layout=self.plan.encoder.layout,
             colour=self._colour(),
             kernel=self.model.kernel,
+            clean_source=_is_clean(self.plan.source),
         )
 
     def sample_aspect_ratio(self) -> Fraction | None:
@@ -210,3 +213,10 @@ def segment_suffix(encoder: EncoderPlan) -> str:
 
 
 Runner = Callable[[RunContext, JobStore, Sequence[Segment], int], None]
+
+
+def _is_clean(source: Source) -> bool:
+    """Return whether the picture was coded without loss, as far as its file tells."""
+    if source.format == "webp":
+        return is_lossless(source.path)
+    return loses_nothing(source.video.codec)

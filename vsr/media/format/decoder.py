@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import av
+from av.codec.codec import UnknownCodecError
 from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.stream import Stream
@@ -53,6 +54,20 @@ def decoder_of(stream: av.VideoStream) -> av.VideoCodecContext:
     decoder.options = {"max_pixels": str(most_pixels())}
     decoder.thread_count = own.thread_count
     return decoder
+
+
+def loses_nothing(codec: str) -> bool:
+    """Return whether what `codec`, by ffmpeg's name, holds was coded without loss: never lossy.
+
+    Bare pictures are not counted in: they come out of a program that has decoded something.
+    """
+    if codec in ("rawvideo", "wrapped_avframe"):
+        return False
+    try:
+        found = av.Codec(codec, "r")
+    except UnknownCodecError:
+        return False
+    return found.lossless and not found.lossy
 
 
 def demuxed(container: InputContainer, *streams: Stream) -> Iterator[av.Packet[Any]]:

@@ -119,6 +119,7 @@ class BatchUpscaler:
         with self._streams.computing():
             rgb = stage.to_seen_rgb(planes, frames)
             upscaled, source = self._infer(rgb, frames, tile)
+            upscaled = stage.make_consistent(upscaled, source)
             drift = stage.find_drift(upscaled, source)
             # Each of its numbers has some of every pixel around it.
             finite = torch.isfinite((upscaled if drift is None else drift.cells).sum())

@@ -31,6 +31,15 @@ class BatchPlan:
     tile: int  # side in source pixels; 0: whole frames
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What is made or kept of a frame beside what goes through the network."""
+
+    reuses: bool = False  # a frame is kept for the next one
+    grain: bool = False
+    corrections: int = 0  # upscaled frames, to make each consistent or weaker
+
+
 class MemoryPlanner:
     """The memory of one run's frames on their device."""
 
@@ -41,15 +50,13 @@ class MemoryPlanner:
         options: DeviceOptions,
         *,
         overlap: int,
-        reuses: bool,
+        beside: Beside,
         temporal_filter: TemporalFilter[Any] | None = None,
-        grain: bool = False,
         sink: Sink,
     ) -> None:
-        """Plan for tiles with `overlap`. `reuses`: a frame is kept for the next one."""
+        """Plan for tiles with `overlap`."""
         self._engine, self._target, self._options = engine, target, options
-        self._overlap, self._reuses, self._filter = overlap, reuses, temporal_filter
-        self._grain = grain
+        self._overlap, self._beside, self._filter = overlap, beside, temporal_filter
         self._sink = sink
 
     def bytes_for(self, width: int, height: int) -> int:
@@ -119,10 +126,12 @@ class MemoryPlanner:
         rgb = 3 * torch.float32.itemsize
         target = self._target.width * self._target.height
         upscaled = width * height * self._engine.scale**2 if self._engine.receptive_radius else 0
-        reused = 2 * (upscaled + width * height) if self._reuses else 0  # twice while it is moved
-        grain = bytes_for(width * height, target) if self._grain else 0
+        made = 3 + self._beside.corrections
+        # Twice while it is moved.
+        reused = 2 * (upscaled + width * height) if self._beside.reuses else 0
+        grain = bytes_for(width * height, target) if self._beside.grain else 0
         # What has left the filter's window stays while one might have to go back to it.
         filtered = 0
         if self._filter is not None:
             filtered = self._filter.bytes_each(width, height, self._scale(width, height))
-        return rgb * (2 * width * height + 3 * upscaled + 3 * target + reused) + grain + filtered
+        return rgb * (2 * width * height + made * upscaled + 3 * target + reused) + grain + filtered

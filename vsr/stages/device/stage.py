@@ -1,6 +1,6 @@
 """The device stage, step by step: planes of source frames in, planes of upscaled frames out.
 
-    to_rgb | infer, whole or in tiles | correct_drift | resize | to_planes
+    to_rgb | infer, whole or in tiles | make_consistent | correct_drift | resize | to_planes
 
 Each step makes its result from what it is given and remembers nothing, so that whoever needs only
 some of them (`vsr bench`, the search for the temporal filter's strength) gets what a run gets.
@@ -17,12 +17,13 @@ from torch import Tensor
 from vsr.engine.base import Engine
 from vsr.events import Sink
 from vsr.frame import Colour, Frame, Layout
-from vsr.options import UpscaleOptions
+from vsr.options import ModelOptions, UpscaleOptions
 from vsr.stages.colour import drift_correction
 from vsr.stages.colour.alpha_bleed import bleed
 from vsr.stages.colour.backend_check import backend_for
 from vsr.stages.colour.convert import alpha_from_float, alpha_to_float
 from vsr.stages.colour.drift_correction import DriftCorrection
+from vsr.stages.consistency import BackProjection, back_projected, weakened
 from vsr.stages.device.alpha import upscaled_alpha
 from vsr.stages.device.size import TargetSize, step
 from vsr.stages.device.tiles import Area, infer, infer_areas
@@ -39,6 +40,7 @@ class OutputImage:
     layout: Layout
     colour: Colour
     kernel: str  # for the step from the network's size to the target's
+    clean_source: bool = False  # whether what it is made from was coded without loss
 
 
 class DeviceStage:
@@ -51,7 +53,11 @@ class DeviceStage:
         cap = min(engine.receptive_radius, _OVERLAP_CAP * engine.multiple)
         asked = options.device.overlap
         self.overlap = cap if asked is None else asked
-        self._corrects_drift = options.model.keep_colours and engine.receptive_radius > 0
+        self.consistency = _consistency(engine, image, options.model)
+        self.weakens = options.model.strength < 1 and engine.receptive_radius > 0
+        self._corrects_drift = (
+            options.model.keep_colours and engine.receptive_radius > 0 and self.consistency is None
+        )
         self._backend = backend_for(engine, sink)
 
     def to_rgb(self, planes: tuple[Tensor, ...], layout: Layout, colour: Colour) -> Tensor:
@@ -90,14 +96,28 @@ class DeviceStage:
     def _from_network(self, upscaled: Tensor) -> Tensor:
         return upscaled.float()
 
+    def make_consistent(self, upscaled: Tensor, source: Tensor) -> Tensor:
+        """Return `upscaled`, (N, C, s*H, s*W), as true to its source and as strong as was asked.
+
+        It is changed in place.
+        """
+        if self.consistency is not None:
+            upscaled = back_projected(upscaled, source, self.consistency)
+        if self.weakens:
+            upscaled = weakened(upscaled, source, self.options.model.strength)
+        return upscaled
+
     def find_drift(self, upscaled: Tensor, source: Tensor) -> DriftCorrection | None:
-        """Return how the network changed flat colours; None where that is left as it is."""
+        """Return how the network changed flat colours; None where that is left as it is, or gone
+        with the rest of what is not consistent.
+        """
         if not self._corrects_drift:
             return None
         return self._backend.find_drift(upscaled, source)
 
-    def correct_drift(self, upscaled: Tensor, source: Tensor) -> Tensor:
-        """Return `upscaled`, (N, 3, s*H, s*W), less its drift, changed in place."""
+    def correct(self, upscaled: Tensor, source: Tensor) -> Tensor:
+        """Return `upscaled`, (N, 3, s*H, s*W), consistent, or less its drift; changed in place."""
+        upscaled = self.make_consistent(upscaled, source)
         if not self._corrects_drift:
             return upscaled
         return drift_correction.correct_drift(upscaled, source)
@@ -131,7 +151,7 @@ class DeviceStage:
             alpha = torch.ones_like(planes[0][:, None], dtype=torch.float32)
 
         def upscale(grey: Tensor) -> Tensor:
-            return self.correct_drift(self.infer(grey, tile=tile), grey)
+            return self.correct(self.infer(grey, tile=tile), grey)
 
         network = upscale if self.engine.receptive_radius else None
         alpha = upscaled_alpha(alpha, network, lambda x: self.resize(x, source))
@@ -140,3 +160,23 @@ class DeviceStage:
     def _scale(self, upscaled: Tensor, source: Frame) -> tuple[float, float]:
         size = (upscaled.shape[3], upscaled.shape[2])
         return step(self.image.target, (source.width, source.height), size)
+
+
+_AUTO_STEPS = 2  # more make no picture closer to the truth, measured with benchmarks/consistent.py
+
+
+def _consistency(
+    engine: Engine, image: OutputImage, options: ModelOptions
+) -> BackProjection | None:
+    """Return how results are made consistent; None: their drift is corrected, if anything is.
+
+    What was coded with loss stays as the network sees it by default: there, consistent pictures
+    are blunter, and with the networks that remove traces of compression further from the truth.
+    """
+    if not engine.receptive_radius or engine.scale == 1:  # which it would undo
+        return None
+    if options.consistent == "auto":
+        if image.clean_source and options.keep_colours:
+            return BackProjection(steps=_AUTO_STEPS, guarded=True)
+        return None
+    return None if options.consistent == "off" else BackProjection(steps=int(options.consistent))

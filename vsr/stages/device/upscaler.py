@@ -14,7 +14,7 @@ from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
 from vsr.options import UpscaleOptions
 from vsr.stages.device.batch import BatchInFlight, BatchUpscaler, Fp16Overflow
-from vsr.stages.device.memory_plan import SMALLEST_TILE, BatchPlan, MemoryPlanner
+from vsr.stages.device.memory_plan import SMALLEST_TILE, BatchPlan, Beside, MemoryPlanner
 from vsr.stages.device.stage import DeviceStage, OutputImage
 
 
@@ -39,9 +39,12 @@ class Upscaler:
             image.target,
             options.device,
             overlap=stage.overlap,
-            reuses=self._batches.reuses,
+            beside=Beside(
+                reuses=self._batches.reuses,
+                grain=options.temporal.grain > 0,
+                corrections=(stage.consistency is not None) + 2 * stage.weakens,
+            ),
             temporal_filter=self._batches.filter,
-            grain=options.temporal.grain > 0,
             sink=sink,
         )
         self._plans: dict[tuple[int, int], BatchPlan] = {}  # by (width, height) of the frames

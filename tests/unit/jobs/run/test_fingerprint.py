@@ -33,6 +33,8 @@ _OPTIONS: dict[str, tuple[Any, bool]] = {
     "model.mirror": ("https://mirror.example", _GOES_ON),
     "model.offline": (True, _GOES_ON),
     "model.keep_colours": (False, _OTHER_PIXELS),
+    "model.consistent": ("2", _OTHER_PIXELS),
+    "model.strength": (0.5, _OTHER_PIXELS),
     "size.scale": (Fraction(3), _OTHER_PIXELS),
     "size.fit": ((400, 300), _OTHER_PIXELS),
     "size.height": (300, _OTHER_PIXELS),

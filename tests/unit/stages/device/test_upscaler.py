@@ -25,7 +25,7 @@ from vsr.nets.network import Network
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions, Reuse, TemporalOptions, UpscaleOptions
 from vsr.stages.colour.convert import from_rgb
-from vsr.stages.device.memory_plan import MemoryPlanner
+from vsr.stages.device.memory_plan import Beside, MemoryPlanner
 from vsr.stages.device.size import TargetSize
 from vsr.stages.device.stage import OutputImage
 from vsr.stages.device.tiles import EDGE
@@ -146,7 +146,7 @@ def test_frames_that_change_their_size_fill_the_same_picture() -> None:
 def test_memory_is_planned_before_it_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     room = MemoryPlanner(
         engine_of(NETWORK), PICTURE.target, DeviceOptions(),
-        overlap=0, reuses=False, sink=print,
+        overlap=0, beside=Beside(), sink=print,
     )  # fmt: skip
     frame = room.frame_bytes(96, 64)
     monkeypatch.setattr(
