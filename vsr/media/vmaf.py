@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,15 @@ import torch
 from torch import Tensor
 
 from vsr.errors import FfmpegError
+from vsr.frame import Layout
 from vsr.machine import cores
 from vsr.media.ffmpeg import fed, find_ffmpeg, has_filter
 
 _FILTER = "libvmaf"
 _DEPTHS = (8, 10, 12, 16)  # that libvmaf takes
+_MODEL_V1 = "vmaf_v1.0.16_3d0h"  # 1080 lines at three heights' distance
+_BITS_V1 = 10
+_CAMBI = "cambi"
 _LOG = "vmaf.json"  # in ffmpeg's own folder: a path would have to be escaped, twice
 
 
@@ -40,6 +45,10 @@ class Vmaf:
     the reference above the other: so ffmpeg cannot pair them otherwise, and cannot wait for one
     while it is given the other.
     """
+
+    # 4:4:4, so that any height can be cut in half; the chroma is grey and not looked at.
+    _chroma_sampling = "444"
+    _feature = ""  # what is computed beside the model's own
 
     def __init__(self, *, width: int, height: int, bits: int, model: str) -> None:
         """Find the program; raises FfmpegError where the ffmpeg that is used has no libvmaf."""
@@ -87,10 +96,10 @@ class Vmaf:
 
     def _arguments(self) -> list[str]:
         width, height = self._size
-        # 4:4:4, so that any height can be cut in half; the chroma is grey and not looked at.
-        pix_fmt = "yuv444p" if self._bits == 8 else f"yuv444p{self._bits}le"
+        depth = "" if self._bits == 8 else f"{self._bits}le"
+        pix_fmt = f"yuv{self._chroma_sampling}p{depth}"
         judge = (
-            f"libvmaf=model='version={self._model}':log_fmt=json:log_path={_LOG}:"
+            f"libvmaf=model='version={self._model}':{self._feature}log_fmt=json:log_path={_LOG}:"
             f"n_threads={cores()}"
         )
         graph = (
@@ -104,10 +113,52 @@ class Vmaf:
 
     def finish(self) -> list[float]:
         """Wait for libvmaf; the VMAF of each pair, 0..100. Raises FfmpegError."""
+        return self._finish("vmaf")[0]
+
+    def _finish(self, *names: str) -> list[list[float]]:
+        """Wait for libvmaf; return these numbers of each pair. Raises FfmpegError."""
         self._run.close()
         try:
             log = json.loads((Path(self._folder.name) / _LOG).read_bytes())
             frames = sorted(log["frames"], key=lambda frame: int(frame["frameNum"]))
-            return [float(frame["metrics"]["vmaf"]) for frame in frames]
+            return [[float(frame["metrics"][name]) for frame in frames] for name in names]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FfmpegError(f"ffmpeg's libvmaf: its log cannot be read ({error})") from error
+
+
+class VmafV1(Vmaf):
+    """A run of libvmaf with VMAF v1, which looks at chroma, too, and CAMBI, fed as `Vmaf`.
+
+    Pictures are of 4:2:0 in 10 bits, which the models were taught with, and of even height: so
+    that chroma can be cut in half with luma. P. Tandon et al., *CAMBI: Contrast-aware Multiscale
+    Banding Index*, PCS 2021, looks at the output alone.
+    """
+
+    layout = Layout(family="yuv", bits=_BITS_V1, sub_x=1, sub_y=1)
+    _chroma_sampling = "420"
+    _feature = f"feature=name={_CAMBI}:"
+
+    def __init__(self, *, width: int, height: int) -> None:
+        """Find the program; raises FfmpegError where the ffmpeg that is used has no libvmaf."""
+        super().__init__(width=width, height=height // 2 * 2, bits=_BITS_V1, model=_MODEL_V1)
+
+    def add_planes(self, reference: Sequence[Tensor], output: Sequence[Tensor]) -> None:
+        """Feed one pair of planes in `layout`, code values, uint16. An odd line is left out.
+
+        Raises BrokenPipeError, of which leaving the context makes ffmpeg's words.
+        """
+        assert self._stream is not None
+        height = self._size[1]
+        for lines, planes in zip(
+            (height, height // 2, height // 2), zip(reference, output, strict=True), strict=True
+        ):
+            for plane in planes:
+                self._stream.write(plane[:lines].cpu().contiguous().numpy().data)
+
+    def finish_both(self) -> tuple[list[float], list[float]]:
+        """Wait for libvmaf; return VMAF v1, 0..100, and CAMBI, 0 and more, of each pair.
+
+        Raises FfmpegError.
+        """
+        vmaf, banding = self._finish("vmaf", _CAMBI)
+        return vmaf, banding

@@ -41,7 +41,7 @@ class MetricsOptions:
     vmaf_model: VmafModel = option(
         "vmaf_v0.6.1",
         "--vmaf-model",
-        help="Model of VMAF: neg does not reward sharpening; 4k is for REFs of 2160 lines.",
+        help="Model of vmaf: neg does not reward sharpening; 4k is for REFs of 2160 lines.",
     )
     colour: ColourOptions = field(default_factory=ColourOptions)  # of both
     fps: Fraction | None = option(

@@ -28,7 +28,7 @@ Activation = Literal["prelu", "relu", "leakyrelu"]
 PlainActivation = Literal["relu", "leakyrelu"]  # what a file without PReLU may have
 Deinterlace = Literal["auto", "off", "bwdif", "bob", "ivtc"]
 
-Metric = Literal["psnr", "ssim", "ms-ssim", "vmaf", "warping", "flicker", "tof"]
+Metric = Literal["psnr", "ssim", "ms-ssim", "vmaf", "vmaf1", "cambi", "warping", "flicker", "tof"]
 VmafModel = Literal["vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1"]
 Kernel = Literal["nearest", "bicubic", "lanczos"]
 

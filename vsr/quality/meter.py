@@ -14,7 +14,7 @@ import torch
 
 from vsr.errors import UsageError
 from vsr.frame import Frame
-from vsr.media.vmaf import Vmaf
+from vsr.media.vmaf import Vmaf, VmafV1
 from vsr.options import Metric, MetricsOptions
 from vsr.quality.normalise import AlignedFrame, ReferenceFormat, as_codes, terms_of
 from vsr.quality.optical_flow import Flow
@@ -22,6 +22,8 @@ from vsr.quality.pairs import seconds
 from vsr.quality.psnr_ssim import ms_ssim, psnr, ssim
 from vsr.quality.report import KINDS
 from vsr.quality.temporal import TEMPORAL, TemporalMetrics
+
+OF_LIBVMAF: frozenset[Metric] = frozenset({"vmaf", "vmaf1", "cambi"})
 
 
 class Meter:
@@ -36,6 +38,7 @@ class Meter:
         self.terms: ReferenceFormat | None = None
         self._temporal: TemporalMetrics | None = None
         self._vmaf: Vmaf | None = None
+        self._vmaf_v1: VmafV1 | None = None
         self.times: list[Fraction] = []
         self.values: dict[str, array[float]] = {
             name: array("d") for name, kind in KINDS.items() if kind.metric in wanted
@@ -64,9 +67,11 @@ class Meter:
             values |= self._temporal(*looks)
         if self._vmaf is not None:
             self._vmaf.add(*(as_codes(look.luma, self.terms.peak) for look in looks))
+        if self._vmaf_v1 is not None:
+            self._vmaf_v1.add_planes(*(look.planes(VmafV1.layout) for look in looks))
         self.times.append(seconds(ref))
         for name, column in self.values.items():
-            if name != "vmaf":
+            if name not in OF_LIBVMAF:
                 column.append(values.get(name, math.nan))
 
     def _begin(self, ref: Frame) -> None:
@@ -81,6 +86,9 @@ class Meter:
                 model=self._options.vmaf_model,
             )
             self._vmaf = self._stack.enter_context(vmaf)
+        if not {"vmaf1", "cambi"}.isdisjoint(self._wanted):
+            v1 = VmafV1(width=ref.width, height=ref.height)
+            self._vmaf_v1 = self._stack.enter_context(v1)
 
     def _look(self, frame: Frame, name: str) -> AlignedFrame:
         assert self.terms is not None
@@ -97,6 +105,10 @@ class Meter:
         """Wait for what is measured elsewhere. Raises FfmpegError."""
         if self._vmaf is not None:
             self.values["vmaf"].extend(self._vmaf.finish())
+        if self._vmaf_v1 is not None:
+            for name, numbers in zip(("vmaf1", "cambi"), self._vmaf_v1.finish_both(), strict=True):
+                if name in self.values:
+                    self.values[name].extend(numbers)
 
 
 def fits(size: tuple[int, int], wanted: tuple[int, int], options: MetricsOptions) -> bool:

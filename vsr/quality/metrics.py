@@ -21,7 +21,7 @@ from vsr.media.source.probe import probe
 from vsr.media.source.remote import is_address
 from vsr.media.vmaf import vmaf_ffmpeg
 from vsr.options import DeviceOptions, Metric, MetricsOptions
-from vsr.quality.meter import Meter, fits
+from vsr.quality.meter import OF_LIBVMAF, Meter, fits
 from vsr.quality.optical_flow import FLOW_SIDE, Flow, dis
 from vsr.quality.pairs import FramePairs
 from vsr.quality.psnr_ssim import MS_SSIM_SIDE, SSIM_SIDE
@@ -29,11 +29,13 @@ from vsr.quality.report import KINDS, Report, score_of
 
 DEFAULT: tuple[Metric, ...] = ("psnr", "ssim", "vmaf")
 _MOVING: frozenset[Metric] = frozenset({"warping", "tof"})
+_LONGEST_V1 = 216  # pixels of the longer side that VMAF v1 and CAMBI take at least
 _EXTRA = 16  # pixels a side that a result may have more, of an odd source times its scale
 _AHEAD = 2  # frames of each film that are decoded ahead
 # Pixels of the shorter side.
 _SMALLEST: dict[Metric, int] = {
-    "ssim": SSIM_SIDE, "ms-ssim": MS_SSIM_SIDE, "vmaf": 32, "warping": FLOW_SIDE, "tof": FLOW_SIDE,
+    "ssim": SSIM_SIDE, "ms-ssim": MS_SSIM_SIDE, "vmaf": 32, "vmaf1": 160, "cambi": 160,
+    "warping": FLOW_SIDE, "tof": FLOW_SIDE,
 }  # fmt: skip
 
 
@@ -178,11 +180,16 @@ def _check_possible(metric: Metric, ref: Source) -> None:
     if side < least:
         size = f"{ref.video.width}x{ref.video.height}"
         raise UsageError(f"{metric}: takes at least {least} pixels a side, and REF is {size}")
-    if metric == "vmaf":
+    if metric in ("vmaf1", "cambi") and max(ref.video.width, ref.video.height) < _LONGEST_V1:
+        size = f"{ref.video.width}x{ref.video.height}"
+        raise UsageError(
+            f"{metric}: takes at least {_LONGEST_V1} pixels of the longer side, and REF is {size}"
+        )
+    if metric in OF_LIBVMAF:
         try:
             vmaf_ffmpeg()
         except FfmpegError as error:
-            raise FfmpegError(f"vmaf: {error}") from error
+            raise FfmpegError(f"{metric}: {error}") from error
 
 
 def _started(ref: Source, out: Source, wanted: list[Metric]) -> Started:

@@ -8,10 +8,17 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from vsr.frame import Colour, Frame, Layout, Matrix
+from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.media.format.colour_tags import written
 from vsr.options import Kernel
-from vsr.stages.colour.convert import is_weighted, luma_codes, luma_of, luma_weights, to_rgb
+from vsr.stages.colour.convert import (
+    from_rgb,
+    is_weighted,
+    luma_codes,
+    luma_of,
+    luma_weights,
+    to_rgb,
+)
 from vsr.stages.resize import resize
 
 
@@ -80,6 +87,30 @@ class AlignedFrame:
         """(3, H, W) float32, R'G'B' in 0..1, clipped as a screen clips it."""
         return self._sized(self._plain())[0].clamp(0.0, 1.0)
 
+    def planes(self, layout: Layout) -> tuple[Tensor, ...]:
+        """(H, W) planes of `layout`, which is YUV, in the matrix, range and siting of `terms`.
+
+        As coded, brought to the depth as ffmpeg does it, where only the depth is another.
+        Otherwise through RGB.
+        """
+        frame, colour = self._frame, self._terms.colour
+        if self._terms.layout.family != "yuv":  # which names no matrix, and is of full range
+            colour = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
+        own = frame.layout.replace(bits=layout.bits, alpha=False)
+        if own == layout and _coded_in(frame.colour, colour) and self._is_cut_at_most():
+            shift = layout.bits - frame.layout.bits
+            sizes = layout.plane_sizes(self._terms.width, self._terms.height)
+            return tuple(
+                _deeper(plane[:height, :width].int(), shift, frame)
+                for plane, (height, width) in zip(frame.planes, sizes, strict=False)
+            )
+        return tuple(plane[0] for plane in from_rgb(self._sized(self._plain()), layout, colour))
+
+    def _is_cut_at_most(self) -> bool:
+        """Return whether its pixels are those that are compared."""
+        size = (self._frame.width, self._frame.height)
+        return self._kernel is None or size == (self._terms.width, self._terms.height)
+
     def _plain(self) -> Tensor:
         """Return (1, 3, h, w) RGB in the frame's own size, not clipped."""
         frame = self._frame
@@ -102,6 +133,24 @@ class AlignedFrame:
 def _matrix(terms: ReferenceFormat) -> Matrix:
     """Return the matrix whose weights make the luma."""
     return Matrix.BT709 if terms.layout.family == "rgb" else terms.colour.matrix
+
+
+def _coded_in(colour: Colour, other: Colour) -> bool:
+    """Return whether code values stand for the same colours in both."""
+    kinds = ((one.matrix, one.range, one.siting) for one in (colour, other))
+    return next(kinds) == next(kinds)
+
+
+def _deeper(codes: Tensor, shift: int, frame: Frame) -> Tensor:
+    """Return code values with `shift` more bits, uint16; in full range the largest stays so."""
+    if shift < 0:
+        most = (1 << (frame.layout.bits + shift)) - 1
+        codes = ((codes + (1 << (-shift - 1))) >> -shift).clamp(max=most)
+    elif frame.colour.range is Range.FULL:
+        codes = (codes << shift) | (codes >> max(frame.layout.bits - shift, 0))
+    else:
+        codes = codes << shift
+    return codes.to(torch.uint16)
 
 
 def as_codes(luma: Tensor, peak: float) -> Tensor:

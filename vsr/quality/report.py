@@ -41,6 +41,10 @@ KINDS: Mapping[str, MetricKind] = {
     "ssim": MetricKind(metric="ssim", unit="", meaning="SSIM of luma", best="high"),
     "ms_ssim": MetricKind(metric="ms-ssim", unit="", meaning="MS-SSIM of luma", best="high"),
     "vmaf": MetricKind(metric="vmaf", unit="", meaning="VMAF", best="high", pooled="harmonic mean"),
+    "vmaf1": MetricKind(
+        metric="vmaf1", unit="", meaning="VMAF v1", best="high", pooled="harmonic mean"
+    ),
+    "cambi": MetricKind(metric="cambi", unit="", meaning="CAMBI, banding of OUT", best="low"),
     "warping_out": MetricKind(
         metric="warping", unit="", meaning="warping error of OUT", best="low"
     ),
@@ -118,7 +122,7 @@ def _pooled(kind: MetricKind, values: list[float]) -> float | None:
     if kind.metric == "psnr":
         error = math.fsum(10 ** (-value / 10) for value in values) / len(values)
         return -10 * math.log10(error) if error else math.inf
-    if kind.metric == "vmaf":
+    if kind.metric in ("vmaf", "vmaf1"):
         # As libvmaf has it: moved by 1, since a frame may have 0.
         return len(values) / math.fsum(1 / (value + 1) for value in values) - 1
     return None

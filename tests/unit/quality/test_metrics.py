@@ -85,6 +85,47 @@ def test_as_ffmpeg_and_libvmaf_have_it(tmp_path: Path, coding: str) -> None:
     assert score.pooled == pytest.approx(pool["harmonic_mean"], abs=1e-4)
 
 
+@pytest.mark.parametrize("coding", [coding for coding in CODINGS if coding != "4:4:4"])
+def test_vmaf_v1_and_cambi_are_those_of_libvmaf(tmp_path: Path, coding: str) -> None:
+    """Given the files: 10 bits of 4:2:0 with chroma, which is worse here than luma."""
+    slopes = (
+        "testsrc2=s=240x180:r=10:d=0.5,format=yuv420p,"
+        "geq=lum='if(lt(Y,120),40+X/16+N,p(X,Y))':cb=p(X\\,Y):cr=p(X\\,Y)"
+    )
+    ref = make(tmp_path / "ref.mkv", slopes, *CODINGS[coding])
+    out, tag = tmp_path / "out.mkv", ("-color_range", "pc" if coding == "full range" else "tv")
+    worse = f"lutyuv=y=val*0.97:u=val*1.05,format={FORMATS.get(coding, 'yuv420p')}"
+    judge.ffmpeg("-i", str(ref), "-vf", worse, *tag, "-c:v", "ffv1", str(out))
+    report = vsr.metrics(ref, out, vsr.MetricsOptions(metrics=("cambi", "vmaf1")))
+    graph = (
+        "[0:v]format=yuv420p10le[a];[1:v]format=yuv420p10le[b];[a][b]libvmaf=log_fmt=json:"
+        "log_path={log}:model='version=vmaf_v1.0.16_3d0h':feature=name=cambi"
+    )
+    log = json.loads(judged(ref, out, graph, tmp_path))
+    for ours, theirs in (("vmaf1", "vmaf"), ("cambi", "cambi")):
+        values = [frame["metrics"][theirs] for frame in log["frames"]]
+        assert list(report.values[ours]) == pytest.approx(values, abs=1e-5)
+        assert len(values) == 5
+        assert report.score(ours).mean == pytest.approx(
+            log["pooled_metrics"][theirs]["mean"], abs=1e-5
+        )
+    assert report.score("cambi").mean > 1  # there are bands
+    assert report.score("vmaf1").mean < 99
+
+
+def test_vmaf_v1_sees_colour_and_takes_pictures_of_any_coding(tmp_path: Path) -> None:
+    ref = make(tmp_path / "ref.mkv", "testsrc2=s=241x181:r=10:d=0.3", "-pix_fmt", "gbrp")
+    same = make(tmp_path / "same.mkv", "testsrc2=s=241x181:r=10:d=0.3", "-pix_fmt", "gbrp")
+    grey = tmp_path / "grey.mkv"
+    judge.ffmpeg("-i", str(ref), "-vf", "hue=s=0.4", "-pix_fmt", "gbrp", "-c:v", "ffv1", str(grey))
+    found = [
+        vsr.metrics(ref, out, vsr.MetricsOptions(metrics=("vmaf1",))).score("vmaf1").mean
+        for out in (same, grey)
+    ]
+    assert found[0] > 99.9
+    assert found[1] < found[0] - 2
+
+
 def test_rgb_is_compared_by_the_tagged_matrix(tmp_path: Path) -> None:
     """BT.601 beside BT.709: other code values, the same colours."""
     flat = "color=0xC03050:s=64x64:r=5:d=0.4"
