@@ -118,3 +118,25 @@ def test_the_compact_network_without_gradients_is_the_same_bits(
     assert torch.equal(ours, network(x))
     assert ours.is_contiguous()
     assert ours.dtype is torch.float32
+
+
+def test_rrdbnet_in_bf16_on_a_processor_is_as_close_to_fp32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its activations are part of the convolutions there, or apart where that cannot be."""
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("this processor has no bf16")
+    torch.manual_seed(0)
+    network = RRDBNet(num_feat=16, num_grow_ch=8, num_block=2).eval()
+    x = torch.rand(1, 3, 20, 24)
+    right = network(x)
+    own = network.bfloat16().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    given = x.bfloat16().contiguous(memory_format=torch.channels_last)
+    apart = own(given)
+    with torch.inference_mode():
+        joined = own(given)
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+        assert torch.equal(own(given), apart)
+    errors = [(y.float() - right).square().mean() for y in (joined, apart)]
+    assert errors[0] < 1.2 * errors[1]
+    assert not torch.equal(joined, apart)

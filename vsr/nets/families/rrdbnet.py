@@ -29,8 +29,27 @@ RESIDUAL = 0.2  # scaling of each residual branch (ESRGAN, section 3.1)
 _STAGES = 5  # that enlarge; more than are anywhere
 
 
-def _lrelu(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, SLOPE, inplace=True)
+def _active(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Return the LeakyReLU of a 3x3 convolution.
+
+    Where oneDNN multiplies bf16, it does both in one: a tenth less time, and one rounding less.
+    """
+    if _joins(x):
+        ones = [1, 1]  # padding, stride, dilation
+        given = (conv.weight, conv.bias, ones, ones, ones, conv.groups)
+        joined: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, *given, "leaky_relu", [SLOPE], ""
+        )
+        return joined
+    return F.leaky_relu(conv(x), SLOPE, inplace=True)
+
+
+def _joins(x: Tensor) -> bool:
+    if x.dtype is not torch.bfloat16 or x.device.type != "cpu" or torch.is_grad_enabled():
+        return False
+    known = torch.ops.mkldnn
+    # The operation is what torch.compile uses, and no promise of PyTorch's.
+    return hasattr(known, "_convolution_pointwise") and bool(known._is_mkldnn_bf16_supported())
 
 
 class DenseBlock(nn.Module):
@@ -47,12 +66,12 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, F, H, W) -> the same shape."""
-        x1 = _lrelu(self.conv1(x))
-        x2 = _lrelu(self.conv2(torch.cat((x, x1), 1)))
+        x1 = _active(self.conv1, x)
+        x2 = _active(self.conv2, torch.cat((x, x1), 1))
         if self.conv1x1 is not None:
             x2 = x2 + self.conv1x1(x)
-        x3 = _lrelu(self.conv3(torch.cat((x, x1, x2), 1)))
-        x4 = _lrelu(self.conv4(torch.cat((x, x1, x2, x3), 1)))
+        x3 = _active(self.conv3, torch.cat((x, x1, x2), 1))
+        x4 = _active(self.conv4, torch.cat((x, x1, x2, x3), 1))
         if self.conv1x1 is not None:
             x4 = x4 + x2
         x5: Tensor = self.conv5(torch.cat((x, x1, x2, x3, x4), 1))
@@ -205,9 +224,9 @@ class RRDBNet(Network):
         first = self.conv_first(x)
         feat = first + self.conv_body(self.body(first))
         for conv in self.enlarging:
-            feat = _lrelu(conv(F.interpolate(feat, scale_factor=self._times, mode="nearest")))
+            feat = _active(conv, F.interpolate(feat, scale_factor=self._times, mode="nearest"))
         # An engine may keep the last convolution at a higher precision than the rest.
-        feat = _lrelu(self.conv_hr(feat)).to(self.conv_last.weight.dtype)
+        feat = _active(self.conv_hr, feat).to(self.conv_last.weight.dtype)
         out: Tensor = self.conv_last(feat)
         return out
 

@@ -110,7 +110,8 @@ class SRVGGNetCompact(Network):
         # in: that one addition is where 4 to 5 dB of bf16's error would arise.
         body_dtype = next(self.body.parameters()).dtype
         body = self.body(x.to(body_dtype))
-        if x.device.type == "cpu" and not torch.is_grad_enabled():
+        beside = body.is_contiguous(memory_format=torch.channels_last)
+        if x.device.type == "cpu" and beside and not torch.is_grad_enabled():
             return _shuffled_onto(residual, body, self.scale)
         x = F.pixel_shuffle(body, self.scale)
         return torch.add(x, F.interpolate(residual, scale_factor=self.scale, mode="nearest"))
@@ -138,7 +139,7 @@ class SRVGGNetCompact(Network):
 
 
 def _shuffled_onto(picture: Tensor, body: Tensor, scale: int) -> Tensor:
-    """Return the pixel shuffle of `body` added to the enlarged picture, in planes.
+    """Return the pixel shuffle of `body`, which is channels-last, on the enlarged picture: planes.
 
     In one pass over memory: a third of the time that the three operations take on a CPU.
     """
