@@ -26,6 +26,7 @@ class Engine(Protocol):
     receptive_radius: (
         int  # receptive radius in source pixels; 0: the engine only passes pixels through
     )
+    sees_whole: bool  # beyond that, too, if faintly: tiles are blended, and nothing is reused
     device: torch.device
     dtype: torch.dtype  # of its input
     precision: str  # for people: "fp16"

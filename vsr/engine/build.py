@@ -11,10 +11,12 @@ from vsr.engine.base import Engine
 from vsr.engine.cuda.select import cuda_engine_for
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
 from vsr.engine.in_a_row import engines_in_a_row
+from vsr.engine.precision_trial import runs_in
 from vsr.engine.select import check_engine, ncnn_engine_for
 from vsr.engine.torch_engine import PassThroughEngine, TorchEngine
 from vsr.engine.vulkan import trial as vulkan_trial
 from vsr.engine.vulkan.select import asks_vulkan, faster_gpu, vulkan_engine
+from vsr.errors import UsageError
 from vsr.events import Sink, silent
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.network import Network
@@ -51,6 +53,10 @@ def build_engine(
     if model.network is None:
         return PassThroughEngine(device=device)
     network = _folded(model, scale)
+    if not runs_in(network, device, precision):
+        if options.precision != "auto":
+            raise UsageError(f"<device.precision> {precision}: is not for this network")
+        precision, dtype = "fp32", torch.float32
     if own := cuda_engine_for(options.engine, network, device, precision, sink):
         return own
     free = (name, options.engine, options.precision) == ("auto", "auto", "auto")

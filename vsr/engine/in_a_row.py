@@ -30,6 +30,7 @@ class EnginesInARow:
             first.multiple, second.multiple // math.gcd(second.multiple, first.scale)
         )
         self.receptive_radius = first.receptive_radius - (-second.receptive_radius // first.scale)
+        self.sees_whole = first.sees_whole or second.sees_whole
         self.device = first.device
         self.dtype, self.precision = first.dtype, first.precision
 

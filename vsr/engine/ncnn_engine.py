@@ -41,6 +41,7 @@ class NcnnEngine:
         self.multiple = network.multiple
         self._unshuffle = network.unshuffle
         self.receptive_radius = network.receptive_radius
+        self.sees_whole = network.sees_whole
         self.device = torch.device("cpu")
         self.max_pixels = (2**31 - 1) // network.widest
         self._bytes_per_pixel = bytes_per_pixel(network, self.dtype, maps=MAPS)

@@ -23,6 +23,7 @@ class TorchEngine:
         self.scale = network.scale
         self.multiple = network.multiple
         self.receptive_radius = network.receptive_radius
+        self.sees_whole = network.sees_whole
         self.device = device
         self._network = network
         self._set_precision(dtype, precision)
@@ -76,6 +77,7 @@ class PassThroughEngine:
     scale = 1
     multiple = 1
     receptive_radius = 0
+    sees_whole = False
     dtype = torch.float32
     precision = "fp32"
     max_pixels = 2**31 - 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vsr.errors import BrokenWeights
+from vsr.nets.community import from_spandrel
 from vsr.nets.families.table import FAMILIES
 from vsr.nets.network import Hints, Network, State
 from vsr.options import Activation
@@ -15,6 +16,11 @@ from vsr.options import Activation
 _WRAPPERS = (
     "model_state_dict", "state_dict", "params_ema", "params-ema", "g_ema", "net_g_ema", "params",
     "model", "net", "net_g", "netG", "generator",
+)  # fmt: skip
+# What ours and spandrel's raise of weights that do not fit together.
+_MISFITS = (
+    KeyError, ValueError, RuntimeError, IndexError, ArithmeticError, AssertionError, TypeError,
+    AttributeError, NotImplementedError,
 )  # fmt: skip
 _DEEPEST = 4  # wrappers inside each other
 _PREFIXES = ("module.", "_orig_mod.", "netG.", "net_g_ema.", "net_g.", "generator.", "g_ema.")
@@ -62,10 +68,8 @@ def from_state(
     hints = Hints(activation=activation, scale=scale)
     try:
         family = next((family for family in FAMILIES if family.claims(state)), None)
-        if family is None:
-            raise BrokenWeights("a kind of network that is not known")
-        network = family.from_state(state, hints)
-    except (KeyError, ValueError, RuntimeError, IndexError, ArithmeticError) as error:
+        network = from_spandrel(state) if family is None else family.from_state(state, hints)
+    except _MISFITS as error:
         if isinstance(error, BrokenWeights):
             raise
         detail = " ".join(str(error).split())[:160]

@@ -30,12 +30,18 @@ class GreyNetwork(Network):
         self.one = one
         self.scale, self.num_feat, self.unshuffle = one.scale, one.num_feat, one.unshuffle
         self.adds_picture, self.fp16_is_close = one.adds_picture, one.fp16_is_close
+        self.precisions, self.is_tried = one.precisions, one.is_tried
         self.folds, self.exports, self.trial_side = one.folds, one.exports, one.trial_side
 
     @property
     def family(self) -> str:
         """See `Network`."""
         return f"{self.one.family}, grey"
+
+    @property
+    def origin(self) -> str:
+        """See `Network`."""
+        return self.one.origin
 
     @property
     def receptive_radius(self) -> int:

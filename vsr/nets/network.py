@@ -44,11 +44,19 @@ class Network(nn.Module):
     trial_side: int = 48  # pixels of the picture that runtimes are compared on
     folds: bool = True  # `fold` works
     exports: bool = True  # `to_ncnn` works
+    sees_whole: bool = False  # beyond `receptive_radius`, too, if faintly: tiles are blended
+    precisions: frozenset[str] = frozenset({"fp32", "fp16", "bf16"})  # that it is made for
+    is_tried: bool = False  # 16 bits are tried first: nobody has compared them for this kind
 
     @property
     def family(self) -> str:
         """What people call its kind."""
         return type(self).__name__
+
+    @property
+    def origin(self) -> str:
+        """Whose code it is, with its version, for the fingerprint of jobs; empty: ours."""
+        return ""
 
     # --- from weights ---
 

@@ -66,6 +66,7 @@ class CudaEngine:
         """Take `network` in fp32, and keep it. `tiling`, `graphs`: for those who measure."""
         self.scale = network.scale
         self.receptive_radius = network.receptive_radius
+        self.sees_whole = network.sees_whole
         self.device = device
         self.dtype = torch.float32
         self.precision = "fp16"

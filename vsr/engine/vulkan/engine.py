@@ -46,6 +46,7 @@ class VulkanEngine:
         self.multiple = network.multiple
         self._unshuffle = network.unshuffle
         self.receptive_radius = network.receptive_radius
+        self.sees_whole = network.sees_whole
         half = precision == "fp16"
         inside = torch.float16 if half else torch.float32
         budget = ncnn.get_gpu_device(index).get_heap_budget() * 2**20

@@ -95,6 +95,7 @@ def weights_of(model: LoadedModel) -> str:
     for one in (model, model.then):
         if one is None or one.network is None:
             continue
+        digest.update(one.network.origin.encode())
         for key, tensor in sorted(one.network.state_dict().items()):
             digest.update(key.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

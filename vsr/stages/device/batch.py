@@ -22,6 +22,11 @@ from vsr.stages.device.stage import DeviceStage
 from vsr.stages.temporal.grain import add_grain_to
 from vsr.stages.temporal.mctf import TemporalFilter, is_on
 
+_BLENDED = (
+    "the network sees whole frames, and memory holds tiles: they are blended over some pixels, "
+    "and the picture differs a little from that of whole frames"
+)
+
 
 @dataclass
 class BatchInFlight:
@@ -70,6 +75,8 @@ class BatchUpscaler:
         self._reused_segment = self._filtered_segment = 0  # how many of `starts` lie behind
         self._grain = temporal.grain
         self._reuser: Reuser | None = None
+        if device.reuse != "off" and stage.engine.sees_whole:
+            sink(Note(text="reuse: not with a network that sees whole frames"))
         if reuses(device, stage.engine):
             self._reuser = Reuser(stage, device.reuse)
         self.filter: TemporalFilter[_FrameExtras] | None = None
@@ -150,6 +157,8 @@ class BatchUpscaler:
 
     def _infer(self, rgb: Tensor, frames: list[Frame], tile: int) -> tuple[Tensor, Tensor]:
         """Return the frames upscaled, and the source that they show; both to be kept."""
+        if tile and self._stage.engine.sees_whole:
+            self._sink(Note(text=_BLENDED))
         if self._reuser is not None and tile:
             self._sink(Note(text="reuse: not of frames that are cut into tiles"))
         if self._reuser is None or tile:

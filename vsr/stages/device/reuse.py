@@ -55,7 +55,7 @@ _LEVELS: dict[Reuse, _ReuseTolerance] = {
 
 def reuses(options: DeviceOptions, engine: Engine) -> bool:
     """Return whether what was upscaled before decides on what is upscaled now."""
-    return options.reuse != "off" and engine.receptive_radius > 0
+    return options.reuse != "off" and engine.receptive_radius > 0 and not engine.sees_whole
 
 
 class Reuser:

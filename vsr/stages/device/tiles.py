@@ -42,10 +42,49 @@ def infer(engine: Engine, rgb: Tensor, *, tile: int, overlap: int) -> Tensor:
         for top, bottom in _spans(height, tile, step)
         for left, right in _spans(width, tile, step)
     ]
+    if engine.sees_whole:
+        return _blended(engine, rgb, areas, overlap, out.zero_())
     for area, piece in zip(areas, infer_areas(engine, rgb, areas, overlap), strict=True):
         top, bottom, left, right = (side * scale for side in area)
         out[:, :, top:bottom, left:right] = piece
     return out
+
+
+def _blended(
+    engine: Engine, rgb: Tensor, areas: Sequence[Area], overlap: int, out: Tensor
+) -> Tensor:
+    """Add to `out` each area with a rim around it, in which it goes over into its neighbours.
+
+    Half of the overlap is that rim; the network sees all of it. The sides of an area are longer
+    than two rims, or the shares would not come to one.
+    """
+    scale, step = engine.scale, engine.multiple
+    height, width = rgb.shape[2:]
+    least = min(side for t, b, left, r in areas for side in (b - t, r - left))
+    rim = min(overlap, least) // (2 * step) * step
+    grown = [
+        (max(t - rim, 0), min(b + rim, height), max(left - rim, 0), min(r + rim, width))
+        for t, b, left, r in areas
+    ]
+    pieces = infer_areas(engine, rgb, grown, overlap - rim)
+    for (t, b, left, r), piece in zip(grown, pieces, strict=True):
+        down = _shares(t, b, height, 2 * rim * scale, scale).to(piece)
+        across = _shares(left, r, width, 2 * rim * scale, scale).to(piece)
+        target = out[..., t * scale : b * scale, left * scale : r * scale]
+        target += piece * down[:, None] * across
+    return out
+
+
+def _shares(start: int, stop: int, size: int, ramp: int, scale: int) -> Tensor:
+    """Return the share of an area in each of its result's pixels along one side."""
+    shares = torch.ones((stop - start) * scale)
+    if ramp:
+        rising = (torch.arange(ramp) + 0.5) / ramp
+        if start > 0:
+            shares[:ramp] *= rising
+        if stop < size:
+            shares[-ramp:] *= rising.flip(0)
+    return shares
 
 
 def infer_areas(

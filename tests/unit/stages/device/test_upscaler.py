@@ -43,6 +43,7 @@ class SmallDevice:
     """An engine whose memory holds so many pixels and no more: the failure is injected here."""
 
     def __init__(self, engine: TorchEngine, pixels: int, error: Exception) -> None:
+        self.sees_whole = False
         self.scale, self.multiple, self.receptive_radius = (
             engine.scale,
             engine.multiple,

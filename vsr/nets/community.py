@@ -1,0 +1,183 @@
+"""Networks of kinds that only spandrel knows (the extra `community`): weights in, a `Network` out.
+
+What spandrel gets are tensors that were read by `reading`; its own reader of files is not used.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vsr.errors import BrokenWeights
+from vsr.nets.grey import for_rgb
+from vsr.nets.network import Network, State, float32
+
+INSTALL = "pip install 'vsr-upscale[community]'"
+_SIDE = 64  # source pixels of the picture that its reach is measured on
+_SEEN = 1 / 255 / 40  # of 0..1, from which on a difference counts
+_STILL = 1 / 255 / 8  # of 0..1, that a piece may differ from the whole by
+_FAR = 32  # source pixels that tiles share, where the network sees farther than is measured
+_OVER = 8  # times the size of the weights, that it may take to build a network for them
+_SPARE = 1 << 26  # bytes, besides
+_PURPOSES = ("SR", "Restoration")
+
+
+def is_installed() -> bool:
+    """Return whether spandrel is there."""
+    return importlib.util.find_spec("spandrel") is not None
+
+
+class CommunityNetwork(Network):
+    """A network of spandrel's, which says itself what it can do; how far it sees is measured."""
+
+    exports = folds = False
+    is_tried = True
+
+    def __init__(self, descriptor: Any) -> None:
+        super().__init__()
+        self.model = descriptor.model
+        self._descriptor = descriptor
+        self._family = str(descriptor.architecture.name)
+        self.scale, self.num_feat = int(descriptor.scale), 64
+        self._multiple = int(descriptor.size_requirements.multiple_of)
+        half = ("fp16",) if descriptor.supports_half else ()
+        brain = ("bf16",) if descriptor.supports_bfloat16 else ()
+        self.precisions = frozenset({"fp32", *half, *brain})
+        self._radius = 0
+
+    @property
+    def family(self) -> str:
+        """See `Network`."""
+        return self._family
+
+    @property
+    def origin(self) -> str:
+        """See `Network`."""
+        return f"spandrel {importlib.metadata.version('spandrel')}"
+
+    @property
+    def receptive_radius(self) -> int:
+        """See `Network`; measured on noise, or, where it sees whole pictures, what tiles share."""
+        return self._radius
+
+    @property
+    def multiple(self) -> int:
+        """See `Network`."""
+        return self._multiple
+
+    @property
+    def widest(self) -> int:
+        """See `Network`: nobody says it; attention has several maps, and the result is one."""
+        return 8 * self.num_feat + 3 * self.scale**2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) -> (N, 3, scale * H, scale * W)."""
+        out: Tensor = self._descriptor(x.contiguous())
+        return out
+
+    @torch.inference_mode()
+    def measure(self, channels: int) -> None:
+        """Find out how far a source pixel is seen in the result."""
+        step, chance = self._multiple, torch.Generator().manual_seed(0)
+        side = -(-_SIDE // (2 * step)) * 2 * step
+        middle, reach = side // 2, 0
+        for _ in range(2):
+            one = torch.rand(1, channels, side, side, generator=chance)
+            other = one.clone()
+            place = slice(middle, middle + step)
+            other[..., place, place] = 1 - other[..., place, place].round()
+            seen = ((self(one) - self(other)).abs() > _SEEN).any(1)[0].nonzero()
+            if len(seen):
+                near, far = int(seen.min()) // self.scale, int(seen.max()) // self.scale
+                reach = max(reach, middle - near, far - (middle + step - 1))
+        # Weights that were not excited by this noise may see a little farther.
+        self._radius = reach + reach // 4 + 2
+        far = self._radius + 8 * step > side // 2
+        if far or not self._keeps_still(one):
+            self.sees_whole, self._radius = True, -(-_FAR // step) * step
+
+    def _keeps_still(self, picture: Tensor) -> bool:
+        """Return whether a piece of `picture` comes out as in the whole, wherever it is cut.
+
+        Windows of attention lie otherwise in it, and means of the whole picture are other ones.
+        """
+        whole, radius, scale = self(picture), self._radius, self.scale
+        for cut in (3 * self._multiple, 5 * self._multiple):
+            piece = self(picture[..., cut:, cut:])
+            inside = (..., slice(radius * scale, None), slice(radius * scale, None))
+            same = whole[..., cut * scale :, cut * scale :]
+            if float((piece[inside] - same[inside]).abs().max()) > _STILL:
+                return False
+        return True
+
+
+def from_spandrel(state: State) -> Network:
+    """Return the network of these weights in a kind that spandrel knows.
+
+    Raises BrokenWeights; with how to install it, where it is not there.
+    """
+    if not is_installed():
+        raise BrokenWeights(f"a kind of network that is not known; more are with {INSTALL}")
+    try:
+        from spandrel import MAIN_REGISTRY, ImageModelDescriptor, UnsupportedModelError
+    except (ImportError, RuntimeError) as error:
+        detail = " ".join(str(error).split())[:120]
+        raise BrokenWeights(
+            f"spandrel, which may know this kind of network, does not start ({detail}); it wants "
+            "the torchvision that belongs to this PyTorch"
+        ) from error
+    own = {name: float32(tensor) for name, tensor in state.items()}
+    try:
+        with warnings.catch_warnings(), _Bounded(own):
+            warnings.simplefilter(
+                "ignore"
+            )  # of what its networks have that newer PyTorch would not
+            descriptor = MAIN_REGISTRY.load(own)
+    except UnsupportedModelError as error:
+        raise BrokenWeights("a kind of network that neither vsr nor spandrel knows") from error
+    if not isinstance(descriptor, ImageModelDescriptor) or descriptor.purpose not in _PURPOSES:
+        raise BrokenWeights(f"{descriptor.architecture.name}: a network that is not for films")
+    if descriptor.input_channels != descriptor.output_channels:
+        raise BrokenWeights(
+            f"a network of {descriptor.input_channels} channels to {descriptor.output_channels}"
+        )
+    network = CommunityNetwork(descriptor)
+    network.eval().requires_grad_(False)
+    rgb = for_rgb(network, descriptor.input_channels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.measure(descriptor.input_channels)
+    rgb.sees_whole = network.sees_whole
+    return rgb
+
+
+class _Bounded(TorchDispatchMode):
+    """Lets tensors be made as large as the weights are, a few times over; then raises.
+
+    What a file says of layers and widths is built before its weights are put in.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+        self._left = _OVER * size + _SPARE
+        self._calls = 200 * len(state) + 10_000
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Ask what is made for its size before it is made."""
+        self._calls -= 1
+        if args and isinstance(args[0], list | tuple) and all(type(n) is int for n in args[0]):
+            self._left -= 4 * math.prod(args[0])
+        if self._left < 0 or self._calls < 0:
+            raise BrokenWeights("weights that claim a network larger than they are")
+        return func(*args, **(kwargs or {}))
