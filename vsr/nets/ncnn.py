@@ -2,7 +2,7 @@
 
 `.param` is text: a magic number, a line of counts, then a line a layer (type,
 name, counts and names of inputs and outputs, `key=value` parameters). `.bin` is
-the weights of the layers that have any, in that order: for a convolution a
+the weights of the layers that have any, in that order: for one that multiplies a
 4-byte tag (0x01306B47: 16-bit floats follow, 0: 32-bit), the weights padded to
 4 bytes and the bias in 32 bits; for a PReLU its slopes in 32 bits.
 Format: https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure
@@ -20,6 +20,7 @@ from vsr.errors import BrokenWeights
 from vsr.nets.families.table import FAMILIES
 
 _MAGIC = "7767517"
+_MULTIPLYING = ("Convolution", "Deconvolution", "InnerProduct")
 _FLOAT16, _FLOAT32 = 0x01306B47, 0
 
 
@@ -50,14 +51,22 @@ class _ParamReader:
         return len(self._data) - self._at
 
 
-def _convolution(reader: _ParamReader, options: dict[int, str]) -> tuple[Tensor, Tensor]:
-    out, side, count = int(options[0]), int(options[1]), int(options[6])
+def _convolution(reader: _ParamReader, options: dict[int, str], kind: str) -> tuple[Tensor, ...]:
+    """Read a layer that multiplies; as PyTorch has it, dense ones as convolutions of 1x1."""
+    dense = kind == "InnerProduct"
+    out, side, count = (
+        int(options[0]),
+        1 if dense else int(options[1]),
+        int(options[2 if dense else 6]),
+    )
     tag = reader.tag()
     if tag not in (_FLOAT16, _FLOAT32):
         raise BrokenWeights("the .bin file stores its weights in a form that is not supported")
-    weight = reader.take("<f2" if tag == _FLOAT16 else "<f4", count)
-    bias = reader.take("<f4", out)
-    return weight.reshape(out, -1, side, side), bias
+    weight = reader.take("<f2" if tag == _FLOAT16 else "<f4", count).reshape(out, -1, side, side)
+    if kind == "Deconvolution":
+        weight = weight.transpose(0, 1)
+    has_bias = options.get(1 if dense else 5, "0") != "0"
+    return (weight, reader.take("<f4", out)) if has_bias else (weight,)
 
 
 def read_ncnn(param: Path, weights: Path) -> dict[str, Tensor]:
@@ -74,12 +83,12 @@ def read_ncnn(param: Path, weights: Path) -> dict[str, Tensor]:
     try:
         for line in lines[2:]:
             words = line.split()
-            if not words or words[0] not in ("Convolution", "PReLU"):
+            if not words or words[0] not in (*_MULTIPLYING, "PReLU"):
                 continue
             options = {int(k): v for k, v in (w.split("=") for w in words if "=" in w)}
             kinds.append(words[0])
-            if words[0] == "Convolution":
-                layers.append(_convolution(reader, options))
+            if words[0] in _MULTIPLYING:
+                layers.append(_convolution(reader, options, words[0]))
             else:
                 layers.append((reader.take("<f4", int(options[0])),))
     except (KeyError, ValueError, RuntimeError) as error:

@@ -87,6 +87,18 @@ class NcnnGraph:
         self._weights += [bytes(4), _raw(torch.diag(by)), _raw(plus)]
         return self.layer("Convolution", x, rest=f"0={count} 1=1 6={count**2} 5=1")
 
+    def dense(self, x: str, conv: nn.Conv2d) -> str:
+        """Add a convolution of 1x1, of one pixel alone."""
+        assert conv.bias is not None
+        self._weights += [bytes(4), _raw(conv.weight), _raw(conv.bias)]
+        rest = f"0={conv.out_channels} 1=1 2={conv.weight.numel()}"
+        return self.layer("InnerProduct", x, rest=rest)
+
+    def cropped(self, x: str, rim: int) -> str:
+        """Take a rim off."""
+        ends = f"-23309=2,{rim},{rim} -23310=2,-{rim},-{rim} -23311=2,-2,-1"
+        return self.layer("Crop", x, rest=ends)
+
     def prelu(self, x: str, slopes: Tensor) -> str:
         """Multiply what is below zero by its channel's slope."""
         self._weights.append(_raw(slopes))

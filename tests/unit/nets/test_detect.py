@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vsr.errors import BrokenWeights
 from vsr.nets.detect import from_state
+from vsr.nets.families.cugan import RealCUGAN
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
@@ -54,6 +55,7 @@ SHAPES = [
     SRVGGNetCompact(num_feat=24, num_conv=2, upscale=4),
     SRVGGNetCompact(num_feat=8, num_conv=3, upscale=3, act_type="relu"),
     SRVGGNetCompact(num_feat=8, num_conv=1, upscale=8, num_slopes=1),
+    RealCUGAN(),
 ]
 
 
@@ -118,6 +120,11 @@ def test_other_layouts_of_rrdbnet(layout: object) -> None:
 @pytest.mark.parametrize("network", STAGED, ids=lambda n: f"{n.scale}x-{n.unshuffle}")
 def test_every_scale_entry_and_path_in_every_layout(network: RRDBNet, layout: Any) -> None:
     _same(network, layout(network.state_dict()))
+
+
+def test_a_pro_network_says_so_itself() -> None:
+    network = RealCUGAN(pro=True)
+    _same(network, {**network.state_dict(), "pro": torch.zeros(1)})
 
 
 def test_three_times_is_told_from_twice_by_name_alone() -> None:

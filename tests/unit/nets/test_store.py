@@ -272,6 +272,12 @@ def test_a_broken_file_is_one_clear_error(tmp_path: Path, suffix: str, content: 
         store.load(ModelOptions(name=str(path)))
 
 
+def test_weights_of_an_extra_that_is_not_here_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsr.nets.weight_files.packaged", lambda model: None)
+    with pytest.raises(ModelError, match=r"vsr-upscale\[cugan\]"):
+        store.load(ModelOptions(name="cugan2x"))
+
+
 def test_unknown_names() -> None:
     with pytest.raises(UnknownModel, match="realesr-animevideov3"):
         find("animevideo3")

