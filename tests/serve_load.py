@@ -36,6 +36,7 @@ def _expected(film: Path, folder: Path) -> list[str]:
     found = []
     for part in range(_PARTS):
         out = folder / str(part)
+        out.mkdir(parents=True)
         words = f"-m bicubic --scale 2 --clip {part}f-{part + 2}f"
         subprocess.run(
             [sys.executable, "-m", "vsr", "upscale", str(film), "-o", f"{out}/", *words.split()],

@@ -148,6 +148,10 @@ def open_address(
     except urllib.error.HTTPError as error:
         error.close()  # it is an open answer, too
         raise
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, BadAddress):
+            raise error.reason from None
+        raise
     if not isinstance(answer, http.client.HTTPResponse):
         raise BadAddress(f"{without_login(url)}: is no address of a file")
     return answer

@@ -167,3 +167,17 @@ def test_a_wrong_input_is_refused_by_the_names_of_the_api(
     assert answer.status == 422
     assert detail in answer.json["detail"]
     assert "--" not in answer.json["detail"]
+
+
+def test_a_preview_is_a_page_in_a_sandbox(server: Server) -> None:
+    asked = {"source": "bunny.mp4", "model": "bicubic", "compare": ["model=nearest"],
+             "at": ["3f"], "seconds": 0}  # fmt: skip
+    job = server.ended(server.job(asked, task="preview")["id"])
+    assert job["status"] == "succeeded", job
+    page = server.ask("GET", job["urls"]["preview"])
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"].startswith("sandbox allow-scripts; default-src")
+    assert b"model=nearest" in page.body
+    assert str(server.folder).encode() not in page.body
+    whole = server.ask("GET", job["urls"]["output"])
+    assert whole.headers["content-disposition"].startswith("attachment")

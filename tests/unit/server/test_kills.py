@@ -38,6 +38,13 @@ class _Hooks:
                 self.send_response(hooks.answers.pop(0) if hooks.answers else 200)
                 self.end_headers()
 
+            def do_GET(self) -> None:
+                film = (SAMPLES / "bunny.mp4").read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(film)))
+                self.end_headers()
+                self.wfile.write(film)
+
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
@@ -65,7 +72,9 @@ def _hooks(port: int = 0) -> Iterator[_Hooks]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("kills"), "--near-host", "127.0.0.1") as found:
+    with serving(
+        tmp_path_factory.mktemp("kills"), "--near-host", "127.0.0.1", "--allow-urls"
+    ) as found:
         shutil.copy(SAMPLES / "bunny.mp4", found.roots)
         tiny_weights(found.roots)
         yield found
@@ -126,6 +135,12 @@ def test_a_killed_server_finds_its_job_at_work(server: Server, expected: bytes) 
     server.kill()
     server.start()
     os.kill(pid, 0)  # it was at work all the while
+    listed = subprocess.run(
+        [sys.executable, "-m", "vsr", "jobs", "list", "--json"],
+        env={**os.environ, "XDG_STATE_HOME": str(server.folder / "state")},
+        check=True, capture_output=True,
+    )  # fmt: skip
+    assert json.loads(listed.stdout)["process"] == pid
     assert server.ask("GET", f"/v1/jobs/{id}").json["status"] == "processing"
     job = server.ended(id)
     assert _pid(server, id) == pid
@@ -197,3 +212,13 @@ def test_webhooks_are_signed_tried_again_and_survive_a_kill(server: Server) -> N
         server.start()
         _until(lambda: later.events(second) == ["completed"])
     _until(lambda: not (server.data / "jobs" / second / "hooks" / "completed").exists())
+
+
+def test_a_source_may_be_an_address_which_is_fetched_first(server: Server, expected: bytes) -> None:
+    with _hooks() as hooks:
+        address = hooks.url.replace("/hook?a=b", "/a/bunny.mp4")
+        job = server.ended(server.job({**_INPUT, "source": address})["id"])
+    assert job["status"] == "succeeded", job
+    assert server.ask("GET", job["output"]).body == expected
+    told = events(server.ask("GET", job["urls"]["events"]).body)
+    assert [name for _, name, _ in told].count("ended") == 2

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.jobs.store import lock
@@ -21,6 +22,14 @@ from vsr.server.store.records import Job
 
 _GRACE = 8.0  # seconds from being asked to end until being made to
 _HIDDEN = ("VSR_SERVER_", "VSR_LOG", "VSR_PROGRESS", "VSR_TOKEN")  # variables of the server's own
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is run, and in which folder."""
+
+    words: Sequence[str]
+    folder: Path
 
 
 class JobProcess:
@@ -32,7 +41,7 @@ class JobProcess:
         self._asked: float | None = None  # to end, when
 
     @classmethod
-    def start(cls, job: Job, command: Sequence[str]) -> JobProcess:
+    def start(cls, job: Job, command: Command) -> JobProcess:
         """Start it. Raises OSError, also where one is at work already."""
         number = os.open(job.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -41,8 +50,8 @@ class JobProcess:
                 raise BlockingIOError(f"{job.id}: a process is at work on it already")
             with job.events.path.open("ab") as events:
                 process = subprocess.Popen(
-                    command,
-                    cwd=job.folder,
+                    command.words,
+                    cwd=command.folder,
                     env=_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

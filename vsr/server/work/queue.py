@@ -6,6 +6,7 @@ restart: it is in the jobs' folders, and in the locks that their processes hold.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -24,7 +25,7 @@ from vsr.server.store.roots import inside
 from vsr.server.store.uploads import Uploads, safe_name
 from vsr.server.tokens import Scope
 from vsr.server.work import fetched
-from vsr.server.work.process import JobProcess, vsr
+from vsr.server.work.process import Command, JobProcess, vsr
 
 _INTERVAL = 0.1  # seconds between two looks
 _SWEEP = 60.0
@@ -264,7 +265,7 @@ class Queue:
             raise
         self._running[job.id] = Running(job, device, process, place)
 
-    def _command(self, job: Job, device: str) -> list[str]:
+    def _command(self, job: Job, device: str) -> Command:
         asked = job.request
         source = self.source(job)
         if source is None:
@@ -272,13 +273,18 @@ class Queue:
             assert target is not None
             target.parent.mkdir(exist_ok=True)
             limits = self._settings.limits
-            return fetched.command(asked.source, target, limits.upload, self._settings.near)
+            words = fetched.command(asked.source, target, limits.upload, self._settings.near)
+            return Command(words, job.folder)
         job.out.mkdir(exist_ok=True)
         named = job.out / (PAGE if asked.task == "preview" else asked.output or "")
         output = str(named) if named != job.out else f"{job.out}/"
         # What is complete already has been found: a name that is there is of a try that was killed.
         words = [*asked.words, "--device", device, "--progress", "json"]
-        return vsr(asked.task, str(source), "-o", output, *words)
+        if asked.task == "preview":  # whose page has the command in it, and no folder of ours
+            words = [os.path.relpath(w, source.parent) if w.startswith("/") else w for w in words]
+            name = f"./{source.name}" if source.name.startswith("-") else source.name
+            return Command(vsr("preview", name, "-o", output, *words), source.parent)
+        return Command(vsr(asked.task, str(source), "-o", output, *words), job.folder)
 
     def _sweep(self) -> None:
         limits = self._settings.limits
