@@ -7,18 +7,27 @@ what it writes over. What is wrong is said by the names of the API.
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from vsr.config import Layer, settle
 from vsr.config.places import preset
 from vsr.errors import UnknownModel, VsrError, worded
 from vsr.nets.catalogue import find
 from vsr.nets.weight_files import SUFFIXES
-from vsr.options import Moment, OptionField, UpscaleOptions, keyword, leaves, with_keywords
+from vsr.options import (
+    Moment,
+    OptionField,
+    UpscaleOptions,
+    keyword,
+    keywords_of,
+    leaves,
+    with_keywords,
+)
 from vsr.options.keywords import option_value
 from vsr.report.settings import arguments, rivals
 from vsr.server.refusals import Refused
@@ -32,6 +41,9 @@ _NOT_A_CLIENTS = frozenset({
     "encode.encoder_options", "encode.pipe_format", "encode.overwrite",
     "jobs.restart",
 })  # fmt: skip
+# Text that names no file. Any other that an option takes is the server's until it stands here.
+_TEXTS = frozenset({"source.crop", "encode.preset"})
+_MODELS = frozenset({"model.name", "model.then"})
 _PRESET = "for"
 BESIDES = ("source", "output", _PRESET)  # what an input has besides options
 OF_PREVIEWS = ("compare", "at", "seconds")  # ... of a preview, too
@@ -62,9 +74,16 @@ class JobInput:
 @cache
 def fields() -> Mapping[str, OptionField]:
     """Return the options that a client may give, by their names."""
-    return {
-        keyword(leaf): leaf for leaf in leaves(UpscaleOptions) if leaf.path not in _NOT_A_CLIENTS
-    }
+    return {keyword(leaf): leaf for leaf in leaves(UpscaleOptions) if _is_a_clients(leaf)}
+
+
+def _is_a_clients(leaf: OptionField) -> bool:
+    if leaf.path in _NOT_A_CLIENTS:
+        return False
+    kind = leaf.inner_type
+    inner = () if typing.get_origin(kind) is Literal else typing.get_args(kind)
+    is_text = not {str, Path}.isdisjoint({kind, *inner, *(typing.get_args(i) for i in inner)})
+    return not is_text or leaf.path in _TEXTS | _MODELS
 
 
 def shown(error: VsrError) -> str:
@@ -111,17 +130,16 @@ def _options(
 ) -> tuple[UpscaleOptions, list[str]]:
     """Return the options with those of the preset, and the words that say so."""
     taken = {name: value for name, value in given.items() if value is not None}
-    for name in taken.keys() & {keyword(leaf) for leaf in leaves(UpscaleOptions)} - fields().keys():
-        raise Refused(422, f"{name}: is set by the server, not by a job")
+    known = keywords_of(UpscaleOptions)
+    for name in taken:
+        if name in known and not _is_a_clients(known[name]):
+            raise Refused(422, f"{name}: is set by the server, not by a job")
     own = with_keywords(UpscaleOptions(), taken)  # says of a name that nobody knows what is meant
-    values = {fields()[name].path: option_value(fields()[name], taken[name]) for name in taken
-              if name in fields()}  # fmt: skip
-    if "model" in taken:
-        own = replace(own, model=replace(own.model, name=_model(own.model.name, finder)))
-        values["model.name"] = own.model.name
-    if own.model.then is not None:
-        own = replace(own, model=replace(own.model, then=_model(own.model.then, finder)))
-        values["model.then"] = own.model.then
+    values = {known[name].path: option_value(known[name], taken[name]) for name in taken}
+    for name, leaf in fields().items():
+        if leaf.path in _MODELS & values.keys():
+            values[leaf.path] = _model(name, values[leaf.path], finder)
+            own = with_keywords(own, {name: values[leaf.path]})
     words = arguments(own, values)
     if preset_name is None:
         return own, words
@@ -132,14 +150,16 @@ def _options(
     return with_keywords(UpscaleOptions(), named), ["--for", preset_name, *words]
 
 
-def _model(name: str, finder: Finder) -> str:
+def _model(option: str, name: str, finder: Finder) -> str:
     """Return the model's own name, or the file in a source folder that it is."""
     try:
         return find(name).name
     except UnknownModel as error:
         if Path(name).suffix.lower() in SUFFIXES:
             return str(finder.weights(name))
-        raise Refused(422, f"model: {error.text.replace('`vsr models`', '/v1/models')}") from error
+        raise Refused(
+            422, f"{option}: {error.text.replace('`vsr models`', '/v1/models')}"
+        ) from error
 
 
 def _of_preview(data: Mapping[str, Any], options: UpscaleOptions) -> list[str]:
@@ -150,7 +170,7 @@ def _of_preview(data: Mapping[str, Any], options: UpscaleOptions) -> list[str]:
         word = name.strip().removeprefix("--").rpartition(".")[2].replace("-", "_")
         if word not in fields():
             raise Refused(422, f"compare: {word}: is no option of a job that can be compared")
-        if word in ("model", "then"):
+        if fields()[word].path in _MODELS:
             for one in values.split(","):
                 find(one.strip())
         words += ["--compare", f"{word}={values}"]
