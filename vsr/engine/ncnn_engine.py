@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.engine.memory import bytes_per_pixel
-from vsr.errors import BrokenWeights
+from vsr.errors import BrokenWeights, VsrError
 from vsr.nets.ncnn_export import INPUT, OUTPUT, write_ncnn
 from vsr.nets.network import Network
 from vsr.options import EngineName
@@ -25,6 +25,9 @@ from vsr.options import EngineName
 # Feature maps of the widest kind at once: its Winograd convolutions keep the transformed ones,
 # too. Measured: 8 to 12.6 with the compact networks, 11 to 13 with RRDBNet.
 MAPS = 11
+
+
+_NO_MEMORY = -100  # ncnn's code for it
 
 
 class NcnnEngine:
@@ -87,7 +90,7 @@ def run_net(net: Any, x: Tensor, unshuffle: int, *, shared: bool) -> Tensor:
 
     `unshuffle`: of the pixels before it. Unless memory is `shared` with the processor,
     pictures and results are copied: a GPU may fetch the one when it is gone, and use what the other
-    lies in for the next. Raises MemoryError where ncnn gives up.
+    lies in for the next. Raises MemoryError where ncnn gives up, and VsrError where a GPU does.
     """
     import ncnn
 
@@ -101,8 +104,13 @@ def run_net(net: Any, x: Tensor, unshuffle: int, *, shared: bool) -> Tensor:
         given = ncnn.Mat(planes)
         extractor.input(INPUT, given if shared else given.clone())
         code, out = extractor.extract(OUTPUT)
-        if code != 0:
+        if code == _NO_MEMORY or (code != 0 and shared):
             raise MemoryError(f"ncnn gave up with code {code}")
+        if code != 0:  # smaller pieces would not help: its driver has reset it, say
+            raise VsrError(
+                f"the GPU gave up (ncnn: {code}); the same command goes on where it was, "
+                "with <device.device> cpu on the processor"
+            )
         # What is not copied keeps `out` alive.
         results.append(torch.from_numpy(np.asarray(out) if shared else np.array(out)))
     return torch.stack(results) if len(results) > 1 else results[0].unsqueeze(0)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,9 +22,11 @@ import torch
 
 import vsr
 from tests.support import judge
+from vsr.engine.base import is_out_of_memory
 from vsr.engine.build import build_engine
+from vsr.engine.ncnn_engine import run_net
 from vsr.engine.vulkan import engine, select, trial
-from vsr.errors import UsageError
+from vsr.errors import UsageError, VsrError
 from vsr.nets.arithmetic import fold_area
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
@@ -221,6 +224,45 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     before, after = (int(word) for word in done.stdout.split())
     assert after - before < 16 * 1024  # kB; a frame's result alone has 0.3 MB
+
+
+class Fickle(engine.VulkanEngine):
+    """A GPU that answers so, one time after the other."""
+
+    def __init__(self, *answers: torch.Tensor) -> None:
+        self.answers = list(answers)
+        self.label = "Radeon X"
+
+    def _upscaled(self, x: torch.Tensor) -> torch.Tensor:
+        return self.answers.pop(0)
+
+
+def test_a_picture_that_is_not_this_one_is_made_again() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 8, 12) * 0.1  # a dark one
+    right = torch.nn.functional.interpolate(x, scale_factor=4, mode="bicubic")
+    zeros, other = torch.zeros_like(right), torch.rand_like(right)
+    assert torch.equal(Fickle(right)(x), right)
+    assert torch.equal(Fickle(zeros, right)(x), right)
+    assert torch.equal(Fickle(other, right)(x), right)
+    assert torch.equal(Fickle(zeros, zeros)(x), zeros)  # the network's own doing
+    with pytest.raises(VsrError, match="Radeon X computes something else each time"):
+        Fickle(zeros, other)(x)
+    black = torch.zeros_like(x)
+    assert torch.equal(Fickle(zeros)(black), zeros)
+    overflown = torch.full_like(right, torch.nan)
+    assert Fickle(overflown)(x).isnan().all()  # which the stages know
+
+
+@pytest.mark.parametrize(("code", "error"), [(-100, MemoryError), (-1, VsrError)])
+def test_a_gpu_that_gives_up_is_told_from_one_without_memory(
+    code: int, error: type[Exception]
+) -> None:
+    extractor = SimpleNamespace(input=lambda *given: 0, extract=lambda name: (code, None))
+    net = SimpleNamespace(create_extractor=lambda: extractor)
+    with pytest.raises(error, match=f"gave up.*{code}") as caught:
+        run_net(net, torch.rand(1, 3, 4, 4), 1, shared=False)
+    assert is_out_of_memory(caught.value) is (code == -100)
 
 
 @pytest.mark.parametrize(
