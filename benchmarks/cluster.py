@@ -92,8 +92,8 @@ def overhead(folder: Path, nodes: Cluster, rounds: int) -> None:
 
 
 def segments(folder: Path, nodes: Cluster, count: int) -> None:
-    """Print tasks a second, the memory of the head, and the time of the join, of three sizes."""
-    for number in (count // 4, count // 2, count):
+    """Print tasks a second, the memory of the head, and the time of the join, of two sizes."""
+    for number in (count // 4, count):
         film = judge.make(folder / f"{number}.mkv", f"testsrc2=s=32x32:r=10:d={number / 10}",
                           "-c:v", "libx264", "-g", "1", "-pix_fmt", "yuv420p")  # fmt: skip
         memory: list[tuple[int, int]] = []
@@ -128,7 +128,8 @@ def _rss(name: str, nodes: Cluster) -> int:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             command = (path / "cmdline").read_bytes().decode(errors="replace")
-            if name in command and (str(nodes.folder) in command or name.startswith("vsr")):
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if name in command and (str(nodes.folder) in command or parent == os.getpid()):
                 total += int((path / "statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
         except OSError:
             continue

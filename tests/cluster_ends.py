@@ -1,6 +1,6 @@
 """Ends the run, or the head of its cluster, and goes on with the same command.
 
-    python -m tests.cluster_ends
+    python -m tests.cluster_ends [HOW...]
 
 In turn: the run is killed; it gets SIGINT twice; the cluster's head is killed with all it runs.
 Each time no worker may be left, a line has to say how it ended, and the same command has to go on
@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.conftest import tiny_weights
 from tests.support import judge
 from tests.support.cluster import ROOT, Cluster, cluster
+from vsr.doctor.cluster import examine_cluster
 
 
 def _command(folder: Path, output: str, address: str | None) -> list[str]:
@@ -102,6 +103,7 @@ def main() -> int:
         cluster(1, 1) as first,
         cluster(1, 1) as second,
     ):
+        os.environ.update(first.environment)
         folder = Path(name)
         judge.make(folder / "film.mkv", "testsrc2=s=160x120:r=25:d=16", "-c:v", "libx264",
                    "-g", "10", "-pix_fmt", "yuv420p")  # fmt: skip
@@ -109,9 +111,13 @@ def main() -> int:
         subprocess.run(_command(folder, "one.mkv", None), cwd=ROOT, check=True,
                        capture_output=True, env=os.environ)  # fmt: skip
         expected = (folder / "one.mkv").read_bytes()
+        told = list(examine_cluster(first.address, folder))
+        print(*[f"{one.area}: {one.state}: {one.text}" for one in told], sep="\n", flush=True)
+        assert len(told) == 7, "the doctor has not heard of each node and its folder"
         lives = [("killed", first, first), ("interrupted", first, first),
                  ("without its head", first, second)]  # fmt: skip
-        ended_well = [_life(folder, *life, expected) for life in lives]
+        asked = [life for life in lives if life[0] in sys.argv[1:]] or lives
+        ended_well = [_life(folder, *life, expected) for life in asked]
         return int(not all(ended_well))
 
 

@@ -13,7 +13,6 @@ import pytest
 import vsr
 from tests.support import judge
 from tests.support.cluster import Cluster, cluster
-from vsr.doctor.cluster import examine_cluster, judged
 from vsr.errors import UsageError
 from vsr.events import Event, Note, Progress
 from vsr.jobs.store.job_store import folder_of
@@ -82,33 +81,18 @@ def test_a_node_is_killed_and_another_added_and_the_film_is_the_same(
     assert not folder_of(shared).exists()
 
 
-@pytest.mark.parametrize(
-    ("device", "said"),
-    [
-        ({"threads": 64}, "no node of it has 64 CPUs; there are"),
-        ({"label": ("kind", "none")}, "and the label kind=none"),
-    ],
-)
-def test_what_no_node_has_is_said_at_once(
-    nodes: Cluster, film: Path, tmp_path: Path, device: dict[str, object], said: str
-) -> None:
-    chosen = options(nodes, **device)
-    with pytest.raises(UsageError, match=said):
+def test_what_no_node_has_is_said_at_once(nodes: Cluster, film: Path, tmp_path: Path) -> None:
+    chosen = options(nodes, threads=64, label=("kind", "none"))
+    with pytest.raises(UsageError, match="no node of it has 64 CPUs and the label kind=none;"):
         vsr.upscale(film, tmp_path / "o.mkv", chosen, runner=runner_for(chosen.device))
     assert not folder_of(tmp_path / "o.mkv").exists()
 
 
-def test_the_doctor_asks_each_node(nodes: Cluster, tmp_path: Path) -> None:
-    found = list(examine_cluster(nodes.address, tmp_path))
-    said = [finding.text for finding in found if "MB/s" in finding.text]
-    assert len(said) == 3  # the head's too
-    assert all(finding.state != "broken" for finding in found)
-    assert list(tmp_path.iterdir()) == []
-    other = [
-        {"here": True, "versions": {"vsr": "1", "torch": "2"}},
-        {"host": "a", "cpus": 1, "gpus": 0, "labels": {}, "processor": "p", "gpu": None,
-         "versions": {"vsr": "1", "torch": "3"}, "folder": {"seen": False}},
-        {"host": "b", "cpus": 1, "gpus": 0, "labels": {"kind": "x"}, "error": "No module vsr"},
-    ]  # fmt: skip
-    states = {(finding.area, finding.state) for finding in judged(other, tmp_path)}
-    assert states == {("cluster", "good"), ("a", "broken"), ("b", "broken")}
+def test_a_node_that_rounds_otherwise_is_not_used(
+    nodes: Cluster, film: Path, tmp_path: Path
+) -> None:
+    nodes.add(1, labels={"kind": "odd"}, env_vars={"ATEN_CPU_CAPABILITY": "default"})
+    chosen = options(nodes, label=("kind", "odd"))
+    with pytest.raises(UsageError, match=r"can do this job: .* has another processor \(DEFAULT"):
+        vsr.upscale(film, tmp_path / "o.mkv", chosen, runner=runner_for(chosen.device))
+    assert not folder_of(tmp_path / "o.mkv").exists()

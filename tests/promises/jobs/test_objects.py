@@ -1,4 +1,7 @@
-"""Films in an object store come out as those in a folder, also where the store fails at times."""
+"""Films in an object store come out as those in a folder, also where the store fails at times.
+
+Nodes of a cluster that share one there: `python -m tests.cluster_lives --store lost`.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,11 @@ import pytest
 import vsr
 from tests.promises.jobs.test_cluster import options
 from tests.support import judge
-from tests.support.cluster import cluster
 from tests.support.jobs import After
 from tests.support.object_server import BUCKET, object_server
 from vsr.errors import InputError, OutputExists, Stopped, UsageError
 from vsr.events import Event, Note
 from vsr.objects import Objects
-from vsr.runners.local import runner_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -73,6 +74,7 @@ def test_a_film_goes_on_where_it_was_and_comes_out_the_same(place: Objects, tmp_
     assert not list((tmp_path / "cache").rglob("out.mkv*"))
 
 
+@pytest.mark.parametrize("bucket", ["none"], indirect=True)
 def test_what_is_there_is_not_replaced(place: Objects) -> None:
     place.put("out.mkv", b"somebody's")
     with pytest.raises(OutputExists, match=r"job/out.mkv: is there already"):
@@ -82,20 +84,3 @@ def test_what_is_there_is_not_replaced(place: Objects) -> None:
         vsr.upscale(f"{PLACE}/none.mkv", f"{PLACE}/other.mkv", options(None))
     with pytest.raises(UsageError, match="is no address of the form"):
         vsr.upscale(f"{PLACE}/in.mkv", "s3://nothing", options(None))
-
-
-@pytest.mark.parametrize("bucket", ["lost"], indirect=True)
-def test_nodes_share_a_film_through_it(
-    place: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed")
-    one = tmp_path / "one.mkv"
-    vsr.upscale(tmp_path / "in.mkv", one, options(None))
-    with cluster(1, 1) as nodes:
-        for name, value in nodes.environment.items():
-            monkeypatch.setenv(name, value)
-        chosen = options(nodes)
-        runner = runner_for(chosen.device)
-        vsr.upscale(f"{PLACE}/in.mkv", f"{PLACE}/out.mkv", chosen, runner=runner)
-    assert place.get("out.mkv") == one.read_bytes()
-    assert sorted(place.names()) == ["in.mkv", "out.mkv"]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ from vsr.media.format.decoder import loses_nothing
 from vsr.media.format.encoders import EncoderPlan
 from vsr.media.format.still_image import is_lossless
 from vsr.media.read.interlace import Filters, ScanMode, undo
+from vsr.media.read.keyframes import Keyframes, keyframes
 from vsr.media.read.reader import read_frames
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.probe import probe
@@ -77,6 +79,11 @@ class RunContext:
     def sink(self) -> Sink:
         """Where progress and notes go."""
         return self.hooks.sink
+
+    @cached_property
+    def keyframes(self) -> Keyframes:
+        """Where the source can be cut; all of it is read for that, once. Raises InputError."""
+        return keyframes(self.plan.source)
 
     def store(self) -> JobStore:
         """Return the job's store, not yet opened."""

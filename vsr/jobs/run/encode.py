@@ -20,8 +20,8 @@ from vsr.jobs.plan.segments import Segment, joined, with_context
 from vsr.jobs.run.context import RunContext, segment_suffix
 from vsr.jobs.run.segment_writer import write_segments
 from vsr.jobs.store.job_store import JobStore, SegmentRecord
+from vsr.media.format.containers import SAME_BYTES
 from vsr.media.read.interlace import ScanMode
-from vsr.media.read.keyframes import keyframes
 from vsr.media.read.reader import read_frames
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.probe import probe
@@ -107,9 +107,11 @@ def into_store(run: RunContext, store: JobStore, segments: Sequence[Segment], do
     Stopped where the work is to be, or has to be, gone on with later.
     """
     encoder = run.segment_encoder()
+    # The same bytes whoever makes it: another machine's may be compared with it.
+    options = {**exact(run.plan.source, encoder), **SAME_BYTES}
 
     def encode(frames: Iterator[Frame], path: Path) -> Generator[Frame, None, None]:
-        return run.encode(frames, path, encoder, exact(run.plan.source, encoder))
+        return run.encode(frames, path, encoder, options)
 
     def write(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
         return write_segments(
@@ -124,8 +126,7 @@ def into_store(run: RunContext, store: JobStore, segments: Sequence[Segment], do
     starts = [segment.span.at for segment in segments]
     wanted, context = joined([segment.span for segment in segments]), _context(run)
     if context:
-        frames = keyframes(run.plan.source).frames
-        wanted = with_context(wanted, run.plan.spans, frames, context)
+        wanted = with_context(wanted, run.plan.spans, run.keyframes.frames, context)
     _through_pipeline(run, write, wanted, starts=starts, done=done, context=context)
 
 

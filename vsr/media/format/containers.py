@@ -11,7 +11,7 @@ from vsr.errors import UsageError
 from vsr.options import Codec, PipeFormat
 
 # No number is drawn by lot for the file and each track: the same film is the same bytes.
-_SAME_BYTES = {"fflags": "+bitexact"}
+SAME_BYTES = {"fflags": "+bitexact"}
 _TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "eia_608"})
 # What converting text loses, by its codec.
 _LOST = {"ass": "styling", "ssa": "styling", "eia_608": "placing"}
@@ -68,7 +68,7 @@ _MKV = Container(
     text="subrip",
     covers=True,
     attachments=True,
-    options=_SAME_BYTES,
+    options=SAME_BYTES,
 )
 
 
@@ -123,7 +123,7 @@ CONTAINERS: Mapping[str, Container] = {
         video=frozenset({"av1", "vp9", "vp8"}),
         subtitles=frozenset({"webvtt"}),
         text="webvtt",
-        options=_SAME_BYTES,
+        options=SAME_BYTES,
     ),
     ".ts": Container(
         muxer="mpegts",

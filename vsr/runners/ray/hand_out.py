@@ -100,8 +100,9 @@ class HandOut:
             member.node = there.get(member.node.key, member.node)
         limit = min(self._limit or len(self._waiting), len(self._waiting))
         idle = sum(not member.share for member in self._crew)
+        taken = Counter(member.node.key for member in self._crew)
         rooms = {
-            node.key: self._need.places(node) - sum(m.node.key == node.key for m in self._crew)
+            node.key: self._need.places(node) - taken[node.key]
             for node in found
             if node.key not in self._refused
         }

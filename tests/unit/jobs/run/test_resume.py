@@ -54,6 +54,26 @@ def begun(film: Path, output: Path, parts: int = 3) -> Path:
     return store
 
 
+@pytest.mark.parametrize(
+    "name", ["out.mkv", "out.mp4", "out.mov", "out.webm", "out.gif", "prores.mov", "ffv1.mkv"]
+)
+def test_a_segment_is_the_same_bytes_whoever_makes_it(
+    film: Path, tmp_path: Path, name: str
+) -> None:
+    """By that machines that share a job tell that one of them computes wrongly."""
+    codec: Codec | None = {"prores": "prores", "ffv1": "ffv1"}.get(Path(name).stem)  # type: ignore[assignment]
+    made = []
+    for number, parts in enumerate((2, 3)):
+        output = tmp_path / str(number) / name
+        output.parent.mkdir()
+        with pytest.raises(Stopped):
+            upscale(film, output, stop=After(parts), encode=vsr.EncodeOptions(codec=codec))
+        store = folder_of(output)
+        made.append({p.name: p.read_bytes() for p in sorted(store.glob("00000[01].*"))})
+    assert len(made[0]) == 4
+    assert made[0] == made[1]
+
+
 def digests(path: Path) -> list[str]:
     return [f.digest for f in judge.frames(path)]
 
