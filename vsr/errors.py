@@ -11,6 +11,7 @@
     │   ├── UnknownModel         4  no model and no file of that name
     │   ├── BrokenWeights        4  a file that is not the network it should be
     │   └── DownloadError        4  weights could not be fetched
+    ├── DeviceLost               1  a GPU failed, for as long as the process lives
     ├── OutOfMemory              5  after every fallback
     ├── Stopped                  6  before the end; the same command goes on
     └── Interrupted            130  stopped by the user; nothing is kept
@@ -129,6 +130,10 @@ class OutOfMemory(VsrError, MemoryError):
     """The smallest batch and the smallest tile still do not fit."""
 
     exit_code = 5
+
+
+class DeviceLost(VsrError):
+    """A kernel failed on a GPU, which can do nothing more for this process."""
 
 
 NO_MEMORY = "out of memory: close other programs, or raise the limit (ulimit -v, a container's)"

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vsr.bench.machine import Machine, synchronise
 from vsr.engine.build import folding
 from vsr.engine.device import DTYPES
-from vsr.engine.streams import DeviceStreams
+from vsr.engine.streams import streams_of
 from vsr.events import silent
 from vsr.jobs.run.context import RunContext
 from vsr.nets.arithmetic import fold_area
@@ -51,7 +51,7 @@ class BenchStages:
         self._work, self._machine, self._folder, self._repeats = work, machine, folder, repeats
         self._engine, image = work.engine, work.picture()
         self._stage = DeviceStage(self._engine, image, work.options, sink=silent)
-        self._streams = DeviceStreams(self._engine.device)
+        self._streams = streams_of(self._engine.device)
         self._frames = list(work.decoded())
         alone = dataclasses.replace(work.options, temporal=TemporalOptions())
         upscale = Upscaler(self._engine, image, alone, sink=silent)

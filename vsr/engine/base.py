@@ -57,6 +57,24 @@ class BatchesMixedSizes(Engine, Protocol):
         """
 
 
+class DeviceFault(RuntimeError):
+    """A kernel has failed on a GPU: until this process ends, nothing more can be done on it."""
+
+
+def fault_of(error: BaseException) -> str | None:
+    """Return in words how a GPU has failed for this whole process; None: that is not it.
+
+    PyTorch tells of it wherever it next waits for the GPU, whoever's kernel it was.
+    """
+    if is_out_of_memory(error):
+        return None
+    text = str(error).split("\n")[0]
+    if isinstance(error, DeviceFault):
+        return text
+    ours = isinstance(error, RuntimeError) and text.startswith("CUDA error: ")
+    return text.removeprefix("CUDA error: ") if ours else None
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` says that memory ran out, on whichever device and in whichever
     words.

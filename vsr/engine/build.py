@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from vsr.engine.base import Engine
+from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.select import cuda_engine_for
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
 from vsr.engine.in_a_row import engines_in_a_row
+from vsr.engine.kernel_launch import KernelRunner
 from vsr.engine.precision_trial import runs_in
 from vsr.engine.select import check_engine, ncnn_engine_for
 from vsr.engine.torch_engine import PassThroughEngine, TorchEngine
@@ -64,6 +66,11 @@ def build_engine(
         return gpu
     plain = TorchEngine(network, device=device, dtype=dtype, precision=precision)
     return ncnn_engine_for(options.engine, network, plain) or plain
+
+
+def kernel_runner(device: torch.device) -> KernelRunner:
+    """Return what runs our own kernels on a CUDA device. Raises KernelsUnavailable."""
+    return CudaKernelRunner(device)
 
 
 def vulkan_gpus() -> list[dict[str, Any]]:

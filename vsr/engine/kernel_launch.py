@@ -66,6 +66,9 @@ class RunsKernels(Engine, Protocol):
     def kernel_runner(self) -> KernelRunner:
         """Return what runs them. Raises KernelsUnavailable."""
 
+    def refuse(self, reason: str) -> None:
+        """Remember that kernels have failed here, so that later runs do without them."""
+
 
 def kernel_text(package: str, *files: str) -> str:
     """Return the text of kernels, one file of a package after the other."""

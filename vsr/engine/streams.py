@@ -11,10 +11,20 @@ declared with `record_stream` for the same reason.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+
+
+@functools.cache
+def streams_of(device: torch.device) -> DeviceStreams:
+    """Return the streams of a device, the same for every film and picture of this process.
+
+    PyTorch keeps memory that was freed for the stream that it was freed on.
+    """
+    return DeviceStreams(device)
 
 
 class DeviceStreams:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import torch
 from torch import Tensor
 
 from vsr.engine.memory import bytes_per_pixel
 from vsr.nets.network import Network
 from vsr.options import EngineName
+
+_SHAPES = 32  # that are known as having come before
 
 
 class TorchEngine:
@@ -26,6 +30,7 @@ class TorchEngine:
         self.sees_whole = network.sees_whole
         self.device = device
         self._network = network
+        self._seen: deque[tuple[int, ...]] = deque(maxlen=_SHAPES)
         self._set_precision(dtype, precision)
 
     def _set_precision(self, dtype: torch.dtype, precision: str) -> None:
@@ -35,6 +40,9 @@ class TorchEngine:
         keep = self.device.type == "cpu" and network.adds_picture
         self.dtype = torch.float32 if keep else dtype
         self._bytes_per_pixel = bytes_per_pixel(network, dtype)
+        if self.device.type == "cuda":
+            # Batches in flight may still read the weights, whose memory is given back here.
+            torch.cuda.synchronize(self.device)
         # Laid out on the host: on the device that would be work of another stream than ours.
         # (torch's stubs do not know this form of `to`.)
         network.cpu().to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -45,8 +53,14 @@ class TorchEngine:
     def __call__(self, x: Tensor) -> Tensor:
         """See `Engine`."""
         x = x.contiguous(memory_format=torch.channels_last)
+        # Trying out cuDNN's ways takes a good part of a second for each new size: not for one that
+        # may never come again, as reused pictures and folders bring them.
+        shape = tuple(x.shape)
+        again = shape in self._seen
+        if not again:
+            self._seen.append(shape)
         # TF32, cuDNN's default for fp32, is not what somebody who asks for fp32 means.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=again, allow_tf32=False):
             out: Tensor = self._network(x)
         return out
 

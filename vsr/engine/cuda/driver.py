@@ -9,12 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vsr.engine.base import DeviceFault
 from vsr.engine.kernel_launch import KernelsUnavailable, Launch
 
 _SHARED_MEMORY_OPTIN = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, in percent
-
+# What kernels can do wrong (CUresult): from the first such answer on, all answers are that one.
+_STICKY = frozenset({214, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999})
 
 # How an argument is handed over, by its letter in a signature.
 _KINDS: dict[str, Callable[[Any], Any]] = {
@@ -51,13 +53,17 @@ class Driver:
         self.call("cuInit", ctypes.c_uint(0))
 
     def call(self, name: str, *arguments: object) -> None:
-        """Call the driver; raises DriverError, in its words, for any result but success."""
+        """Call the driver; raises DriverError, in its words, for any result but success.
+
+        Raises DeviceFault where a kernel has failed before: the context stays lost from then on.
+        """
         result = getattr(self._lib, name)(*arguments)
         if result:
             text = ctypes.c_char_p()
             self._lib.cuGetErrorString(result, ctypes.byref(text))
             words = (text.value or b"unknown error").decode(errors="replace")
-            raise DriverError(f"{name}: {words} ({result})")
+            kind = DeviceFault if result in _STICKY else DriverError
+            raise kind(f"{name}: {words} ({result})")
 
     def version(self) -> str:
         """Return the driver's version, as precisely as it can be had."""
@@ -134,27 +140,26 @@ class Graph:
         self._kernels, self._driver = kernels, kernels.driver
         self._nodes: list[ctypes.c_void_p] = []
         self._launches: list[Launch] = []
-        self._exec = ctypes.c_void_p()
-        call, graph = self._driver.call, ctypes.c_void_p()
+        # Both live as long as this: what changes in the executable one is named by the nodes of the
+        # other, which end with it.
+        self._graph, self._exec = ctypes.c_void_p(), ctypes.c_void_p()
+        call = self._driver.call
         kernels.bind()
-        call("cuGraphCreate", ctypes.byref(graph), ctypes.c_uint(0))
-        try:
-            for launch in launches:
-                node = ctypes.c_void_p()
-                before = (ctypes.c_void_p * 1)(*(one.value for one in self._nodes[-1:]))
-                call(
-                    "cuGraphAddKernelNode", ctypes.byref(node), graph,
-                    before, ctypes.c_size_t(len(self._nodes[-1:])),
-                    ctypes.byref(self._node(launch)),
-                )  # fmt: skip
-                self._nodes.append(node)
-                self._launches.append(launch)
+        call("cuGraphCreate", ctypes.byref(self._graph), ctypes.c_uint(0))
+        for launch in launches:
+            node = ctypes.c_void_p()
+            before = (ctypes.c_void_p * 1)(*(one.value for one in self._nodes[-1:]))
             call(
-                "cuGraphInstantiateWithFlags",
-                ctypes.byref(self._exec), graph, ctypes.c_ulonglong(0),
+                "cuGraphAddKernelNode", ctypes.byref(node), self._graph,
+                before, ctypes.c_size_t(len(self._nodes[-1:])),
+                ctypes.byref(self._node(launch)),
             )  # fmt: skip
-        finally:
-            call("cuGraphDestroy", graph)
+            self._nodes.append(node)
+            self._launches.append(launch)
+        call(
+            "cuGraphInstantiateWithFlags",
+            ctypes.byref(self._exec), self._graph, ctypes.c_ulonglong(0),
+        )  # fmt: skip
 
     def run(self, launches: Iterable[Launch], stream: int) -> None:
         """Queue it, with what has changed in the arguments since the last time."""
@@ -183,6 +188,8 @@ class Graph:
         with suppress(Exception):
             if self._exec:
                 self._driver.call("cuGraphExecDestroy", self._exec)
+            if self._graph:
+                self._driver.call("cuGraphDestroy", self._graph)
 
 
 def _parameters(launch: Launch) -> ctypes.Array[ctypes.c_void_p]:

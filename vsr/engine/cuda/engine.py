@@ -24,6 +24,7 @@ from vsr.engine.cuda.tiling import CompactTiling, dense_tiling_for, tiling_for
 from vsr.engine.cuda.weight_packing import fits_compact
 from vsr.engine.kernel_launch import kernel_text
 from vsr.engine.torch_engine import TorchEngine
+from vsr.engine.trial_cache import remember
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
@@ -52,7 +53,6 @@ class CudaEngine:
     """
 
     label = "own kernels"
-    pinned_name: EngineName = "auto"  # GPUs may be of several kinds; each finds out by itself
     multiple = 1
 
     def __init__(
@@ -62,8 +62,16 @@ class CudaEngine:
         device: torch.device,
         tiling: CompactTiling | None = None,
         graphs: bool = True,
+        asked: EngineName = "cuda",
+        trial: str = "",
     ) -> None:
-        """Take `network` in fp32, and keep it. `tiling`, `graphs`: for those who measure."""
+        """Take `network` in fp32, and keep it. `tiling`, `graphs`: for those who measure.
+
+        `asked`: what a worker is to ask for; of several GPUs each finds out by itself. `trial`: the
+        description of the one that it has passed.
+        """
+        self.pinned_name = asked
+        self._trial = trial
         self.scale = network.scale
         self.receptive_radius = network.receptive_radius
         self.sees_whole = network.sees_whole
@@ -203,17 +211,23 @@ class CudaEngine:
         """See `Engine`."""
         if self._fp32_engine is not None:
             return False
-        self._shapes.clear()
-        self._lists.clear()
+        # First of all it waits for batches in flight, which may still read what is freed then.
         self._fp32_engine = TorchEngine(
             self._network, device=self.device, dtype=torch.float32, precision="fp32"
         )
+        self._shapes.clear()
+        self._lists.clear()
         self.precision = "fp32"
         return True
 
     def kernel_runner(self) -> CudaKernelRunner:
         """See `vsr.engine.kernel_launch.RunsKernels`."""
         return CudaKernelRunner(self.device)
+
+    def refuse(self, reason: str) -> None:
+        """See `vsr.engine.kernel_launch.RunsKernels`."""
+        if self._trial:
+            remember(self._trial, False, reason)
 
 
 def pieces_of(pictures: Sequence[Tensor]) -> list[SubImage]:

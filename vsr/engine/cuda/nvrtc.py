@@ -115,10 +115,18 @@ def _load(path: Path | None) -> ctypes.CDLL:
     tried = []
     for name in [str(path)] if path else _names():
         try:
+            _load_builtins(Path(name))
             return ctypes.CDLL(name)
         except OSError as error:
             tried.append(str(error))
     raise CompileError("; ".join(tried[:2]) or "NVRTC is not installed")
+
+
+def _load_builtins(library: Path) -> None:
+    """Load what the compiler opens by its bare name, which its own folder is not searched for."""
+    for file in sorted(library.parent.glob("*nvrtc-builtins*")):
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(str(file))
 
 
 def _names() -> Iterator[str]:

@@ -119,7 +119,8 @@ class RRDBNetPlan:
             torch.tensor(shares, device=device)
             for shares in ([RESIDUAL, 1.0, 0.0], [RESIDUAL**2, RESIDUAL, 1.0], [1.0, 0.0, 1.0])
         )
-        self._nothing = torch.zeros(1, device=device)  # that the last layer adds to
+        # That the last layer adds to. Copied from the host, which waits for it, like all the rest.
+        self._nothing = torch.zeros(1).to(device)
 
     def tables(self, pieces: Sequence[SubImage], processors: int) -> TileTables:
         """Return tiles at each of the three sizes; what most kernels read lies first, and stays

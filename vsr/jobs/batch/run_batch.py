@@ -10,7 +10,15 @@ from functools import partial
 from pathlib import Path
 
 from vsr.engine.cache import EngineCache
-from vsr.errors import Interrupted, ModelError, OutputError, Stopped, UsageError, VsrError
+from vsr.errors import (
+    DeviceLost,
+    Interrupted,
+    ModelError,
+    OutputError,
+    Stopped,
+    UsageError,
+    VsrError,
+)
 from vsr.events import BatchProgress, Note, Sink, silent
 from vsr.jobs.batch.completed import CompletedFiles
 from vsr.jobs.batch.output_names import OutputNames, check_apart, own_results
@@ -120,10 +128,11 @@ class Batch:
     ) -> Iterator[Outcome]:
         """Do one after the other, pictures first; one that fails does not stop the others.
 
-        `stop`, `runner`: as for `upscale`. Raises Stopped, Interrupted, and ModelError, which would
-        be the same for all. Results for a folder that cannot be written to, or is full, end there.
-        No two results of a run have one name: the later one is refused. Results of vsr's, that a
-        pattern such as *.mkv found among the sources, are skipped.
+        `stop`, `runner`: as for `upscale`. Raises Stopped, Interrupted, and what would be the same
+        for all: ModelError, and DeviceLost, after which this process cannot go on. Results for a
+        folder that cannot be written to, or is full, end there. No two results of a run have one
+        name: the later one is refused. Results of vsr's, that a pattern such as *.mkv found among
+        the sources, are skipped.
         """
         with made(self._into or Path(), wanted=self._into is not None):
             yield from self._each(Hooks(sink=sink, stop=stop, runner=runner, remote=self._remote))
@@ -211,7 +220,7 @@ class Batch:
                 dataclasses.replace(hooks, claim=names.claim, ready=ready),
                 stem=task.stem,
             )
-        except (Interrupted, ModelError, Stopped):
+        except (DeviceLost, Interrupted, ModelError, Stopped):
             raise
         except VsrError as error:
             return Outcome(source=task.source, error=error, among=task.among)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsr.engine.streams import DeviceStreams
+from vsr.engine.streams import streams_of
 from vsr.events import Note, Sink
 from vsr.frame import Frame
 from vsr.stages.colour.drift_correction import DriftCorrection, subtract_drift
@@ -70,7 +70,7 @@ class BatchUpscaler:
         """Begin anew at each pts of `starts`: nothing upscaled before it is used from there on."""
         self._stage, self._sink = stage, sink
         device, temporal = stage.options.device, stage.options.temporal
-        self._streams = DeviceStreams(stage.engine.device)
+        self._streams = streams_of(stage.engine.device)
         self._starts = sorted(starts)
         self._reused_segment = self._filtered_segment = 0  # how many of `starts` lie behind
         self._grain = temporal.grain

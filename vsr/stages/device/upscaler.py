@@ -8,8 +8,9 @@ from itertools import groupby
 
 import torch
 
-from vsr.engine.base import Engine, is_out_of_memory
-from vsr.errors import BrokenWeights, OutOfMemory
+from vsr.engine.base import Engine, fault_of, is_out_of_memory
+from vsr.engine.kernel_launch import RunsKernels
+from vsr.errors import BrokenWeights, DeviceLost, OutOfMemory
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
 from vsr.options import UpscaleOptions
@@ -50,7 +51,27 @@ class Upscaler:
         self._plans: dict[tuple[int, int], BatchPlan] = {}  # by (width, height) of the frames
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Enlarge `frames`, in order. Raises OutOfMemory when nothing smaller is left to try."""
+        """Enlarge `frames`, in order. Raises OutOfMemory when nothing smaller is left to try.
+
+        Raises DeviceLost where the GPU has failed: then the process has to end.
+        """
+        try:
+            yield from self._upscaled(frames)
+        except Exception as error:
+            if (words := fault_of(error)) is None:
+                raise
+            raise self._lost(words) from error
+
+    def _lost(self, words: str) -> DeviceLost:
+        device = self._engine.device
+        if not isinstance(self._engine, RunsKernels):
+            return DeviceLost(f"{device} has failed ({words}); start the command again")
+        self._engine.refuse(f"have failed at work ({words})")
+        return DeviceLost(
+            f"{device} has failed in our kernels ({words}); <device.engine> torch does without them"
+        )
+
+    def _upscaled(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         flights: deque[BatchInFlight] = deque()
         if not self._batches.wants_context:
             frames = (frame for frame in frames if not frame.context)

@@ -6,7 +6,7 @@ The driver is a recorder that reads the arguments as the real one does, through 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import time
 from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
@@ -17,13 +17,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from vsr.engine import trial_cache
 from vsr.engine.build import build_engine
 from vsr.engine.cuda import engine, kernel_runner, nvrtc, select
 from vsr.engine.cuda.driver import DriverError
 from vsr.engine.cuda.engine import CUDA_NAMES, CudaEngine, pieces_of
 from vsr.engine.cuda.launch import SIGNATURES, DeviceBatch
 from vsr.engine.cuda.nvrtc import CompiledCode, CompileError
-from vsr.engine.cuda.tile_tables import SubImage
 from vsr.engine.kernel_launch import KernelStep, Launch
 from vsr.errors import UsageError
 from vsr.events import Event, Note, silent
@@ -320,11 +320,11 @@ def test_another_kind_of_sums_is_another_trial(monkeypatch: pytest.MonkeyPatch) 
     """Although all else is the same: the sums are chosen by an option, not in the kernels' text."""
     monkeypatch.setattr(select, "surroundings", lambda *_: "this machine")
     found = set()
-    for short in (0, 1):
+    for short, timed in ((0, False), (1, False), (0, True)):
         monkeypatch.setattr(select, "architecture_of", lambda _: 86)
         monkeypatch.setattr(select, "short_sums", lambda _, short=short: short)
-        found.add(select._description(network(), CUDA))
-    assert len(found) == 2
+        found.add(select._description(network(), CUDA, timed=timed))
+    assert len(found) == 3
 
 
 # --- the choice ---
@@ -337,7 +337,7 @@ def wanted(asked: str, given: Network, events: list[Event] | None = None) -> Any
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """A machine as it looks to the choice: `engine` is what the kernels compute with."""
+    """A proven machine as it looks to the choice; `trial`: what trials come to."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     machine: dict[str, Any] = {"capability": (8, 6), "trial": lambda *_: None, "trials": 0}
 
@@ -345,9 +345,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         machine["trials"] += 1
         return machine["trial"](*given)
 
-    monkeypatch.setattr(select, "_trial", trial)
-    monkeypatch.setattr(select, "_description", lambda *_: "this machine")
-    monkeypatch.setattr(select, "CudaEngine", lambda given, device: "ours")
+    monkeypatch.setattr(select, "PROVEN", {86})
+    monkeypatch.setattr(select, "try_kernels", trial)
+    monkeypatch.setattr(select, "_description", lambda *_, timed: f"this machine {timed}")
+    monkeypatch.setattr(select, "CudaEngine", lambda given, **_: "ours")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: machine["capability"])
     return machine
 
@@ -355,6 +356,21 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 def test_a_trial_is_made_once_and_decides(gpu: dict[str, Any]) -> None:
     assert [wanted("auto", network()) for _ in range(3)] == ["ours"] * 3
     assert gpu["trials"] == 1
+
+
+def test_auto_is_pytorch_until_somebody_has_run_the_tests_there(gpu: dict[str, Any]) -> None:
+    """Without a word, and without a trial."""
+    gpu["capability"] = (9, 0)
+    events: list[Event] = []
+    assert wanted("auto", network(), events) is None
+    assert (events, gpu["trials"]) == ([], 0)
+    assert wanted("cuda", network(), events) == "ours"
+    assert gpu["trials"] == 1
+
+
+def test_no_architecture_is_proven_yet() -> None:
+    """The first is named when `pytest -m gpu` has passed on it."""
+    assert not select.PROVEN
 
 
 def test_a_failed_trial_is_told_once_and_remembered(gpu: dict[str, Any]) -> None:
@@ -367,6 +383,23 @@ def test_a_failed_trial_is_told_once_and_remembered(gpu: dict[str, Any]) -> None
         "PyTorch runs the network: our CUDA kernels computed something else in a trial"
     )
     assert gpu["trials"] == 1
+
+
+def test_who_asks_for_kernels_that_were_refused_is_told_each_time_and_gets_pytorch(
+    gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a month; then the driver may be a better one."""
+    gpu["trial"] = lambda *_: "hung in a trial of 120 seconds"
+    events: list[Event] = []
+    assert [wanted("cuda", network(), events) for _ in range(2)] == [None] * 2
+    assert [note.text for note in events if isinstance(note, Note)] == [
+        "PyTorch runs the network: our CUDA kernels hung in a trial of 120 seconds"
+    ] * 2
+    assert gpu["trials"] == 1
+    later = time.time() + 31 * 86400
+    monkeypatch.setattr(time, "time", lambda: later)
+    gpu["trial"] = lambda *_: None
+    assert wanted("cuda", network()) == "ours"
 
 
 @pytest.mark.parametrize(
@@ -400,12 +433,22 @@ def test_who_asks_for_it_is_told_why_not(
     assert wanted("auto", network()) is None
     with pytest.raises(UsageError, match=r"need compute capability 8\.0, and cuda:0 has 7\.5"):
         wanted("cuda", network())
-    gpu["capability"] = (9, 0)
-    assert wanted("cuda", network()) == "ours"
     assert gpu["trials"] == 0
     model = LoadedModel(name="tiny", network=network(), scale=4, kernel="bicubic")
     with pytest.raises(UsageError, match="works on CUDA in fp16"):
         build_engine(model, Fraction(4), DeviceOptions(device="cpu", engine="cuda"))
+
+
+def test_a_gpu_of_amd_s_is_left_to_pytorch_in_silence(
+    gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch calls it cuda, too."""
+    monkeypatch.setattr(torch.version, "hip", "7.1")
+    events: list[Event] = []
+    assert wanted("auto", network(), events) is None
+    assert events == []
+    with pytest.raises(UsageError, match="NVIDIA"):
+        wanted("cuda", network())
 
 
 def test_other_precisions_and_engines_stay_with_pytorch(gpu: dict[str, Any]) -> None:
@@ -413,80 +456,11 @@ def test_other_precisions_and_engines_stay_with_pytorch(gpu: dict[str, Any]) -> 
     assert select.cuda_engine_for("torch", network(), CUDA, "fp16", silent) is None
 
 
-def _changed(
-    change: Callable[[Tensor], Tensor], together: Callable[[Tensor], Tensor]
-) -> Callable[..., Any]:
-    """In place of CudaEngine: PyTorch in fp32, `change` made to its result, or to that of lists."""
-
-    class Changed:
-        dtype = torch.float32
-        plan = SimpleNamespace(scratch=1)
-
-        def __init__(self, given: SRVGGNetCompact, *, device: torch.device) -> None:
-            self._given = given
-            self.device = device
-
-        def __call__(self, x: Tensor) -> Tensor:
-            return self._given(x)  # type: ignore[no-any-return]
-
-        def upscale_into(self, x: Tensor, scratch: Tensor, planes: Tensor) -> None:
-            planes.copy_(change(self._given(x)))
-
-        def upscale_pieces_into(
-            self, origin: Tensor, pieces: list[SubImage], scratch: Tensor, planes: Tensor
-        ) -> None:
-            first = origin.storage_offset()
-            made = [
-                self._given(
-                    origin.as_strided((1, 3, p.height, p.width), (0, *p.strides), first + p.offset)
-                )
-                for p in pieces
-            ]
-            planes.copy_(together(torch.cat([one.flatten() for one in made])))
-
-    return Changed
-
-
-def _same(made: Tensor) -> Tensor:
-    return made
-
-
-def _unfinished(made: Tensor) -> Tensor:
-    made[-1, -1, -1, -1] = torch.nan  # what the trial had put there
-    return made
-
-
-@pytest.mark.parametrize(
-    ("change", "together", "reason"),
-    [
-        (_same, _same, None),
-        (_unfinished, _same, "left something undone"),
-        (lambda made: made + 0.002, _same, "computed something else in a trial"),
-        (lambda made: made.roll(1, dims=3), _same, "computed something else in a trial"),
-        (_same, lambda made: made.roll(1), "trial of many pictures"),
-    ],
-)
-def test_the_trial_sees_what_is_wrong(
-    change: Callable[[Tensor], Tensor],
-    together: Callable[[Tensor], Tensor],
-    reason: str | None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(select, "CudaEngine", _changed(change, together))
-    monkeypatch.setattr(select, "_PIECES", ((0, 0, 1, 1), (3, 5, 9, 20)))
-    monkeypatch.setattr(select, "_TIMED", (1, 3, 8, 8))
-    monkeypatch.setattr(select, "_SHAPE", (2, 3, 17, 33))
-    monkeypatch.setattr(select, "_MARGIN", 1e9)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
-    found = select._trial(network(), CPU)
-    assert found == reason or (reason is not None and found is not None and reason in found)
-
-
-def test_the_trial_leaves_the_random_numbers_alone() -> None:
-    given = network()
-    before = torch.random.get_rng_state()
-    select._sample(given)
-    assert torch.equal(before, torch.random.get_rng_state())
+def test_what_fails_at_work_is_refused_from_then_on(driver: Recorder) -> None:
+    CudaEngine(network(), device=CPU, trial="this one").refuse("have failed at work (a trap)")
+    assert trial_cache.recalled("this one") == trial_cache.Trial(
+        passed=False, reason="have failed at work (a trap)"
+    )
 
 
 # --- what was compiled is kept ---

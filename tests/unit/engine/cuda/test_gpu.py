@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vsr.engine import trial_process
 from vsr.engine.build import build_engine
 from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.engine import CUDA_NAMES, CudaEngine, architecture_of, pieces_of
 from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.nvrtc import CompileError
-from vsr.engine.cuda.select import _trial
 from vsr.engine.cuda.tiling import tiling_for
+from vsr.engine.cuda.trial import KernelTrial, try_kernels
 from vsr.events import Event
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
 from vsr.nets.arithmetic import fold_area
@@ -211,9 +212,23 @@ def test_the_ends_pass_their_trials_here(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert events == []
 
 
-@pytest.mark.parametrize("given", [network(), RRDBNet(num_block=1)], ids=["compact", "rrdb"])
-def test_the_trial_passes_here(given: Network) -> None:
-    assert _trial(given, DEVICE) is None
+@pytest.mark.parametrize("deep", [False, True], ids=["compact", "rrdb"])
+def test_the_trial_passes_here(deep: bool) -> None:
+    assert try_kernels(KernelTrial(device="cuda:0", deep=deep, scale=4, timed=False)) is None
+
+
+def test_a_trap_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own, of which this one only hears."""
+    start = (
+        "import sys; sys.path[:] = sys.argv[2:]; import vsr.engine.cuda.engine as e; "
+        "text = e.source; e.source = lambda n: text(n).replace('const Extent extent(tile);', "
+        "'const Extent extent(tile); __trap();'); import vsr.engine.cuda.trial as t; t.main()"
+    )
+    monkeypatch.setattr(trial_process, "_START", start)
+    told = try_kernels(KernelTrial(device="cuda:0", deep=False, scale=4, timed=False))
+    assert told is not None
+    assert told.startswith("failed in a trial")
+    assert torch.ones(2, device=DEVICE).sum() == 2
 
 
 def test_pieces_of_a_picture_need_no_copy() -> None:

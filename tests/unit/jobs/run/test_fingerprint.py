@@ -139,3 +139,20 @@ def test_a_job_begun_before_an_option_was_renamed_is_the_same_job(
     assert before["options"]["temporal"] == {"stabilise": "off", "deflicker": False, "grain": 0.0}
     other = dataclasses.replace(base, temporal=vsr.TemporalOptions(filter="light"))
     assert differences(before, of(film, base, other)) == ["temporal.filter: off -> light"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "goes_on"),
+    [
+        ("cuda", "torch", True),
+        ("cuda-fp16-sums", "torch", True),
+        ("torch", "cuda", False),
+        ("cuda", "cuda-fp16-sums", False),
+        ("ncnn", "torch", False),
+    ],
+)
+def test_pytorch_goes_on_where_our_kernels_have_failed(
+    before: str, after: str, goes_on: bool
+) -> None:
+    old, new = ({"engine": [name, "fp16"]} for name in (before, after))
+    assert (differences(old, new) == []) is goes_on

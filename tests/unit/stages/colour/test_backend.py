@@ -22,9 +22,11 @@ from vsr.events import Event, Note
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.options import DeviceOptions, ModelOptions, TemporalOptions, UpscaleOptions
+from vsr.stages.colour import trial as colour_trial
 from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
 from vsr.stages.colour.backend_check import CheckedColourBackend, backend_for
 from vsr.stages.colour.drift_correction import DriftCorrection
+from vsr.stages.colour.trial import ColourWork
 from vsr.stages.device import stage
 from vsr.stages.device.size import TargetSize
 from vsr.stages.device.stage import OutputImage
@@ -63,11 +65,22 @@ def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
-def tried(change: Callable[[Tensor], Tensor], events: list[Event]) -> CheckedColourBackend:
+def tried(
+    change: Callable[[Tensor], Tensor], events: list[Event], trials: list[ColourWork] | None = None
+) -> CheckedColourBackend:
+    """With trials in this process; `trials`: gets what was tried."""
+
     def make(blank: Callable[..., Tensor]) -> Any:
         return Changed(blank, change)
 
-    return CheckedColourBackend(make, CPU, where="here", sink=events.append)
+    def trial(device: torch.device, work: ColourWork) -> str | None:
+        if trials is not None:
+            trials.append(work)
+        return colour_trial.tried(make, device, work)
+
+    return CheckedColourBackend(
+        make(torch.empty), CPU, where="here", sink=events.append, trial=trial
+    )
 
 
 def work(backend: ColourBackend) -> list[Tensor]:
@@ -111,16 +124,10 @@ def test_a_trial_sees_what_is_wrong_and_pytorch_does_it(
     assert bool(notes) is not passes
 
 
-def test_a_trial_is_made_once_for_a_kind_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials, agrees = [], CheckedColourBackend._agrees
-
-    def counted(self: CheckedColourBackend, *given: Any) -> bool:
-        trials.append(given)
-        return agrees(self, *given)
-
-    monkeypatch.setattr(CheckedColourBackend, "_agrees", counted)
+def test_a_trial_is_made_once_for_a_kind_and_remembered() -> None:
+    trials: list[ColourWork] = []
     for _ in range(2):
-        backend = tried(lambda made: made, [])
+        backend = tried(lambda made: made, [], trials)
         for _ in range(3):
             work(backend)
     assert len(trials) == 3
@@ -157,6 +164,9 @@ def test_without_kernels_beside_the_engine_they_are_pytorchs() -> None:
     class Unable(TorchEngine):
         def kernel_runner(self) -> KernelRunner:
             raise DriverError("libcuda.so.1: cannot open shared object file")
+
+        def refuse(self, reason: str) -> None:
+            raise NotImplementedError
 
     events: list[Event] = []
     for kind, notes in ((TorchEngine, 0), (Unable, 1)):

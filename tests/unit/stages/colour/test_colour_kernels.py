@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from vsr.engine.kernel_launch import KernelStep
 from vsr.events import Event
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
 from vsr.stages.colour import colour_kernels, drift_correction
+from vsr.stages.colour import trial as colour_trial
 from vsr.stages.colour.backend import TorchColourBackend
 from vsr.stages.colour.backend_check import CheckedColourBackend
 from vsr.stages.colour.chroma import downsample, upsample
@@ -218,14 +220,16 @@ def test_the_trials_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
     emulator, events = Emulator(), list[Event]()
     tried = CheckedColourBackend(
-        lambda blank: CudaColourBackend(emulator, 2, blank), torch.device("cpu"),
-        where="here", sink=events.append,
+        CudaColourBackend(emulator, 2), torch.device("cpu"), where="here", sink=events.append,
+        trial=partial(
+            colour_trial.tried, lambda blank: CudaColourBackend(emulator, 2, blank)
+        ),
     )  # fmt: skip
     rgb = tried.to_rgb(random_planes(layout, 8, 8), layout, tags)
     drawn = random_rgb(32, 32)
     tried.from_rgb(drawn, layout, tags, tried.find_drift(drawn, rgb))
     assert [step.launch.kernel for step in emulator.steps] == [
-        name for name in ("to_rgb", "cells", "from_rgb") for _ in range(3)
+        name for name in ("to_rgb", "cells", "from_rgb") for _ in range(4)
     ]
     assert all(tried._passed.values())
     assert events == []

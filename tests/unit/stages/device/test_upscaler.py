@@ -16,7 +16,7 @@ from tests.unit.stages.device.test_tiles import engine_of
 from vsr.engine.base import is_out_of_memory
 from vsr.engine.build import build_engine
 from vsr.engine.torch_engine import TorchEngine
-from vsr.errors import BrokenWeights, OutOfMemory
+from vsr.errors import BrokenWeights, DeviceLost, OutOfMemory
 from vsr.events import Event, Note, silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.nets.families.rrdbnet import RRDBNet
@@ -298,3 +298,11 @@ def test_out_of_memory_in_the_middle_of_stabilising_loses_nothing(
             apart = (a.int() - b.int()).abs()  # a smaller batch may round another way
             assert int(apart.max()) <= 1
             assert float((apart > 0).float().mean()) < 1e-3
+
+
+def test_a_gpu_that_has_failed_is_said_in_a_line_whoever_notices_it() -> None:
+    """Of PyTorch's errors those that say CUDA error mean that this process is at its end."""
+    fault = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nmore")
+    engine = SmallDevice(engine_of(NETWORK), 0, fault)
+    with pytest.raises(DeviceLost, match=r"failed \(an illegal memory access was encountered\)"):
+        _run(engine, DeviceOptions(batch=1, tile=0))
