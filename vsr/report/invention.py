@@ -7,12 +7,19 @@ nobody saw: it is invented. That may look right, and may even be right; no map c
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vsr.events import Progress, Sink, silent
+from vsr.media.read.reader import read_frames
+from vsr.media.source.kinds.base import Source
+from vsr.options import ColourOptions
+from vsr.quality.pairs import FramePairs, seconds
+from vsr.report.moments import luma_of_frame
 from vsr.stages.consistency import classical_enlargement, high_band
 
 _AROUND = 4  # source pixels across, over which energy is summed
@@ -41,6 +48,33 @@ def invention(source: Tensor, result: Tensor, scale: tuple[float, float]) -> Inv
     contrast = (_mean(classical.square(), around) - mean.square()).clamp(min=0)
     share = energy.sum() / (energy + contrast + _NOISE).sum()
     return Invention(rms=energy.sqrt()[0, 0], share=float(share))
+
+
+@torch.inference_mode()
+def invented_shares(
+    films: tuple[Source, Source], colour: ColourOptions, *, align: bool, sink: Sink
+) -> tuple[list[float], list[float]] | None:
+    """Return (seconds, share of the detail that is invented) of all frames of source and result.
+
+    `align`: the first frames of both belong together, whatever their times. None where nothing was
+    enlarged. Raises InputError.
+    """
+    sides = [(film.video.width, film.video.height) for film in films]
+    if sides[1][0] <= sides[0][0] or sides[1][1] <= sides[0][1]:
+        return None
+    read = [
+        read_frames(film, own, sink=silent)
+        for film, own in zip(films, (colour, ColourOptions()), strict=True)
+    ]
+    times, shares = list[float](), list[float]()
+    with closing(read[0]), closing(read[1]):
+        for before, after in FramePairs(read[0], read[1], align=align):
+            scale = (after.width / before.width, after.height / before.height)
+            found = invention(luma_of_frame(before), luma_of_frame(after), scale)
+            times.append(float(seconds(before) - films[0].begin))
+            shares.append(found.share)
+            sink(Progress(frames=len(times)))
+    return times, shares
 
 
 def _mean(x: Tensor, side: int) -> Tensor:

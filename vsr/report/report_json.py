@@ -80,6 +80,8 @@ def _per_frame(report: RunReport) -> dict[str, Any]:
         series["work"] = Series(
             name="work", unit="", times=report.look.times, values=report.look.work
         )
+    if report.invented is not None:
+        series["invented"] = report.invented
     if report.quality is not None:
         series |= quality_series(report.quality, report.source.begin)
     return {

@@ -165,6 +165,10 @@ def _plots(report: RunReport) -> Iterator[str]:
     if report.look is not None and report.look.work:
         work = Series(name="a frame", unit="", times=report.look.times, values=report.look.work)
         drawn.append(figure("Share of each frame that reuse left to do", [work], cuts))
+    if report.invented is not None:
+        drawn.append(
+            figure("Share of each frame's detail that is invented", [report.invented], cuts)
+        )
     if report.quality is not None:
         drawn += _of_quality(quality_series(report.quality, report.source.begin), cuts)
     if not any(drawn):

@@ -25,6 +25,7 @@ from vsr.options import (
 from vsr.quality.metrics import metrics
 from vsr.quality.report import KINDS, Report
 from vsr.report.film_look import FilmLook, WorstFrame, look_at, worst_frame, worst_times
+from vsr.report.invention import invented_shares
 from vsr.report.plots import Series
 from vsr.report.run_record import RunRecord, record_of
 from vsr.report.settings import command, shown_names
@@ -58,6 +59,7 @@ class RunReport:
     sizes: Series  # kB of each frame of the result
     pace: Series  # seconds that each frame took
     look: FilmLook | None
+    invented: Series | None  # share of each frame's detail; None: not asked for, or unknown
     quality: Report | None
     compared_with: str
     worst: tuple[WorstFrame, ...]
@@ -72,6 +74,7 @@ def run_report(
     reference: Path | None = None,
     quick: bool = False,
     worst: int = 4,
+    invention: bool = False,
     sink: Sink = silent,
 ) -> RunReport:
     """Look at a film and at what was made of it.
@@ -79,7 +82,8 @@ def run_report(
     `measure`: metrics; None: PSNR and SSIM, and flicker where the temporal filter was on. They
     compare the result, brought to the size of the source, with the source; or the result with
     `reference`. `quick`: look at no pictures at all. `worst`: how many of the worst frames are
-    shown. Raises InputError, UsageError, FfmpegError.
+    shown. `invention`: say of each frame how much of it is invented. Raises InputError, UsageError,
+    FfmpegError.
     """
     record = record_of(output)
     options = _options(record)
@@ -95,6 +99,9 @@ def run_report(
     quality = None
     if not quick:
         quality = _measured((before, after), reference, measure, options, heard)
+    invented = None
+    if invention and not quick:
+        invented = _invented((before, after), options, heard)
     name = _first(quality)
     return RunReport(
         source=before,
@@ -109,6 +116,7 @@ def run_report(
         sizes=_sizes(after),
         pace=_pace(record, indexes[1], after),
         look=look,
+        invented=invented,
         quality=quality,
         compared_with=str(reference or source),
         worst=tuple(_worst((before, after), indexes, quality, name, worst) if whole else ()),
@@ -198,11 +206,7 @@ def _measured(
     sink: Sink,
 ) -> Report | None:
     """Compare; None where the run took parts of the film that cannot be paired with it."""
-    if len(options.source.clips) > 1 and reference is None:
-        sink(Note(text="several clips were joined: nothing is measured against the source"))
-        return None
-    if options.source.crop is not None and reference is None:
-        sink(Note(text="edges were cut off: nothing is measured against the source"))
+    if reference is None and not _is_paired(options, sink):
         return None
     wanted = tuple(measure) if measure else _USUAL
     if measure is None and options.temporal.filter != "off":
@@ -216,6 +220,31 @@ def _measured(
         colour=options.colour,
     )
     return metrics(reference or films[0].path, films[1].path, given, sink=sink)
+
+
+def _is_paired(options: UpscaleOptions, sink: Sink) -> bool:
+    """Return whether frames of the result show what those of the source do, all of it."""
+    why = None
+    if len(options.source.clips) > 1:
+        why = "several clips were joined"
+    elif options.source.crop is not None:
+        why = "edges were cut off"
+    if why is not None:
+        sink(Note(text=f"{why}: nothing is measured against the source"))
+    return why is None
+
+
+def _invented(films: tuple[Source, Source], options: UpscaleOptions, sink: Sink) -> Series | None:
+    """Return the share of each frame that is invented; None where that cannot be told."""
+    if not _is_paired(options, sink):
+        return None
+    align = bool(options.source.clips)
+    found = invented_shares(films, options.colour, align=align, sink=sink)
+    if found is None:
+        sink(Note(text="the result is not larger than its source: nothing of it is invented"))
+        return None
+    times, shares = found
+    return Series(name="of the detail", unit="", times=times, values=shares)
 
 
 def _first(quality: Report | None) -> str:

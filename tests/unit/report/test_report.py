@@ -120,6 +120,29 @@ def test_what_was_cropped_is_not_measured_against_its_source(film: Path, tmp_pat
     assert any("edges were cut off" in note for note in data["notes"])
 
 
+def test_of_each_frame_it_is_told_how_much_was_invented(film: Path, tmp_path: Path) -> None:
+    weights, means = tiny_weights(tmp_path), {}
+    for strength in ("1", "0.25", "0"):
+        out = tmp_path / f"{strength}.mkv"
+        run("upscale", film, "-o", out, "-m", weights, "--strength", strength, "--codec", "ffv1",
+            "--device", "cpu", "-q")  # fmt: skip
+        series = told(out, "--invention", "--metric", "psnr", "--worst", "0")["per_frame"][
+            "invented"
+        ]
+        assert len(series["values"]) == len(series["times"]) == 20
+        assert all(0 <= share <= 1 for share in series["values"])
+        means[strength] = sum(series["values"]) / 20
+    assert means["0"] < 0.01 < means["1"]
+    # Energy goes with the square.
+    assert means["0.25"] < means["1"] / 4
+    assert "invented" not in told(out, "--metric", "psnr", "--worst", "0")["per_frame"]
+    same = tmp_path / "same.mkv"
+    run("upscale", film, "-o", same, "-m", "bicubic", "-s", "1", "--codec", "ffv1", "-q")
+    smaller = told(same, "--invention", "--metric", "psnr")
+    assert "invented" not in smaller["per_frame"]
+    assert any("nothing of it is invented" in note for note in smaller["notes"])
+
+
 def test_work_that_reuse_left_is_what_the_run_counted(film: Path, tmp_path: Path) -> None:
     out, weights = tmp_path / "out.mkv", tiny_weights(tmp_path)
     run("upscale", film, "-o", out, "-m", weights, "--reuse", "safe", "-q")

@@ -54,6 +54,11 @@ def _metrics(text: str) -> tuple[Metric, ...]:
     metavar="N",
     help="Show so many of the worst frames.",
 )
+@click.option(
+    "--invention",
+    is_flag=True,
+    help="Say of each frame how much of its detail is invented; about as slow as a metric.",
+)
 @click.option("--quick", is_flag=True, help="Look at no pictures: streams, tags, times and sizes.")
 @click.option("--overwrite", is_flag=True, help="Replace the page if it is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, and write no page.")
@@ -66,6 +71,7 @@ def report(
     metric: tuple[Metric, ...] | None,
     reference: Path | None,
     worst: int,
+    invention: bool,
     quick: bool,
     overwrite: bool,
     as_json: bool,
@@ -103,6 +109,7 @@ def report(
             reference=reference,
             quick=quick,
             worst=worst,
+            invention=invention,
             sink=terminal,
         )
         page = json.dumps(report_as_json(found), indent=1) if as_json else report_page(found)
