@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import SAMPLES
 from tests.support import judge
 from tests.support.browser import Browser, browser_program
-from tests.support.server import Server, serving
+from tests.support.server import Server, events, serving
 
 _TOKENS = "me 0123456789abcdef\n"
 _HTML = "<img src=x onerror=alert(1)> & <b>.mp4"
@@ -223,6 +223,7 @@ def test_a_files_name_is_a_text(
     shown = browser.run("document.querySelector('#jobs h3').textContent")
     assert shown == _HTML
     assert browser.run("document.querySelectorAll('#work img, #work b').length") == 0
+    assert server.ask("GET", newest(server)["urls"]["source"]).status == 404  # it is no film
 
 
 def test_what_is_refused_is_said_at_its_field(browser: Browser, server: Server, film: Path) -> None:
@@ -319,6 +320,18 @@ def test_all_of_it_is_reached_by_keys(browser: Browser, server: Server, film: Pa
     press(browser, "Escape", 27)
     browser.wait("!compare.open")
     assert browser.run("document.activeElement.textContent") == "Compare"
+
+
+def test_who_has_the_job_need_not_hear_again_how_it_came_so_far(server: Server) -> None:
+    job = server.ended(
+        server.job({"source": "bunny.mp4", "model": "bicubic", "clip": ["0f-3f"]})["id"]
+    )
+    path = job["urls"]["events"]
+    told = events(server.ask("GET", path).body)
+    assert len(told) > 4
+    assert events(server.ask("GET", f"{path}?from=end").body) == []
+    last = {"Last-Event-ID": told[-3][0]}
+    assert events(server.ask("GET", f"{path}?from=end", headers=last).body) == told[-2:]
 
 
 def test_the_page_loads_nothing_but_its_own_files(server: Server) -> None:

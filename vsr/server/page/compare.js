@@ -157,7 +157,8 @@ const go = (seconds) => shown.film && seek(shown.result.currentTime + seconds);
 function told() {
   const { result } = shown || {};
   if (!result || !result.duration) return;
-  const said = `${clock(result.currentTime)} of ${clock(result.duration)}`;
+  const short = result.duration < 60;
+  const said = `${clock(result.currentTime, short)} of ${clock(result.duration, short)}`;
   byId("seek").value = String(result.currentTime);
   byId("seek").setAttribute("aria-valuetext", said);
   byId("clock").textContent = said;

@@ -32,8 +32,9 @@ export const path = (address) => {
   return pathname + search;
 };
 
-let signedOut = () => {};
-export const whenSignedOut = (what) => { signedOut = what; };
+let leaving = () => {};
+export const whenSignedOut = (what) => { leaving = what; };
+export const signedOut = () => leaving();
 
 export async function ask(method, address, data, headers = {}) {
   const body = data === undefined ? undefined : JSON.stringify(data);
@@ -99,9 +100,9 @@ export function lasts(seconds) {
   return minutes ? `${minutes} min ${whole % 60} s` : `${whole} s`;
 }
 
-export function clock(seconds) {
-  const whole = Math.floor(Math.max(seconds, 0));
+export function clock(seconds, withTenths) {
+  const tenths = Math.floor(Math.max(seconds, 0) * 10 + 1e-6), whole = Math.floor(tenths / 10);
   const minutes = Math.floor(whole / 60) % 60, hours = Math.floor(whole / 3600);
   const two = (number) => String(number).padStart(2, "0");
-  return (hours ? `${hours}:${two(minutes)}` : minutes) + `:${two(whole % 60)}`;
+  return (hours ? `${hours}:${two(minutes)}` : minutes) + `:${two(whole % 60)}${withTenths ? `.${tenths % 10}` : ""}`;
 }

@@ -6,28 +6,32 @@ import { known } from "./uploads.js";
 
 const PAGE = 50;
 const SOON = 2000, LATER = 15000; // milliseconds between two looks, while there is something to do
-const STREAMS = 2; // a browser has but six lines to a server
+const STREAMS = 1; // a browser has but six lines to a server, and films that are compared take two
 const ENDED = ["succeeded", "failed", "canceled", "aborted"];
 const WORDS = {
   starting: "Waits for its turn", processing: "Working", succeeded: "Done", failed: "Failed",
   canceled: "Canceled", aborted: "Not begun in time",
 };
 const jobs = new Map(), rows = new Map(), streams = new Map(), files = new Map();
-let most = PAGE, timer = null, open = {}, isDown = false, asked = 0;
+let most = PAGE, timer = null, open = null, isDown = false, asked = 0;
 
 export function start(opened) {
+  if (!open) {
+    byId("older").addEventListener("click", () => { most = Math.min(most + PAGE, 1000); look(); });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) [...streams.keys()].forEach(unfollow); // leave the line to other tabs
+      else if (jobs.size || isDown) look();
+    });
+  }
   open = opened;
-  byId("older").addEventListener("click", () => { most = Math.min(most + PAGE, 1000); look(); });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
   return look();
 }
 
 export function stop() {
   clearTimeout(timer);
-  for (const stream of streams.values()) stream.close();
-  streams.clear();
-  jobs.clear();
+  [...jobs.keys()].forEach(forget);
   asked++;
+  document.title = "vsr";
 }
 
 export const again = () => look();
@@ -59,11 +63,13 @@ function take(told) {
   byId("older").hidden = !told.next || most >= 1000;
   byId("none").hidden = jobs.size > 0;
   order(told.results);
+  entitle();
   names(told.results);
 }
 
 function update(job) {
   const before = jobs.get(job.id);
+  if (before && before.status === job.status) job.doing = before.doing;
   jobs.set(job.id, job);
   if (before && before.status !== job.status && job.status !== "starting") {
     const said = job.error ? `: ${job.error}` : "";
@@ -86,6 +92,7 @@ function follow(job) {
     now.metrics = { frames: told.frames, total_frames: told.total, seconds_left: told.seconds_left };
     now.doing = null;
     show(now);
+    entitle();
   });
   stream.addEventListener("downloading", (event) => {
     const told = JSON.parse(event.data), now = jobs.get(job.id);
@@ -163,8 +170,8 @@ function built(job) {
       const lines = (logs || "").split("\n").filter((line) => line && !/^\d+%\|/.test(line));
       parts.said.textContent = lines.join("\n") || "Nothing.";
     },
-  }, make("summary", {}, "What was said"), parts.said);
-  const row = make("li", { class: "card" }, parts.title, parts.state, parts.bar, parts.about, parts.buttons,
+  }, make("summary", {}, "What was said", make("span", { class: "unseen" })), parts.said);
+  const row = make("li", { class: "card" }, parts.title, parts.state, parts.buttons, parts.bar, parts.about,
     parts.more);
   rows.set(job.id, Object.assign(row, { parts }));
   return row;
@@ -182,13 +189,21 @@ function show(job) {
   else if (!bar.hidden) bar.removeAttribute("value");
   bar.setAttribute("aria-label", `Progress of ${name}`);
   set(about, aboutOf(job));
-  set(more.firstChild, `What was said of ${name}`);
+  set(more.firstChild.lastChild, ` of ${isPreview ? "the preview of " : ""}${name}`);
   const kind = `${job.status} ${name}`;
   if (buttons.dataset.kind === kind) return;
   const had = buttons.contains(document.activeElement);
   buttons.dataset.kind = kind;
   buttons.replaceChildren(...actions(job, name));
   if (had) (buttons.querySelector("a, button") || title).focus();
+}
+
+/* How far it is also stands where tabs have their names. */
+function entitle() {
+  const { metrics: { frames, total_frames: total } } =
+    [...jobs.values()].find((job) => job.status === "processing") || { metrics: {} };
+  const title = total ? `${Math.floor(Math.min((frames || 0) / total, 1) * 100)} % · vsr` : "vsr";
+  if (document.title !== title) document.title = title;
 }
 
 function set(element, text) { if (element.textContent !== text) element.textContent = text; }
@@ -209,11 +224,13 @@ function stateOf(job) {
   return job.error ? `${WORDS[job.status]}: ${job.error}` : `${WORDS[job.status]}.`;
 }
 
+const when = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+
 function aboutOf(job) {
   const plain = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
   const said = Object.entries(job.input).filter(([name, value]) => name !== "source" && value !== null)
     .map(([name, value]) => `${name.replace(/_/g, " ")} ${plain(value)}`);
-  return [...said, new Date(job.created_at).toLocaleString()].join(" · ");
+  return [...said, when(job.created_at)].join(" · ");
 }
 
 function actions(job, name) {

@@ -11,6 +11,10 @@ const GROUPS = {
   model: "Network", size: "Size", device: "Computing", temporal: "Over time", source: "Source",
   colour: "Colours", encode: "Result", jobs: "Job", stabilise: "Over time",
 };
+const LABELS = {
+  output: "Name of the result", preset: "Encoder's preset", crf: "CRF", fps: "FPS", at: "Moments",
+  clip: "Part of the film", colours: "Colours of a GIF",
+};
 let presets = [], models = [];
 
 export async function restore() {
@@ -30,24 +34,27 @@ export async function restore() {
   }
   byId("common").replaceChildren(field("output", known.output), ...common);
   byId("rare").replaceChildren(...[...groups].map(([group, fields]) => make("fieldset", {},
-    make("legend", {}, group), make("div", { class: "fields" }, ...fields))));
+    make("legend", {}, group), make("div", { class: "settings" }, ...fields))));
   byId("tried").replaceChildren(rivals(), field("at", known.at));
   load();
-  byId("settings").addEventListener("input", () => { react(); save(); });
+  byId("settings").oninput = () => { react(); save(); };
   react();
 }
 
 /* --- fields --- */
 
-const unquoted = (text) => text.replace(/`([^`]*)`/g, "$1").replace(/\s*\[default: [^\]]*\]/, "");
-const named = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replace(/_/g, " ");
+/* What the schema says of an option, without the marks of the command line. */
+const unquoted = (text) => text.replace(/`([^`]*)`/g, "$1").replace(/\s*\[default: [^\]]*\]/, "")
+  .replace(/--([a-z][a-z-]+)/g, "$1");
+const named = (name) => LABELS[name]
+  || (name.charAt(0).toUpperCase() + name.slice(1)).replace(/_/g, " ");
 
 function held(name, label, control, about) {
   const hint = `${name}-about`;
   control.id = name;
   control.dataset.option = name;
   if (about) control.setAttribute("aria-describedby", hint);
-  return make("div", { class: "field" }, make("label", { for: name }, label), control,
+  return make("div", { class: "setting" }, make("label", { for: name }, label), control,
     about ? make("p", { class: "quiet", id: hint }, about) : null);
 }
 
@@ -87,10 +94,10 @@ const title = (one) => [one.name, one.title && `: ${one.title}`,
   one.installed ? "" : ` (to be fetched${one.bytes ? `, ${size(one.bytes)}` : ""})`].join("");
 
 function modelField(told) {
-  const control = choices([["", `as usual: ${told.default}, or the preset's`],
+  const control = choices([["", "as usual, or as the preset says"],
     ...models.map((one) => [one.name, title(one)])]);
-  return held("o-model", "Network", control, unquoted(told.description).replace(/^.*?: /, "").replace(
-    /^a name of .*?bicubic, lanczos\.\s*/, ""));
+  const about = unquoted(told.description).replace(/^Network: .*?\. (?=[A-Z])/, "");
+  return held("o-model", "Network", control, `Usual is ${told.default}. ${about}`);
 }
 
 function sizeFields() {
@@ -104,7 +111,7 @@ function sizeFields() {
 function rivals() {
   const boxes = models.map((one) => make("label", { class: "check" },
     make("input", { type: "checkbox", id: `r-${one.name}`, value: one.name }), one.name));
-  return make("fieldset", { class: "field wide" }, make("legend", {}, "Compare these networks"), ...boxes);
+  return make("fieldset", { class: "setting wide" }, make("legend", {}, "Compare these networks"), ...boxes);
 }
 
 /* --- what is set --- */
@@ -151,7 +158,7 @@ export function input(task) {
     if (!option || !option.startsWith("o-") || !text) continue;
     const name = option.slice(2);
     if (name === "at" && task !== "preview") continue;
-    if (name === "output" && task === "preview") continue;
+    if (["output", "clip"].includes(name) && task === "preview") continue; // it looks at moments
     found[name] = control.tagName === "SELECT" && kind ? JSON.parse(text) : read(text, kind);
   }
   const chosen = byId("size").value;

@@ -1,7 +1,9 @@
 /* Files on their way to the server, by tus: in pieces, on from where they stand after a break, and after
    a reload of the page once the same file is chosen again. What is known of them lies in localStorage. */
 
-import { ask, button, byId, lasts, make, path, Refused, right, size, sure, tell, wrong } from "./lib.js";
+import {
+  ask, button, byId, lasts, make, path, Refused, right, signedOut, size, sure, tell, wrong,
+} from "./lib.js";
 
 const KEPT = "vsr.sources";
 const PIECE = 8 << 20; // bytes of a request
@@ -18,6 +20,12 @@ export const known = (id) => (sources.find((one) => one.place && one.place.endsW
 
 export async function restore(whenChanged) {
   changed = whenChanged;
+  if (sources.some((one) => one.file)) { // signed in again
+    for (const one of sources) if (one.state === "paused" && one.file) one.state = "waiting";
+    keep();
+    next();
+    return;
+  }
   sources = [];
   let kept = [];
   try { kept = JSON.parse(localStorage.getItem(KEPT)) || []; } catch { /* nothing that can be read */ }
@@ -135,11 +143,12 @@ async function send(source) {
     } catch (error) {
       if (!sources.includes(source) || source.state === "paused") return;
       if (source.state === "complete") { changed(error); return; }
+      if (error.status === 401) signedOut();
       const lost = error.status === 404 || error.status === 410;
       if (lost) Object.assign(source, { place: null, offset: 0 });
       else if (![0, 400, 408, 409, 423, 429, 500, 502, 503, 504].includes(error.status)) {
         Object.assign(source, { state: "paused", error: error.message });
-        wrong(`${source.name}: ${error.message}`);
+        if (error.status !== 401) wrong(`${source.name}: ${error.message}`);
         keep();
         return;
       }
@@ -206,7 +215,6 @@ function request(source, method, address, body, headers, sent = () => {}) {
       if (line.status >= 200 && line.status < 300) { resolve(line); return; }
       let told = null;
       try { told = JSON.parse(line.responseText); } catch { /* in no words */ }
-      if (line.status === 401) location.reload();
       reject(new Refused(line.status, (told && told.detail) || `The server has answered ${line.status}.`));
     };
     source.request = line;
@@ -229,8 +237,10 @@ async function drop(source) {
   if (source.request) source.request.abort();
   keep();
   byId("choose").focus();
-  if (begun) await ask("DELETE", source.place, undefined, TUS).catch(() => {}); // else swept in a day
   next();
+  if (!begun) return;
+  await new Promise((resolve) => { setTimeout(resolve, 500); }); // until the server has seen it break off
+  await ask("DELETE", source.place, undefined, TUS).catch(() => {}); // else it is swept in a day
 }
 
 /* --- showing --- */
@@ -256,14 +266,14 @@ function built(source) {
   const hand = button("Pause", null, () => {
     if (source.state === "fileless") byId("files").click();
     else if (source.state === "paused" && source.file) {
-      Object.assign(source, { state: "waiting", checked: false });
+      Object.assign(source, { state: "waiting", checked: false, error: null });
       show();
       next();
     } else hold(source);
   });
   const remove = button("Remove", `Remove ${source.name}`, () => drop(source));
-  const row = make("li", { class: "card" }, make("h3", {}, source.name), state, bar,
-    make("div", { class: "row" }, hand, remove));
+  const row = make("li", { class: "card" }, make("h3", {}, source.name), state,
+    make("div", { class: "row" }, hand, remove), bar);
   return Object.assign(row, { parts: { state, bar, hand } });
 }
 
