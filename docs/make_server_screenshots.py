@@ -1,9 +1,11 @@
-"""Make the pictures of the page of `vsr serve` in docs/: `python -m tests.page_pictures docs`."""
+"""Makes the pictures of the page of `vsr serve` in docs/guide; needs a Chromium.
+
+Run it as `python -m docs.make_server_screenshots`.
+"""
 
 from __future__ import annotations
 
 import base64
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from tests.support import judge
 from tests.support.browser import Browser, browser_program
 from tests.support.server import Server, serving
 
-_QUALITY = 70
+_QUALITY = 75
+_FOLDER = Path(__file__).parent / "guide"
 _KINDS: dict[str, dict[str, Any]] = {
     "light": {"width": 1200, "height": 900},
     "dark": {"width": 1200, "height": 900, "dark": True},
@@ -21,8 +24,8 @@ _KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def main(folder: Path) -> None:
-    """Write page_KIND.webp and page_compare_KIND.webp for each kind of screen."""
+def main() -> None:
+    """Write serve_KIND.jpg for each kind of screen, and serve_compare_KIND.jpg."""
     with tempfile.TemporaryDirectory(prefix="vsr-pictures-") as name:
         there = Path(name)
         short = there / "bunny.mp4"
@@ -33,7 +36,7 @@ def main(folder: Path) -> None:
             for kind, screen in _KINDS.items():
                 with Browser(browser_program(), there / kind) as browser:
                     browser.look(**screen)
-                    _picture(browser, server, kind, folder, short)
+                    _picture(browser, server, kind, short)
 
 
 def _jobs(server: Server, film: Path) -> None:
@@ -46,36 +49,31 @@ def _jobs(server: Server, film: Path) -> None:
     server.ended(server.job({"source": "bunny.mp4", "for": "anime"})["id"])
 
 
-def _picture(browser: Browser, server: Server, kind: str, folder: Path, film: Path) -> None:
+def _picture(browser: Browser, server: Server, kind: str, film: Path) -> None:
     job = server.job({"source": "holiday.mp4", "model": "bicubic", "scale": 8})
     browser.visit(f"{server.base}/")
     browser.wait("!work.hidden && document.querySelectorAll('#jobs li').length >= 4")
     browser.give("#files", film)
     browser.wait("document.querySelector('#sources .state')?.textContent.startsWith('On the')")
     browser.wait("/ left/.test(document.querySelector('#jobs .state').textContent)")
-    _shot(browser, folder / f"page_{kind}.webp", whole=True)
+    _shot(browser, f"serve_{kind}.jpg", whole=kind != "phone")
     server.ask("POST", f"/v1/jobs/{job['id']}/cancel", {})
     server.ended(job["id"])
     server.ask("DELETE", f"/v1/jobs/{job['id']}")
-    press = (
-        "[...document.querySelectorAll('#jobs button')].find(e => e.textContent === {!r}).click()"
-    )
-    browser.run(press.format("Compare"))
-    browser.wait("vsr.scene() && vsr.shown().source")
-    browser.run("stage.blur(); new Promise(done => setTimeout(done, 500))")
-    _shot(browser, folder / f"page_compare_{kind}.webp")
-    browser.run("compare.close()")
-    browser.run(press.format("Look at it"))
-    browser.run("new Promise(done => setTimeout(done, 3000))")
-    _shot(browser, folder / f"page_preview_{kind}.webp")
+    if kind != "light":
+        press = "[...document.querySelectorAll('#jobs button')].find(e => e.textContent === {!r}).click()"
+        browser.run(press.format("Compare"))
+        browser.wait("vsr.scene() && vsr.shown().source")
+        browser.run("stage.blur(); new Promise(done => setTimeout(done, 500))")
+        _shot(browser, f"serve_compare_{kind}.jpg")
     assert not browser.errors, browser.errors
 
 
-def _shot(browser: Browser, path: Path, *, whole: bool = False) -> None:
-    told = browser.call("Page.captureScreenshot", format="webp", quality=_QUALITY,
+def _shot(browser: Browser, name: str, *, whole: bool = False) -> None:
+    told = browser.call("Page.captureScreenshot", format="jpeg", quality=_QUALITY,
                         captureBeyondViewport=whole)  # fmt: skip
-    path.write_bytes(base64.b64decode(told["data"]))
+    (_FOLDER / name).write_bytes(base64.b64decode(told["data"]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
