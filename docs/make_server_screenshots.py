@@ -61,8 +61,8 @@ def _picture(browser: Browser, server: Server, kind: str, film: Path) -> None:
     server.ended(job["id"])
     server.ask("DELETE", f"/v1/jobs/{job['id']}")
     if kind != "light":
-        press = "[...document.querySelectorAll('#jobs button')].find(e => e.textContent === {!r}).click()"
-        browser.run(press.format("Compare"))
+        buttons = "[...document.querySelectorAll('#jobs button')]"
+        browser.run(f"{buttons}.find(e => e.textContent === 'Compare').click()")
         browser.wait("vsr.scene() && vsr.shown().source")
         browser.run("stage.blur(); new Promise(done => setTimeout(done, 500))")
         _shot(browser, f"serve_compare_{kind}.jpg")
