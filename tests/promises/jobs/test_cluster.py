@@ -13,7 +13,8 @@ import pytest
 import vsr
 from tests.support import judge
 from tests.support.cluster import Cluster, cluster
-from vsr.errors import UsageError
+from tests.support.jobs import After
+from vsr.errors import Stopped, UsageError
 from vsr.events import Event, Note, Progress
 from vsr.jobs.store.job_store import folder_of
 from vsr.runners.local import runner_for
@@ -52,12 +53,17 @@ def options(cluster: Cluster | None, **device: object) -> vsr.UpscaleOptions:
     )
 
 
-def test_a_node_is_killed_and_another_added_and_the_film_is_the_same(
+def test_a_run_is_stopped_a_node_killed_and_another_added_and_the_film_is_the_same(
     nodes: Cluster, film: Path, tmp_path: Path
 ) -> None:
     one, shared = tmp_path / "one.mkv", tmp_path / "shared.mkv"
     vsr.upscale(film, one, options(None))
     chosen, notes = options(nodes), list[str]()
+    with pytest.raises(Stopped):
+        vsr.upscale(film, shared, chosen, stop=After(2), runner=runner_for(chosen.device))
+    made = len(list(folder_of(shared).glob("[0-9]*.json")))
+    assert 2 <= made < 20
+    assert not list(folder_of(shared).glob("*.part*"))
     frames: list[int] = []
     changes: list[threading.Thread] = []
 
@@ -76,7 +82,9 @@ def test_a_node_is_killed_and_another_added_and_the_film_is_the_same(
 
     result = vsr.upscale(film, shared, chosen, sink=sink, runner=runner_for(chosen.device))
     changes[0].join()
+    assert any(note.startswith(f"resuming: {made} of 20") for note in notes)
     assert result.frames == max(frames) == 200
+    assert frames == sorted(frames)
     assert shared.read_bytes() == one.read_bytes()
     assert not folder_of(shared).exists()
 

@@ -38,8 +38,6 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     if request.param == "no links":
 
         def refuse(source: Path, target: Path) -> None:
-            if target.exists():
-                raise FileExistsError(errno.EEXIST, "there")
             raise OSError(errno.EPERM, "no links here")
 
         monkeypatch.setattr(os, "link", refuse)
@@ -105,3 +103,12 @@ def test_a_machine_that_died_before_its_record_costs_nothing(folder: Path) -> No
     (folder / "000003.json").write_text("torn")
     Machine(folder).make(3, b"pictures")
     assert JobStore(folder).finished(3, ".mkv") is not None
+
+
+def test_what_it_left_is_compared_and_both_are_kept(folder: Path) -> None:
+    (folder / "000003.mkv").write_bytes(b"pictures")
+    with pytest.raises(SegmentsDiffer, match=r"than on another machine; .* both are in"):
+        Machine(folder).make(3, b"others")
+    kept = {path.read_bytes() for path in folder.glob("000003*.mkv")}
+    assert kept == {b"pictures", b"others"}
+    assert JobStore(folder).finished(3, ".mkv") is None
