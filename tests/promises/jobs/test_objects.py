@@ -18,6 +18,7 @@ from tests.support.jobs import After
 from tests.support.object_server import BUCKET, object_server
 from vsr.errors import InputError, OutputExists, Stopped, UsageError
 from vsr.events import Event, Note
+from vsr.jobs.store.registry import stores
 from vsr.objects import Objects
 
 pytestmark = [
@@ -59,6 +60,7 @@ def test_a_film_goes_on_where_it_was_and_comes_out_the_same(place: Objects, tmp_
     assert sum(name.endswith(".json") for name in there) == 3  # the job, two segments
     for name in there:
         assert b"very-secret" not in (place.get(name) or b"")
+    assert not [store for store in stores() if store.is_relative_to(tmp_path / "cache")]
     notes: list[str] = []
 
     def listen(event: Event) -> None:

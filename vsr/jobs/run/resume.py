@@ -156,7 +156,8 @@ def _segments(run: RunContext, store: JobStore) -> list[Segment]:
         )
     elif does_without_kernels(old["engine"], new["engine"]):
         run.sink(Note(text="PyTorch goes on with what our CUDA kernels have begun"))
-    register(store.folder)
+    if run.hooks.remote is None:  # else the folder has copies, and the command alone goes on
+        register(store.folder)
     return [Segment(number=n, span=span) for n, span in enumerate(spans)]
 
 
