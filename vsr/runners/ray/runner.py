@@ -87,6 +87,7 @@ class RayRunner:
             "segments": told(segments),
             "job": {
                 **job_of(run, store, own),
+                "engine": [engine.name, engine.precision],
                 "hardware": hardware(engine.device, network=engine.receptive_radius > 0),
                 "repeatable": certain,
             },

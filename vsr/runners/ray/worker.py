@@ -44,7 +44,7 @@ class SegmentWorker:
                 place = job["objects"] or job["store"]
                 return {"host": host, "refused": f"sees no job in {place}; is it shared?"}
             run = run_of(job, Hooks(sink=self._hear, stop=self._stop.is_set))
-            if (other := _other(run, begun, job["hardware"])) is not None:
+            if (other := _other(run, begun, job)) is not None:
                 return {"host": host, "refused": other}
         except VsrError as error:
             return {"host": host, "refused": str(error)}
@@ -111,12 +111,16 @@ class SegmentWorker:
         })  # fmt: skip
 
 
-def _other(run: RunContext, begun: Mapping[str, Any], machine: str) -> str | None:
+def _other(run: RunContext, begun: Mapping[str, Any], job: Mapping[str, Any]) -> str | None:
     """Return in words what this node would do otherwise than the job was planned."""
     own = fingerprint(run.plan, (), run.model, run.engine, run.options)
     del own["parts"]  # those it is told
     if changed := differences({name: begun.get(name) for name in own}, own):
         return f"would do something else ({'; '.join(changed)})"
-    if (here := hardware(run.engine.device, network=run.engine.receptive_radius > 0)) != machine:
-        return f"has another processor ({here}, not {machine}), which rounds otherwise"
+    # A job may go on without our kernels; its nodes do all with them or all without.
+    if (engine := [run.engine.name, run.engine.precision]) != job["engine"]:
+        return f"would run {' in '.join(engine)}, not {' in '.join(job['engine'])}"
+    here = hardware(run.engine.device, network=run.engine.receptive_radius > 0)
+    if here != job["hardware"]:
+        return f"has another processor ({here}, not {job['hardware']}), which rounds otherwise"
     return None
