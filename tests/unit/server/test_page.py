@@ -112,7 +112,8 @@ def newest(server: Server) -> Any:
 
 def large(film: Path, folder: Path) -> Path:
     """Return the film with three million bytes behind it that players pass over."""
-    path = folder / "large.mp4"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"large_{folder.name[-3:]}.mp4"
     rest = Random(0).randbytes(3_000_000)
     path.write_bytes(film.read_bytes() + (len(rest) + 8).to_bytes(4, "big") + b"free" + rest)
     return path
@@ -199,7 +200,7 @@ def test_an_upload_goes_on_after_a_break_and_a_reload(
     assert 10 <= share < 100
     slowly(browser, 0)
     browser.give("#files", path)
-    browser.wait("document.querySelector('#jobs h3')?.textContent === 'large.mp4'")
+    browser.wait(f"document.querySelector('#jobs h3')?.textContent === '{path.name}'")
     comes(browser, "Done")
     assert len(server.ask("GET", "/v1/files").json["results"]) == before + 1
     job = newest(server)
@@ -267,27 +268,56 @@ def test_a_preview_is_shown_in_a_frame_that_can_do_nothing(
     assert browser.run("document.querySelectorAll('#sources li').length") == 1  # to be upscaled yet
 
 
+def sign_in(browser: Browser, token: str) -> None:
+    browser.wait("document.activeElement?.id === 'token'")
+    browser.run(f"token.value = {token!r}")
+    click(browser, "Sign in")
+
+
 def test_a_token_is_sent_once_and_kept_out_of_addresses(
     browser: Browser, tmp_path: Path, film: Path
 ) -> None:
     (tmp_path / "tokens").write_text(_TOKENS)
+    token = _TOKENS.split()[1]
     with serving(tmp_path / "server", "--tokens", str(tmp_path / "tokens")) as server:
         browser.visit(f"{server.base}/")
-        browser.wait("document.activeElement?.id === 'token'")
+        sign_in(browser, "nobodys-token")
+        browser.wait("wrong.textContent.includes('none of this')")
         assert browser.run("work.hidden")
-        for token in ("nobodys-token", _TOKENS.split()[1]):
-            browser.run(f"token.value = {token!r}")
-            click(browser, "Sign in")
-            browser.wait("!work.hidden || wrong.textContent.includes('none of this')")
+        sign_in(browser, token)
         browser.wait("!work.hidden && document.querySelector('#first option')")
         sent(browser, film)
         browser.call("Page.reload")
         browser.wait("!window.work?.hidden && document.querySelector('#sources .state')")
         kept = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
-        assert _TOKENS.split()[1] not in browser.run(kept) + str(browser.fetched)
+        assert token not in browser.run(kept) + str(browser.fetched)
         click(browser, "Sign out")
         browser.wait("document.activeElement?.id === 'token'")
         assert browser.run("localStorage.getItem('vsr.sources')") == "[]"
+    browser.errors = [error for error in browser.errors if "401" not in error]
+
+
+def test_an_upload_waits_for_who_has_to_sign_in_again(
+    browser: Browser, tmp_path: Path, film: Path
+) -> None:
+    (tmp_path / "tokens").write_text(_TOKENS)
+    with serving(tmp_path / "server", "--tokens", str(tmp_path / "tokens")) as server:
+        browser.visit(f"{server.base}/")
+        sign_in(browser, _TOKENS.split()[1])
+        browser.wait("!work.hidden && document.querySelector('#first option')")
+        slowly(browser, 1_000_000)
+        files = [large(film, tmp_path / name) for name in ("one", "two")]
+        dropped(browser, *files)
+        browser.wait("document.querySelector('#sources progress')?.value > 10")
+        browser.call("Network.clearBrowserCookies")
+        browser.wait("work.hidden && wrong.textContent.includes('signed out')")
+        slowly(browser, 0)
+        sign_in(browser, _TOKENS.split()[1])
+        browser.wait("[...document.querySelectorAll('#sources .state')].filter(e => "
+                     "e.textContent.startsWith('On the server')).length === 2")  # fmt: skip
+        headers = {"Authorization": f"Bearer {_TOKENS.split()[1]}"}
+        there = server.ask("GET", "/v1/files", headers=headers).json["results"]
+        assert [file["offset"] for file in there] == [path.stat().st_size for path in files]
     browser.errors = [error for error in browser.errors if "401" not in error]
 
 
