@@ -24,6 +24,7 @@ from vsr.runners.job import job_of, told
 from vsr.runners.process import Answer, WorkerProcess, pass_on
 
 _OF_A_GPU = 0.9  # that a worker asks for: a second one does not fit, the planning run does
+_LOOK = 5.0  # seconds after which the lease is looked at, if nobody says anything
 _SEEN = 60.0  # seconds after which what another machine wrote is seen here, also through NFS
 
 
@@ -50,9 +51,12 @@ class RayRunner:
             worker.send(self._request(run, store, segments))
             heard: queue.Queue[tuple[WorkerProcess, Answer]] = queue.Queue()
             worker.listen(heard)
-            while not self._is_done(heard.get()[1], run, worker, done):
+            ended = False
+            while not ended:
                 if lease.lost:
                     raise JobLocked(f"{store.folder}: another machine has taken the job over")
+                with suppress(queue.Empty):
+                    ended = self._is_done(heard.get(timeout=_LOOK)[1], run, worker, done)
         finally:
             worker.end()
         _await(store, segments, suffix)
