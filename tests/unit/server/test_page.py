@@ -251,6 +251,10 @@ def test_a_result_that_no_browser_plays_is_named(
     click(browser, "Compare")
     browser.wait("cannot.textContent.includes('cannot show large.mkv')")
     assert browser.run("viewer.hidden")
+    click(browser, "Make a preview")  # what is offered in its stead
+    browser.wait("document.querySelector('#jobs h3').textContent === 'Preview of short.mp4'")
+    assert newest(server)["input"]["codec"] == "ffv1"
+    server.ask("POST", newest(server)["urls"]["cancel"], {})
 
 
 def test_a_preview_is_shown_in_a_frame_that_can_do_nothing(
@@ -405,3 +409,7 @@ def test_nothing_keeps_anybody_out(browser: Browser, server: Server, film: Path,
     browser.wait("vsr.scene()")
     assert browser.run(check) == []
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    browser.run("compare.close()")
+    click(browser, "Delete", "#jobs")
+    browser.wait("ask.open")
+    assert browser.run(check) == []
