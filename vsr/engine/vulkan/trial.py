@@ -1,7 +1,6 @@
 """Vulkan GPUs, looked at and tried in a process of their own: a driver can crash or hang.
 
-The process is told on its standard input, as JSON in a line, and for a trial the pickled network
-behind it; it answers in JSON. Whatever else becomes of it means "refused".
+See `vsr.engine.trial_process`.
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import io
-import json
 import math
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,16 +18,14 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from vsr.children import shielded
 from vsr.engine.base import Engine
 from vsr.engine.device import choose_precision, prepare_cpu
 from vsr.engine.select import ncnn_engine_for
 from vsr.engine.torch_engine import TorchEngine
+from vsr.engine.trial_process import TrialFailed, answer, ask
 from vsr.nets.network import Network
 from vsr.options import DeviceOptions
 
-_START = "import sys; sys.path[:] = sys.argv[1:]; import vsr.engine.vulkan.trial as t; t.main()"
-_SECONDS = 120  # until it counts as hung; drivers compile for long the first time
 _LEAST = {"fp32": 80.0, "fp16": 50.0}  # dB from PyTorch's fp32
 _PICTURES = 4  # one alone may come out right by luck
 _ROUNDS = 5
@@ -42,8 +37,8 @@ def find_gpus() -> list[dict[str, Any]]:
     """Return the GPUs as `engine.gpus`; none where there is no runtime, or no driver."""
     if importlib.util.find_spec("ncnn") is None:
         return []
-    answer = _ask({"list": True})
-    return answer if isinstance(answer, list) else []
+    found = _ask({"list": True})
+    return found if isinstance(found, list) else []
 
 
 def may_have_gpu() -> bool:
@@ -58,53 +53,39 @@ def try_gpu(index: int, precision: str, network: Network, *, timed: bool = False
     held = io.BytesIO()
     torch.save(network, held)
     asked = {"index": index, "precision": precision, "timed": timed}
-    answer = _ask(asked, held.getvalue())
-    if isinstance(answer, str):
-        return answer
-    if not answer["decibels"] >= _LEAST[precision]:
-        return f"computed something else in a trial ({answer['decibels']:.0f} dB)"
-    if timed and not _FASTER * answer["seconds"] < answer["cpu_seconds"]:
-        return (
-            f"took {answer['seconds']:.2g} s in a trial, the processor {answer['cpu_seconds']:.2g}"
-        )
+    found = _ask(asked, held.getvalue())
+    if isinstance(found, str):
+        return found
+    if not found["decibels"] >= _LEAST[precision]:
+        return f"computed something else in a trial ({found['decibels']:.0f} dB)"
+    if timed and not _FASTER * found["seconds"] < found["cpu_seconds"]:
+        return f"took {found['seconds']:.2g} s in a trial, the processor {found['cpu_seconds']:.2g}"
     return None
 
 
-def _ask(asked: dict[str, Any], more: bytes = b"") -> Any:
+def _ask(asked: dict[str, Any], network: bytes = b"") -> Any:
     """Return the answer of a process of its own; in words what became of it, if that is none."""
-    with shielded():
-        process = subprocess.Popen(
-            [sys.executable, "-c", _START, *sys.path],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-    with process:  # which closes the pipes
-        try:
-            told, _ = process.communicate(json.dumps(asked).encode() + b"\n" + more, _SECONDS)
-            return json.loads(told)
-        except subprocess.TimeoutExpired:
-            return f"hung in a trial of {_SECONDS} seconds"
-        except ValueError:
-            code = process.returncode
-            return f"crashed in a trial ({f'signal {-code}' if code < 0 else f'code {code}'})"
-        finally:
-            process.kill()
+    try:
+        return ask(__name__, (asked, network))
+    except TrialFailed as error:
+        return str(error)
 
 
 def main() -> None:
     """Answer one question, in the process of the trial."""
+    answer(_answered)
+
+
+def _answered(question: tuple[dict[str, Any], bytes]) -> Any:
     from vsr.engine.vulkan.engine import VulkanEngine, gpus
 
-    asked = json.loads(sys.stdin.buffer.readline())
+    asked, held = question
     if asked.get("list"):
-        answer: Any = gpus()
-    else:
-        network = torch.load(io.BytesIO(sys.stdin.buffer.read()), weights_only=False)
-        engine = VulkanEngine(network, asked["index"], precision=asked["precision"])
-        answer = _compared(network, engine)
-        if asked["timed"]:
-            answer |= _timed(network, engine)
-    sys.stdout.write(json.dumps(answer))
-    sys.stdout.flush()
+        return gpus()
+    network = torch.load(io.BytesIO(held), weights_only=False)
+    engine = VulkanEngine(network, asked["index"], precision=asked["precision"])
+    found = _compared(network, engine)
+    return found | _timed(network, engine) if asked["timed"] else found
 
 
 def _compared(network: Network, engine: Engine) -> dict[str, float]:

@@ -22,6 +22,7 @@ import torch
 
 import vsr
 from tests.support import judge
+from vsr.engine import trial_process
 from vsr.engine.base import is_out_of_memory
 from vsr.engine.build import build_engine
 from vsr.engine.ncnn_engine import run_net
@@ -278,14 +279,15 @@ def test_a_gpu_that_gives_up_is_told_from_one_without_memory(
 def test_a_bad_driver_is_refused_in_words_and_remembered(
     code: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "_START", code)
-    monkeypatch.setattr(trial, "_SECONDS", 1)
+    monkeypatch.setattr(trial_process, "_START", code)
+    monkeypatch.setattr(trial_process, "SECONDS", 1)
     monkeypatch.setattr(select, "find_gpus", lambda: [SOFTWARE, REAL])
     for _ in range(2):
         with pytest.raises(UsageError) as caught:
             build("vulkan:2")
         assert str(caught.value).endswith(f"Radeon X {told}")
-        monkeypatch.setattr(trial, "_START", "print('{\"decibels\": 99.0}')")  # is not asked again
+        # It is not asked again.
+        monkeypatch.setattr(trial_process, "_START", "print('{\"decibels\": 99.0}')")
 
 
 class Machine:
