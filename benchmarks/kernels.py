@@ -36,7 +36,8 @@ try:
     import platformdirs  # noqa: F401
 except ModuleNotFoundError:  # on a machine that was only lent: what is compiled is not kept there
     sys.modules["platformdirs"] = types.ModuleType("platformdirs")
-    sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: tempfile.mkdtemp()  # type: ignore[attr-defined]
+    _FOLDER = tempfile.mkdtemp()  # one for all, or each kernel would be compiled each time
+    sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: _FOLDER  # type: ignore[attr-defined]
 
 from vsr.bench.machine import describe
 from vsr.engine.cuda.compact_plan import CompactPlan

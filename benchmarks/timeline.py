@@ -30,7 +30,8 @@ try:
     import platformdirs  # noqa: F401
 except ModuleNotFoundError:  # as in kernels.py
     sys.modules["platformdirs"] = types.ModuleType("platformdirs")
-    sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: tempfile.mkdtemp()  # type: ignore[attr-defined]
+    _FOLDER = tempfile.mkdtemp()  # one for all, or each kernel would be compiled each time
+    sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: _FOLDER  # type: ignore[attr-defined]
 
 from vsr.bench.trace import LOOP, Timeline, timeline
 from vsr.engine.build import build_engine

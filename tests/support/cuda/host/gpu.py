@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from tests.support.cuda.host import build
+from vsr.engine import trial_process
 from vsr.engine.cuda import nvrtc
 
 Put = Callable[[Any, str, Any], None]  # as setattr
@@ -58,6 +59,7 @@ class HostGpu:
         lib.machine_checks(int(self.checks))
         for place, name, value in (*self._cuda(), *self._compiler(), *_tensors()):
             put(place, name, value)
+        put(trial_process, "SECONDS", 1200)  # a processor takes longer, and may be a busy one
 
     def _cuda(self) -> Iterator[tuple[Any, str, Any]]:
         major, minor = divmod(self.architecture, 10)
