@@ -98,7 +98,8 @@ def test_the_same_put_twice_is_one_job(server: Server) -> None:
     assert first.status == 201
     assert server.ask("PUT", path, body).status == 200
     assert server.ask("PUT", path, {"input": _SHORT}).status == 409
-    assert server.ended("my-own-job")["created_at"] == first.json["created_at"]
+    there = server.ask("POST", "/v1/jobs/my-own-job/cancel").json
+    assert there["created_at"] == first.json["created_at"]
 
 
 def test_a_request_may_wait_for_its_job(server: Server) -> None:
@@ -107,7 +108,7 @@ def test_a_request_may_wait_for_its_job(server: Server) -> None:
     assert (answer.status, answer.json["status"]) == (201, "succeeded")
     waited = server.ask("POST", "/v1/jobs", body, headers={"Prefer": "respond-async"})
     assert (waited.status, waited.json["status"]) == (202, "starting")
-    server.ended(waited.json["id"])
+    server.ask("POST", waited.json["urls"]["cancel"])
 
 
 def test_a_job_is_canceled_waiting_or_not_and_nothing_stays(server: Server) -> None:

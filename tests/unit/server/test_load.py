@@ -10,7 +10,7 @@ from tests.conftest import SAMPLES
 from tests.support import judge
 from tests.support.server import ENDED, Server, serving
 
-_CLIENTS, _JOBS = 12, 3
+_CLIENTS, _JOBS = 12, 2
 
 
 def _client(server: Server, number: int) -> tuple[int, str]:
