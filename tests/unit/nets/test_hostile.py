@@ -78,8 +78,14 @@ def _script() -> bytes:
 
 
 def _repeated(dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    """A gigabyte of numbers, in 4 bytes."""
-    return _good() | {"body.0.weight": torch.zeros(1, dtype=dtype).expand(10**4, 10**4, 3, 1)}
+    """A network of 600 MB that fits together, of which the file has one number."""
+    wide, zero = 4096, torch.zeros(1, dtype=dtype)
+    shapes = {
+        "0.weight": (wide, 3, 3, 3), "0.bias": (wide,), "1.weight": (wide,), "3.weight": (wide,),
+        "2.weight": (wide, wide, 3, 3), "2.bias": (wide,), "4.weight": (12, wide, 3, 3),
+        "4.bias": (12,),
+    }  # fmt: skip
+    return {f"body.{name}": zero.expand(shape) for name, shape in shapes.items()}
 
 
 def _endless() -> dict[str, Any]:
