@@ -127,11 +127,15 @@ def _quietest(x: Tensor) -> Tensor:
     )
     places = F.avg_pool2d(energy, _BLOCK, _BLOCK // 2, ceil_mode=True).neg_()
     places = F.pad(places, (_AROUND,) * 4, value=-torch.inf)
-    quiet = F.max_pool2d(places, 2 * _AROUND + 1, 1).neg_()
+    quiet = places
+    for kernel in ((1, 2 * _AROUND + 1), (2 * _AROUND + 1, 1)):  # a fraction of both at once
+        quiet = F.max_pool2d(quiet, kernel, 1)
+    quiet = quiet.neg_()
     return F.interpolate(quiet, size=(height, width), mode="bilinear", align_corners=False)
 
 
 def _mean(x: Tensor, side: int) -> Tensor:
     """Return the mean of each pixel's surroundings, `side` pixels square; edges repeat."""
     half = side // 2
-    return F.avg_pool2d(F.pad(x, (half, half, half, half), mode="replicate"), side, 1)
+    x = F.pad(x, (half, half, half, half), mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(x, (1, side), 1), (side, 1), 1)
