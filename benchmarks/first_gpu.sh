@@ -13,9 +13,11 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 what=$1 folder=$2 out=${3:-}
 python=${PYTHON:-python3}
-FIRST=(platformdirs pytest pytest-timeout pluggy iniconfig pygments packaging safetensors)
-# 0.8 and newer have 68 MB; nothing here needs what 0.6 lacks.
-SECOND=(av click tqdm ffmpeg-python future pillow imageio-ffmpeg==0.6.0)
+# Of imageio-ffmpeg, 0.8 and newer have 68 MB; nothing here needs what 0.6 lacks. It goes with the first
+# run, which has room, and is found by the second one on the same machine.
+FIRST=(platformdirs pytest pytest-timeout pluggy iniconfig pygments packaging safetensors
+    imageio-ffmpeg==0.6.0)
+SECOND=(av click tqdm ffmpeg-python future pillow)
 
 prepare() {
     local run list
@@ -23,7 +25,7 @@ prepare() {
         mkdir -p "$folder/$run"
         list=("${FIRST[@]}")
         [ "$run" = 2 ] && list=("${SECOND[@]}")
-        "$python" -m pip download -q --no-deps --only-binary=:all: -c constraints.txt \
+        "$python" -m pip download -q --no-deps --only-binary=:all: \
             --python-version "${VERSION:-3.12}" --platform manylinux_2_28_x86_64 \
             --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
             -d "$folder/$run" "${list[@]}" || exit 1
@@ -54,11 +56,10 @@ t() {
 
 begin() {
     mkdir -p "$out"
-    site=$(mktemp -d)
+    site=/tmp/vsr-first-gpu  # the same in both runs
     if [ -d "$folder/$1" ]; then
-        local wheels=("$folder"/[12]/*.whl)
-        [ "$1" = 1 ] && wheels=("$folder"/1/*.whl)
-        "$python" -m pip install -q --no-index --no-deps --target "$site" "${wheels[@]}"
+        "$python" -m pip install -q --no-index --no-deps --upgrade --target "$site" \
+            "$folder/$1"/*.whl
     fi
     export PYTHONPATH=$site:.:${PYTHONPATH:-} XDG_CACHE_HOME=$site/cache PYTHONUNBUFFERED=1
     if command -v nvidia-smi >/dev/null; then
@@ -114,6 +115,7 @@ from tests.support.cuda.host.gpu import HostGpu
 for name, value in HostGpu(processors=1).environment().items():
     print(f"export {name}={shlex.quote(value)}")') || exit 1
     begin none
+    export XDG_CACHE_HOME=$out/cache
     eval "$dress"
     t 900 "$python" benchmarks/first_gpu.py smoke --size 5x37 --weights "$folder/small.safetensors"
     t 900 "$python" benchmarks/first_gpu.py small --size 5x37 --times 3
