@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,12 @@ def look(
     *,
     seconds: float,
     loading: float,
+    planned: Callable[[Plan], None] = lambda job: None,
 ) -> tuple[Plan, Estimate]:
-    """Return what would be done with `source`, and how long it would take, as `estimate` does."""
+    """Return what would be done with `source`, and how long it would take, as `estimate` does.
+
+    `planned` is told of the plan before frames are made.
+    """
     into = local_output(output) if output is not None else None
     _check_one(source, into)
     new = into if names_folder(output) and into is not None and not into.is_dir() else None
@@ -45,6 +50,7 @@ def look(
         if new is not None:
             moved = dataclasses.replace(job.output, path=new / job.output.path.name)
             job = dataclasses.replace(job, output=moved)
+        planned(job)
         guess = estimate(job, options, sink, seconds=seconds, loading=loading)
     return job, guess
 
@@ -63,8 +69,8 @@ def _check_one(source: str, output: Path | None) -> None:
         )
 
 
-def lines(job: Plan, guess: Estimate) -> list[str]:
-    """Return it as people read it."""
+def lines(job: Plan) -> list[str]:
+    """Return the plan as people read it."""
     source, video = job.source, job.source.video
     lasts = f", {clock(source.duration)}" if source.duration is not None else ""
     lines = [f"{source.path}: {source.format}{lasts}, {size(source.size)}"]
@@ -96,6 +102,12 @@ def lines(job: Plan, guess: Estimate) -> list[str]:
         f"-> {job.output.path}: {job.target.width}x{job.target.height} "
         f"(x{float(job.target.scale):g}), {job.encoder.description}"
     )
+    return lines
+
+
+def lines_of_estimate(guess: Estimate) -> list[str]:
+    """Return the estimate as people read it."""
+    lines = []
     if guess.seconds is not None:
         lines.append(f"   takes about {clock(guess.seconds)} here")
     if guess.bytes is not None:

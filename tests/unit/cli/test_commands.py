@@ -70,11 +70,11 @@ def test_the_list_of_commands_says_what_their_own_help_does() -> None:
 
 
 def test_probe_tells_what_is_there_and_what_would_be_done(bunny: Path) -> None:
-    text = run("probe", bunny, "--height", "360", "-m", "bicubic")
+    text = run("probe", bunny, "--height", "360", "-m", "bicubic", "--seconds", "1")
     for word in ("h264", "320x180", "4:2:0 8 bit", "BT.709 limited", "24.000 fps",
                  "about 120 frames", "audio: aac", "640x360", "crf 17"):  # fmt: skip
         assert word in text
-    data = json.loads(run("probe", bunny, "--json"))
+    data = json.loads(run("probe", bunny, "--json", "--seconds", "1"))
     assert data["video"]["frames"] == 120
     assert data["output"]["width"] == 1280
     assert 1 < data["output"]["seconds"] < 3600

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from vsr.cli.options import upscale_options
 from vsr.cli.settings import SettledCommand, note_of, settled_options
 from vsr.cli.work import CommandRun
 from vsr.events import Event, Note
+
+if TYPE_CHECKING:
+    from vsr.jobs.plan.plan import Plan
 
 
 @click.command(
@@ -24,7 +27,7 @@ from vsr.events import Event, Note
 @click.option(
     "--seconds",
     type=click.FloatRange(0, 86400),
-    default=10.0,
+    default=20.0,
     metavar="SECONDS",
     help="Make frames of the film for about this long, to say how long all of it takes and how "
     "large it becomes; 0: only look.",
@@ -36,18 +39,26 @@ def probe(source: str, output: str | None, seconds: float, as_json: bool, **valu
     Takes the options of upscale and leaves nothing behind. Pieces of the film are made, in a
     temporary folder, to say how long the whole would take and how large it would become.
     """
-    from vsr.cli.probing import as_dict, lines, look
+    from vsr.cli.probing import as_dict, lines, lines_of_estimate, look
 
     options, settled = settled_options({**values, "encode__overwrite": True}, [source])
     if (note := note_of(settled)) is not None:
         _live(note)
     run = click.get_current_context().obj
     loading = run.loading if isinstance(run, CommandRun) else 0.0
-    job, guess = look(source, output, options, _live, seconds=seconds, loading=loading)
+
+    def planned(job: Plan) -> None:
+        if not as_json:
+            click.echo("\n".join(lines(job)))
+
+    job, guess = look(
+        source, output, options, _live, seconds=seconds, loading=loading, planned=planned
+    )
     if as_json:
         click.echo(json.dumps(as_dict(job, guess), indent=2))
-    else:
-        click.echo("\n".join(lines(job, guess)))
+        return
+    for line in lines_of_estimate(guess):
+        click.echo(line)
 
 
 def _live(event: Event) -> None:

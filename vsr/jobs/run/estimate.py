@@ -2,7 +2,9 @@
 
 What starting up, the filters and the encoder take, and how the encoder gets on with what the
 network draws, is different for each film: so pieces of it go through a whole run. Where a
-frame takes too long for that, a part of the frame does.
+frame takes too long for that, a part of the frame does. What is in the middle of a picture has more
+bytes than the rest; so the whole frames of a resizer are taken by as much more as the network's
+part has more bytes than the resizer's.
 """
 
 from __future__ import annotations
@@ -30,13 +32,13 @@ from vsr.media.read.keyframes import Keyframes, keyframes
 from vsr.media.source.probe import probe
 from vsr.nets.catalogue import find
 from vsr.nets.weight_files import whereabouts
-from vsr.options import Clip, Moment, UpscaleOptions
+from vsr.options import Clip, ModelOptions, Moment, UpscaleOptions
 
 _PATCH = 96  # side of the picture that the network is timed on
 _PIECES = 3  # of the film
-_FRAMES = 48  # that all pieces hold at least, where a part of the frame is enough
-_FEWEST = 4  # frames of a piece, however long they take
-_SMALLEST = 16  # the frame has at most so many times the pixels of the part
+_FRAMES = 72  # that all pieces hold at least, where a part of the frame is enough
+_FEWEST = 8  # frames of a piece, however long they take
+_SMALLEST = 64  # the frame has at most so many times the pixels of the part
 _STEP = 16  # what sides of the part are multiples of
 _GRID = 4  # what its places are multiples of, for the chroma's sake
 _GOP = 250  # frames from one keyframe of a result to the next, where nothing is cut
@@ -92,7 +94,7 @@ def estimate(
     index = keyframes(plan.source)
     try:
         pieces = _pieces(plan, options, index, seconds_per_pixel(engine), seconds)
-        trials = [_tried(piece, plan, options, engines) for piece in pieces]
+        trials = _trials(pieces, plan, options, engines)
     except VsrError as error:
         sink(Note(text=f"{plan.source.path.name}: could not be tried ({error.text})"))
         return by_rule
@@ -200,6 +202,42 @@ def _part(width: int, height: int, share: float, place: float) -> tuple[int, int
     return sides[0], sides[1], corner[0], corner[1]
 
 
+def _trials(
+    pieces: Sequence[_Piece], plan: Plan, options: UpscaleOptions, engines: EngineCache
+) -> list[_Trial]:
+    """Make the pieces; of parts of the frame, carry their bytes over to whole frames.
+
+    Raises the errors of `upscale`.
+    """
+    trials = [_tried(piece, plan, options, engines) for piece in pieces]
+    if not any(piece.crop for piece in pieces):
+        return trials
+    plain = dataclasses.replace(options, model=ModelOptions(name="bicubic"))
+    parts = [_tried(piece, plan, plain, engines) for piece in pieces]
+    wholes = [
+        _tried(dataclasses.replace(piece, crop=None), plan, plain, engines) for piece in pieces
+    ]
+    key, inner = _sum_of_keys(trials) / _sum_of_keys(parts), 1.0
+    if _sum_of_inner(parts):
+        inner = _sum_of_inner(trials) / _sum_of_inner(parts)
+    return [
+        dataclasses.replace(
+            trial,
+            key=whole.key * key,
+            inner=None if whole.inner is None else whole.inner * inner,
+        )
+        for trial, whole in zip(trials, wholes, strict=True)
+    ]
+
+
+def _sum_of_keys(trials: Sequence[_Trial]) -> float:
+    return sum(trial.key for trial in trials)
+
+
+def _sum_of_inner(trials: Sequence[_Trial]) -> float:
+    return sum(trial.inner or 0.0 for trial in trials)
+
+
 def _tried(piece: _Piece, plan: Plan, options: UpscaleOptions, engines: EngineCache) -> _Trial:
     """Make a piece in a folder of its own. Raises the errors of `upscale`."""
     clock = _Clock()
@@ -233,7 +271,7 @@ def _only(piece: _Piece, plan: Plan, options: UpscaleOptions) -> UpscaleOptions:
         source = dataclasses.replace(source, clips=(clip,), strict=False)
     if piece.crop is not None:
         source = dataclasses.replace(source, crop=":".join(map(str, piece.crop)))
-        size = dataclasses.replace(size, scale=plan.target.scale, fit=None, height=None)
+    size = dataclasses.replace(size, scale=plan.target.scale, fit=None, height=None)
     return dataclasses.replace(
         options,
         source=source,
