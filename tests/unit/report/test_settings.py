@@ -23,7 +23,7 @@ SAMPLES: dict[Any, Any] = {str: "a b'c", Path: Path("/srv/my models"), Fraction:
 # Where not every value will do.
 VALID = {
     "model.denoise": 0.25, "model.strength": 0.5, "size.fit": (1920, 1080),
-    "device.batch": 3, "device.tile": 128,
+    "device.batch": 3, "device.tile": 128, "device.label": ("rack", "3"),
     "device.overlap": 5, "device.workers": 2, "device.threads": 3, "temporal.grain": 0.5,
     "source.clips": (Clip.parse("1:20-1:30"), Clip.parse("80f+48f")), "source.follow": 2.5,
     "source.patience": 7.0, "source.stream": 2, "encode.crf": 20.5, "encode.colours": 64,
@@ -113,7 +113,8 @@ def test_every_option_has_a_name_to_compare_by() -> None:
         group, name = leaf.path.split(".")
         if leaf.default != () and (group != "source" or name == "deinterlace"):
             value = other_value(leaf)
-            text = "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            joint = "=" if leaf.path == "device.label" else "x"
+            text = joint.join(map(str, value)) if isinstance(value, tuple) else str(value)
             found = rivals(UpscaleOptions(), [f"{keyword(leaf)}={text}"])
             assert len(found) == 2, leaf.path
             assert found[1].options == changed(leaf), leaf.path
