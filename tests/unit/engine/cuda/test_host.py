@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import gc
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -83,6 +84,7 @@ def test_every_network_and_tiling_agrees_with_fp32_wherever_its_buffers_lie(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("VSR_CUDA" not in os.environ, reason="VSR_CUDA is not set")
 def test_a_large_frame_on_as_many_multiprocessors_as_a_large_gpu_has(install: Install) -> None:
     install(gpu_of(90, processors=132))
     check(compact(), (1, 3, 361, 643), runs=1)

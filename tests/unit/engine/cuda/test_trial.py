@@ -79,14 +79,14 @@ def test_a_sample_leaves_the_random_numbers_alone() -> None:
     [
         ("__trap();", "unspecified launch failure"),
         ("*(volatile int*)8 = 1;", "an illegal memory access was encountered"),
-        ('for (;;) asm volatile("");', "hung in a trial of 20 seconds"),
+        ('for (;;) asm volatile("");', "hung in a trial of 8 seconds"),
     ],
     ids=["trap", "nowhere", "hang"],
 )
 def test_what_harms_the_process_is_refused_and_harms_no_other(
     instead: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial_process, "SECONDS", 20 if "hung" in told else 200)
+    monkeypatch.setattr(trial_process, "SECONDS", 8 if "hung" in told else 200)
     gpu = planted(r"const Extent extent\(tile\);", rf"\g<0> {instead}")
     for name, value in gpu.environment().items():
         monkeypatch.setenv(name, value)
