@@ -101,6 +101,25 @@ def test_by_default_it_is_for_what_was_coded_without_loss(
     assert (made[0] == made[1]) is same
 
 
+@pytest.mark.parametrize("model", ["bicubic", "a restorer"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_where_no_network_enlarges_it_does_nothing_and_says_so(
+    tmp_path: Path, model: str, channels: int
+) -> None:
+    if model != "bicubic":
+        model = str(tiny_weights(tmp_path, upscale=1))
+    picture = np.random.default_rng(0).integers(0, 256, (24, 32, channels), np.uint8)
+    events: list[vsr.events.Event] = []
+    made = []
+    for chosen in ({}, {"strength": 0.5, "consistent": "2"}):
+        with vsr.Upscaler(model, device="cpu", scale=1, sink=events.append, **chosen) as upscale:
+            made.append(upscale(picture))
+    assert np.array_equal(made[0], made[1])
+    said = [str(event) for event in events if isinstance(event, vsr.events.Note)]
+    names = ("consistent", "strength")
+    assert said == [f"{name}: does nothing where no network enlarges" for name in names]
+
+
 def test_colours_cannot_be_the_networks_and_the_sources() -> None:
     with pytest.raises(UsageError, match="keeps the source's colours"):
         vsr.UpscaleOptions(model=vsr.ModelOptions(keep_colours=False, consistent="2"))

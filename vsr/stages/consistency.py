@@ -91,7 +91,7 @@ def weakened(upscaled: Tensor, source: Tensor, strength: float) -> Tensor:
     the high band; changed in place. The low band stays as it is.
     """
     size, small, scale = _sizes(upscaled, source, None)
-    beyond = classical_enlargement(source, size, scale).neg_().add_(upscaled)
+    beyond = upscaled - classical_enlargement(source, size, scale)
     return upscaled.sub_(high_band(beyond, small, scale), alpha=1 - strength)
 
 

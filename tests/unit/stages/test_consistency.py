@@ -106,6 +106,13 @@ def test_strength_takes_from_the_high_band_alone() -> None:
     assert float((consistent - classical).std()) > 6 * float((plain - classical).std())
 
 
+def test_strength_leaves_a_picture_of_the_sources_size_and_the_source() -> None:
+    source = scene()
+    before = source.clone()
+    assert torch.allclose(weakened(drawn(source, 1), source, 0.5), drawn(source, 1), atol=1e-5)
+    assert torch.equal(source, before)
+
+
 def test_a_batch_is_its_pictures_and_shapes_do_not_matter() -> None:
     sources = torch.cat([scene(), scene().flip(3)])
     before = torch.cat([drawn(one[None], 2) for one in sources])

@@ -18,7 +18,7 @@ from vsr.events import Note, Sink
 from vsr.frame import Frame
 from vsr.stages.colour.drift_correction import DriftCorrection, subtract_drift
 from vsr.stages.device.reuse import Reuser, reuses
-from vsr.stages.device.stage import DeviceStage
+from vsr.stages.device.stage import DeviceStage, without_effect
 from vsr.stages.temporal.grain import add_grain_to
 from vsr.stages.temporal.mctf import TemporalFilter, is_on
 
@@ -74,6 +74,8 @@ class BatchUpscaler:
         self._starts = sorted(starts)
         self._reused_segment = self._filtered_segment = 0  # how many of `starts` lie behind
         self._grain = temporal.grain
+        for name in without_effect(stage.engine, stage.options.model):
+            sink(Note(text=f"{name}: does nothing where no network enlarges"))
         self._reuser: Reuser | None = None
         if device.reuse != "off" and stage.engine.sees_whole:
             sink(Note(text="reuse: not with a network that sees whole frames"))

@@ -53,8 +53,8 @@ class DeviceStage:
         cap = min(engine.receptive_radius, _OVERLAP_CAP * engine.multiple)
         asked = options.device.overlap
         self.overlap = cap if asked is None else asked
-        self.consistency = _consistency(engine, image, options.model)
-        self.weakens = options.model.strength < 1 and engine.receptive_radius > 0
+        self.consistency = consistency(engine, options.model, clean_source=image.clean_source)
+        self.weakens = options.model.strength < 1 and _invents(engine)
         self._corrects_drift = (
             options.model.keep_colours and engine.receptive_radius > 0 and self.consistency is None
         )
@@ -165,18 +165,37 @@ class DeviceStage:
 _AUTO_STEPS = 2  # more make no picture closer to the truth, measured with benchmarks/consistent.py
 
 
-def _consistency(
-    engine: Engine, image: OutputImage, options: ModelOptions
+def consistency(
+    engine: Engine, options: ModelOptions, *, clean_source: bool
 ) -> BackProjection | None:
     """Return how results are made consistent; None: their drift is corrected, if anything is.
 
     What was coded with loss stays as the network sees it by default: there, consistent pictures
     are blunter, and with the networks that remove traces of compression further from the truth.
     """
-    if not engine.receptive_radius or engine.scale == 1:  # which it would undo
+    if not _invents(engine):  # what another network does it would undo
         return None
     if options.consistent == "auto":
-        if image.clean_source and options.keep_colours:
+        if clean_source and options.keep_colours:
             return BackProjection(steps=_AUTO_STEPS, guarded=True)
         return None
     return None if options.consistent == "off" else BackProjection(steps=int(options.consistent))
+
+
+def without_effect(engine: Engine, options: ModelOptions) -> list[str]:
+    """Return the options that were asked for and do nothing with `engine`, as `<model.strength>`.
+
+    They change what a network invents of its own, and only one that enlarges does.
+    """
+    if _invents(engine):
+        return []
+    asked = {
+        "<model.consistent>": options.consistent not in ("auto", "off"),
+        "<model.strength>": options.strength < 1,
+    }
+    return [name for name, is_asked in asked.items() if is_asked]
+
+
+def _invents(engine: Engine) -> bool:
+    """Return whether results have detail that the source does not: of a network that enlarges."""
+    return engine.receptive_radius > 0 and engine.scale > 1
