@@ -59,6 +59,7 @@ def build_engine(
         if options.precision != "auto":
             raise UsageError(f"<device.precision> {precision}: is not for this network")
         precision, dtype = "fp32", torch.float32
+        check_engine(options.engine, device, precision)
     if own := cuda_engine_for(options.engine, network, device, precision, sink):
         return own
     free = (name, options.engine, options.precision) == ("auto", "auto", "auto")

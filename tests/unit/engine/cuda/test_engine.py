@@ -330,6 +330,17 @@ def test_another_kind_of_sums_is_another_trial(monkeypatch: pytest.MonkeyPatch) 
 # --- the choice ---
 
 
+def test_a_network_that_is_not_for_16_bits_is_refused_where_the_kernels_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = network()
+    given.precisions = frozenset({"fp32"})
+    loaded = LoadedModel(name="n", network=given, scale=given.scale, kernel="bicubic")
+    monkeypatch.setattr("vsr.engine.build.choose_device", lambda _: CUDA)
+    with pytest.raises(UsageError, match="in fp16, not on cuda:0 in fp32"):
+        build_engine(loaded, Fraction(given.scale), DeviceOptions(engine="cuda"))
+
+
 def wanted(asked: str, given: Network, events: list[Event] | None = None) -> Any:
     sink = silent if events is None else events.append
     return select.cuda_engine_for(asked, given, CUDA, "fp16", sink)  # type: ignore[arg-type]
