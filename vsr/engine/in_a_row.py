@@ -37,7 +37,10 @@ class EnginesInARow:
     def __call__(self, x: Tensor) -> Tensor:
         """See `Engine`."""
         first, second = self._both
-        return second(first(x).clamp_(0, 1).to(second.dtype))
+        between = first(x)
+        # Too much for 16 bits is no white: it has to be seen behind the second, too.
+        between.nan_to_num_(nan=torch.nan, posinf=torch.nan, neginf=torch.nan)
+        return second(between.clamp_(0, 1).to(second.dtype))
 
     @property
     def max_pixels(self) -> int:

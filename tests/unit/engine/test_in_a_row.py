@@ -94,6 +94,18 @@ def test_what_the_last_one_is_too_large_by_is_folded_into_it() -> None:
         assert torch.allclose(halved(x), right, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_what_overflows_in_the_first_is_seen_behind_the_second(value: float) -> None:
+    first, second = (copy.deepcopy(one) for one in PAIRS["1 then 4"])
+    assert isinstance(first, SRVGGNetCompact)
+    last = first.body[-1]
+    assert isinstance(last, torch.nn.Conv2d)
+    torch.nn.init.constant_(last.bias, value)  # type: ignore[arg-type]
+    options = DeviceOptions(device="cpu", precision="fp32", engine="torch")
+    built = build_engine(model(first, second), Fraction(4), options)
+    assert not torch.isfinite(built(torch.rand(1, 3, 12, 16))).any()
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """A restorer that makes everything too bright, and what doubles."""
