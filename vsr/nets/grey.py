@@ -29,6 +29,7 @@ class GreyNetwork(Network):
         super().__init__()
         self.one = one
         self.scale, self.num_feat, self.unshuffle = one.scale, one.num_feat, one.unshuffle
+        self.sees_whole = one.sees_whole
         self.adds_picture, self.fp16_is_close = one.adds_picture, one.fp16_is_close
         self.precisions, self.is_tried = one.precisions, one.is_tried
         self.folds, self.exports, self.trial_side = one.folds, one.exports, one.trial_side

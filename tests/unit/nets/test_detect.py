@@ -59,6 +59,13 @@ SHAPES = [
 ]
 
 
+def test_a_network_of_one_channel_sees_as_far_as_it_does_on_each() -> None:
+    for one in (RealCUGAN(channels=1), SRVGGNetCompact(num_in_ch=1, num_out_ch=1, num_feat=8)):
+        grey = from_state(one.state_dict())
+        assert grey.family.endswith(", grey")
+        assert (grey.sees_whole, grey.receptive_radius) == (one.sees_whole, one.receptive_radius)
+
+
 def small(**shape: Any) -> RRDBNet:
     return RRDBNet(num_feat=8, num_block=2, num_grow_ch=4, **shape)
 
