@@ -64,7 +64,8 @@ class Upscaler:
         `image`: a numpy array, (H, W, 3 or 4) RGB or RGBA, uint8, uint16 or float32 in 0..1; or
         (N, H, W, 3 or 4), frames that follow each other; or a PIL image of mode L, RGB or RGBA.
         Alpha is not multiplied in. float32 is computed as 16 bits, so values outside 0..1 are
-        clipped.
+        clipped. What it was decoded from cannot be told: by default results are made consistent
+        with `image`, as those of a PNG are; for what was coded with loss choose consistent="off".
 
         Raises UsageError for anything else, and OutOfMemory.
         """
