@@ -98,6 +98,7 @@ class HandOut:
         there = {node.key: node for node in found}
         for member in self._crew:
             member.node = there.get(member.node.key, member.node)
+        self._give_idle()
         limit = min(self._limit or len(self._waiting), len(self._waiting))
         idle = sum(not member.share for member in self._crew)
         taken = Counter(member.node.key for member in self._crew)
@@ -237,6 +238,11 @@ class HandOut:
             list(member.share.values()), every
         )
 
+    def _give_idle(self) -> None:
+        for member in list(self._crew):  # which loses those whose node goes
+            if member.ready and member.answers is None:
+                self._give(member)
+
     # --- what is lost ---
 
     def _lose(self, member: _Member, why: str, *, counts: bool = True) -> None:
@@ -256,9 +262,7 @@ class HandOut:
             self._refuse(member, f"ends its workers ({why})")
         else:
             self._remove(member)
-        for other in self._crew:
-            if other.ready and other.answers is None:
-                self._give(other)
+        self._give_idle()
 
     def _put_back(self, member: _Member) -> None:
         for number, segment in member.share.items():
