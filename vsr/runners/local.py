@@ -56,14 +56,18 @@ def several(run: RunContext, store: JobStore, segments: Sequence[Segment], done:
             device = devices[n % len(devices)]
             own = dataclasses.replace(options, device=device, threads=threads)
             worker.send(job_of(run, store, own))
-        _drive(crew, shares, run, done)
+        _drive(crew, shares, run, store, done)
     finally:
         for worker in crew:
             worker.end()
 
 
 def _drive(
-    crew: Sequence[WorkerProcess], shares: list[Sequence[Segment]], run: RunContext, done: int
+    crew: Sequence[WorkerProcess],
+    shares: list[Sequence[Segment]],
+    run: RunContext,
+    store: JobStore,
+    done: int,
 ) -> None:
     heard: queue.Queue[tuple[WorkerProcess, Answer]] = queue.Queue()
     for worker in crew:
@@ -79,6 +83,7 @@ def _drive(
         elif not pass_on(answer, run.sink):  # ready, or a share is done
             busy -= 1
             worker.settle()
+            store.check_lease()
             if run.hooks.stop():
                 raise Stopped("stopped")
             if waiting:

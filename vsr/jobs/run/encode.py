@@ -187,6 +187,8 @@ def deliver(run: RunContext, complete: Path, frames: int, store: JobStore | None
         if run.hooks.remote is not None:
             run.hooks.remote.deliver(file, overwrite=overwrite)
 
+    if store is not None:
+        store.check_lease()
     try:
         plan.output.deliver(
             complete,
@@ -204,7 +206,8 @@ def deliver(run: RunContext, complete: Path, frames: int, store: JobStore | None
 
 
 def _go_on(run: RunContext, store: JobStore) -> None:
-    """Check, between two segments, whether to go on. Raises Stopped."""
+    """Check, between two segments, whether to go on. Raises Stopped, JobLocked."""
+    store.check_lease()
     if run.hooks.stop():
         raise Stopped("stopped")
     free = shutil.disk_usage(store.folder).free

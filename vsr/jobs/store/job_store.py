@@ -125,6 +125,16 @@ class JobStore:
             self._lease.take()
         return self._lease
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another machine has taken this one for dead, and the job over."""
+        return self._lease is not None and self._lease.lost
+
+    def check_lease(self) -> None:
+        """Leave the job to who has it. Raises JobLocked."""
+        if self.is_lost:
+            raise JobLocked(f"{self.folder}: another machine has taken the job over")
+
     def _owner(self) -> str | None:
         """Return who the folder belongs to, if that is somebody else."""
         try:
@@ -226,6 +236,8 @@ class JobStore:
 
     def remove(self) -> None:
         """Remove all of a job that is done, last of all what tells that it is."""
+        if self.is_lost:
+            return  # it is the other machine's
         if self._lease is not None:
             self._lease.close()  # which would be written again
         last = ("job.json", "lock", "result.json")

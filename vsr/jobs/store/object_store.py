@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from vsr.errors import OutputError, OutputExists
 from vsr.jobs.store import atomic_write
@@ -44,6 +44,16 @@ class ObjectJobStore(SharedJobStore):
     ) -> None:
         super().__init__(folder, committed, strict=strict)
         self.objects = Objects(address)
+
+    def __enter__(self) -> Self:
+        """Keep other machines out, too: the lock of the copies is this machine's alone."""
+        super().__enter__()
+        try:
+            self.hold_lease()
+        except OSError as error:
+            self._close()
+            raise OutputError(str(error)) from error
+        return self
 
     def _lease_file(self) -> LeaseFile:
         return _LeaseObject(self.objects)
@@ -80,12 +90,16 @@ class ObjectJobStore(SharedJobStore):
 
     def remove(self) -> None:
         """See `JobStore`."""
+        if self.is_lost:
+            return
         self._remove_all()
         super().remove()
 
     def _remove_all(self) -> None:
         self.objects.remove("job.json")
-        names = self.objects.names()
+        names = set(self.objects.names())
+        if self._lease is not None:
+            names -= {NAME}  # this run's own, which is given back in the end
         for name in sorted(names, key=lambda name: name == "result.json"):
             self.objects.remove(name)
 
@@ -101,9 +115,10 @@ class ObjectJobStore(SharedJobStore):
         if record.frames:
             part = self.unfinished(number, suffix)
             if not self.objects.put(name, part, only_new=True):
-                there = self._other(number, name)
-                if there != record.sha256:
+                there = self._other(number, name, record)
+                if there != record and not self._adopts(self._known(number)):
                     return self._differs(number, suffix, record)
+                record = there
             part.unlink()
         elif self.objects.size(name) is not None:
             return self._differs(number, suffix, record)
@@ -117,14 +132,14 @@ class ObjectJobStore(SharedJobStore):
             return self._differs(number, suffix, record)
         return False
 
-    def _other(self, number: int, name: str) -> str:
-        """Return the hash of a segment that is there already."""
+    def _other(self, number: int, name: str, record: SegmentRecord) -> SegmentRecord:
+        """Return the record with the hash and the size of a segment that is there already."""
         if (known := self._known(number)) is not None and known.frames:
-            return known.sha256
+            return dataclasses.replace(record, sha256=known.sha256, bytes=known.bytes)
         copy = self.unfinished(number, ".other")
         try:
             self.objects.fetch(name, copy)
-            return sha256(copy)
+            return dataclasses.replace(record, sha256=sha256(copy), bytes=copy.stat().st_size)
         finally:
             copy.unlink(missing_ok=True)
 

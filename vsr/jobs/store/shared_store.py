@@ -65,9 +65,13 @@ class SharedJobStore(JobStore):
         part, named = self.unfinished(number, suffix), self.segment(number, suffix)
         if record.frames:
             if not atomic_write.rename_if_none(part, named):
-                if sha256(named) != record.sha256:
+                there = dataclasses.replace(
+                    record, sha256=sha256(named), bytes=named.stat().st_size
+                )
+                if there != record and not self._adopts(record_in(self._record(number))):
                     return self._differs(number, suffix, record)
                 atomic_write.remove(part)
+                record = there
         elif named.exists():
             return self._differs(number, suffix, record)
         path = self._record(number)
@@ -76,13 +80,20 @@ class SharedJobStore(JobStore):
         if atomic_write.rename_if_none(own, path):
             return True
         atomic_write.remove(own)
-        there = record_in(path)
-        if there is None:  # nothing that can be read; the segment itself is what it should be
+        known = record_in(path)
+        if known is None:  # nothing that can be read; the segment itself is what it should be
             atomic_write.write(own, sealed(dataclasses.asdict(record)))
             atomic_write.rename(own, path)
-        elif not there.same_as(record):
+        elif not known.same_as(record):
             return self._differs(number, suffix, record)
         return False
+
+    def _adopts(self, known: SegmentRecord | None) -> bool:
+        """Return whether to write the record of another's segment.
+
+        Its machine was lost before it did so; or it will, and to the same effect.
+        """
+        return not self._strict and known is None
 
     def _differs(self, number: int, suffix: str, record: SegmentRecord) -> bool:
         """Drop a segment that is not what another machine has made of it. Raises SegmentsDiffer."""

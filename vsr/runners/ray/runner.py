@@ -15,7 +15,7 @@ from vsr.errors import Stopped, UsageError
 from vsr.events import Progress
 from vsr.jobs.plan.segments import Segment
 from vsr.jobs.run.context import RunContext, segment_suffix
-from vsr.jobs.store.job_store import JobLocked, JobStore
+from vsr.jobs.store.job_store import JobStore
 from vsr.media.format.repeatable import unrepeatable
 from vsr.options import DeviceOptions
 from vsr.options.values import Precision
@@ -43,7 +43,8 @@ class RayRunner:
         """Finish `segments` in `store`. Raises the errors of `vsr.errors`; what is finished stays
         so.
         """
-        lease, suffix = store.hold_lease(), segment_suffix(run.segment_encoder())
+        store.hold_lease()
+        suffix = segment_suffix(run.segment_encoder())
         store.discard([segment.number for segment in segments], suffix)
         self._check_copy(run, store)
         worker = WorkerProcess("vsr.runners.ray.driver")
@@ -53,8 +54,7 @@ class RayRunner:
             worker.listen(heard)
             ended = False
             while not ended:
-                if lease.lost:
-                    raise JobLocked(f"{store.folder}: another machine has taken the job over")
+                store.check_lease()
                 with suppress(queue.Empty):
                     ended = self._is_done(heard.get(timeout=_LOOK)[1], run, worker, done)
         finally:

@@ -77,6 +77,22 @@ def test_where_bits_may_differ_the_first_stays(folder: Path) -> None:
     assert names(folder) == ["000003.json", "000003.mkv"]
 
 
+@pytest.mark.parametrize("record", [None, "torn"])
+def test_where_bits_may_differ_a_segment_whose_machine_died_gets_its_record(
+    folder: Path, record: str | None
+) -> None:
+    (folder / "000003.mkv").write_bytes(b"pictures")
+    if record is not None:
+        (folder / "000003.json").write_text(record)
+    Machine(folder, strict=False).make(3, b"others that are as good")
+    assert names(folder) == ["000003.json", "000003.mkv"]
+    found = JobStore(folder).finished(3, ".mkv")
+    assert found is not None
+    assert (found.frames, found.bytes) == (10, len(b"pictures"))
+    Machine(folder, strict=False).make(3, b"pictures")  # it was slow, not dead
+    assert JobStore(folder).finished(3, ".mkv") == found
+
+
 def test_of_many_at_once_one_is_the_first(tmp_path: Path) -> None:
     machines = [Machine(tmp_path) for _ in range(8)]
     begin = threading.Barrier(8)
