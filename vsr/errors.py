@@ -122,6 +122,10 @@ class BrokenWeights(ModelError, ValueError):
     """A weight file that is damaged, unsafe, or of no network that vsr knows."""
 
 
+class MissingExtra(BrokenWeights):
+    """A weight file that may be good, of a kind that only an extra knows, which is not here."""
+
+
 class DownloadError(ModelError, OSError):
     """Weights could not be fetched, or what came is not what was promised."""
 

@@ -6,20 +6,24 @@ Beside `NAME.pth` lies `NAME.pth.json`, which says so; a file without one was pu
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from vsr.errors import BrokenWeights, DownloadError, UnknownModel, UsageError
+from vsr.errors import BrokenWeights, DownloadError, MissingExtra, UnknownModel, UsageError
 from vsr.events import Sink
 from vsr.nets.catalogue import catalogue
 from vsr.nets.download import download, sha256
 from vsr.nets.weight_files import SUFFIXES, models_folder
 from vsr.options import ModelOptions
+
+if TYPE_CHECKING:
+    from vsr.nets.network import Network
 
 _RECORD = ".json"
 _MOST = 1 << 20  # bytes of a description
@@ -94,36 +98,52 @@ def from_description(path: Path) -> Wanted:
         )
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path}: describes no weight file as OpenModelDB does") from error
 
 
 def add(wanted: Wanted, options: ModelOptions, sink: Sink, file: Path | None = None) -> Path:
     """Fetch what is wanted, or copy `file`, into the models folder; return where it is.
 
-    Raises DownloadError, BrokenWeights where it is not what was meant or no network that runs here.
+    A file that was there before stays, whatever it turns out to be; so does one that an extra is
+    missing for. Raises DownloadError, MissingExtra, or BrokenWeights where it is not what was meant
+    or no network that runs here.
     """
     from vsr.nets.store import load_file_as_network
 
     target = models_folder(options) / wanted.file
-    if target.exists() and sha256(target) != wanted.sha256:
+    was_there = target.exists()
+    if was_there and sha256(target) != wanted.sha256:
         raise UsageError(f"{target}: another file of that name is there; move it away first")
-    if not target.exists():
+    if not was_there:
         _come_by(wanted, target, options, sink, file)
     try:
         network = load_file_as_network(target)
         if wanted.scale is not None and network.scale != wanted.scale:
-            raise BrokenWeights(f"enlarges by {network.scale}, and is said to by {wanted.scale}")
+            raise BrokenWeights(
+                f"{target}: enlarges by {network.scale}, and is said to by {wanted.scale}"
+            )
+    except MissingExtra as error:
+        if not was_there:  # so that its licence is known once the extra is there
+            _write_record(target, wanted, None)
+        raise MissingExtra(f"{error} (the file stays)") from error
     except BrokenWeights:
-        target.unlink()
+        if not was_there:
+            target.unlink()
         raise
+    _write_record(target, wanted, network)
+    return target
+
+
+def _write_record(target: Path, wanted: Wanted, network: Network | None) -> None:
     origin = Origin(
         name=target.stem, sha256=wanted.sha256, bytes=target.stat().st_size, url=wanted.url,
-        licence=wanted.licence, author=wanted.author, family=network.family, scale=network.scale,
-        receptive_radius=network.receptive_radius,
+        licence=wanted.licence, author=wanted.author,
+        family=network.family if network else "",
+        scale=network.scale if network else 0,
+        receptive_radius=network.receptive_radius if network else 0,
     )  # fmt: skip
     _record(target).write_text(json.dumps(asdict(origin), indent=1), encoding="utf-8")
-    return target
 
 
 def _come_by(
@@ -134,8 +154,10 @@ def _come_by(
             raise UnknownModel(f"{file}: there is no such weight file")
         if sha256(file) != wanted.sha256:
             raise BrokenWeights(f"{file}: is not the file that is meant (its sha256 differs)")
+        part = target.with_name(target.name + ".part")
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
+        shutil.copyfile(file, part)
+        os.replace(part, target)
     elif options.offline or wanted.url is None or not _leads_to_file(wanted.url):
         from_where = f" from {wanted.url}" if wanted.url else ""
         raise DownloadError(f"{wanted.file}: fetch it yourself{from_where}, and name the file here")
@@ -155,14 +177,19 @@ def own_files(options: ModelOptions) -> list[tuple[Path, Origin | None]]:
 
 
 def origin_of(path: Path) -> Origin | None:
-    """Return what is known of a weight file; None: nothing."""
-    known = {field.name for field in fields(Origin)}
+    """Return what is known of a weight file; None: nothing, or a record unlike those of `add`."""
+    kinds = get_type_hints(Origin)
     try:
         if _record(path).stat().st_size > _MOST:
             return None
         told = json.loads(_record(path).read_text(encoding="utf-8"))
-        return Origin(**{name: value for name, value in told.items() if name in known})
-    except (OSError, ValueError, TypeError, AttributeError):
+        known = {name: value for name, value in told.items() if name in kinds}
+        # People write records, too: several licences or authors are as good as in descriptions.
+        known |= {name: _text(known[name]) for name in ("licence", "author") if name in known}
+        if not all(isinstance(value, kinds[name]) for name, value in known.items()):
+            return None
+        return Origin(**known)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 

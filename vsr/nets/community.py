@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vsr.errors import BrokenWeights
+from vsr.errors import BrokenWeights, MissingExtra
 from vsr.nets.grey import for_rgb
 from vsr.nets.network import Network, State, float32
 
@@ -122,15 +122,15 @@ class CommunityNetwork(Network):
 def from_spandrel(state: State) -> Network:
     """Return the network of these weights in a kind that spandrel knows.
 
-    Raises BrokenWeights; with how to install it, where it is not there.
+    Raises BrokenWeights; MissingExtra, with how to install it, where it is not there.
     """
     if not is_installed():
-        raise BrokenWeights(f"a kind of network that is not known; more are with {INSTALL}")
+        raise MissingExtra(f"a kind of network that is not known; more are with {INSTALL}")
     try:
         from spandrel import MAIN_REGISTRY, ImageModelDescriptor, UnsupportedModelError
     except (ImportError, RuntimeError) as error:
         detail = " ".join(str(error).split())[:120]
-        raise BrokenWeights(
+        raise MissingExtra(
             f"spandrel, which may know this kind of network, does not start ({detail}); it wants "
             "the torchvision that belongs to this PyTorch"
         ) from error

@@ -112,11 +112,13 @@ def _own_file(options: ModelOptions) -> Path | None:
 
 
 def load_file_as_network(path: Path, activation: Activation = "relu") -> Network:
-    """Return the network in a weight file, in eval mode, float32. Raises BrokenWeights."""
+    """Return the network in a weight file, in eval mode, float32. Raises BrokenWeights, or
+    MissingExtra where an extra may know it.
+    """
     try:
         return from_state(read_weights(path), activation=activation, scale=said_scale(path.stem))
     except BrokenWeights as error:
-        raise BrokenWeights(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
 
 
 # --- the catalogue's files ---

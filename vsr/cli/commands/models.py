@@ -93,8 +93,10 @@ def _show_own(path: Path, origin: Origin | None) -> None:
     licence = origin.licence or "licence not known"
     if is_not_commercial(origin.licence):
         licence = f"{licence} (no commercial use)"
-    click.echo(f"{path.stem:28} x{origin.scale}  {'added':18} from {origin.url or 'a file'}")
-    about = (origin.family, size, f"radius {origin.receptive_radius}", licence)
+    scale = f"x{origin.scale}" if origin.scale else ""
+    click.echo(f"{path.stem:28} {scale:3} {'added':18} from {origin.url or 'a file'}")
+    kind = (origin.family, size, f"radius {origin.receptive_radius}")
+    about = (*(kind if origin.family else (size, "kind not known yet")), licence)
     click.echo(f"{'':34}{', '.join(about)}")
 
 

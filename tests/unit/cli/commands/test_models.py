@@ -6,12 +6,14 @@ import functools
 import hashlib
 import http.server
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import save_file
 
@@ -19,7 +21,8 @@ import vsr
 from tests.conftest import tiny_weights
 from tests.support import judge
 from vsr.cli.main import cli
-from vsr.nets import store
+from vsr.errors import BrokenWeights, MissingExtra, UsageError
+from vsr.nets import community, store
 from vsr.nets.added import is_not_commercial
 from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.options import ModelOptions
@@ -141,6 +144,84 @@ def test_a_description_that_lies_is_refused(models: Path, tmp_path: Path) -> Non
         assert run(models, "import", described(tmp_path, digest, **more), file).exit_code != 0
     assert run(models, "import", described(tmp_path, "0" * 64), file).exit_code != 0
     assert not models.exists() or not list(models.iterdir())
+
+
+def test_a_file_that_was_there_stays(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.mkdir()
+    file, digest = weights(models, "2x-Tiny.safetensors")
+    done = run(models, "import", described(tmp_path, digest, scale=4), file)
+    assert isinstance(done.exception, BrokenWeights)
+    assert file.exists()
+    save_file({"layers.0.attention.weight": torch.rand(4, 4)}, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setattr(community, "is_installed", lambda: False)
+    done = run(models, "import", described(tmp_path, digest), file)
+    assert "vsr-upscale[community]" in str(done.exception)
+    assert [path.name for path in models.iterdir()] == [file.name]
+
+
+def test_what_only_an_extra_is_missing_for_stays_with_its_licence(
+    served: tuple[Path, str], models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = served[0] / "strange.safetensors"
+    save_file({"layers.0.attention.weight": torch.rand(4, 4)}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    words = ("add", f"{served[1]}/{path.name}", "--sha256", digest, "--licence", "CC-BY-NC-4.0")
+    monkeypatch.setattr(community, "is_installed", lambda: False)
+    done = run(models, *words)
+    assert isinstance(done.exception, MissingExtra)
+    assert "stays" in str(done.exception)
+    assert (models / path.name).read_bytes() == path.read_bytes()
+    assert "CC-BY-NC-4.0 (no commercial use)" in run(models, "list").output
+
+
+def test_a_copy_that_is_cut_short_is_not_there(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, digest = weights(tmp_path)
+
+    def half(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        raise KeyboardInterrupt  # as where it is killed
+
+    with monkeypatch.context() as cut:
+        cut.setattr(shutil, "copyfile", half)
+        assert run(models, "import", described(tmp_path, digest), file).exit_code != 0
+    assert not (models / "2x-Tiny.safetensors").exists()
+    assert run(models, "import", described(tmp_path, digest), file).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"licence": ["MIT", "CC-BY-NC-4.0"]}, "MIT, CC-BY-NC-4.0 (no commercial use)"),
+        ({"licence": {"name": "CC-BY-NC-4.0"}}, "(no commercial use)"),
+        ({"scale": "two"}, "your own"),
+        ({"url": 7}, "your own"),
+        ({"family": None}, "your own"),
+        ([], "your own"),
+        ("[" * 100_000, "your own"),
+    ],
+)
+def test_a_record_unlike_ours_harms_nothing(models: Path, record: Any, said: str) -> None:
+    models.mkdir()
+    file, digest = weights(models)
+    good = {"name": file.stem, "sha256": digest, "bytes": 1}
+    told = good | record if isinstance(record, dict) else record
+    text = told if isinstance(told, str) else json.dumps(told)
+    file.with_name(file.name + ".json").write_text(text)
+    assert store.load(ModelOptions(name=file.stem, folder=models)).scale == 2
+    listed = run(models, "list")
+    assert listed.exit_code == 0, listed.exception
+    assert said in listed.output
+
+
+def test_a_description_without_end_is_refused_in_a_line(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "2x-Deep.json"
+    path.write_text("[" * 100_000)
+    assert isinstance(run(models, "import", path).exception, UsageError)
 
 
 def test_a_licence_inside_the_file_is_said(tmp_path: Path) -> None:
