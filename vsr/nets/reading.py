@@ -88,8 +88,11 @@ def _refuse_bombs(path: Path, size: int) -> None:
 def _bounded(state: State, size: int) -> State:
     """Return `state`. Raises BrokenWeights where tensors repeat what the file has a few times over.
 
-    A tensor may be a few bytes, seen again and again; a copy of it would not be.
+    A tensor may be a few bytes, seen again and again; a copy of it, in float32, would not be.
     """
-    if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > _OVER * size:
+    copied = sum(tensor.numel() * max(tensor.element_size(), 4) for tensor in state.values())
+    if copied > _OVER * size:
         raise BrokenWeights("tensors that claim to hold more than the file does")
+    if copied > free_host_memory():
+        raise BrokenWeights(f"{copied / 1e9:.1f} GB of weights, for which memory is too small")
     return state

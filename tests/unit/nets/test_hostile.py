@@ -19,7 +19,10 @@ from typing import Any
 import pytest
 import torch
 
+from vsr.errors import BrokenWeights
+from vsr.nets import reading
 from vsr.nets.families.srvgg import SRVGGNetCompact
+from vsr.nets.reading import read_weights
 
 TRAP = "trap"  # what a file that is run leaves
 
@@ -210,6 +213,29 @@ def test_hostile_files_are_refused_and_harmless(tmp_path: Path) -> None:
         assert len(outcome) < 400
     assert not (tmp_path / TRAP).exists()
     assert megabytes < 200
+
+
+def test_bytes_that_are_shared_count_as_what_they_become(tmp_path: Path) -> None:
+    """Four times the file as they are, and sixteen times in float32."""
+    once = torch.zeros(1 << 16, dtype=torch.int8)
+    for times in (1, 4):
+        path = tmp_path / f"{times}.pth"
+        torch.save({f"a.{number}": once for number in range(times)}, path)
+        if times == 1:
+            assert len(read_weights(path)) == 1
+        else:
+            with pytest.raises(BrokenWeights, match="more than the file"):
+                read_weights(path)
+
+
+def test_weights_that_memory_cannot_hold_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "whole.pth"
+    torch.save({"a": torch.zeros(1 << 16, dtype=torch.int8)}, path)
+    monkeypatch.setattr(reading, "free_host_memory", lambda: 3 << 16)
+    with pytest.raises(BrokenWeights, match="memory is too small"):
+        read_weights(path)
 
 
 def test_the_kinds_would_be_harmful_otherwise(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vsr.errors import BrokenWeights
 from vsr.nets.detect import from_state
-from vsr.nets.families.span import SPAN
+from vsr.nets.families.span import SPAN, _multiplied_out
 
 _RADIUS = 21
 State = dict[str, Tensor]
@@ -78,6 +82,47 @@ def test_it_computes_what_its_training_says(feat: int, scale: int, norm: bool) -
         right = exact(state, x, scale)
         inside = (..., *2 * (slice(_RADIUS * scale, -_RADIUS * scale),))
         assert (network(x) - right)[inside].abs().max() < 1e-5 * right.abs().max()
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how much the largest result has."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.numbers = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, Tensor):
+            self.numbers = max(self.numbers, out.numel())
+        return out
+
+
+@pytest.mark.parametrize(
+    ("out", "middle", "inner", "into"), [(50, 1, 1000, 3), (3, 1000, 1, 50), (8, 16, 6, 3)]
+)
+def test_what_is_multiplied_out_takes_no_more_than_weights_have(
+    out: int, middle: int, inner: int, into: int
+) -> None:
+    shapes = {
+        "conv.0": (inner, into, 1, 1), "conv.1": (middle, inner, 3, 3),
+        "conv.2": (out, middle, 1, 1), "sk": (out, into, 1, 1),
+    }  # fmt: skip
+    torch.manual_seed(0)
+    state = {f"a.{name}.weight": torch.rand(shape) for name, shape in shapes.items()}
+    state |= {f"a.{name}.bias": torch.rand(shape[0]) for name, shape in shapes.items()}
+    with Largest() as largest:
+        weight, bias = _multiplied_out(state, "a")
+    assert largest.numbers <= sum(tensor.numel() for tensor in state.values())
+    one = torch.zeros(1, into, 3, 3, dtype=torch.float64)
+    one[0, 0, 0, 2] = 1
+    x = one
+    for name in ("conv.0", "conv.1", "conv.2"):
+        x = F.conv2d(x, state[f"a.{name}.weight"].double(), state[f"a.{name}.bias"].double())
+    right = x[0, :, 0, 0] + state["a.sk.bias"].double()
+    assert torch.allclose(weight[:, 0, 0, 2] + bias, right, rtol=1e-12)
 
 
 def test_in_half_precision_and_under_prefixes() -> None:

@@ -156,7 +156,12 @@ def _multiplied_out(state: State, place: str) -> tuple[Tensor, Tensor]:
     sides = (narrow.shape[1:], wide.shape[1:], back.shape[:2], beside.shape[2:])
     if sides != ((into, 1, 1), (len(narrow), 3, 3), (out, len(wide)), (1, 1)):
         raise BrokenWeights(f"{place}: convolutions that do not follow each other")
-    weight = torch.einsum("om,mnyx,ni->oiyx", back[:, :, 0, 0], wide, narrow[:, :, 0, 0])
+    after, before = back[:, :, 0, 0], narrow[:, :, 0, 0]
+    # The smaller product first: it is no larger than the weights, however they are shaped.
+    if out * wide.shape[1] <= len(wide) * into:
+        weight = torch.einsum("onyx,ni->oiyx", torch.einsum("om,mnyx->onyx", after, wide), before)
+    else:
+        weight = torch.einsum("om,miyx->oiyx", after, torch.einsum("mnyx,ni->miyx", wide, before))
     weight[:, :, 1, 1] += beside[:, :, 0, 0]
     inner = torch.einsum("mnyx,n->m", wide, biases[0]) + biases[1]
-    return weight, back[:, :, 0, 0] @ inner + biases[2] + biases[3]
+    return weight, after @ inner + biases[2] + biases[3]
