@@ -128,7 +128,7 @@ class RunContext:
             layout=self.plan.encoder.layout,
             colour=self._colour(),
             kernel=self.model.kernel,
-            clean_source=_is_clean(self.plan.source),
+            clean_source=is_clean(self.plan.source),
         )
 
     def sample_aspect_ratio(self) -> Fraction | None:
@@ -222,7 +222,7 @@ def segment_suffix(encoder: EncoderPlan) -> str:
 Runner = Callable[[RunContext, JobStore, Sequence[Segment], int], None]
 
 
-def _is_clean(source: Source) -> bool:
+def is_clean(source: Source) -> bool:
     """Return whether the picture was coded without loss, as far as its file tells."""
     if source.format == "webp":
         return is_lossless(source.path)

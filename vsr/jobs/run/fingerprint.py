@@ -9,13 +9,20 @@ from typing import Any
 
 from vsr.engine.base import Engine
 from vsr.jobs.plan.plan import Plan
+from vsr.jobs.run.context import is_clean
 from vsr.jobs.store.job_store import FORMAT
 from vsr.media.source.spans import Span
 from vsr.nets.store import LoadedModel
 from vsr.options import UpscaleOptions, leaves, to_dict
+from vsr.stages.device.stage import consistency
 from vsr.version import __version__
 
 _CAME_LATER = ("model.then",)  # not there where nobody asks: jobs begun before them go on
+# So do those that lack these options, with what makes the same pixels: (before, after).
+_SAME_PIXELS = {
+    "options.model.consistent": ((None, "off"), ("off", None), ("auto", None)),
+    "options.model.strength": ((None, 1.0),),
+}
 
 
 def fingerprint(
@@ -32,6 +39,11 @@ def fingerprint(
     del own["model"]["name"]  # the weights tell which, not what their file is called
     own["model"].pop("then", None)
     del own["device"]["precision"], own["device"]["engine"]  # "auto" is what it came to
+    clean = is_clean(plan.source)
+    if options.model.consistent == "auto" and not consistency(
+        engine, options.model, clean_source=clean
+    ):
+        del own["model"]["consistent"]  # it came to what was made before there was the option
     # What "auto" came to; only then, so that jobs that were begun before go on.
     cut = plan.source.video.hidden if options.source.crop is not None else ()
     return {
@@ -74,6 +86,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     present = {leaf.first_path: leaf.path for leaf in leaves(UpscaleOptions)}
     for name, before, after in _flat(old, new):
         if name == "engine" and does_without_kernels(before, after):
+            continue
+        if (before, after) in _SAME_PIXELS.get(name, ()):
             continue
         if name in ("source", "weights", "parts") or name.startswith("source."):
             words.append({"weights": "the weights", "parts": "its parts"}.get(name, "the source"))

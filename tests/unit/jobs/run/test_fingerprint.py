@@ -142,6 +142,38 @@ def test_a_job_begun_before_an_option_was_renamed_is_the_same_job(
 
 
 @pytest.mark.parametrize(
+    ("codec", "chosen", "found"),
+    [
+        ("libx264", {}, []),
+        ("libx264", {"consistent": "off"}, []),
+        ("libx264", {"consistent": "2"}, ["model.consistent: None -> 2"]),
+        ("libx264", {"strength": 0.5}, ["model.strength: None -> 0.5"]),
+        ("ffv1", {}, ["model.consistent: None -> auto"]),
+        ("ffv1", {"consistent": "off"}, []),
+        ("ffv1", {"keep_colours": False}, ["model.keep_colours: True -> False"]),
+    ],
+)
+def test_a_job_begun_before_consistency_goes_on_where_its_pixels_are_the_same(
+    tmp_path: Path, base: vsr.UpscaleOptions, codec: str, chosen: dict[str, Any], found: list[str]
+) -> None:
+    film = judge.make(tmp_path / "film.mkv", "testsrc2=s=32x24:d=0.4", "-c:v", codec)
+    asked = dataclasses.replace(base, model=dataclasses.replace(base.model, **chosen))
+    before, after = of(film, base, base), of(film, base, asked)
+    for name in ("consistent", "strength"):
+        before["options"]["model"].pop(name, None)
+    assert differences(before, after) == found
+
+
+@pytest.mark.parametrize(("codec", "goes_on"), [("libx264", True), ("ffv1", False)])
+def test_a_job_of_the_networks_own_goes_on_where_auto_is_that(
+    tmp_path: Path, base: vsr.UpscaleOptions, codec: str, goes_on: bool
+) -> None:
+    film = judge.make(tmp_path / "film.mkv", "testsrc2=s=32x24:d=0.4", "-c:v", codec)
+    off = dataclasses.replace(base, model=dataclasses.replace(base.model, consistent="off"))
+    assert (differences(of(film, base, off), of(film, base, base)) == []) is goes_on
+
+
+@pytest.mark.parametrize(
     ("before", "after", "goes_on"),
     [
         ("cuda", "torch", True),
