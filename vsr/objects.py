@@ -11,8 +11,10 @@ import hashlib
 import os
 import re
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,8 +25,12 @@ from vsr.errors import UsageError
 T = TypeVar("T")
 _SCHEME = re.compile(r"s3://([^/@:?#]+)/(.+)")
 _TRIES = 5  # of ours, each with those that obstore makes by itself
-_AT_ONCE = 4 << 30  # bytes that are put in one request, with a condition; S3 takes 5 GiB
-_READ = 8 << 20
+_TIMEOUT = "300s"  # for a whole request, with what it carries
+_AT_ONCE = 32 << 20  # bytes in one request: a line of 1 Mbit/s has the time
+_PART = 8 << 20  # ... in one of those that go at once
+_LINES = 4
+_PARTS = 9000  # of an object; S3 takes 10000
+_COPIED = 5 << 30  # bytes that S3 copies in one request
 
 
 class ObjectsFailed(OSError):
@@ -68,7 +74,8 @@ class Objects:
         self._store = S3Store(
             found[1],
             credential_provider=_credentials(),
-            client_options={"allow_http": insecure, "timeout": "300s"},
+            copy_if_not_exists="multipart",
+            client_options={"allow_http": insecure, "timeout": _TIMEOUT},
             **config,
         )
 
@@ -96,31 +103,78 @@ class Objects:
         A store may do it and then say that it failed: then it is there already, the next time.
         """
         import obstore
-        from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         size = data.stat().st_size if isinstance(data, Path) else len(data)
-        at_once = size < _READ or (only_new and size <= _AT_ONCE)  # else no condition is possible
-        mode: Literal["create", "overwrite"] = "create" if only_new and at_once else "overwrite"
+        if size > _AT_ONCE:
+            return self._put_in_parts(name, data, size, only_new=only_new)
+        mode: Literal["create", "overwrite"] = "create" if only_new else "overwrite"
 
-        def write(key: str) -> bool:
+        def write(key: str) -> None:
+            obstore.put(self._store, key, data, use_multipart=False, mode=mode)
+
+        return self._is_first(name, write)
+
+    def _put_in_parts(self, name: str, data: bytes | Path, size: int, *, only_new: bool) -> bool:
+        """Write a large object; with a condition it is another first, which the store copies."""
+        import obstore
+
+        def write(key: str) -> None:
+            obstore.put(
+                self._store,
+                key,
+                data,
+                use_multipart=True,
+                chunk_size=max(_PART, -(-size // _PARTS)),
+                max_concurrency=_LINES,
+            )
+
+        if only_new and self.size(name) is not None:
+            return False
+        if not only_new or size > _COPIED:
+            self._try(name, write)
+            return True
+        folder, _, _ = f"{self._prefix}/{name}".rstrip("/").rpartition("/")
+        part = f"{folder}/.{uuid.uuid4().hex}.part".lstrip("/")
+        try:
+            self._try(name, lambda _: write(part))
+            return self._is_first(
+                name, lambda key: obstore.copy(self._store, part, key, overwrite=False)
+            )
+        finally:
+            with suppress(FileNotFoundError, ObjectsFailed):
+                self._try(name, lambda _: obstore.delete(self._store, part))
+
+    def _is_first(self, name: str, write: Callable[[str], object]) -> bool:
+        """Write on a condition; returns whether it was met."""
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        def first(key: str) -> bool:
             try:
-                obstore.put(self._store, key, data, use_multipart=not at_once, mode=mode)
+                write(key)
             except (AlreadyExistsError, PreconditionError):
                 return False
             return True
 
-        return self._try(name, write)
+        return self._try(name, first)
 
     def fetch(self, name: str, path: Path) -> None:
-        """Write what an object holds into a file. Raises FileNotFoundError where there is none."""
+        """Write what an object holds into a file. Raises FileNotFoundError where there is none.
+
+        One that is changed meanwhile is refused: ObjectsFailed.
+        """
         import obstore
 
-        def read(key: str) -> None:
-            with path.open("wb") as file:
-                for chunk in obstore.get(self._store, key).stream(min_chunk_size=_READ):
-                    file.write(chunk)
+        if (told := self._head(name)) is None:
+            raise FileNotFoundError(name)
 
-        self._try(name, read)
+        def read(key: str, start: int) -> bytes:
+            span = (start, min(start + _AT_ONCE, told["size"]))
+            options: Any = {"range": span, "if_match": told["e_tag"]}
+            return bytes(obstore.get(self._store, key, options=options).bytes())
+
+        with path.open("wb") as file:
+            for start in range(0, told["size"], _AT_ONCE):
+                file.write(self._try(name, partial(read, start=start)))
 
     def names(self) -> list[str]:
         """Return the names of all that is there."""
@@ -151,7 +205,11 @@ class Objects:
         """Do something with an object, several times if need be. Raises ObjectsFailed."""
         from obstore import exceptions
 
-        lasting = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+        lasting = (
+            exceptions.PermissionDeniedError,
+            exceptions.UnauthenticatedError,
+            exceptions.PreconditionError,  # it is another one now
+        )
         key = f"{self._prefix}/{name}".rstrip("/")
         for attempt in range(_TRIES):
             try:

@@ -3,7 +3,8 @@
     python -m tests.support.object_server FAULT
 
 FAULT: none; errors (a request in five gets a 500, and nothing is done); slow (0.2 s for each); lost
-(a write in three is done and answered with a 500). Prints its address; ends with its input.
+(a write in three is done and answered with a 500); small
+(a request and an answer of more than 9 MiB are refused). Prints its address; ends with its input.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "films"
+_MOST = 9 << 20
 
 
 class _Faulty:
@@ -39,6 +41,16 @@ class _Faulty:
         if self._fault == "lost" and environ["REQUEST_METHOD"] == "PUT":
             answer = list(self._inner(environ, lambda *_: None))
             if next(self._writes) % 3 == 0:
+                return _failed(start)
+            start(*environ["vsr.answer"])
+            return answer
+        if self._fault == "small":
+            length = int(environ.get("CONTENT_LENGTH") or 0)
+            if length > _MOST:
+                environ["wsgi.input"].read(length)
+                return _failed(start)
+            answer = list(self._inner(environ, lambda *_: None))
+            if sum(map(len, answer)) > _MOST:
                 return _failed(start)
             start(*environ["vsr.answer"])
             return answer

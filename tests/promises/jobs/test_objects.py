@@ -6,8 +6,10 @@ Nodes of a cluster that share one there: `python -m tests.cluster_lives --store 
 from __future__ import annotations
 
 import importlib.util
+import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +18,11 @@ from tests.promises.jobs.test_cluster import options
 from tests.support import judge
 from tests.support.jobs import After
 from tests.support.object_server import BUCKET, object_server
+from vsr import objects as module
 from vsr.errors import InputError, OutputExists, Stopped, UsageError
 from vsr.events import Event, Note
 from vsr.jobs.store.registry import stores
-from vsr.objects import Objects
+from vsr.objects import Objects, ObjectsFailed
 
 pytestmark = [
     pytest.mark.slow,
@@ -86,3 +89,47 @@ def test_what_is_there_is_not_replaced(place: Objects) -> None:
         vsr.upscale(f"{PLACE}/none.mkv", f"{PLACE}/other.mkv", options(None))
     with pytest.raises(UsageError, match="is no address of the form"):
         vsr.upscale(f"{PLACE}/in.mkv", "s3://nothing", options(None))
+
+
+@pytest.mark.parametrize("bucket", ["small"], indirect=True)
+def test_large_objects_go_in_requests_that_are_small(
+    place: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 8 << 20)
+    large, other, copy = (tmp_path / name for name in ("large", "other", "copy"))
+    large.write_bytes(random.Random(0).randbytes(20 << 20))
+    other.write_bytes(large.read_bytes()[::-1])
+    assert place.put("large", large, only_new=True)
+    assert not place.put("large", other, only_new=True)
+    # As if the other machine had not been there when this one looked.
+    monkeypatch.setattr(Objects, "size", lambda *_: None)
+    assert not place.put("large", other, only_new=True)
+    place.fetch("large", copy)
+    assert copy.read_bytes() == large.read_bytes()
+    assert sorted(place.names()) == ["in.mkv", "large"]
+    assert place.put("large", other)
+    place.fetch("large", copy)
+    assert copy.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("bucket", ["none"], indirect=True)
+def test_an_object_that_is_changed_while_it_is_read_is_refused(
+    place: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import obstore
+
+    monkeypatch.setattr(module, "_AT_ONCE", 5)
+    place.put("it", b"eight by")
+    get = obstore.get
+
+    def change(*given: Any, **more: Any) -> Any:
+        answer = get(*given, **more)
+        place.put("it", b"others..")
+        return answer
+
+    monkeypatch.setattr(obstore, "get", change)
+    with pytest.raises(ObjectsFailed, match="job/it"):
+        place.fetch("it", tmp_path / "it")
+    place.put("empty", b"")
+    place.fetch("empty", tmp_path / "it")
+    assert (tmp_path / "it").read_bytes() == b""
