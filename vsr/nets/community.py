@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from vsr.errors import BrokenWeights, MissingExtra
+from vsr.machine import free_host_memory
 from vsr.nets.grey import for_rgb
 from vsr.nets.network import Network, State, float32
 
@@ -27,6 +29,10 @@ _STILL = 1 / 255 / 8  # of 0..1, that a piece may differ from the whole by
 _FAR = 32  # source pixels that tiles share, where the network sees farther than is measured
 _OVER = 8  # times the size of the weights, that it may take to build a network for them
 _SPARE = 1 << 26  # bytes, besides
+_WORKING = 8  # times that, for what is computed on the way and mostly dropped again
+_PROBE = 1 << 30  # bytes of any one result while its reach is measured
+_LARGEST = 16  # scale; no network for films enlarges by more
+_TOO_LARGE = "weights that claim a network larger than they are"
 _PURPOSES = ("SR", "Restoration")
 
 
@@ -85,7 +91,13 @@ class CommunityNetwork(Network):
 
     @torch.inference_mode()
     def measure(self, channels: int) -> None:
-        """Find out how far a source pixel is seen in the result."""
+        """Find out how far a source pixel is seen in the result. Raises BrokenWeights where that
+        takes more memory than such a small picture can need.
+        """
+        with Bounded(most=min(_PROBE, free_host_memory() // 4)):
+            self._measure(channels)
+
+    def _measure(self, channels: int) -> None:
         step, chance = self._multiple, torch.Generator().manual_seed(0)
         side = -(-_SIDE // (2 * step)) * 2 * step
         middle, reach = side // 2, 0
@@ -136,10 +148,9 @@ def from_spandrel(state: State) -> Network:
         ) from error
     own = {name: float32(tensor) for name, tensor in state.items()}
     try:
-        with warnings.catch_warnings(), _Bounded(own):
-            warnings.simplefilter(
-                "ignore"
-            )  # of what its networks have that newer PyTorch would not
+        with warnings.catch_warnings(), Bounded.by(own):
+            # Of what its networks have that newer PyTorch would not.
+            warnings.simplefilter("ignore")
             descriptor = MAIN_REGISTRY.load(own)
     except UnsupportedModelError as error:
         raise BrokenWeights("a kind of network that neither vsr nor spandrel knows") from error
@@ -149,6 +160,8 @@ def from_spandrel(state: State) -> Network:
         raise BrokenWeights(
             f"a network of {descriptor.input_channels} channels to {descriptor.output_channels}"
         )
+    if not 1 <= descriptor.scale <= _LARGEST:
+        raise BrokenWeights(f"a network that enlarges by {descriptor.scale}")
     network = CommunityNetwork(descriptor)
     network.eval().requires_grad_(False)
     rgb = for_rgb(network, descriptor.input_channels)
@@ -159,25 +172,74 @@ def from_spandrel(state: State) -> Network:
     return rgb
 
 
-class _Bounded(TorchDispatchMode):
-    """Lets tensors be made as large as the weights are, a few times over; then raises.
+class Bounded(TorchDispatchMode):
+    """Lets only so much be made by PyTorch; raises BrokenWeights before more takes memory.
 
-    What a file says of layers and widths is built before its weights are put in.
+    What a file says of layers and widths is built before its weights are put in. Each operation is
+    done without memory first, on PyTorch's `meta` device, which tells how large its results are.
     """
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        *,
+        most: float,
+        made: float = math.inf,
+        computed: float = math.inf,
+        calls: float = math.inf,
+    ) -> None:
+        """`most`: bytes of any one result; of all together, those `made` from nothing, and those
+        `computed` from others.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
+        self._most, self._made, self._computed, self._calls = most, made, computed, calls
+
+    @classmethod
+    def by(cls, state: Mapping[str, Tensor]) -> Bounded:
+        """Return what allows a network a few times the size of its weights."""
         size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
-        self._left = _OVER * size + _SPARE
-        self._calls = 200 * len(state) + 10_000
+        most = _OVER * size + _SPARE
+        calls = 200 * len(state) + 10_000
+        return cls(most=most, made=most, computed=_WORKING * most, calls=calls)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         """Ask what is made for its size before it is made."""
+        kwargs = kwargs or {}
         self._calls -= 1
-        if args and isinstance(args[0], list | tuple) and all(type(n) is int for n in args[0]):
-            self._left -= 4 * math.prod(args[0])
-        if self._left < 0 or self._calls < 0:
-            raise BrokenWeights("weights that claim a network larger than they are")
-        return func(*args, **(kwargs or {}))
+        if self._calls < 0:
+            raise BrokenWeights(_TOO_LARGE)
+        with self:  # in inference mode they come whole: what is inside counts, too
+            out = func.decompose(*args, **kwargs)
+        if out is not NotImplemented:
+            return out
+        if not any(one.alias_info for one in func._schema.returns):  # no view, nothing in place
+            self._count(func, args, kwargs)
+        return func(*args, **kwargs)
+
+    def _count(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        size = _size_of_results(func, args, kwargs)
+        if any(isinstance(one, Tensor) for one in tree_leaves((args, kwargs))):
+            self._computed -= size
+        else:
+            self._made -= size
+        if size > self._most or min(self._made, self._computed) < 0:
+            raise BrokenWeights(_TOO_LARGE)
+
+
+def _size_of_results(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+    """Return bytes of what an operation would make, which takes none of them."""
+    try:
+        meta_args, meta_kwargs = tree_map_only(Tensor, _without_memory, (args, dict(kwargs)))
+        if any(argument.name == "device" for argument in func._schema.arguments):
+            meta_kwargs["device"] = torch.device("meta")
+        out = func(*meta_args, **meta_kwargs)
+    except Exception:  # where `meta` cannot tell: by the sizes that it is called with
+        sizes = (one for one in args if isinstance(one, list | tuple))
+        return max((4 * math.prod(s) for s in sizes if all(type(n) is int for n in s)), default=0)
+    tensors = (one for one in tree_leaves(out) if isinstance(one, Tensor))
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _without_memory(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import vsr
 from tests.support import community, judge
@@ -62,11 +65,118 @@ def test_our_own_kinds_need_it_not(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert store.load(ModelOptions(name=str(path))).scale == 2
 
 
-def test_what_is_built_for_weights_is_no_larger_than_they_allow() -> None:
-    with pytest.raises(BrokenWeights, match="larger"), ours._Bounded({"a": torch.zeros(3)}):
-        torch.empty(1 << 20, 1 << 10)
-    with pytest.raises(BrokenWeights, match="larger"), ours._Bounded({"a": torch.zeros(3)}):
-        torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(100_000))
+_FAR = 1 << 42  # more than any machine here has, so nothing is taken where nobody refuses it
+
+CLAIMS: dict[str, Callable[[], object]] = {
+    "empty": lambda: torch.empty(_FAR),
+    "a layer": lambda: torch.nn.Linear(1 << 21, 1 << 21),
+    "arange": lambda: torch.arange(_FAR),
+    "linspace": lambda: torch.linspace(0, 1, _FAR),
+    "full": lambda: torch.full((1 << 21, 1 << 21), 7.0),
+    "a sum": lambda: torch.zeros(1).expand(_FAR) + 1,
+    "a broadcast": lambda: torch.zeros(1, 1).expand(1 << 21, 1) * torch.zeros(1).expand(1 << 21),
+    "a copy": lambda: torch.zeros(1).expand(_FAR).clone(),
+    "repeat": lambda: torch.zeros(2).repeat(_FAR),
+    "a product": lambda: torch.zeros(1, 1).expand(1 << 21, 1) @ torch.zeros(1, 1 << 20),
+    "einsum": lambda: torch.einsum("a,b,c->abc", *3 * [torch.zeros(1).expand(1 << 14)]),
+    "a grid": lambda: torch.stack(torch.meshgrid(*2 * [torch.zeros(1 << 20)], indexing="ij")),
+    "many small ones": lambda: [torch.arange(1 << 20) for _ in range(1000)],
+    "many layers": lambda: torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(100_000)),
+}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize("inference", [False, True])
+def test_what_is_built_for_weights_is_no_larger_than_they_allow(
+    claim: str, inference: bool
+) -> None:
+    guard = ours.Bounded.by({"a": torch.zeros(3)})
+    with pytest.raises(BrokenWeights, match="larger"), torch.inference_mode(inference), guard:
+        CLAIMS[claim]()
+
+
+class Enlarging(torch.nn.Module):
+    """A network as others write them: windows of attention, tables, masks."""
+
+    def __init__(self, feat: int = 16, scale: int = 2) -> None:
+        super().__init__()
+        self.scale = scale
+        self.opening = torch.nn.Conv2d(3, feat, 3, 1, 1)
+        self.attention = torch.nn.MultiheadAttention(feat, 2, batch_first=True)
+        self.last = torch.nn.Conv2d(feat, 3 * scale**2, 3, 1, 1)
+        place = torch.stack(torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij"))
+        far = (place.flatten(1)[:, :, None] - place.flatten(1)[:, None]).abs().sum(0)
+        self.register_buffer("mask", torch.zeros(64, 64).masked_fill(far > 9, -100.0))
+        torch.nn.init.trunc_normal_(self.opening.weight, std=0.1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.opening(x)
+        count, feat, height, width = x.shape
+        cells = x.reshape(count, feat, height // 8, 8, width // 8, 8).permute(0, 2, 4, 3, 5, 1)
+        cells = cells.reshape(-1, 64, feat)
+        seen, _ = self.attention(cells, cells, cells, attn_mask=self.mask, need_weights=False)
+        seen = seen.reshape(count, height // 8, width // 8, 8, 8, feat).permute(0, 5, 1, 3, 2, 4)
+        return F.pixel_shuffle(self.last(x + seen.reshape(x.shape)), self.scale)
+
+
+class Descriptor(SimpleNamespace):
+    """What spandrel says of a network, as far as it is asked."""
+
+    @torch.inference_mode()
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.model(x)
+        return out
+
+
+def described(model: torch.nn.Module, scale: int) -> Descriptor:
+    return Descriptor(
+        model=model.eval(), scale=scale, architecture=SimpleNamespace(name="Enlarging"),
+        size_requirements=SimpleNamespace(multiple_of=8), supports_half=True,
+        supports_bfloat16=True, purpose="SR", input_channels=3, output_channels=3,
+    )  # fmt: skip
+
+
+def test_an_honest_network_is_built_and_measured_as_without_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    free = Enlarging()
+    torch.manual_seed(0)
+    with ours.Bounded.by(free.state_dict()):
+        model = Enlarging()
+    assert all(torch.equal(free.state_dict()[n], t) for n, t in model.state_dict().items())
+    bound, without = (ours.CommunityNetwork(described(one, 2)) for one in (model, free))
+    bound.measure(3)
+    without._measure(3)
+    assert bound.receptive_radius == without.receptive_radius > 0
+    assert bound.sees_whole is without.sees_whole
+
+
+def test_a_probe_whose_result_is_huge_is_refused() -> None:
+    for inner in (torch.nn.Upsample(scale_factor=50_000), torch.nn.ZeroPad2d(1 << 20)):
+        network = ours.CommunityNetwork(described(inner, 2))
+        with pytest.raises(BrokenWeights, match="larger"):
+            network.measure(3)
+
+
+@pytest.mark.parametrize(("scale", "is_used"), [(2, True), (16, True), (17, False), (0, False)])
+def test_no_network_enlarges_by_more_than_films_can_bear(
+    scale: int, is_used: bool, strange: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(state: object) -> Descriptor:
+        return described(Enlarging(scale=max(scale, 1)), scale)
+
+    spandrel = SimpleNamespace(
+        MAIN_REGISTRY=SimpleNamespace(load=load), ImageModelDescriptor=Descriptor,
+        UnsupportedModelError=LookupError,
+    )  # fmt: skip
+    monkeypatch.setattr(ours, "is_installed", lambda: True)
+    monkeypatch.setitem(sys.modules, "spandrel", spandrel)
+    if is_used:
+        assert store.load(ModelOptions(name=str(strange))).scale == scale
+    else:
+        with pytest.raises(BrokenWeights, match=f"enlarges by {scale}"):
+            store.load(ModelOptions(name=str(strange)))
 
 
 @pytest.fixture(scope="module")
