@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -13,11 +14,14 @@ from vsr.server.refusals import Refused, not_found
 from vsr.server.store.records import Job, JobRequest, free_disk
 from vsr.server.tokens import Scope
 
+_GONE = re.compile(r"\.[a-z0-9][a-z0-9_-]{0,62}\.gone")  # a job that was being removed
+
 
 class Jobs:
     """The jobs in a folder; each change is on the disk before it is told.
 
-    `lock` is held by whoever changes a job.
+    `lock` is held by whoever changes a job. What lies in the folder and is no job that can be
+    read is left alone: it may be somebody else's, or a newer release's.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +33,7 @@ class Jobs:
             job = Job.read(path) if path.is_dir() else None
             if job is not None:
                 self._jobs[job.id] = job
-            elif path.is_dir():  # a kill came before its request was written
+            elif path.is_dir() and not path.is_symlink() and _is_remnant(path):
                 shutil.rmtree(path, ignore_errors=True)
 
     def __iter__(self) -> Iterator[Job]:
@@ -77,6 +81,8 @@ class Jobs:
                 raise Refused(507, "there is no room for another job")
             try:
                 job = Job.made(self.folder / request.id, request)
+            except FileExistsError as error:
+                raise Refused(409, "that id is taken by what is no job") from error
             except OSError as error:
                 shutil.rmtree(self.folder / request.id, ignore_errors=True)
                 raise Refused(507, "the job cannot be written down") from error
@@ -101,6 +107,16 @@ class Jobs:
         for job in old:
             self.remove(job)
         return old
+
+
+def _is_remnant(folder: Path) -> bool:
+    """Return whether a kill has left a folder as a job was written down, or removed."""
+    if _GONE.fullmatch(folder.name):
+        return True
+    try:
+        return {path.name for path in folder.iterdir()} <= {"request.json.part"}
+    except OSError:
+        return False
 
 
 def _rank(job: Job) -> tuple[int, bool, float, str]:

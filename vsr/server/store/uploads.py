@@ -29,6 +29,8 @@ from vsr.server.tokens import Scope
 
 _NAME_BYTES = 120
 _SUFFIX = 8  # characters
+_ID = re.compile("[0-9a-z]{26}")
+_GONE = re.compile(r"\.[0-9a-z]{26}\.gone")  # an upload that was being removed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +109,10 @@ class Upload:
     def read(cls, folder: Path) -> Self | None:
         """Return the upload in a folder; None where there is none."""
         try:
-            return cls(folder, UploadRequest(**(unsealed(folder / "upload.json") or {})))
+            request = UploadRequest(**(unsealed(folder / "upload.json") or {}))
         except TypeError:
             return None
+        return cls(folder, request) if request.id == folder.name else None
 
 
 class Uploads:
@@ -129,7 +132,7 @@ class Uploads:
 
     def find(self, id: str, scope: Scope) -> Upload:
         """Return an upload that `scope` sees. Raises Refused."""
-        upload = Upload.read(self.folder / id) if re.fullmatch("[0-9a-z]{26}", id) else None
+        upload = Upload.read(self.folder / id) if _ID.fullmatch(id) else None
         if upload is None or not scope.sees(upload.request.owner):
             raise not_found("upload")
         return upload
@@ -173,20 +176,37 @@ class Uploads:
 
     def remove(self, upload: Upload) -> None:
         """Remove an upload."""
-        atomic_write.remove(upload.folder / "upload.json")
-        shutil.rmtree(upload.folder, ignore_errors=True)
+        # First the name goes, in one step: what is left after a kill is no upload.
+        gone = upload.folder.with_name(f".{upload.request.id}.gone")
+        with suppress(FileNotFoundError):
+            upload.folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def sweep(self, age: float, used: Collection[str]) -> None:
-        """Remove those that nothing has come for in `age` seconds and that are not `used`."""
+        """Remove those that nothing has come for in `age` seconds and that are not `used`.
+
+        What is no upload that can be read is left alone: it may be somebody else's.
+        """
         oldest = time.time() - age
         for folder in list(self.folder.iterdir()):
             upload = Upload.read(folder)
             if upload is None:
                 with suppress(OSError):
-                    if folder.stat().st_mtime < oldest:
+                    if folder.lstat().st_mtime < oldest and _is_remnant(folder):
                         shutil.rmtree(folder, ignore_errors=True)
             elif upload.request.id not in used and upload.touched < oldest:
-                self.remove(upload)
+                with suppress(OSError):
+                    self.remove(upload)
+
+
+def _is_remnant(folder: Path) -> bool:
+    """Return whether a kill has left a folder as an upload began, or was removed."""
+    if _GONE.fullmatch(folder.name):
+        return True
+    return _ID.fullmatch(folder.name) is not None and all(
+        path.name == "upload.json.part" or (path.is_file() and not path.stat().st_size)
+        for path in folder.iterdir()
+    )
 
 
 def safe_name(name: str) -> str:
