@@ -6,6 +6,7 @@ what it writes over. What is wrong is said by the names of the API.
 
 from __future__ import annotations
 
+import itertools
 import re
 import typing
 from collections.abc import Mapping
@@ -49,6 +50,8 @@ BESIDES = ("source", "output", _PRESET)  # what an input has besides options
 OF_PREVIEWS = ("compare", "at", "seconds")  # ... of a preview, too
 _NAME = re.compile(r"[\w][\w .()\[\]-]{0,119}")
 _MOST_SECONDS = 600.0  # that each setting of a preview may take
+_NO_WORD = "is too long, or has characters that no command line takes"
+_LONGEST = 4096  # bytes of a word of the command line; systems take 128 KiB
 
 
 class Finder(Protocol):
@@ -114,8 +117,20 @@ def _read(data: Mapping[str, Any], task: str, finder: Finder) -> JobInput:
     options, words = _options(given, _text(data, _PRESET), finder)
     if task == "preview":
         words += _of_preview(data, options)
+    for flag, word in itertools.pairwise(("", *words)):
+        if not _is_word(word):
+            name = flag.removeprefix("--").replace("-", "_")
+            raise Refused(422, f"{name}: {_NO_WORD}")
     kind, place = finder.source(source)
     return JobInput(kind=kind, source=place, words=tuple(words), output=output)
+
+
+def _is_word(text: str) -> bool:
+    """Return whether a process can be given it."""
+    try:
+        return "\0" not in text and len(text.encode()) <= _LONGEST
+    except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can spell
+        return False
 
 
 def _text(data: Mapping[str, Any], name: str) -> str | None:
@@ -193,4 +208,6 @@ def _list(data: Mapping[str, Any], name: str) -> list[str]:
     several = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(one, str) and one for one in several):
         raise Refused(422, f"{name}: must be a list of texts")
+    if not _is_word("".join(several)):  # before each value is looked at, which takes a while
+        raise Refused(422, f"{name}: {_NO_WORD}")
     return several

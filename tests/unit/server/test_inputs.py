@@ -62,6 +62,16 @@ def test_models_are_named_or_lie_in_the_folders() -> None:
             _words(**{option: "nix"})
 
 
+def test_words_that_no_process_can_be_given_are_refused() -> None:
+    for text in ("a\0b", "\ud800", "x" * 5000):
+        with pytest.raises(Refused, match="preset: is too long, or has characters"):
+            _words(preset=text)
+    long = {"source": "a.mkv", "compare": ["height=" + ",".join(["240"] * 50_000)]}
+    with pytest.raises(Refused, match="compare: is too long"):
+        read_input(long, "preview", _Finder())
+    assert _words(preset="x" * 4000)
+
+
 def test_the_schema_has_what_an_input_may_have() -> None:
     schema = input_schema()
     assert set(schema["properties"]) == {

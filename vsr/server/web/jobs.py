@@ -29,6 +29,7 @@ _PRIORITIES = range(-100, 101)
 _LONGEST = 10 * 365 * 86400  # seconds of a deadline
 _PAGE, _LARGEST_PAGE = 100, 1000
 _LOOK = 0.1  # seconds between two looks at a job that is waited for
+_ENDING = 5.0  # seconds that the process of a canceled job is waited for
 _PREVIEW_CSP = (
     "sandbox allow-scripts; default-src 'none'; img-src data: blob:; media-src data: blob:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'self'"
@@ -206,6 +207,11 @@ def remove(request: Request) -> Response:
     here, job = serving(request), _job(request)
     if not job.state.is_ended:
         raise Refused(409, "the job has not ended; cancel it first")
+    until = time.monotonic() + _ENDING
+    while here.queue.progress(job) is not None:  # its folder is still written to
+        if time.monotonic() > until:
+            raise Refused(409, "the job's process has not ended yet", {"Retry-After": "1"})
+        time.sleep(_LOOK)
     here.jobs.remove(job)
     return Response(status_code=204)
 

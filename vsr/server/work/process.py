@@ -42,7 +42,7 @@ class JobProcess:
 
     @classmethod
     def start(cls, job: Job, command: Command) -> JobProcess:
-        """Start it. Raises OSError, also where one is at work already."""
+        """Start it. Raises OSError, also where one is at work already, and ValueError."""
         number = os.open(job.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             held = lock.take(number)
@@ -59,7 +59,13 @@ class JobProcess:
                     pass_fds=[number],  # and with it the lock
                     start_new_session=True,  # Ctrl-C is for the server
                 )
-            os.pwrite(number, f"{process.pid}\n".encode(), 0)
+            try:
+                os.ftruncate(number, 0)  # the process before may have had a longer number
+                os.pwrite(number, f"{process.pid}\n".encode(), 0)
+            except OSError:  # nobody would find it again
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise
             held.close()
         finally:
             os.close(number)
@@ -67,8 +73,8 @@ class JobProcess:
 
     def is_alive(self) -> bool:
         """Return whether it is at work."""
-        if self._started is not None and self._started.poll() is not None:
-            return False
+        if self._started is not None:
+            return self._started.poll() is None
         try:
             number = os.open(self._folder / "lock", os.O_RDWR | os.O_CLOEXEC)
         except OSError:
@@ -96,7 +102,8 @@ class JobProcess:
 
     def _send(self, number: signal.Signals) -> None:
         with suppress(OSError, ValueError):
-            process = int((self._folder / "lock").read_text())
+            started = self._started
+            process = started.pid if started else int((self._folder / "lock").read_text())
             if process > 1 and self.is_alive():
                 if number == signal.SIGKILL:
                     os.killpg(process, number)

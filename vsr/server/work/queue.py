@@ -6,12 +6,13 @@ restart: it is in the jobs' folders, and in the locks that their processes hold.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from vsr.server.work.process import Command, JobProcess, vsr
 
 _INTERVAL = 0.1  # seconds between two looks
 _SWEEP = 60.0
+_LATER = 5.0  # seconds until a job is tried again that no process could be had for
 _TRIES = 3  # that come no further than the one before
 _STOPPED = (6, 130)  # exit codes of what goes on by the same command
 _EVERYTHING = Scope(name="", all=True)
@@ -88,6 +90,8 @@ class Queue:
     ) -> None:
         self._settings, self._jobs, self._uploads, self._tell = settings, jobs, uploads, tell
         self._running: dict[str, Running] = {}
+        self._later: dict[str, float] = {}  # jobs that are not to be tried until then
+        self._unsaid: dict[str, Job] = {}  # that have ended, and whose events do not say so
         self._stop, self._wake = threading.Event(), threading.Event()
         self._swept = 0.0
         self._thread = threading.Thread(target=self._work, name="vsr-queue")
@@ -100,6 +104,8 @@ class Queue:
             if job.state.status == "processing" or process.is_alive():
                 device = job.state.device or self._settings.devices[0]
                 self._running[job.id] = Running(job, device, process, job.state.offset)
+            if job.state.is_ended and not _is_said(job):
+                self._unsaid[job.id] = job
         self._thread.start()
 
     def stop(self) -> None:
@@ -123,7 +129,7 @@ class Queue:
         self._wake.set()
 
     def progress(self, job: Job) -> Progress | None:
-        """Return how far a job is that is worked on."""
+        """Return how far a job is that a process works on; None where none does."""
         running = self._running.get(job.id)
         return running.progress if running is not None else None
 
@@ -160,20 +166,37 @@ class Queue:
     def _look(self) -> None:
         now = time.time()
         for running in list(self._running.values()):
-            self._follow(running)
+            with self._alone(running.job):
+                self._follow(running)
         for job in self._jobs:
             deadline = job.request.deadline
             if deadline is not None and deadline < now and not job.state.is_ended:
-                with self._jobs.lock:
+                with self._alone(job), self._jobs.lock:
                     waits = job.state.status == "starting" and job.state.started is None
                     if not job.state.is_ended:
                         self._end(
                             job, "aborted" if waits else "canceled", "its deadline has passed"
                         )
         self._begin()
+        for job in list(self._unsaid.values()):
+            with self._alone(job), self._jobs.lock:
+                if job.id in self._unsaid:
+                    self._say_end(job)
         if now - self._swept > _SWEEP:
             self._swept = now
             self._sweep()
+
+    @contextmanager
+    def _alone(self, job: Job) -> Iterator[None]:
+        """Keep what goes wrong with one job from all others."""
+        try:
+            yield
+        except OSError:
+            pass  # a disk that is full now may have room later
+        except Exception as error:
+            with suppress(OSError), self._jobs.lock:
+                if not job.state.is_ended:
+                    self._end(job, "failed", f"internal error: {error!r}")
 
     def _follow(self, running: Running) -> None:
         job = running.job
@@ -186,12 +209,12 @@ class Queue:
             running.process.kill()
         if is_alive:
             return
-        del self._running[job.id]
         with self._jobs.lock:
-            if job.state.is_ended:
+            if not job.state.is_ended:
+                self._judge(job, running.progress)  # again, if it cannot be written down now
+            del self._running[job.id]
+            if job.state.is_ended and job.state.status != "succeeded":
                 shutil.rmtree(job.out, ignore_errors=True)
-            else:
-                self._judge(job, running.progress)
 
     def _judge(self, job: Job, told: Progress) -> None:
         """Decide what came of a process that has ended."""
@@ -217,16 +240,25 @@ class Queue:
                 self._end(job, "failed", text, seconds=seconds)
                 return
             job.change(status="starting", tries=tries, reached=reached, seconds=seconds)
-            job.events.add("status", status="starting")
+            with suppress(OSError):
+                job.events.add("status", status="starting")
         else:
             self._end(job, "failed", told.text or "failed", seconds=seconds)
 
     def _end(self, job: Job, status: Status, error: str | None = None, **changes: Any) -> None:
         self._tell(job, "completed")  # first, so that a kill in between leaves no job untold
         job.change(status=status, completed=time.time(), error=error, **changes)
-        job.events.add("status", status=status, error=error)
+        self._unsaid[job.id] = job
+        with suppress(OSError):  # or later
+            self._say_end(job)
         if status != "succeeded" and job.id not in self._running:
             shutil.rmtree(job.out, ignore_errors=True)
+
+    def _say_end(self, job: Job) -> None:
+        """Add the last of a job's events. Raises OSError."""
+        if job.folder.is_dir():
+            job.events.add("status", status=job.state.status, error=job.state.error)
+        self._unsaid.pop(job.id, None)
 
     def _begin(self) -> None:
         taken = [running.device for running in self._running.values()]
@@ -234,34 +266,44 @@ class Queue:
         for device in taken:
             with suppress(ValueError):
                 free.remove(device)
-        for job in self._jobs.waiting()[: len(free)] if free else ():
-            with self._jobs.lock:
+        now = time.monotonic()
+        waiting = self._jobs.waiting() if free else []
+        for job in [job for job in waiting if self._later.get(job.id, now) <= now]:
+            if not free:
+                break
+            with self._alone(job), self._jobs.lock:
                 if job.state.status != "starting" or self._stop.is_set():
                     continue
+                self._later.pop(job.id, None)
                 try:
                     self._start(job, free[0])
                 except Refused as error:
                     self._end(job, "failed", error.text)
-                except OSError:
-                    continue  # no process can be had now, or its disk is full: later
+                except (OSError, ValueError) as error:
+                    if isinstance(error, ValueError) or error.errno == errno.E2BIG:
+                        self._end(job, "failed", f"its command cannot be run: {error}")
+                    else:  # no process can be had now, or its disk is full
+                        self._later[job.id] = now + _LATER
                 else:
                     free.pop(0)
 
     def _start(self, job: Job, device: str) -> None:
         command = self._command(job, device)
         is_first = job.state.started is None
-        now, place = time.time(), job.events.size()
-        job.change(
-            status="processing", started=job.state.started or now, begun=now, device=device,
-            offset=place,
-        )  # fmt: skip
-        job.events.add("status", status="processing")
-        if is_first:
-            self._tell(job, "start")
+        now, place, before = time.time(), job.events.size(), job.state
         try:
+            job.change(
+                status="processing", started=before.started or now, begun=now, device=device,
+                offset=place,
+            )  # fmt: skip
+            job.events.add("status", status="processing")
+            if is_first:
+                self._tell(job, "start")
             process = JobProcess.start(job, command)
         except OSError:
-            job.change(status="starting")
+            job.state = before  # also where the disk does not take it
+            with suppress(OSError):
+                job.change()
             raise
         self._running[job.id] = Running(job, device, process, place)
 
@@ -291,6 +333,14 @@ class Queue:
         self._jobs.sweep(limits.keep)
         used = {job.request.source for job in self._jobs if not job.state.is_ended}
         self._uploads.sweep(limits.keep_uploads, used)
+
+
+def _is_said(job: Job) -> bool:
+    """Return whether the events of a job that has ended say so."""
+    return any(
+        event.name == "status" and event.data.get("status") == job.state.status
+        for event in job.events.last()
+    )
 
 
 def _fetched(job: Job) -> Path | None:
