@@ -75,7 +75,7 @@ def api(request: Request) -> Response:
 def health(request: Request) -> Response:
     """Say whether the server works: GET /healthz."""
     here = serving(request)
-    is_well = here.queue.is_working and not here.is_closing
+    is_well = here.queue.is_working and here.webhooks.is_working and not here.is_closing
     status = "BUSY" if here.queue.busy >= len(here.settings.devices) else "READY"
     told = {"status": status if is_well else "DEFUNCT", "version": __version__}
     return Json(told, status_code=200 if is_well else 503)

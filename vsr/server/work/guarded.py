@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
+import time
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 
 from vsr.fetch import BadAddress, Lines
 from vsr.server.refusals import Refused
@@ -36,6 +39,7 @@ def checked(url: str, near: Sequence[str], what: str) -> str:
         or parts.scheme not in ("http", "https")
         or len(url) > 2000
         or not url.isprintable()
+        or " " in host
     ):
         raise Refused(422, f"{what}: must be an address that begins with http:// or https://")
     if parts.username is not None or parts.password is not None:
@@ -81,19 +85,42 @@ def connect(host: str, port: int, near: Sequence[str], timeout: float) -> socket
     """Return a connection to a public address of `host`. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     failure = OSError(f"{host}: has no address")
-    for family, kind, protocol, _, place in found:
+    until = time.monotonic() + timeout
+    for number_left, (family, kind, protocol, _, place) in zip(
+        range(len(found), 0, -1), found, strict=True
+    ):
         if host not in near and not _is_public(str(place[0])):
             raise NotPublic(f"{host}: leads to what is not public")
         number = socket.socket(family, kind, protocol)
-        number.settimeout(timeout)
         try:
+            # All addresses together take no longer than that.
+            number.settimeout(max((until - time.monotonic()) / number_left, 0.01))
             number.connect(place)
+            number.settimeout(timeout)
         except OSError as error:
             number.close()
             failure = error
             continue
         return number
     raise failure
+
+
+@contextmanager
+def ended_after(line: socket.socket, seconds: float) -> Iterator[None]:
+    """End a connection after `seconds`, also one that gives a byte now and then."""
+    with closing(line.dup()) as held:  # TLS takes the first away
+
+        def end() -> None:
+            with suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
 
 def lines(near: Sequence[str]) -> Lines:

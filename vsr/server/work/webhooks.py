@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import base64
 import hmac
-import http.client
 import json
+import socket
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsr.fetch import Lines
 from vsr.jobs.store import atomic_write
 from vsr.server.store.jobs import Jobs
 from vsr.server.store.records import Job
 from vsr.server.tokens import Secret
-from vsr.server.work.guarded import lines
+from vsr.server.work.guarded import connect, ended_after
 
 EVENTS = ("start", "output", "logs", "completed")
 _KEPT = ("start", "output", "completed")  # that are tried again
@@ -64,7 +65,7 @@ class Webhooks:
         near: Sequence[str],
         shown: Callable[[Job], dict[str, Any]],
     ) -> None:
-        self._secret, self._shown, self._lines = secret, shown, lines(near)
+        self._secret, self._shown, self._near = secret, shown, near
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str], _Waiting] = {}
         self._told: dict[str, float] = {}  # when the last `logs` of a job was sent
@@ -83,6 +84,11 @@ class Webhooks:
         """End; what is not sent is kept."""
         self._stop.set()
         self._thread.join()
+
+    @property
+    def is_working(self) -> bool:
+        """Whether webhooks are sent."""
+        return self._thread.is_alive()
 
     def __len__(self) -> int:
         """Return how many are to be sent."""
@@ -152,6 +158,15 @@ class Webhooks:
 
     def _send(self, hook: _Waiting) -> str | None:
         """Send one; returns why it did not arrive."""
+        try:
+            with ExitStack() as stack:
+                status = self._status(hook, stack)
+        except Exception as error:  # whatever an address leads to: others are sent, too
+            return str(error) or type(error).__name__
+        return None if status in _OK else f"it was answered with {status}"
+
+    def _status(self, hook: _Waiting, stack: ExitStack) -> int:
+        """Send one; returns the status that it was answered with."""
         job = hook.job
         url = urllib.parse.urlsplit(job.request.webhook or "")
         body = json.dumps(self._shown(job)).encode()
@@ -166,14 +181,19 @@ class Webhooks:
             "webhook-timestamp": now,
             "webhook-signature": "v1," + base64.b64encode(signed).decode(),
         }
-        opened = self._lines.safe if url.scheme == "https" else self._lines.plain
-        line = opened(url.hostname or "", port=url.port, timeout=_PATIENCE)
+
+        def connected(host: str, port: int, timeout: float) -> socket.socket:
+            line = connect(host, port, self._near, timeout)
+            stack.enter_context(ended_after(line, timeout))
+            return line
+
+        is_safe = url.scheme == "https"
+        opened = Lines(connected).safe if is_safe else Lines(connected).plain
+        # Without a port, the last group of an address of IPv6 would be taken for one.
+        line = opened(
+            url.hostname or "", port=url.port or (443 if is_safe else 80), timeout=_PATIENCE
+        )
+        stack.callback(line.close)
         target = urllib.parse.urlunsplit(("", "", url.path or "/", url.query, ""))
-        try:
-            line.request("POST", target, body, headers)
-            status = line.getresponse().status
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            return str(error) or type(error).__name__
-        finally:
-            line.close()
-        return None if status in _OK else f"it was answered with {status}"
+        line.request("POST", target, body, headers)
+        return line.getresponse().status
