@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from starlette.requests import Request
 
 from vsr.server.refusals import Refused
+from vsr.server.settings import ServerSettings
 from vsr.server.store.jobs import Jobs
 from vsr.server.store.records import JobRequest
-from vsr.server.store.uploads import Uploads
+from vsr.server.store.uploads import Upload, Uploads
 from vsr.server.tokens import Scope
+from vsr.server.web.state import Finder, Serving
+from vsr.server.web.uploads import head
 
 _ME = Scope(name="me", all=False)
 
@@ -78,3 +83,31 @@ def test_a_sweep_leaves_alone_what_is_no_upload(tmp_path: Path) -> None:
 
     assert {path.name for path in tmp_path.iterdir()} == {"films", unread.request.id}
     assert (tmp_path / "films" / "a.mkv").read_bytes() == b"mine"
+
+
+def test_a_kill_after_the_last_byte_leaves_an_upload_that_can_be_used(tmp_path: Path) -> None:
+    here = Serving(ServerSettings(data=tmp_path))
+
+    def killed(sha256: str | None = None) -> Upload:
+        upload = here.uploads.begin(_ME, "a.mkv", 3, sha256=sha256)
+        upload.write(b"abc")
+        assert not upload.is_complete
+        return upload
+
+    def offset(upload: Upload) -> str:
+        scope = {
+            "type": "http", "app": SimpleNamespace(state=SimpleNamespace(serving=here)),
+            "path_params": {"id": upload.request.id}, "state": {"who": _ME},
+            "headers": [(b"tus-resumable", b"1.0.0")],
+        }  # fmt: skip
+        return head(Request(scope)).headers["upload-offset"]
+
+    asked_for, named, other = killed(), killed(), killed("0" * 64)
+    assert offset(asked_for) == "3"
+    assert asked_for.is_complete
+    found = Finder(here, _ME).source(f"upload:{named.request.id}")
+    assert found == ("upload", named.request.id)
+    assert offset(other) == "0"  # it is not what was promised
+    with here.uploads.writing(other):  # whoever writes completes it
+        other.write(b"abc")
+        assert offset(other) == "3"

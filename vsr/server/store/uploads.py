@@ -174,6 +174,12 @@ class Uploads:
         finally:
             self._written.discard(upload.request.id)
 
+    def settle_late(self, upload: Upload) -> None:
+        """Complete an upload that a kill came for between its last byte and its end."""
+        if upload.offset == upload.request.length and not upload.is_complete:
+            with suppress(Refused), self.writing(upload):  # who writes now completes it himself
+                upload.settle()
+
     def remove(self, upload: Upload) -> None:
         """Remove an upload."""
         # First the name goes, in one step: what is left after a kill is no upload.

@@ -82,6 +82,7 @@ class Finder:
                 upload = self.serving.uploads.find(id, self.who)
             except Refused as error:
                 raise Refused(422, f"source: {error.text}") from error
+            self.serving.uploads.settle_late(upload)
             if not upload.is_complete:
                 raise Refused(422, "source: the upload is not complete yet")
             return "upload", id

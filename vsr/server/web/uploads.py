@@ -95,6 +95,7 @@ def head(request: Request) -> Response:
     """Say how far an upload is: HEAD /v1/uploads/{id}."""
     _check_version(request)
     upload = _upload(request)
+    serving(request).uploads.settle_late(upload)
     headers = {
         **_TUS,
         "Upload-Offset": str(upload.offset),
