@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,13 @@ import click
 
 from vsr.cli.options import for_people, upscale_options
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
-from vsr.cli.settings import SettledCommand, note_of, settled_options
+from vsr.cli.settings import LINE, SettledCommand, note_of, settled_options
+from vsr.config import Settled
 from vsr.errors import (
     InputError,
     ModelError,
     OutOfMemory,
+    OutputError,
     OutputExists,
     UsageError,
     VsrError,
@@ -85,18 +87,22 @@ def submit(
     folder, name = _place(path, output)
     if name is not None:
         _check(folder / name, overwrite=overwrite)
-    input_ = _input(options, settled.values) | ({"output": name} if name else {})
-    told = json.dumps([identity(path), input_], sort_keys=True)
-    id = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:26]
-    client = Client(server, os.environ.get("VSR_SERVER_TOKEN"))
+    ours = _of_this_machine(settled)
+    input_ = _input(options, settled.values.keys() - ours) | ({"output": name} if name else {})
+    token = os.environ.get("VSR_SERVER_TOKEN")
+    id = _id(identity(path), input_, token)
+    client = Client(server, token)
     with Listener(quiet=quiet, progress=progress) as terminal:
         if (note := note_of(settled)) is not None:
             terminal(note)
+        if ours:
+            text = ", ".join(f"<{path}> ({settled.origins[path]})" for path in ours)
+            terminal(WarningNote(text=for_people(f"left out, as the server has its own: {text}")))
         try:
             asked = {"input": input_, "priority": priority}
             job = _begun(client, id, path, asked, terminal)
             finished = _followed(client, job, terminal)
-            target = folder / (name or finished["output_name"])
+            target = folder / (name or _plain_name(finished["output_name"]))
             _check(target, overwrite=overwrite)
 
             def heard(done: int, total: int) -> None:
@@ -138,7 +144,32 @@ def _check(target: Path, *, overwrite: bool) -> None:
         raise OutputExists(f"{target}: is there already; use <encode.overwrite>, or another name")
 
 
-def _input(options: UpscaleOptions, given: Mapping[str, Any]) -> dict[str, Any]:
+def _plain_name(given: object) -> str:
+    """Return the name that a server has for a result: of a file here, and nowhere else."""
+    is_name = isinstance(given, str) and Path(given).name == given and "\0" not in given
+    if not is_name or given in ("", ".."):
+        raise OutputError(f"the server names the result {given!r}, which is no file's name")
+    return str(given)
+
+
+def _id(film: str, input_: Mapping[str, Any], token: str | None) -> str:
+    """Return what this user's job has for an id; others see the film at the same place, too."""
+    user = [hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()] if token else []
+    told = json.dumps([film, input_, *user], sort_keys=True)
+    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:26]
+
+
+def _of_this_machine(settled: Settled) -> list[str]:
+    """Return the options that are not a client's, and that nobody gave with the command."""
+    from vsr.server.inputs import fields
+
+    theirs = {leaf.path for leaf in fields().values()}
+    not_theirs = {leaf.path for leaf in leaves(UpscaleOptions)} - theirs
+    return [path for path in settled.values
+            if path in not_theirs and settled.origins[path] != LINE]  # fmt: skip
+
+
+def _input(options: UpscaleOptions, given: Collection[str]) -> dict[str, Any]:
     """Return the options that were given, as the API takes them."""
     found = {}
     for leaf in leaves(UpscaleOptions):
