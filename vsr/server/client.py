@@ -37,9 +37,9 @@ class Unanswered(VsrError, OSError):
 class Denied(VsrError):
     """The server has refused something."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
-        self.status = status
+        self.status, self.headers = status, headers or {}
 
 
 @dataclass(frozen=True)
@@ -201,35 +201,45 @@ class Client:
 
     def fetch(self, id: str, target: Path, heard: Heard) -> None:
         """Fetch a job's result, or what is missing of it. Raises OutputError, Denied."""
-        part, tries = target.with_name(f".{target.name}.part"), 0
+        part, tries = target.with_name(f".vsr-{id}.part"), 0
         while True:
-            have = part.stat().st_size if part.exists() else 0
+            have, said = part.stat().st_size if part.exists() else 0, "the line broke"
             try:
                 if self._fetched(id, part, have, heard):
                     atomic_write.rename(part, target)
+                    atomic_write.remove(_tag(part))
                     return
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, OutputError | Denied):
                     raise
-                more = part.exists() and part.stat().st_size > have
-                tries = 1 if more else tries + 1
-                _pause(tries, f"the result cannot be fetched ({_said(error)})")
+                said = _said(error)
+            more = part.exists() and part.stat().st_size > have
+            tries = 1 if more else tries + 1
+            _pause(tries, f"the result cannot be fetched ({said})")
 
     def _fetched(self, id: str, part: Path, have: int, heard: Heard) -> bool:
         """Fetch as far as the line lasts; returns whether all is here."""
-        headers = {"Range": f"bytes={have}-"} if have else {}
+        headers = {}
+        if have and (tag := remembered(_tag(part))) is not None:
+            headers = {"Range": f"bytes={have}-", "If-Range": tag}
         try:
             answer, told = self._open("GET", f"/v1/jobs/{id}/output", None, headers)
         except Denied as error:
-            if have and error.status == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return True  # all was here
+            if headers and error.status == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                if error.headers.get("content-range") == f"bytes */{have}":
+                    return True  # all was here
+                atomic_write.remove(part)
+                return False
             raise
         with closing(answer):
-            if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-                have = 0
+            is_rest = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+            have = have if is_rest else 0
             total = have + int(told["content-length"])
             try:
-                file = part.open("r+b" if have else "wb")
+                if not is_rest:
+                    atomic_write.remove(part)  # before it says that it is of this result
+                    atomic_write.write(_tag(part), told.get("etag", ""))
+                file = part.open("r+b" if is_rest else "wb")
             except OSError as error:
                 raise OutputError(f"{part}: cannot be written ({cause(error)})") from error
             with file:
@@ -269,7 +279,7 @@ class Client:
         told = {name.lower(): value for name, value in answer.getheaders()}
         if answer.status >= 300:
             with closing(answer):
-                raise Denied(answer.status, _detail(answer.status, answer.read(_CHUNK)))
+                raise Denied(answer.status, _detail(answer.status, answer.read(_CHUNK)), told)
         return answer, told
 
 
@@ -307,6 +317,10 @@ def _pause(tries: int, text: str) -> None:
     if tries >= _TRIES:
         raise Unanswered(text)
     time.sleep(min(_PAUSE * 2 ** max(tries - 1, 0), 30.0))
+
+
+def _tag(part: Path) -> Path:
+    return part.with_suffix(".etag")
 
 
 def remembered(path: Path) -> str | None:
