@@ -84,8 +84,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return, in words, what is not the same any more."""
     words = []
     present = {leaf.first_path: leaf.path for leaf in leaves(UpscaleOptions)}
+    taken_over = taken_over_from(old.get("engine"), new.get("engine")) is not None
     for name, before, after in _flat(old, new):
-        if name == "engine" and does_without_kernels(before, after):
+        if taken_over and (name == "engine" or (name == "ncnn" and after is None)):
             continue
         if (before, after) in _SAME_PIXELS.get(name, ()):
             continue
@@ -97,12 +98,21 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def does_without_kernels(before: Sequence[str], after: Sequence[str]) -> bool:
-    """Return whether PyTorch goes on with what our kernels have begun.
+def taken_over_from(before: Sequence[str] | None, after: Sequence[str] | None) -> str | None:
+    """Return in words whose work another engine goes on with; None: it is the same one, or may not.
 
-    They may fail in the middle of a film. What they have made is right, to the last bit but one.
+    Both are a name and a precision. A GPU may fail in the middle of a film. What our kernels have
+    made is what PyTorch makes in that precision, to the last bit but one. A processor has no fp16:
+    what Vulkan has stored in 16 bits goes on in any of its precisions, and the rest in fp32.
     """
-    return before[0].startswith("cuda") and after[0] == "torch"
+    if not before or not after:
+        return None
+    if before[0].startswith("cuda") and after[0] == "torch" and before[1] == after[1]:
+        return "PyTorch goes on with what our CUDA kernels have begun"
+    close = before[1] == "fp16" or after[1] == "fp32"
+    if before[0] == "vulkan" and after[0] in ("torch", "ncnn") and close:
+        return f"{after[0]} goes on in {after[1]} with what Vulkan has begun in {before[1]}"
+    return None
 
 
 def _flat(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -25,7 +25,7 @@ from vsr.jobs.plan.estimate import room, told_of_room
 from vsr.jobs.plan.segments import Segment, cut_at_keyframes
 from vsr.jobs.run.context import RunContext, segment_suffix
 from vsr.jobs.run.encode import deliver, from_store, into_store
-from vsr.jobs.run.fingerprint import differences, does_without_kernels, fingerprint
+from vsr.jobs.run.fingerprint import differences, fingerprint, taken_over_from
 from vsr.jobs.store import atomic_write
 from vsr.jobs.store.job_store import JobChanged, JobStore, SegmentRecord
 from vsr.jobs.store.registry import register
@@ -154,8 +154,8 @@ def _segments(run: RunContext, store: JobStore) -> list[Segment]:
             f"{plan.output.path.name}: was begun with something else ({'; '.join(changed)}); "
             f"use <jobs.restart> to begin again"
         )
-    elif does_without_kernels(old["engine"], new["engine"]):
-        run.sink(Note(text="PyTorch goes on with what our CUDA kernels have begun"))
+    elif (text := taken_over_from(old["engine"], new["engine"])) is not None:
+        run.sink(Note(text=text))
     if run.hooks.remote is None:  # else the folder has copies, and the command alone goes on
         register(store.folder)
     return [Segment(number=n, span=span) for n, span in enumerate(spans)]

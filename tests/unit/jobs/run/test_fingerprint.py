@@ -17,7 +17,7 @@ from vsr.events import silent
 from vsr.jobs.plan.segments import cut_at_keyframes
 from vsr.jobs.plan.source import OpenedSource
 from vsr.jobs.run.context import Hooks
-from vsr.jobs.run.fingerprint import differences, fingerprint
+from vsr.jobs.run.fingerprint import differences, fingerprint, taken_over_from
 from vsr.jobs.run.upscale import prepare
 from vsr.media.read.keyframes import keyframes
 from vsr.options import Clip, Moment
@@ -179,15 +179,28 @@ def test_a_job_of_the_networks_own_goes_on_where_auto_is_that(
 @pytest.mark.parametrize(
     ("before", "after", "goes_on"),
     [
-        ("cuda", "torch", True),
-        ("cuda-fp16-sums", "torch", True),
-        ("torch", "cuda", False),
-        ("cuda", "cuda-fp16-sums", False),
-        ("ncnn", "torch", False),
+        ("cuda fp16", "torch fp16", True),
+        ("cuda-fp16-sums fp16", "torch fp16", True),
+        ("cuda fp16", "torch bf16", False),
+        ("cuda fp16", "torch fp32", False),
+        ("torch fp16", "cuda fp16", False),
+        ("cuda fp16", "cuda-fp16-sums fp16", False),
+        ("ncnn fp32", "torch fp32", False),
+        ("vulkan fp16", "torch bf16", True),
+        ("vulkan fp16", "ncnn fp32", True),
+        ("vulkan fp32", "torch fp32", True),
+        ("vulkan fp32", "torch bf16", False),
+        ("vulkan fp16", "vulkan fp32", False),
+        ("torch fp32", "vulkan fp32", False),
     ],
 )
-def test_pytorch_goes_on_where_our_kernels_have_failed(
+def test_another_engine_goes_on_where_a_gpu_has_failed_and_the_precision_is_alike(
     before: str, after: str, goes_on: bool
 ) -> None:
-    old, new = ({"engine": [name, "fp16"]} for name in (before, after))
+    old, new = (
+        {"engine": told.split(), "ncnn": "1" if told[0] in "nv" else None}
+        for told in (before, after)
+    )
     assert (differences(old, new) == []) is goes_on
+    assert (taken_over_from(old["engine"], new["engine"]) is not None) is goes_on
+    assert taken_over_from(old["engine"], old["engine"]) is None
