@@ -16,6 +16,7 @@ import torch
 from vsr.doctor.finding import Finding
 from vsr.engine.build import vulkan_gpus
 from vsr.engine.device import choose_precision, processor
+from vsr.engine.trial_process import TrialFailed
 from vsr.errors import cause
 from vsr.machine import cores, free_host_memory, memory
 
@@ -74,7 +75,15 @@ def gpus() -> Iterator[Finding]:
         )
     if not count:
         yield _no_cuda()
-    for gpu in vulkan_gpus():
+    try:
+        seen = vulkan_gpus()
+    except TrialFailed as error:
+        seen = []
+        yield Finding(
+            area="gpu", state="advice", text=f"Vulkan: its drivers {error}",
+            advice="update or remove them; until then the processor runs networks in their place",
+        )  # fmt: skip
+    for gpu in seen:
         software = " (software: slower than the processor)" if gpu["software"] else ""
         yield Finding(
             area="gpu",

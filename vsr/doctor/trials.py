@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 from vsr.doctor.finding import Finding
 from vsr.engine.base import Engine
 from vsr.engine.build import build_engine, vulkan_gpus
+from vsr.engine.trial_process import TrialFailed
 from vsr.errors import VsrError
 from vsr.frame import Colour, Frame, Layout, Matrix, Range
 from vsr.jobs.run.upscale import upscale
@@ -144,7 +145,10 @@ def _candidates() -> Iterator[tuple[str, str, EngineName, Precision]]:
         for index in range(torch.cuda.device_count()):
             yield f"PyTorch on cuda:{index}", f"cuda:{index}", "torch", "auto"
             yield f"our kernels on cuda:{index}", f"cuda:{index}", "cuda", "auto"
-    for gpu in vulkan_gpus():
+    seen = []
+    with suppress(TrialFailed):  # which `machine.gpus` has told
+        seen = vulkan_gpus()
+    for gpu in seen:
         if gpu["software"]:
             continue  # slower than the processor itself; nobody runs films on it
         yield f"ncnn on {gpu['name']}", f"vulkan:{gpu['index']}", "auto", "auto"

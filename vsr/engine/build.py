@@ -75,7 +75,10 @@ def kernel_runner(device: torch.device) -> KernelRunner:
 
 
 def vulkan_gpus() -> list[dict[str, Any]]:
-    """Return what Vulkan sees: `index`, `name`, `driver`, and whether it is `software`."""
+    """Return what Vulkan sees: `index`, `name`, `driver`, and whether it is `software`.
+
+    Raises TrialFailed where a driver crashes or hangs.
+    """
     return vulkan_trial.find_gpus()
 
 

@@ -107,10 +107,7 @@ def run_net(net: Any, x: Tensor, unshuffle: int, *, shared: bool) -> Tensor:
         if code == _NO_MEMORY or (code != 0 and shared):
             raise MemoryError(f"ncnn gave up with code {code}")
         if code != 0:  # smaller pieces would not help: its driver has reset it, say
-            raise VsrError(
-                f"the GPU gave up (ncnn: {code}); the same command goes on where it was, "
-                "with <device.device> cpu on the processor"
-            )
+            raise VsrError(f"gave up (ncnn: {code})")
         # What is not copied keeps `out` alive.
         results.append(torch.from_numpy(np.asarray(out) if shared else np.array(out)))
     return torch.stack(results) if len(results) > 1 else results[0].unsqueeze(0)

@@ -26,11 +26,13 @@ class TrialFailed(Exception):
     """The process did not answer; the message says what became of it."""
 
 
-def ask(module: str, question: object) -> Any:
+def ask(module: str, question: object, seconds: float | None = None) -> Any:
     """Return what `module`'s `main`, in a process of its own, answers. Raises TrialFailed.
 
-    `question` is pickled, and the answer is of what JSON has.
+    `question` is pickled, and the answer is of what JSON has. After `seconds`, by default
+    `SECONDS`, it counts as hung.
     """
+    seconds = SECONDS if seconds is None else seconds
     with shielded():
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, module, *sys.path],
@@ -38,10 +40,10 @@ def ask(module: str, question: object) -> Any:
         )  # fmt: skip
     with process:  # which closes the pipes
         try:
-            told, _ = process.communicate(pickle.dumps(question), SECONDS)
+            told, _ = process.communicate(pickle.dumps(question), seconds)
             return json.loads(told.strip().rpartition(b"\n")[2])
         except subprocess.TimeoutExpired:
-            raise TrialFailed(f"hung in a trial of {SECONDS} seconds") from None
+            raise TrialFailed(f"hung in a trial of {seconds} seconds") from None
         except ValueError:
             code = process.returncode
             how = f"signal {-code}" if code < 0 else f"code {code}"

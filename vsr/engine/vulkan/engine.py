@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vsr.engine.memory import bytes_per_pixel
 from vsr.engine.ncnn_engine import MAPS, load_net, run_net
+from vsr.engine.trial_cache import remember
 from vsr.errors import VsrError
 from vsr.nets.network import Network
 from vsr.options import EngineName
@@ -41,9 +42,12 @@ class VulkanEngine:
     device = torch.device("cpu")  # where its pictures are
     dtype = torch.float32  # of its pictures
 
-    def __init__(self, network: Network, index: int, *, precision: str = "fp16") -> None:
+    def __init__(
+        self, network: Network, index: int, *, precision: str = "fp16", trial: str = ""
+    ) -> None:
+        """Load `network` onto the GPU. `trial`: the description of what `auto` takes it by."""
         ncnn = _instance()
-        self.index, self.precision = index, precision
+        self.index, self.precision, self._trial = index, precision, trial
         self.label = ncnn.get_gpu_info(index).device_name()
         self.scale = network.scale
         self.multiple = network.multiple
@@ -75,12 +79,22 @@ class VulkanEngine:
         again = self._upscaled(x)
         if _shows(again, x) or torch.equal(result, again):  # or the network is like that
             return again
-        raise VsrError(
-            f"{self.label} computes something else each time; <device.device> cpu does without it"
-        )
+        raise self._failure("computes something else each time")
 
     def _upscaled(self, x: Tensor) -> Tensor:
-        return run_net(self._net, x, self._unshuffle, shared=False)
+        try:
+            return run_net(self._net, x, self._unshuffle, shared=False)
+        except VsrError as error:
+            raise self._failure(error.text) from error
+
+    def _failure(self, words: str) -> VsrError:
+        """Return what ends the run; `auto` does without this GPU from now on, for a month."""
+        if self._trial:
+            remember(self._trial, False, f"has failed at work ({words})")
+        return VsrError(
+            f"{self.label} {words}; the same command goes on where it was on the processor, "
+            "with <device.device> cpu and <device.precision> fp32"
+        )
 
     def bytes_for(self, pixels: int) -> int:
         """See `Engine`; that of the host."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from vsr.engine.device import processor
 from vsr.engine.trial_cache import Trial, recalled, remember
-from vsr.engine.vulkan.trial import find_gpus, may_have_gpu, try_gpu
+from vsr.engine.trial_process import TrialFailed
+from vsr.engine.vulkan.trial import failed_before, find_gpus, may_have_gpu, try_gpu
 from vsr.errors import UsageError
 from vsr.events import Note, Sink
 from vsr.nets.network import Network
@@ -40,7 +41,10 @@ def vulkan_engine(network: Network, device: str, precision: Precision) -> Vulkan
         raise UsageError("<device.device> vulkan: install it, pip install 'vsr-upscale[ncnn]'")
     if not network.exports:
         raise UsageError("<device.device> vulkan: does not run this kind of network")
-    gpu = _named(device.partition(":")[2], find_gpus())
+    try:
+        gpu = _named(device.partition(":")[2], find_gpus())
+    except TrialFailed as error:
+        raise UsageError(f"<device.device> {device}: its drivers {error}") from error
     inside = _inside(network) if precision == "auto" else precision
     trial = _trial(gpu, inside, network, timed=False)
     if not trial.passed:
@@ -55,7 +59,14 @@ def faster_gpu(network: Network, sink: Sink) -> VulkanEngine | None:
     """
     if not network.exports or not may_have_gpu() or importlib.util.find_spec("ncnn") is None:
         return None
-    gpus = find_gpus()
+    if failed_before():
+        return None
+    try:
+        gpus = find_gpus()
+    except TrialFailed as error:
+        text = f"the processor runs the network: the drivers of Vulkan {error}"
+        sink(Note(text=f"{text}; they are asked again in a month, and by vsr doctor"))
+        return None
     # The same one as in a worker of this run, which is told `vulkan`.
     if not gpus or (gpu := _named("", gpus))["software"]:
         return None
@@ -77,7 +88,9 @@ def _inside(network: Network) -> str:
 def _engine(gpu: dict[str, Any], precision: str, network: Network) -> VulkanEngine:
     from vsr.engine.vulkan.engine import VulkanEngine
 
-    return VulkanEngine(network, gpu["index"], precision=precision)
+    # By which `auto` takes it, in whichever process of a run it fails.
+    trial = _description(gpu, precision, network, timed=True)
+    return VulkanEngine(network, gpu["index"], precision=precision, trial=trial)
 
 
 def _named(name: str, gpus: Sequence[dict[str, Any]]) -> dict[str, Any]:

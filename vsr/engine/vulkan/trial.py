@@ -6,6 +6,8 @@ See `vsr.engine.trial_process`.
 from __future__ import annotations
 
 import copy
+import functools
+import importlib.metadata
 import importlib.util
 import io
 import math
@@ -22,6 +24,7 @@ from vsr.engine.base import Engine
 from vsr.engine.device import choose_precision, prepare_cpu
 from vsr.engine.select import ncnn_engine_for
 from vsr.engine.torch_engine import TorchEngine
+from vsr.engine.trial_cache import recalled, remember
 from vsr.engine.trial_process import TrialFailed, answer, ask
 from vsr.nets.network import Network
 from vsr.options import DeviceOptions
@@ -30,22 +33,50 @@ _LEAST = {"fp32": 80.0, "fp16": 50.0}  # dB from PyTorch's fp32
 _PICTURES = 4  # one alone may come out right by luck
 _ROUNDS = 5
 _FASTER = 1.5  # times the processor, for `auto` to take it; times of a busy machine are uncertain
+_LISTING = 20  # seconds until a look at what is there counts as hung; it compiles nothing
 _NODES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*", "/dev/dxg")
 
 
 def find_gpus() -> list[dict[str, Any]]:
-    """Return the GPUs as `engine.gpus`; none where there is no runtime, or no driver."""
+    """Return the GPUs as `engine.gpus`; none where there is no runtime, or no driver.
+
+    A process looks once. Raises TrialFailed where a driver crashes or hangs at that.
+    """
     if importlib.util.find_spec("ncnn") is None:
         return []
+    found = _listed()
+    if not isinstance(found, list):
+        raise TrialFailed(str(found))
+    return found
+
+
+@functools.cache
+def _listed() -> Any:
+    """Return what is there, or in words why nobody knows; which of them it was is remembered."""
     found = _ask({"list": True})
-    return found if isinstance(found, list) else []
+    good = isinstance(found, list)
+    remember(_surroundings(), good, "" if good else str(found))
+    return found
+
+
+def failed_before() -> bool:
+    """Return whether the last look at the GPUs here, within a month, has failed."""
+    look = recalled(_surroundings())
+    return look is not None and not look.passed
 
 
 def may_have_gpu() -> bool:
     """Return whether a real GPU may be here: a look that costs nothing, unlike `find_gpus`."""
-    if sys.platform != "linux":
-        return True
-    return any(any(Path("/").glob(node.lstrip("/"))) for node in _NODES)
+    return sys.platform != "linux" or bool(_nodes())
+
+
+def _surroundings() -> str:
+    """Return what the outcome of a look depends on, as far as that is known without it."""
+    return " ".join(("Vulkan's GPUs", f"ncnn {importlib.metadata.version('ncnn')}", *_nodes()))
+
+
+def _nodes() -> list[str]:
+    return sorted(str(found) for node in _NODES for found in Path("/").glob(node.lstrip("/")))
 
 
 def try_gpu(index: int, precision: str, network: Network, *, timed: bool = False) -> str | None:
@@ -66,7 +97,7 @@ def try_gpu(index: int, precision: str, network: Network, *, timed: bool = False
 def _ask(asked: dict[str, Any], network: bytes = b"") -> Any:
     """Return the answer of a process of its own; in words what became of it, if that is none."""
     try:
-        return ask(__name__, (asked, network))
+        return ask(__name__, (asked, network), _LISTING if asked.get("list") else None)
     except TrialFailed as error:
         return str(error)
 

@@ -26,6 +26,7 @@ from vsr.engine import trial_process
 from vsr.engine.base import is_out_of_memory
 from vsr.engine.build import build_engine
 from vsr.engine.ncnn_engine import run_net
+from vsr.engine.trial_cache import Trial, recalled
 from vsr.engine.vulkan import engine, select, trial
 from vsr.errors import UsageError, VsrError
 from vsr.nets.arithmetic import fold_area
@@ -61,6 +62,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 @pytest.fixture(autouse=True)
 def _nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    trial._listed.cache_clear()
 
 
 def tiny(network: Network | None = None) -> LoadedModel:
@@ -232,7 +234,7 @@ class Fickle(engine.VulkanEngine):
 
     def __init__(self, *answers: torch.Tensor) -> None:
         self.answers = list(answers)
-        self.label = "Radeon X"
+        self.label, self._trial = "Radeon X", "of it"
 
     def _upscaled(self, x: torch.Tensor) -> torch.Tensor:
         return self.answers.pop(0)
@@ -249,6 +251,9 @@ def test_a_picture_that_is_not_this_one_is_made_again() -> None:
     assert torch.equal(Fickle(zeros, zeros)(x), zeros)  # the network's own doing
     with pytest.raises(VsrError, match="Radeon X computes something else each time"):
         Fickle(zeros, other)(x)
+    assert recalled("of it") == Trial(
+        passed=False, reason="has failed at work (computes something else each time)"
+    )
     black = torch.zeros_like(x)
     assert torch.equal(Fickle(zeros)(black), zeros)
     overflown = torch.full_like(right, torch.nan)
