@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -102,8 +103,11 @@ def test_models(tmp_path: Path) -> None:
     for model in vsr.catalogue():
         assert model.name in listed
     checked = run("models", "verify", "--models-dir", tmp_path)
-    assert checked.count(": right") == 3
-    assert checked.count(": not here") == 4
+    networks = [m for m in vsr.catalogue() if m.package or m.url]
+    # Those of the extra `cugan` too, where that is installed.
+    here = [m for m in networks if m.package and find_spec(m.package.module)]
+    assert checked.count(": right") == len(here) >= 3
+    assert checked.count(": not here") == len(networks) - len(here) >= 4
     assert "RealESRGAN_x4plus:" in run("models", "fetch", "x4plus", "-q")
 
 

@@ -106,7 +106,7 @@ def test_models(refused: Refused, tmp_path: Path, bunny: Path) -> None:
     refused(4, "did you mean", "upscale", bunny, "-o", "o.mp4", "-m", "animevideo3")
     refused(4, "no such weight file", "upscale", bunny, "-o", "o.mp4", "-m", "x.pth")
     refused(4, "broken.pth", "upscale", bunny, "-o", "o.mp4", "-m", "broken.pth")
-    refused(4, "neither", "upscale", bunny, "-o", "o.mp4", "-m", "other.pth")
+    refused(4, "kind of network", "upscale", bunny, "-o", "o.mp4", "-m", "other.pth")
     refused(4, "offline", "upscale", bunny, "-o", "o.mp4", "-m", "general", "--offline",
             "--models-dir", "none")  # fmt: skip
 
