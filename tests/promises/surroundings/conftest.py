@@ -30,7 +30,7 @@ class Ended:
 Vsr = Callable[..., Ended]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def vsr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vsr]:
     """`vsr("upscale", ..., cwd=folder, first="os.umask(0)")`: run in a child, after `first`."""
     folder = tmp_path_factory.mktemp("zygote")
