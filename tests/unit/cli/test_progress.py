@@ -80,7 +80,10 @@ def test_a_preview_tells_of_each_setting(run: Run, tmp_path: Path) -> None:
                        "--at", "3f", "--seconds", "1")  # fmt: skip
     assert code == 0
     kinds = [kind for kind in _kinds(events) if kind != "progress"]
-    assert kinds == ["run", "started", "finished", "started", "finished", "ended"]
+    # Of one frame first, and of more where the second is not over.
+    rounds = kinds.count("started") // 2
+    assert rounds in (1, 2)
+    assert kinds == ["run", *["started", "finished"] * 2 * rounds, "ended"]
 
 
 def test_a_report_tells_how_far_it_has_measured(run: Run, tmp_path: Path) -> None:
