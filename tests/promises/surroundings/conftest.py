@@ -30,7 +30,7 @@ class Ended:
 Vsr = Callable[..., Ended]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def vsr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vsr]:
     """`vsr("upscale", ..., cwd=folder, first="os.umask(0)")`: run in a child, after `first`."""
     folder = tmp_path_factory.mktemp("zygote")
