@@ -29,6 +29,8 @@ def _this_process_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise Left(code)
 
     monkeypatch.setattr(os, "_exit", leave)
+    # Those of this process are other tests'.
+    monkeypatch.setattr("vsr.cli.graceful_stop.end_children", lambda: None)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
 
