@@ -13,7 +13,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from vsr.children import shielded
+from vsr.engine.base import fault_of
+from vsr.engine.kernel_launch import KernelsUnavailable
 
 # It finds what this process found, and nothing that lies in the folder where the user is.
 _START = (
@@ -57,3 +61,34 @@ def answer(find: Callable[[Any], object]) -> None:
     told = json.dumps(find(pickle.load(sys.stdin.buffer)))
     sys.stdout.write(told)
     sys.stdout.flush()
+
+
+def ask_of_kernels(module: str, question: object) -> str | None:
+    """Return why kernels are refused, in words, as `ask` finds out; None: they are right.
+
+    Raises KernelsUnavailable where they cannot be had, which another run may find otherwise.
+    """
+    try:
+        told = ask(module, question)
+    except TrialFailed as error:
+        return str(error)
+    if told["missing"] is not None:
+        raise KernelsUnavailable(told["missing"])
+    reason: str | None = told["reason"]
+    return reason
+
+
+def answer_of_kernels(tried: Callable[[Any], str | None]) -> None:
+    """Answer `ask_of_kernels` with what `tried` says is wrong with them; None: nothing."""
+
+    def find(question: Any) -> dict[str, str | None]:
+        try:
+            return {"missing": None, "reason": tried(question)}
+        except (KernelsUnavailable, torch.OutOfMemoryError) as error:
+            return {"missing": str(error).splitlines()[0], "reason": None}
+        except RuntimeError as error:
+            if (words := fault_of(error)) is None:
+                raise
+            return {"missing": None, "reason": f"failed in a trial ({words})"}
+
+    answer(find)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vsr.engine.base import Engine, fault_of
+from vsr.engine.base import Engine
 from vsr.engine.cuda.engine import CudaEngine, pieces_of
-from vsr.engine.kernel_launch import KernelsUnavailable
 from vsr.engine.torch_engine import TorchEngine
-from vsr.engine.trial_process import TrialFailed, answer, ask
+from vsr.engine.trial_process import answer_of_kernels, ask_of_kernels
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
@@ -42,30 +41,12 @@ def try_kernels(asked: KernelTrial) -> str | None:
 
     Raises KernelsUnavailable where they cannot be had, which another run may find otherwise.
     """
-    try:
-        told = ask(__name__, asked)
-    except TrialFailed as error:
-        return str(error)
-    if told["missing"] is not None:
-        raise KernelsUnavailable(told["missing"])
-    reason: str | None = told["reason"]
-    return reason
+    return ask_of_kernels(__name__, asked)
 
 
 def main() -> None:
     """Make one trial, in a process that may come to harm by it."""
-    answer(_outcome)
-
-
-def _outcome(asked: KernelTrial) -> dict[str, str | None]:
-    try:
-        return {"missing": None, "reason": tried(asked)}
-    except (KernelsUnavailable, torch.OutOfMemoryError) as error:
-        return {"missing": str(error).splitlines()[0], "reason": None}
-    except RuntimeError as error:
-        if (words := fault_of(error)) is None:
-            raise
-        return {"missing": None, "reason": f"failed in a trial ({words})"}
+    answer_of_kernels(tried)
 
 
 def tried(asked: KernelTrial) -> str | None:

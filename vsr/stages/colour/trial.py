@@ -9,10 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vsr.engine.base import fault_of
 from vsr.engine.build import kernel_runner
-from vsr.engine.kernel_launch import KernelsUnavailable
-from vsr.engine.trial_process import TrialFailed, answer, ask
+from vsr.engine.trial_process import answer_of_kernels, ask_of_kernels
 from vsr.frame import Colour, Layout
 from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
 from vsr.stages.colour.cuda_backend import CudaColourBackend
@@ -51,33 +49,18 @@ def try_kernels(device: torch.device, work: ColourWork) -> str | None:
 
     Raises KernelsUnavailable where they cannot be had, which another run may find otherwise.
     """
-    try:
-        told = ask(__name__, (str(device), work))
-    except TrialFailed as error:
-        return str(error)
-    if told["missing"] is not None:
-        raise KernelsUnavailable(told["missing"])
-    reason: str | None = told["reason"]
-    return reason
+    return ask_of_kernels(__name__, (str(device), work))
 
 
 def main() -> None:
     """Make one trial, in a process that may come to harm by it."""
-    answer(_outcome)
+    answer_of_kernels(_tried)
 
 
-def _outcome(asked: tuple[str, ColourWork]) -> dict[str, str | None]:
+def _tried(asked: tuple[str, ColourWork]) -> str | None:
     device, work = torch.device(asked[0]), asked[1]
-    try:
-        run = kernel_runner(device)
-        reason = tried(lambda blank: CudaColourBackend(run, run.processors, blank), device, work)
-    except KernelsUnavailable as error:
-        return {"missing": str(error).splitlines()[0], "reason": None}
-    except RuntimeError as error:
-        if (words := fault_of(error)) is None:
-            raise
-        reason = f"failed in a trial ({words})"
-    return {"missing": None, "reason": reason}
+    run = kernel_runner(device)
+    return tried(lambda blank: CudaColourBackend(run, run.processors, blank), device, work)
 
 
 def tried(make: Making, device: torch.device, work: ColourWork) -> str | None:
