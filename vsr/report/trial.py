@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vsr.errors import VsrError
 from vsr.events import Event, Progress, Sink, Started, WarningNote
@@ -15,9 +14,9 @@ from vsr.jobs.plan.estimate import bytes_by_rule
 from vsr.jobs.plan.label import default_scale
 from vsr.jobs.plan.plan import Plan, plan
 from vsr.jobs.run.context import Runner
+from vsr.jobs.run.estimate import packet_sizes
 from vsr.jobs.run.upscale import upscale
 from vsr.media.source.kinds.base import Source
-from vsr.media.source.probe import probe
 from vsr.options import Clip, Moment, UpscaleOptions
 from vsr.report.moments import TellingMoment
 from vsr.report.settings import Setting
@@ -155,13 +154,7 @@ def _bytes(result: Path, frames: int | None, keys: int) -> int | None:
     """
     if frames is None:
         return None
-    source = probe(result)
-    inner, key = list[int](), list[int]()
-    with source.open() as container:
-        stream: Any = container.streams[source.video.index]
-        for packet in container.demux(stream):
-            if packet.size:
-                (key if packet.is_keyframe else inner).append(packet.size)
+    key, inner = packet_sizes(result)
     if not key:
         raise VsrError(f"{result.name}: holds no picture")
     a_key = sum(key) / len(key)

@@ -300,14 +300,20 @@ def _sizes(result: Path, plan: Plan, frames: int) -> tuple[float, float | None]:
         return sum(file.stat().st_size for file in result.parent.iterdir()) / frames, None
     if plan.output.container.kind != "film":
         return result.stat().st_size / frames, None
+    key, inner = packet_sizes(result)
+    return sum(key) / max(len(key), 1), sum(inner) / len(inner) if inner else None
+
+
+def packet_sizes(result: Path) -> tuple[list[int], list[int]]:
+    """Return the bytes of each keyframe, and of each other frame, of a film."""
     source = probe(result)
-    inner, key = list[int](), list[int]()
+    key, inner = list[int](), list[int]()
     with source.open() as container:
         stream: Any = container.streams[source.video.index]
         for packet in container.demux(stream):
             if packet.size:
                 (key if packet.is_keyframe else inner).append(packet.size)
-    return sum(key) / max(len(key), 1), sum(inner) / len(inner) if inner else None
+    return key, inner
 
 
 def _keys(plan: Plan, index: Keyframes, frames: int, options: UpscaleOptions) -> float:
