@@ -140,6 +140,14 @@ CUresult cuDriverGetVersion(int* version) {
     return CUDA_SUCCESS;
 }
 
+// NVRTC (13.5) asks whatever driver its process has for private tables, and reads without a look
+// at the outcome how many bytes each holds: this one has none beside that number.
+CUresult cuGetExportTable(const void** table, const CUuuid*) {
+    static const size_t empty[1] = {sizeof(size_t)};
+    *table = empty;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuGetErrorString(CUresult code, const char** words) {
     static const std::map<int, const char*> known = {
         {0, "no error"}, {1, "invalid argument"}, {2, "out of memory"},

@@ -24,7 +24,7 @@ from tests.support.cuda.host.gpu import HostGpu
 from vsr.engine.base import DeviceFault
 from vsr.engine.cuda.driver import Driver, DriverError, Kernels
 from vsr.engine.cuda.engine import CudaEngine
-from vsr.engine.cuda.nvrtc import Nvrtc
+from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
 from vsr.engine.kernel_launch import Launch
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
@@ -106,6 +106,17 @@ def test_a_plan_is_made_without_work_on_another_stream(
     for name in ("zeros", "ones", "full"):
         monkeypatch.setattr(torch, name, host_only(getattr(torch, name)))
     CudaEngine(dense(), device=DEVICE)
+
+
+def test_nvidias_compiler_works_in_a_process_that_has_the_host() -> None:
+    """It asks the driver for more than vsr does, and would end the process on a null."""
+    build.driver()
+    try:
+        compiler = Nvrtc()
+    except CompileError as error:
+        pytest.skip(f"needs NVRTC: {error}")
+    code = compiler.ptx('extern "C" __global__ void put() {}', architecture=90)
+    assert ".visible .entry put()" in code
 
 
 KERNEL = 'extern "C" __global__ void __launch_bounds__(64) put(float* to, int at, float value)'
