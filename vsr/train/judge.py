@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vsr.frame import Colour, Layout, Matrix, Range
+from vsr.frame import Colour, Matrix, Range
 from vsr.media.format.contact_sheet import write_png
-from vsr.media.vmaf import Vmaf
-from vsr.options import VMAF_MODELS
+from vsr.media.vmaf import VmafV1
 from vsr.stages.colour.convert import from_rgb
 from vsr.stages.colour.drift_correction import correct_drift
 from vsr.train.data import StoredClip, mixed
@@ -22,7 +21,6 @@ from vsr.train.degrade.pipeline import degrade
 from vsr.train.degrade.settings import Damage
 from vsr.train.film import codes
 
-_LUMA = Layout(family="gray")
 _LIMITED = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
 _STRIP = 4  # pairs that a strip of samples shows
 
@@ -86,17 +84,21 @@ def measured(net: nn.Module, pairs: Sequence[JudgedClip]) -> float:
 
 
 def vmaf(found: Sequence[Tensor], pairs: Sequence[JudgedClip]) -> float:
-    """Return mean VMAF of pictures in 0..1 against their pairs' clean ones. Raises FfmpegError."""
+    """Return mean VMAF v1 of pictures in 0..1 against their pairs' clean ones.
+
+    Not VMAF v0.6.1, to which edges that are sharpened too much are better than clean ones: it
+    would judge a network that was taught to undo halos by how many it left. Raises FfmpegError.
+    """
     values: list[float] = []
     for pictures, pair in zip(found, pairs, strict=True):
         height, width = pair.high.shape[2:]
-        with Vmaf(width=width, height=height, bits=8, model=VMAF_MODELS[0]) as meter:
+        with VmafV1(width=width, height=height) as meter:
             for mine, high in zip(pictures, pair.high, strict=True):
                 reference, output = (
-                    from_rgb(x[None], _LUMA, _LIMITED)[0][0]
+                    [plane[0] for plane in from_rgb(x[None], VmafV1.layout, _LIMITED)]
                     for x in (high.float() / 255, codes(mine).float() / 255)
                 )
-                meter.add(reference, output)
+                meter.add_planes(reference, output)
             values += meter.finish()
     return float(np.mean(values))
 

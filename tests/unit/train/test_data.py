@@ -164,3 +164,25 @@ def test_nothing_to_see_is_nothing_to_learn(tmp_path: Path) -> None:
     black = make(tmp_path / "black.mkv", "color=s=160x128:r=12:d=3", "-c:v", "ffv1")
     with pytest.raises(InputError, match="nothing to learn from"):
         gather(tmp_path / "s", _options(black), read_damage(), 0, silent)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_what_was_damaged_beforehand_is_not_mirrored(paired: bool, tmp_path: Path) -> None:
+    """Chroma of a tape comes late, from the left: of both sides nothing could be learnt."""
+    for name, side in (("clean", 128), ("worse", 32)):
+        picture = np.random.default_rng(0).integers(0, 100, (side, side, 3), np.uint8)
+        picture[:, : side // 2] += 100
+        (tmp_path / name).mkdir()
+        Image.fromarray(picture).save(tmp_path / name / "a.png")
+    options = _options(
+        tmp_path / "clean", frames=1, area=128, patch=128,
+        paired=tmp_path / "worse" if paired else None,
+    )  # fmt: skip
+    damage = read_damage()
+    clips = gather(tmp_path / "store", options, damage, 0, silent)
+    samples = Samples(tmp_path / "store", clips, options, damage, 0)
+    brighter = {
+        bool(high[..., :64].mean() > high[..., 64:].mean())
+        for high, _, _ in map(samples.__getitem__, range(12))
+    }
+    assert brighter == ({True} if paired else {True, False})
