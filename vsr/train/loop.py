@@ -6,8 +6,6 @@ a run that was killed goes on from its last checkpoint to the same weights, bit 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -27,7 +25,8 @@ from vsr.engine.device import choose_device, prepare_cpu
 from vsr.errors import OutputError, OutputExists, Stopped, UsageError, VsrError
 from vsr.events import Note, Sink, Step, Timed, silent
 from vsr.options import DeviceOptions, to_dict
-from vsr.train.checkpoint import load_checkpoint, save_checkpoint, write_weights, write_whole
+from vsr.train.checkpoint import load_checkpoint, save_checkpoint, write_weights
+from vsr.train.curves import Curves
 from vsr.train.data import Samples, StoredClip, TrainingBatch, batches, gather, mixed, split
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.film import codes
@@ -70,6 +69,7 @@ class _TrainingRun:
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     rows: list[dict[str, float]] = field(default_factory=list)
     loading: float = 0.0
+    curves: Curves | None = None  # of the first process
 
 
 def train(
@@ -119,7 +119,13 @@ def train(
     if not run.samples.damages:
         pool = Pool(options.damage.pool, options.schedule.batch)
     _go_on(run, pool)
-    _steps(run, pool, rank, world, until)
+    if rank == 0:
+        run.curves = Curves(folder, run.step, sink)
+    try:
+        _steps(run, pool, rank, world, until)
+    finally:
+        if run.curves is not None:
+            run.curves.close()
     psnr = run.rows[-1].get("psnr", math.nan) if run.rows else math.nan
     weights = run.best_weights if keep_best and run.best_weights else run.learner.averaged()
     if rank == 0:
@@ -226,12 +232,18 @@ def _after(run: _TrainingRun, numbers: Mapping[str, float], pool: Pool | None) -
     schedule = run.options.schedule
     row = {"step": float(run.step), **numbers, "skipped": float(run.learner.skipped)}
     run.rows.append(row)
+    _show(run, numbers)
     run.sink(Step(step=run.step, total=schedule.steps, numbers=numbers))
     last = run.step == schedule.steps
     if last or run.step % schedule.check_every == 0:
         _check(run)
     if last or run.step % schedule.save_every == 0:
         _save(run, pool)
+
+
+def _show(run: _TrainingRun, numbers: Mapping[str, float]) -> None:
+    if run.curves is not None:
+        run.curves.add(run.step, numbers)
 
 
 def _check(run: _TrainingRun) -> None:
@@ -251,6 +263,7 @@ def _check(run: _TrainingRun) -> None:
         run.best = value
         run.best_weights = {n: w.detach().clone() for n, w in run.learner.averaged().items()}
     total = run.options.schedule.steps
+    _show(run, {"psnr": value})
     run.sink(Step(step=run.step, total=total, numbers={"psnr": value}))
     picture = run.folder / f"step_{run.step:06}.png"
     strip(picture, [[p.low[0] for p in shown], after, [p.high[0] for p in shown]])
@@ -271,7 +284,8 @@ def _save(run: _TrainingRun, pool: Pool | None) -> None:
         "random": torch.get_rng_state(),
     }
     save_checkpoint(run.folder, run.step, state)
-    _write_curve(run)
+    if run.curves is not None:
+        run.curves.keep(run.rows)
 
 
 def _go_on(run: _TrainingRun, pool: Pool | None) -> None:
@@ -308,16 +322,6 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -
             if path == "schedule.steps" and not new.get("decay"):
                 continue
             yield path
-
-
-def _write_curve(run: _TrainingRun) -> None:
-    """Write one line for each step; columns as they came up."""
-    names = list(dict.fromkeys(name for row in run.rows for name in row))
-    text = io.StringIO()
-    lines = csv.DictWriter(text, names, lineterminator="\n")
-    lines.writeheader()
-    lines.writerows({n: f"{v:.8g}" for n, v in row.items()} for row in run.rows)
-    write_whole(run.folder / "curve.csv", text.getvalue().encode())
 
 
 def _notes(run: _TrainingRun, psnr: float) -> dict[str, str]:

@@ -73,6 +73,28 @@ def test_the_weights_say_what_they_are_and_work(tmp_path: Path, bunny: Path) -> 
     assert [bool(row["psnr"]) for row in rows].count(True) == 2
 
 
+def test_tensorboard_shows_each_step_once_whatever_was_killed(tmp_path: Path, bunny: Path) -> None:
+    """Judged by its own reader. The first run goes beyond the checkpoint that the second takes."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    output = tmp_path / "my.safetensors"
+
+    def killed(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 7:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train(_options(bunny), output, sink=killed)
+    train(_options(bunny), output)
+    shown = accumulator.EventAccumulator(str(tmp_path / "my.train" / "tensorboard"))
+    shown.Reload()
+    with open(tmp_path / "my.train" / "curve.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    told = {one.step: one.value for one in shown.Scalars("l1")}
+    assert len(shown.Scalars("l1")) == 12
+    assert told == {int(row["step"]): pytest.approx(float(row["l1"])) for row in rows}
+    assert [one.step for one in shown.Scalars("psnr")] == [6, 12]
+
+
 def test_it_learns(tmp_path: Path, bunny: Path) -> None:
     """To enlarge at all: from noise to about what repeating pixels would give, in a few steps."""
     schedule = {"steps": 60, "rate": 5e-3, "check_every": 30, "ema": 0.9, "save_every": 60}
