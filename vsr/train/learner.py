@@ -21,10 +21,10 @@ from vsr.nets.store import load
 from vsr.nets.weight_files import models_folder
 from vsr.options import ModelOptions
 from vsr.train.data import TrainingBatch
-from vsr.train.features import Features, load_features
-from vsr.train.losses import charbonnier, consistency, gan, perceptual, temporal
+from vsr.train.losses.features import Features, load_features
+from vsr.train.losses.terms import charbonnier, consistency, gan, perceptual, temporal
+from vsr.train.losses.unet import UNetDiscriminatorSN
 from vsr.train.options import LossOptions, TrainOptions
-from vsr.train.unet import UNetDiscriminatorSN
 
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _BETAS = (0.9, 0.99)

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,13 +119,8 @@ def train(
     if not run.samples.damages:
         pool = Pool(options.damage.pool, options.schedule.batch)
     _go_on(run, pool)
-    if rank == 0:
-        run.curves = Curves(folder, run.step, sink)
-    try:
+    with closing(Curves(folder, run.step, sink)) if rank == 0 else nullcontext() as run.curves:
         _steps(run, pool, rank, world, until)
-    finally:
-        if run.curves is not None:
-            run.curves.close()
     psnr = run.rows[-1].get("psnr", math.nan) if run.rows else math.nan
     weights = run.best_weights if keep_best and run.best_weights else run.learner.averaged()
     if rank == 0:

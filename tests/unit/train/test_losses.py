@@ -11,8 +11,8 @@ import scipy.special
 import torch
 
 from vsr.errors import BrokenWeights, ModelError
-from vsr.train.features import Lite0, Vgg, load_features
-from vsr.train.losses import charbonnier, consistency, gan, perceptual, temporal
+from vsr.train.losses.features import Lite0, Vgg, load_features
+from vsr.train.losses.terms import charbonnier, consistency, gan, perceptual, temporal
 
 
 def _pair() -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vsr.train.unet import UNetDiscriminatorSN
+from vsr.train.losses.unet import UNetDiscriminatorSN
 
 # Of UNetDiscriminatorSN(3, 64): out, in, kernel, stride; bias at the first and last alone.
 _LAYERS = {

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.train.features import WEIGHTS, Features
+from vsr.train.losses.features import WEIGHTS, Features
 from vsr.train.options import GanKind
 
 _EPS = 1e-3  # of Charbonnier's root
