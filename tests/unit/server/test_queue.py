@@ -180,3 +180,22 @@ def test_a_job_is_not_removed_while_its_process_lives(
         assert not job.folder.exists()
     finally:
         here.queue.stop()
+
+
+def test_what_is_to_be_told_of_a_job_lies_there_before_it_is_so(settings: ServerSettings) -> None:
+    def tell(job: Job, event: str) -> None:
+        found = Job.read(job.folder)  # as a server after a kill would find it
+        assert found is not None
+        told.append((event, found.state.status, found.state.started is None))
+
+    told: list[tuple[str, str, bool]] = []
+    jobs, queue = _queue(settings, tell)
+    job = _add(jobs, "one")
+    queue.start()
+    try:
+        _until(lambda: job.state.is_ended, queue)
+    finally:
+        queue.stop()
+    assert [row for row in told if row[0] != "logs"] == [
+        ("start", "starting", True), ("completed", "processing", False),
+    ]  # fmt: skip

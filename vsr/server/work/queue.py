@@ -292,13 +292,13 @@ class Queue:
         is_first = job.state.started is None
         now, place, before = time.time(), job.events.size(), job.state
         try:
+            if is_first:
+                self._tell(job, "start")  # first, as at its end
             job.change(
                 status="processing", started=before.started or now, begun=now, device=device,
                 offset=place,
             )  # fmt: skip
             job.events.add("status", status="processing")
-            if is_first:
-                self._tell(job, "start")
             process = JobProcess.start(job, command)
         except OSError:
             job.state = before  # also where the disk does not take it
