@@ -14,7 +14,8 @@ from vsr.frame import Range
 from vsr.jobs.plan.label import default_scale
 from vsr.jobs.plan.plan import Plan, plan
 from vsr.jobs.plan.source import intake
-from vsr.jobs.run.estimate import Estimate, estimate
+from vsr.jobs.run.estimate import estimate
+from vsr.jobs.run.short_run import Estimate
 from vsr.jobs.run.upscale import read_source
 from vsr.media.format.colour_tags import name_of
 from vsr.media.read.interlace import ScanMode

@@ -134,7 +134,7 @@ def preview(
     else:
         moments = find_moments(info, index, options.colour, window)
     with tempfile.TemporaryDirectory(prefix="vsr-") as name:
-        run = _Trials(settings, films, Path(name), len(index.pts), runner, once)
+        run = _Trials(settings, films, Path(name), index, runner, once)
         takes = [Take(moment=moment, frames=1) for moment in moments]
         trials = run(takes)
         slowest = max(trial.seconds_a_frame for trial in trials)
@@ -171,7 +171,7 @@ class _Trials:
     settings: Sequence[Setting]
     films: Sequence[Plan]
     folder: Path
-    keys: int  # keyframes of the source
+    index: Keyframes  # of the source
     runner: Runner | None
     sink: Sink
 
@@ -184,7 +184,7 @@ class _Trials:
             done = f"{number + 1} of {len(self.settings)}"
             self.sink(Note(text=f"{setting.label} ({done}): {frames} frames"))
             trials.append(
-                tried(setting, film, takes, folder, keys=self.keys, runner=self.runner,
+                tried(setting, film, takes, folder, index=self.index, runner=self.runner,
                       sink=self.sink)
             )  # fmt: skip
         return trials
@@ -255,7 +255,7 @@ def _scenes(
         stack.enter_context(closing(originals))
         results = [
             stack.enter_context(
-                closing(read_frames(probe(trial.file), ColourOptions(), sink=silent))
+                closing(read_frames(probe(trial.run.output), ColourOptions(), sink=silent))
             )
             for trial in trials
         ]

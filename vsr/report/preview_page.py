@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vsr.errors import worded
+from vsr.jobs.run.short_run import STEADY
 from vsr.report.page import (
     bytes_in_words,
     command_block,
@@ -19,7 +20,7 @@ from vsr.report.page import (
 )
 from vsr.report.preview import Preview, Scene
 from vsr.report.settings import command, shown_names
-from vsr.report.trial import STEADY, Trial
+from vsr.report.trial import Trial
 from vsr.timing import clock
 
 MOST_BYTES = 15_000_000  # of a page
@@ -147,7 +148,7 @@ def _select(
 def _settings(found: Preview) -> str:
     rows = [_row(found, number, trial) for number, trial in enumerate(found.trials, start=1)]
     head = ("Setting", "Time for the film", "Size of its picture", "Invented", "Command")
-    frames = sum(trial.frames for trial in found.trials) // len(found.trials)
+    frames = sum(trial.run.frames for trial in found.trials) // len(found.trials)
     return table(
         head,
         rows,
@@ -158,10 +159,10 @@ def _settings(found: Preview) -> str:
 
 
 def _row(found: Preview, number: int, trial: Trial) -> list[str]:
-    speed = f"{trial.seconds_a_frame:.3g} s a frame"
-    lasts = "unknown" if trial.seconds is None else f"about {clock(trial.seconds)}"
-    size = "unknown" if trial.bytes is None else f"about {bytes_in_words(trial.bytes)}"
-    if trial.bytes is not None and not trial.measured_size:
+    whole, speed = trial.expected, f"{trial.seconds_a_frame:.3g} s a frame"
+    lasts = "unknown" if whole.seconds is None else f"about {clock(whole.seconds)}"
+    size = "unknown" if whole.bytes is None else f"about {bytes_in_words(whole.bytes)}"
+    if whole.bytes is not None and not trial.is_size_measured:
         size += ', <span class="quiet">by rule of thumb</span>'
     shares = [share for scene in found.scenes if (share := scene.shares[number]) is not None]
     invented = f"{sum(shares) / len(shares):.0%} of the detail" if shares else "nothing"
@@ -169,7 +170,7 @@ def _row(found: Preview, number: int, trial: Trial) -> list[str]:
     what = f"{target.width}×{target.height}, {trial.plan.encoder.description}"
     warned = "".join(
         f'<br><span class="warning">{text(worded(warning, shown_names()))}</span>'
-        for warning in trial.warnings
+        for warning in trial.run.warnings
     )
     return [
         f'{text(trial.setting.label)}<br><span class="quiet">{text(what)}</span>{warned}',

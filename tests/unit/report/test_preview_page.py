@@ -23,6 +23,7 @@ from tests.support.browser import Browser, browser_program
 from tests.support.pages import Page, check_page
 from vsr.cli.main import cli
 from vsr.frame import Colour, Layout, Matrix, Range
+from vsr.jobs.run.short_run import Estimate, ShortRun
 from vsr.media.source.probe import probe
 from vsr.options import UpscaleOptions
 from vsr.report import preview as preview_module
@@ -175,10 +176,11 @@ def test_pictures_lose_quality_before_the_page_grows_too_large(
 ) -> None:
     source = probe(BUNNY)
     options = UpscaleOptions()
+    made = ShortRun(output=BUNNY, frames=1, clips=1, share=1.0, start=0.0, seconds=1.0, key=1.0,
+                    inner=None, warnings=())  # fmt: skip
     trial = Trial(
         setting=Setting(label="one", options=options), plan=whole_plan(source, None, options),
-        file=BUNNY, frames=1, seconds_a_frame=1.0, seconds=1.0, bytes=1, measured_size=True,
-        warnings=(),
+        run=made, expected=Estimate(seconds=1.0, bytes=1), is_size_measured=True,
     )  # fmt: skip
     box = Box(left=0, top=0, width=128, height=128)
     moment = TellingMoment(frame=0, seconds=Fraction(0), reason="any")

@@ -13,23 +13,21 @@ import dataclasses
 import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from vsr.engine.base import Engine
 from vsr.engine.cache import EngineCache
 from vsr.errors import VsrError
-from vsr.events import Event, Note, Progress, Sink
+from vsr.events import Note, Sink, silent
 from vsr.jobs.plan.estimate import bytes_by_rule
 from vsr.jobs.plan.plan import Plan
 from vsr.jobs.run.context import Hooks
-from vsr.jobs.run.upscale import upscale_one
+from vsr.jobs.run.short_run import Crop, Estimate, ShortRun, expected, run_short
 from vsr.media.read.keyframes import Keyframes, keyframes
-from vsr.media.source.probe import probe
 from vsr.nets.catalogue import find
 from vsr.nets.weight_files import whereabouts
 from vsr.options import Clip, ModelOptions, Moment, UpscaleOptions
@@ -41,16 +39,6 @@ _FEWEST = 8  # frames of a piece, however long they take
 _SMALLEST = 64  # the frame has at most so many times the pixels of the part
 _STEP = 16  # what sides of the part are multiples of
 _GRID = 4  # what its places are multiples of, for the chroma's sake
-_GOP = 250  # frames from one keyframe of a result to the next, where nothing is cut
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What is to be expected."""
-
-    seconds: float | None  # None: the weights are not here, or the frames are not known
-    bytes: int | None  # of the picture
-    frames: int = 0  # that were made to find it out; 0: by rule of thumb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +47,7 @@ class _Piece:
 
     frame: int  # the first one's number
     count: int
-    crop: tuple[int, int, int, int] | None  # width, height, left, top; None: all of it
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Trial:
-    """What came of a piece."""
-
-    frames: int
-    share: float  # of the frame's pixels
-    start: float  # seconds to the first frame
-    seconds: float  # from the first frame to the end
-    key: float  # bytes of a keyframe
-    inner: float | None  # bytes of another frame; None: there is none
+    crop: Crop | None  # None: all of it
 
 
 def estimate(
@@ -98,13 +74,8 @@ def estimate(
     except VsrError as error:
         sink(Note(text=f"{plan.source.path.name}: could not be tried ({error.text})"))
         return by_rule
-    each = sum(t.seconds / t.share for t in trials) / sum(t.frames for t in trials)
-    each /= len(options.device.device.split(","))  # which share the film
-    return Estimate(
-        seconds=loading + trials[0].start + each * frames,
-        bytes=_bytes(trials, frames, _keys(plan, index, frames, options)),
-        frames=sum(t.frames for t in trials),
-    )
+    workers = len(options.device.device.split(","))  # which share the film
+    return expected(trials, plan, index, options, loading=loading, workers=workers)
 
 
 def _lacks_weights(options: UpscaleOptions) -> bool:
@@ -187,8 +158,8 @@ def _starts(plan: Plan, index: Keyframes, count: int) -> list[int]:
     return found or [spans[0][0]]
 
 
-def _part(width: int, height: int, share: float, place: float) -> tuple[int, int, int, int]:
-    """Return width, height, left and top of a part with `share` of the pixels, `place` of the way
+def _part(width: int, height: int, share: float, place: float) -> Crop:
+    """Return a part with `share` of the pixels, `place` of the way
     from the top left corner to the bottom right one.
     """
     sides = [
@@ -204,7 +175,7 @@ def _part(width: int, height: int, share: float, place: float) -> tuple[int, int
 
 def _trials(
     pieces: Sequence[_Piece], plan: Plan, options: UpscaleOptions, engines: EngineCache
-) -> list[_Trial]:
+) -> list[ShortRun]:
     """Make the pieces; of parts of the frame, carry their bytes over to whole frames.
 
     Raises the errors of `upscale`.
@@ -212,7 +183,8 @@ def _trials(
     trials = [_tried(piece, plan, options, engines) for piece in pieces]
     if not any(piece.crop for piece in pieces):
         return trials
-    plain = dataclasses.replace(options, model=ModelOptions(name="bicubic"))
+    size = dataclasses.replace(options.size, scale=plan.target.scale, fit=None, height=None)
+    plain = dataclasses.replace(options, model=ModelOptions(name="bicubic"), size=size)
     parts = [_tried(piece, plan, plain, engines) for piece in pieces]
     wholes = [
         _tried(dataclasses.replace(piece, crop=None), plan, plain, engines) for piece in pieces
@@ -230,115 +202,23 @@ def _trials(
     ]
 
 
-def _sum_of_keys(trials: Sequence[_Trial]) -> float:
+def _sum_of_keys(trials: Sequence[ShortRun]) -> float:
     return sum(trial.key for trial in trials)
 
 
-def _sum_of_inner(trials: Sequence[_Trial]) -> float:
+def _sum_of_inner(trials: Sequence[ShortRun]) -> float:
     return sum(trial.inner or 0.0 for trial in trials)
 
 
-def _tried(piece: _Piece, plan: Plan, options: UpscaleOptions, engines: EngineCache) -> _Trial:
+def _tried(piece: _Piece, plan: Plan, options: UpscaleOptions, engines: EngineCache) -> ShortRun:
     """Make a piece in a folder of its own. Raises the errors of `upscale`."""
-    clock = _Clock()
+    clips = []
+    if plan.is_resumable:
+        start, duration = Moment(frame=piece.frame), Moment(frame=piece.count)
+        clips.append(Clip(start=start, duration=duration))
     with tempfile.TemporaryDirectory(prefix="vsr-probe-") as name:
         output = Path(name) / ("trial.mkv" if plan.output.is_stream else plan.output.path.name)
-        began = time.monotonic()
-        result = upscale_one(
-            plan.source.path, output, _only(piece, plan, options), engines, Hooks(sink=clock)
+        hooks = Hooks(sink=silent)
+        return run_short(
+            plan, options, clips, output, engines=engines, hooks=hooks, crop=piece.crop
         )
-        ended = time.monotonic()
-        key, inner = _sizes(output, plan, result.frames)
-    share = 1.0
-    if piece.crop is not None:
-        share = piece.crop[0] * piece.crop[1] / (plan.source.video.width * plan.source.video.height)
-    first = clock.first or ended
-    return _Trial(
-        frames=max(result.frames - 1, 1),
-        share=share,
-        start=first - began,
-        seconds=ended - first if result.frames > 1 else ended - began,
-        key=key / share,
-        inner=None if inner is None else inner / share,
-    )
-
-
-def _only(piece: _Piece, plan: Plan, options: UpscaleOptions) -> UpscaleOptions:
-    """Return the options of a run of the piece."""
-    source, size = options.source, options.size
-    if plan.is_resumable:
-        clip = Clip(start=Moment(frame=piece.frame), duration=Moment(frame=piece.count))
-        source = dataclasses.replace(source, clips=(clip,), strict=False)
-    if piece.crop is not None:
-        source = dataclasses.replace(source, crop=":".join(map(str, piece.crop)))
-    size = dataclasses.replace(size, scale=plan.target.scale, fit=None, height=None)
-    return dataclasses.replace(
-        options,
-        source=source,
-        size=size,
-        encode=dataclasses.replace(options.encode, audio=False, overwrite=True),
-    )
-
-
-class _Clock:
-    """A sink that notes when the first frame was done."""
-
-    def __init__(self) -> None:
-        self.first: float | None = None
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Progress) and self.first is None:
-            self.first = time.monotonic()
-
-
-# --- what it comes to ---
-
-
-def _sizes(result: Path, plan: Plan, frames: int) -> tuple[float, float | None]:
-    """Return the bytes of a keyframe, and of another frame, of the result."""
-    if plan.output.is_sequence:
-        return sum(file.stat().st_size for file in result.parent.iterdir()) / frames, None
-    if plan.output.container.kind != "film":
-        return result.stat().st_size / frames, None
-    key, inner = packet_sizes(result)
-    return sum(key) / max(len(key), 1), sum(inner) / len(inner) if inner else None
-
-
-def packet_sizes(result: Path) -> tuple[list[int], list[int]]:
-    """Return the bytes of each keyframe, and of each other frame, of a film."""
-    source = probe(result)
-    key, inner = list[int](), list[int]()
-    with source.open() as container:
-        stream: Any = container.streams[source.video.index]
-        for packet in container.demux(stream):
-            if packet.size:
-                (key if packet.is_keyframe else inner).append(packet.size)
-    return key, inner
-
-
-def _keys(plan: Plan, index: Keyframes, frames: int, options: UpscaleOptions) -> float:
-    """Return about how many keyframes the result will have.
-
-    Where those of the source come often, they say nothing of where it is cut.
-    """
-    seconds = float((index.frames[-1] - index.frames[0]) * plan.source.video.time_base)
-    parts = 1 + seconds / options.jobs.segment
-    gop = len(index.frames) / max(len(index.pts), 1)
-    rate = plan.source.video.rate or 25
-    of_source = frames / gop if gop >= rate else 0.0
-    return min(max(parts, frames / _GOP, of_source), frames)
-
-
-def _bytes(trials: Sequence[_Trial], frames: int, keys: float) -> int:
-    a_key = sum(t.key for t in trials) / len(trials)
-    inner = list(_weighted(trials))
-    if not inner:
-        return round(a_key * frames)
-    each = sum(size * count for size, count in inner) / sum(count for _, count in inner)
-    return round(a_key * keys + each * (frames - keys))
-
-
-def _weighted(trials: Sequence[_Trial]) -> Iterator[tuple[float, int]]:
-    for trial in trials:
-        if trial.inner is not None:
-            yield trial.inner, trial.frames

@@ -12,6 +12,7 @@ from tests.support import judge
 from vsr.events import silent
 from vsr.jobs.plan.plan import Plan, plan
 from vsr.jobs.run import estimate as module
+from vsr.jobs.run import short_run
 from vsr.jobs.run.estimate import estimate
 from vsr.jobs.run.upscale import upscale_one
 from vsr.media.read.keyframes import keyframes
@@ -61,7 +62,7 @@ def test_a_frame_that_takes_long_is_tried_in_parts(
         made.append(arguments[2])  # type: ignore[arg-type]
         return run(*arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "upscale_one", watched)
+    monkeypatch.setattr(short_run, "upscale_one", watched)
     found = estimate(_planned(film, options), options, silent, seconds=10)
     parts, plain, wholes = made[:3], made[3:6], made[6:]
     assert len({one.source.crop for one in parts} - {None}) == 3
