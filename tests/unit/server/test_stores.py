@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.requests import Request
 
+from tests.support.server import serving
+from vsr.jobs.store.job_store import sealed
 from vsr.server.refusals import Refused
 from vsr.server.settings import ServerSettings
-from vsr.server.store.jobs import Jobs
+from vsr.server.store.jobs import Jobs, unreadable
 from vsr.server.store.records import JobRequest
 from vsr.server.store.uploads import Upload, Uploads
 from vsr.server.tokens import Scope
@@ -50,6 +57,79 @@ def test_a_server_that_starts_leaves_alone_what_is_no_job(tmp_path: Path) -> Non
     assert {path.name for path in folder.iterdir()} == {"mine", "newer", "thesis", "linked"}
     assert (folder / "thesis" / "chapter.tex").read_text() == "mine"
     assert (newer / "request.json").exists()
+
+
+def _broken(folder: Path) -> dict[str, str]:
+    """Make jobs that cannot be read; returns what is said of each."""
+    jobs = Jobs(folder)
+    whole = json.loads(sealed(dataclasses.asdict(_request("whole"))))
+
+    def written(id: str, text: str, name: str = "request.json") -> None:
+        job, _ = jobs.add(_request(id), most=99, free=0)
+        (job.folder / name).write_text(text)
+
+    def other(id: str, **changes: object) -> str:
+        data = {**whole, "id": id, **changes}
+        del data["seal"]
+        return sealed(data)
+
+    written("torn", sealed(whole)[:40])
+    written("changed", json.dumps({**whole, "id": "changed", "priority": 9}))
+    written("deep", "[" * 100_000)
+    written("newer", other("newer", more=1))
+    written("types", other("types", created="yesterday"))
+    written("copy", other("original"))
+    written("state", '{"status": ', "state.json")
+    written("later", sealed({"status": "dreaming"}), "state.json")
+    torn, newer = "request.json is torn, or was changed", "of another version of vsr"
+    return {
+        "torn": torn, "changed": torn, "deep": torn, "newer": newer, "types": newer,
+        "copy": "of another name", "state": "state.json is torn, or was changed", "later": newer,
+    }  # fmt: skip
+
+
+def test_jobs_that_cannot_be_read_are_kept_and_named_and_block_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs"
+    said = _broken(folder)
+    job, _ = Jobs(folder).add(_request("mine"), most=99, free=0)
+    before = {path: path.read_bytes() for path in folder.rglob("*.json")}
+
+    jobs = Jobs(folder)
+
+    assert jobs.unreadable == said == unreadable(folder)
+    assert [one.id for one in jobs] == [job.id]
+    assert [one.id for one in jobs.waiting()] == [job.id]
+    assert jobs.page(_ME, before=None, most=9)[0] == [next(iter(jobs))]
+    assert {path: path.read_bytes() for path in folder.rglob("*.json")} == before
+
+
+def test_a_server_says_which_jobs_it_cannot_read(tmp_path: Path) -> None:
+    said = _broken(tmp_path / "data" / "jobs")
+    tokens = tmp_path / "tokens"
+    tokens.write_text("one a-token-of-some-length\nall another-token-of-a-length all\n")
+    with serving(tmp_path, "--tokens", str(tokens)) as server:
+        assert server.process is not None
+        assert server.process.stderr is not None
+        line = server.process.stderr.readline()
+        assert line.startswith("vsr: jobs that cannot be read are kept and left alone: changed (")
+        assert "3 more (`vsr jobs`)" in line
+
+        def health(token: str | None) -> Any:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            return server.ask("GET", "/healthz", headers=headers).json
+
+        for token in (None, "a-token-of-some-length"):
+            assert health(token) == {**health(token), "status": "READY", "unreadable_jobs": 8}
+            assert "unreadable" not in health(token)
+        assert sorted(health("another-token-of-a-length")["unreadable"]) == sorted(said)
+        listed = subprocess.run(
+            [sys.executable, "-m", "vsr", "jobs"],
+            env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    for name, why in said.items():
+        path = tmp_path / "data" / "jobs" / name
+        assert f"{path}: a job of vsr serve that cannot be read ({why}); is kept" in listed.stderr
 
 
 def test_a_job_does_not_take_the_place_of_what_is_no_job(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from vsr.cli.terminal import size
 from vsr.cli.work import WorkCommand
 from vsr.jobs.store import job_status
 from vsr.jobs.store.job_status import JobStatus
+from vsr.jobs.store.registry import stores
 from vsr.timing import clock
 
 
@@ -34,11 +35,23 @@ def jobs(context: click.Context) -> None:
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each job.")
 def list_(folders: tuple[Path, ...] = (), *, as_json: bool = False) -> None:
-    """List the jobs that were begun here, and those whose output is in a FOLDER."""
+    """List the jobs that were begun here, and those whose output is in a FOLDER.
+
+    Jobs of `vsr serve` that it cannot read are named, too: of the servers of this machine, and
+    of one whose data is in a FOLDER.
+    """
+    from vsr.server.store.jobs import unreadable
+
     found = list(job_status.jobs(folders))
     for job in found:
         click.echo(_as_json(job) if as_json else _line(job))
-    if not found and not as_json:
+    torn = 0
+    for data in dict.fromkeys([*stores("servers"), *(one.absolute() for one in folders)]):
+        for name, why in unreadable(data / "jobs").items():
+            torn += 1
+            at = _shown(data / "jobs" / name)
+            click.echo(f"{at}: a job of vsr serve that cannot be read ({why}); is kept", err=True)
+    if not found and not torn and not as_json:
         click.echo("no jobs", err=True)
 
 

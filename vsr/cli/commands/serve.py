@@ -5,11 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from vsr.cli.graceful_stop import for_shell
 from vsr.cli.work import WorkCommand
 from vsr.errors import UsageError
 from vsr.jobs.store.registry import state_folder
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from vsr.server.tokens import Tokens
 
 _TOKEN = "VSR_SERVER_TOKEN"
+_SHOWN = 5  # jobs that are named in a line
 _GB, _HOUR, _DAY = 10**9, 3600.0, 86400.0
 
 
@@ -126,7 +130,18 @@ def serve(
     with listen(host, port) as line:
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{line.getsockname()[1]}"
-        run(settings, line, lambda: click.echo(f"vsr: listening on {address}", err=True))
+        run(settings, line, partial(_say, address))
+
+
+def _say(address: str, unreadable: Mapping[str, str]) -> None:
+    """Say that the server answers, and which jobs cannot be read."""
+    click.echo(f"vsr: listening on {address}", err=True)
+    names = [f"{for_shell(Path(name))} ({why})" for name, why in unreadable.items()]
+    if len(names) > _SHOWN:
+        names[_SHOWN:] = [f"{len(names) - _SHOWN} more (`vsr jobs`)"]
+    if names:
+        text = f"jobs that cannot be read are kept and left alone: {', '.join(names)}"
+        click.echo(f"vsr: {text}", err=True)
 
 
 def _tokens(path: Path | None) -> Tokens:

@@ -310,7 +310,7 @@ def unsealed(path: Path) -> dict[str, Any] | None:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         seal = data.pop("seal")
-    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
         return None
     return data if seal == _seal(data) else None
 

@@ -1,4 +1,4 @@
-"""Where the stores of begun jobs lie, so that they can be listed.
+"""Where the stores of begun jobs lie, and the folders of servers, so that they can be listed.
 
 Only a hint: what a job is and how far it has come is in its store. A hint that leads nowhere
 is forgotten, unless the whole folder is away.
@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 
@@ -20,8 +21,7 @@ def state_folder() -> Path:
     return Path(platformdirs.user_state_dir("vsr", appauthor=False))
 
 
-def _folder() -> Path:
-    return state_folder() / "jobs"
+Kind = Literal["jobs", "servers"]
 
 
 def _written(hint: Path) -> float:
@@ -31,18 +31,18 @@ def _written(hint: Path) -> float:
         return 0.0
 
 
-def register(store: Path) -> None:
+def register(store: Path, kind: Kind = "jobs") -> None:
     """Remember where a store lies, if that can be written down."""
-    name = hashlib.sha256(os.fsencode(store)).hexdigest()[:24]
+    name, folder = hashlib.sha256(os.fsencode(store)).hexdigest()[:24], state_folder() / kind
     with suppress(OSError):
-        _folder().mkdir(parents=True, exist_ok=True)
-        (_folder() / name).write_bytes(os.fsencode(store))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(os.fsencode(store))
 
 
-def stores() -> Iterator[Path]:
+def stores(kind: Kind = "jobs") -> Iterator[Path]:
     """Yield the stores that are still there, oldest first."""
     try:
-        hints = sorted(_folder().iterdir(), key=_written)
+        hints = sorted((state_folder() / kind).iterdir(), key=_written)
     except OSError:
         return
     for hint in hints:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vsr.server.refusals import Refused, not_found
-from vsr.server.store.records import Job, JobRequest, free_disk
+from vsr.server.store.records import Job, JobRequest, Unreadable, free_disk
 from vsr.server.tokens import Scope
 
 _GONE = re.compile(r"\.[a-z0-9][a-z0-9_-]{0,62}\.gone")  # a job that was being removed
@@ -21,7 +21,8 @@ class Jobs:
     """The jobs in a folder; each change is on the disk before it is told.
 
     `lock` is held by whoever changes a job. What lies in the folder and is no job that can be
-    read is left alone: it may be somebody else's, or a newer release's.
+    read is left alone: it may be somebody else's, or a newer release's. `unreadable` has those
+    that are jobs, by their folders' names, and why they cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,11 +30,13 @@ class Jobs:
         self.lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
         self._jobs: dict[str, Job] = {}
-        for path in sorted(folder.iterdir()):
-            job = Job.read(path) if path.is_dir() else None
-            if job is not None:
-                self._jobs[job.id] = job
-            elif path.is_dir() and not path.is_symlink() and _is_remnant(path):
+        self.unreadable: dict[str, str] = {}
+        for path, found in _read(folder):
+            if isinstance(found, Job):
+                self._jobs[found.id] = found
+            elif found is not None:
+                self.unreadable[path.name] = str(found)
+            elif not path.is_symlink() and _is_remnant(path):
                 shutil.rmtree(path, ignore_errors=True)
 
     def __iter__(self) -> Iterator[Job]:
@@ -107,6 +110,27 @@ class Jobs:
         for job in old:
             self.remove(job)
         return old
+
+
+def unreadable(folder: Path) -> dict[str, str]:
+    """Return the jobs of a server that cannot be read, as `Jobs` has them; changes nothing."""
+    try:
+        return {path.name: str(found) for path, found in _read(folder)
+                if isinstance(found, Unreadable)}  # fmt: skip
+    except OSError:
+        return {}
+
+
+def _read(folder: Path) -> Iterator[tuple[Path, Job | Unreadable | None]]:
+    """Yield the folders in `folder`, each with its job. Raises OSError."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not _GONE.fullmatch(path.name):
+            try:
+                yield path, Job.read(path)
+            except Unreadable as error:
+                yield path, error
+        elif path.is_dir():
+            yield path, None
 
 
 def _is_remnant(folder: Path) -> bool:

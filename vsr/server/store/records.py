@@ -13,20 +13,31 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import secrets
 import time
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
+from vsr.errors import UsageError
 from vsr.jobs.store import atomic_write
 from vsr.jobs.store.job_store import sealed, unsealed
+from vsr.options.plain import read_value
 from vsr.server.store.events import EventFile
 
+R = TypeVar("R")
 Status = Literal["starting", "processing", "succeeded", "failed", "canceled", "aborted"]
 SourceKind = Literal["path", "upload", "url"]
 ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
+ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # of a job
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # base32 without what looks alike
+
+
+class Unreadable(ValueError):
+    """A job is there, and what is written down of it cannot be read."""
 
 
 def new_id() -> str:
@@ -126,16 +137,40 @@ class Job:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Return the job in a folder; None where there is none."""
-        asked, told = unsealed(folder / "request.json"), unsealed(folder / "state.json")
-        try:
-            for name in ("words", "webhook_events"):
-                asked[name] = tuple(asked[name])  # type: ignore[index]
-            request = JobRequest(**asked)  # type: ignore[arg-type]
-            state = JobState(**(told or {}))
-        except (LookupError, TypeError):
+        """Return the job in a folder; None where there is none. Raises Unreadable."""
+        asked, told = _found(folder / "request.json"), _found(folder / "state.json")
+        if asked is None:
             return None
-        return cls(folder, request, state) if request.id == folder.name else None
+        try:
+            request, state = _record(JobRequest, asked), _record(JobState, told or {})
+        except (LookupError, TypeError, UsageError) as error:
+            raise Unreadable("of another version of vsr") from error
+        if request.id != folder.name:
+            raise Unreadable("of another name")
+        return cls(folder, request, state)
+
+
+def _found(path: Path) -> dict[str, Any] | None:
+    """Return what is written down there; None where there is no such file. Raises Unreadable."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Unreadable(f"{path.name}: {error.strerror}") from error
+    if (data := unsealed(path)) is None:
+        raise Unreadable(f"{path.name} is torn, or was changed")
+    return data
+
+
+def _record(kind: type[R], data: Mapping[str, Any]) -> R:
+    """Return what JSON says as a `kind`. Raises LookupError, TypeError, UsageError."""
+    hints = typing.get_type_hints(kind)
+    return kind(**{
+        name: value if name == "input" and isinstance(value, dict)
+        else read_value(hints[name], value, name)
+        for name, value in data.items()
+    })  # fmt: skip
 
 
 def free_disk(folder: Path) -> int:

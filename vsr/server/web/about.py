@@ -16,7 +16,7 @@ from vsr.nets.weight_files import packaged, whereabouts
 from vsr.options import ModelOptions, UpscaleOptions, keyword, leaves
 from vsr.server.refusals import Refused
 from vsr.server.schema import input_schema, openapi
-from vsr.server.store.records import ENDED, free_disk
+from vsr.server.store.records import ENDED, ID, free_disk
 from vsr.server.web.answers import Json
 from vsr.server.web.guard import COOKIE
 from vsr.server.web.state import base_of, serving, who
@@ -77,7 +77,12 @@ def health(request: Request) -> Response:
     here = serving(request)
     is_well = here.queue.is_working and here.webhooks.is_working and not here.is_closing
     status = "BUSY" if here.queue.busy >= len(here.settings.devices) else "READY"
-    told = {"status": status if is_well else "DEFUNCT", "version": __version__}
+    told: dict[str, object] = {
+        "status": status if is_well else "DEFUNCT", "version": __version__,
+        "unreadable_jobs": len(here.jobs.unreadable),
+    }  # fmt: skip
+    if (scope := request.state.who) is not None and scope.all:
+        told["unreadable"] = [id for id in here.jobs.unreadable if ID.fullmatch(id)]
     return Json(told, status_code=200 if is_well else 503)
 
 
@@ -97,6 +102,10 @@ def _metrics(request: Request) -> Iterator[str]:
     for status in ("starting", "processing", *sorted(ENDED)):
         yield f'vsr_jobs{{status="{status}"}} {jobs[status]}'  # type: ignore[index]
     gauges = {
+        "vsr_jobs_unreadable": (
+            "Jobs that are kept, and could not be read at the start.",
+            len(here.jobs.unreadable),
+        ),
         "vsr_jobs_running": ("Jobs that a process works on.", here.queue.busy),
         "vsr_devices": ("Jobs that may be worked on at a time.", len(here.settings.devices)),
         "vsr_uploads": ("Uploads that are kept.", sum(1 for _ in here.uploads)),

@@ -14,13 +14,12 @@ from starlette.responses import FileResponse, Response
 
 from vsr.server.inputs import read_input
 from vsr.server.refusals import Refused, not_found
-from vsr.server.store.records import Job, JobRequest, new_id
+from vsr.server.store.records import ID, Job, JobRequest, new_id
 from vsr.server.web.answers import Json
 from vsr.server.web.state import Finder, Serving, base_of, json_of, serving, who
 from vsr.server.work.guarded import checked
 from vsr.server.work.webhooks import EVENTS
 
-_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _KNOWN = frozenset({
     "input", "task", "version", "model", "webhook", "webhook_completed", "webhook_events_filter",
     "stream", "priority", "deadline", "id", "created_at", "output_file_prefix",
@@ -44,7 +43,7 @@ async def create(request: Request) -> Response:
 async def put(request: Request) -> Response:
     """Take a job on under the client's own id, once: PUT /v1/jobs/{id}."""
     id = request.path_params["id"]
-    if _ID.fullmatch(id) is None:
+    if ID.fullmatch(id) is None:
         raise Refused(422, "id: has small letters, digits, - and _, and at most 63 of them")
     return await _create(request, id)
 

@@ -7,13 +7,14 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vsr.errors import UsageError, cause
 from vsr.jobs.store import lock
+from vsr.jobs.store.registry import register
 from vsr.server.settings import ServerSettings
 from vsr.server.web.app import application
 from vsr.server.web.state import Serving
@@ -21,6 +22,7 @@ from vsr.server.web.state import Serving
 _HEAD = 32 << 10  # bytes of a request's head
 _IDLE = 15  # seconds that a connection is kept open for another request
 _GRACE = 3  # seconds for requests that are under way at the end
+Ready = Callable[[Mapping[str, str]], None]  # hears of the jobs that cannot be read, and why
 
 
 def _protocol(seconds: float) -> type[H11Protocol]:
@@ -99,12 +101,13 @@ def listen(host: str, port: int) -> socket.socket:
     return number
 
 
-def run(settings: ServerSettings, line: socket.socket, ready: Callable[[], None]) -> None:
+def run(settings: ServerSettings, line: socket.socket, ready: Ready) -> None:
     """Serve until a signal comes. `ready` is called once requests are answered.
 
     Raises UsageError where another server has the same folder.
     """
     with _alone(settings):
+        register(settings.data, "servers")
         _run(settings, line, ready)
 
 
@@ -122,7 +125,7 @@ def _alone(settings: ServerSettings) -> Iterator[None]:
         os.close(number)
 
 
-def _run(settings: ServerSettings, line: socket.socket, ready: Callable[[], None]) -> None:
+def _run(settings: ServerSettings, line: socket.socket, ready: Ready) -> None:
     app = application(settings)
     here: Serving = app.state.serving
 
@@ -149,7 +152,7 @@ def _run(settings: ServerSettings, line: socket.socket, ready: Callable[[], None
         while not server.started and not serving.done():
             await asyncio.sleep(0.02)
         if server.started:
-            ready()
+            ready(here.jobs.unreadable)
         await serving
 
     try:
