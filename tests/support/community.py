@@ -59,18 +59,27 @@ def _mosr() -> Any:
     return MoSR(n_block=2, dim=16, upscale=2)
 
 
+def _span() -> Any:
+    from spandrel.architectures.SPAN import SPAN
+
+    return SPAN(num_in_ch=3, num_out_ch=3, feature_channels=12, upscale=2)
+
+
 KINDS: dict[str, Callable[[], Any]] = {
     "SwinIR": _swinir, "HAT": _hat, "DAT": _dat, "OmniSR": _omnisr, "RealPLKSR": _realplksr,
     "MoSR": _mosr,
 }  # fmt: skip
+_ALL = KINDS | {"SPAN": _span}  # which vsr has itself
 
 
 def random_file(name: str, folder: Path) -> tuple[Path, Any]:
-    """Write such a network's random weights; return the file, and the network of spandrel's."""
+    """Write random weights of one of `KINDS`, or of "SPAN", which vsr has itself; return the file,
+    and the network of spandrel's.
+    """
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # theirs, of newer PyTorch
-        network = KINDS[name]()
+        network = _ALL[name]()
     path = folder / f"{name}.pth"
     torch.save({"params": network.state_dict()}, path)
     return path, network.eval()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +23,6 @@ from vsr.machine import free_host_memory
 from vsr.nets.grey import for_rgb
 from vsr.nets.network import Network, State, float32
 
-INSTALL = "pip install 'vsr-upscale[community]'"
 _SIDE = 64  # source pixels of the picture that its reach is measured on
 _SEEN = 1 / 255 / 40  # of 0..1, from which on a difference counts
 _STILL = 1 / 255 / 8  # of 0..1, that a piece may differ from the whole by
@@ -34,11 +34,23 @@ _PROBE = 1 << 30  # bytes of any one result while its reach is measured
 _LARGEST = 16  # scale; no network for films enlarges by more
 _TOO_LARGE = "weights that claim a network larger than they are"
 _PURPOSES = ("SR", "Restoration")
+_INDEX = "https://download.pytorch.org/whl/"  # PyTorch's own: of each of its builds
+_BUILDS = r"cpu|cu\d+|rocm[\d.]+|xpu"
 
 
 def is_installed() -> bool:
     """Return whether spandrel is there."""
     return importlib.util.find_spec("spandrel") is not None
+
+
+def _pip(wanted: str) -> str:
+    """Return the command that installs `wanted` for the build of PyTorch that is here.
+
+    A build from PyTorch's own index says so in its version, and no other torchvision fits it.
+    """
+    build = importlib.metadata.version("torch").partition("+")[2]
+    index = f" --extra-index-url {_INDEX}{build}" if re.fullmatch(_BUILDS, build) else ""
+    return f"pip install {wanted}{index}"
 
 
 class CommunityNetwork(Network):
@@ -137,14 +149,15 @@ def from_spandrel(state: State) -> Network:
     Raises BrokenWeights; MissingExtra, with how to install it, where it is not there.
     """
     if not is_installed():
-        raise MissingExtra(f"a kind of network that is not known; more are with {INSTALL}")
+        install = _pip("'vsr-upscale[community]'")
+        raise MissingExtra(f"a kind of network that is not known; more are with {install}")
     try:
         from spandrel import MAIN_REGISTRY, ImageModelDescriptor, UnsupportedModelError
     except (ImportError, RuntimeError) as error:
         detail = " ".join(str(error).split())[:120]
         raise MissingExtra(
             f"spandrel, which may know this kind of network, does not start ({detail}); it wants "
-            "the torchvision that belongs to this PyTorch"
+            f"the torchvision that belongs to this PyTorch: {_pip('--force-reinstall torchvision')}"
         ) from error
     own = {name: float32(tensor) for name, tensor in state.items()}
     try:
@@ -164,12 +177,10 @@ def from_spandrel(state: State) -> Network:
         raise BrokenWeights(f"a network that enlarges by {descriptor.scale}")
     network = CommunityNetwork(descriptor)
     network.eval().requires_grad_(False)
-    rgb = for_rgb(network, descriptor.input_channels)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network.measure(descriptor.input_channels)
-    rgb.sees_whole = network.sees_whole
-    return rgb
+    return for_rgb(network, descriptor.input_channels)
 
 
 class Bounded(TorchDispatchMode):

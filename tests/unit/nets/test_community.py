@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,7 +17,8 @@ from torch.nn import functional as F
 import vsr
 from tests.support import community, judge
 from vsr.engine.build import build_engine
-from vsr.errors import BrokenWeights
+from vsr.engine.precision_trial import runs_in
+from vsr.errors import BrokenWeights, MissingExtra
 from vsr.nets import community as ours
 from vsr.nets import store
 from vsr.nets.families.srvgg import SRVGGNetCompact
@@ -56,6 +58,26 @@ def test_where_it_does_not_start_torchvision_is_named(
     monkeypatch.setitem(sys.modules, "spandrel", None)  # as where its torchvision is missing
     with pytest.raises(BrokenWeights, match="torchvision that belongs to this PyTorch"):
         store.load(ModelOptions(name=str(strange)))
+
+
+@pytest.mark.parametrize(
+    ("version", "index"),
+    [("2.14.1", ""), ("2.14.1+cpu", "/whl/cpu"), ("2.9.0+cu128", "/whl/cu128"),
+     ("2.8.0+rocm6.4", "/whl/rocm6.4"), ("2.8.0a0+gitba56102", "")],
+)  # fmt: skip
+@pytest.mark.parametrize("is_there", [False, True])
+def test_torchvision_comes_from_where_pytorch_came_from(
+    strange: Path, version: str, index: str, is_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ours, "is_installed", lambda: is_there)
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    monkeypatch.setattr(importlib.metadata, "version", {"torch": version}.__getitem__)
+    with pytest.raises(MissingExtra) as caught:
+        store.load(ModelOptions(name=str(strange)))
+    said = str(caught.value).partition("pip install ")[2]
+    package = "--force-reinstall torchvision" if is_there else "'vsr-upscale[community]'"
+    wanted = f" --extra-index-url https://download.pytorch.org{index}" if index else ""
+    assert said == package + wanted
 
 
 def test_our_own_kinds_need_it_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,11 +150,11 @@ class Descriptor(SimpleNamespace):
         return out
 
 
-def described(model: torch.nn.Module, scale: int) -> Descriptor:
+def described(model: torch.nn.Module, scale: int, channels: int = 3) -> Descriptor:
     return Descriptor(
         model=model.eval(), scale=scale, architecture=SimpleNamespace(name="Enlarging"),
         size_requirements=SimpleNamespace(multiple_of=8), supports_half=True,
-        supports_bfloat16=True, purpose="SR", input_channels=3, output_channels=3,
+        supports_bfloat16=True, purpose="SR", input_channels=channels, output_channels=channels,
     )  # fmt: skip
 
 
@@ -179,6 +201,55 @@ def test_no_network_enlarges_by_more_than_films_can_bear(
             store.load(ModelOptions(name=str(strange)))
 
 
+class Mean(torch.nn.Module):
+    """Sees the whole picture, which has one channel."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(x - x.mean((2, 3), keepdim=True), scale_factor=2)
+
+
+def test_a_grey_network_sees_as_much_as_the_one_inside(
+    strange: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spandrel = SimpleNamespace(
+        MAIN_REGISTRY=SimpleNamespace(load=lambda state: described(Mean(), 2, channels=1)),
+        ImageModelDescriptor=Descriptor, UnsupportedModelError=LookupError,
+    )  # fmt: skip
+    monkeypatch.setattr(ours, "is_installed", lambda: True)
+    monkeypatch.setitem(sys.modules, "spandrel", spandrel)
+    network = store.load(ModelOptions(name=str(strange))).network
+    assert network is not None
+    assert network.sees_whole
+    assert network.family == "Enlarging, grey"
+
+
+class Masked(torch.nn.Module):
+    """Has a mask among its weights for pictures of 64x64, and makes one for others."""
+
+    mask: torch.Tensor
+
+    def __init__(self, mask: torch.dtype | None) -> None:
+        super().__init__()
+        self.last = torch.nn.Conv2d(3, 12, 3, 1, 1)
+        self.register_buffer("mask", torch.zeros(64, 64))
+        self._made = mask
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mask = self.mask
+        if x.shape[2:] != (64, 64):
+            mask = torch.zeros(x.shape[2:], dtype=self._made or x.dtype)
+        return F.pixel_shuffle(self.last(x + mask), 2)
+
+
+@pytest.mark.parametrize(("mask", "is_used"), [(None, True), (torch.float32, False)])
+def test_16_bits_are_tried_at_other_sizes_than_it_was_taught_with(
+    mask: torch.dtype | None, is_used: bool
+) -> None:
+    network = ours.CommunityNetwork(described(Masked(mask), 2))
+    assert runs_in(network, torch.device("cpu"), "bf16") is is_used
+    assert runs_in(network, torch.device("cpu"), "fp32")
+
+
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     community.spandrel_here()
@@ -204,6 +275,22 @@ def test_a_kind_computes_what_spandrel_says_whole_and_in_tiles(
     if not engine.sees_whole:
         assert error < 1
     assert engine.name == "torch"
+
+
+@pytest.mark.parametrize("name", community.KINDS)
+def test_a_kind_that_is_taken_in_16_bits_computes_in_them(
+    name: str, kinds: dict[str, Path]
+) -> None:
+    model = store.load(ModelOptions(name=str(kinds[name])))
+    network = copy.deepcopy(model.network)
+    assert network is not None
+    if not runs_in(network, torch.device("cpu"), "bf16"):
+        pytest.skip("it is not taken")
+    engine = build_engine(model, Fraction(2), DeviceOptions(device="cpu", precision="bf16"))
+    for batch, height, width in ((1, 64, 96), (3, 32, 48)):
+        x = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            assert (engine(x.bfloat16()).float() - network(x)).abs().max() < 0.1
 
 
 def test_the_kinds_that_do_not_keep_still_are_told(kinds: dict[str, Path]) -> None:
