@@ -23,28 +23,16 @@ from vsr.options import (
     leaves,
     variable,
 )
-from vsr.train.options import FinetuneOptions, TrainOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _FORMER = "former__"
-
-
-def _named(root: str, kind: type[Any]) -> dict[str, str]:
-    """Return the flags of a tree as messages name its options, those at its root by `root`."""
-    table = flags(kind)
-    return {path if "." in path else f"{root}.{path}": flag for path, flag in table.items()}
-
-
 _FLAGS = {
     "output": "-o",
     "separate": "--separate",
-    "like": "--like",
     **flags(UpscaleOptions),
-    **_named("metrics", MetricsOptions),
-    **_named("train", TrainOptions),
-    **_named("finetune", FinetuneOptions),
+    **{f"metrics.{path}": flag for path, flag in flags(MetricsOptions).items()},
 }
 
 
@@ -54,18 +42,18 @@ def for_people(text: str) -> str:
 
 
 def tree_options(
-    kind: type[Any], *, without: Collection[str] = (), only: str = "", environment: bool = True
+    kind: type[Any], *, without: Collection[str] = (), only: str = ""
 ) -> Callable[[F], F]:
     """Decorate a command with the options of the tree `kind`, for `tree_of`.
 
     `without`: paths of options that the command does not have; `only`: how the paths of all
-    that it has begin; `environment`: whether variables set them, too.
+    that it has begin.
     """
 
     def decorate(function: F) -> F:
         for leaf in reversed(list(leaves(kind))):
             if leaf.path not in without and leaf.path.startswith(only):
-                for add in reversed(list(_options(leaf, environment=environment))):
+                for add in reversed(list(_options(leaf))):
                     function = add(function)
         return function
 
@@ -102,17 +90,14 @@ def upscale_options(function: F) -> F:
     return tree_options(UpscaleOptions, without=("encode.overwrite", "jobs.restart"))(function)
 
 
-def tree_of(kind: type[T], values: Mapping[str, Any], others: Mapping[str, Any] | None = None) -> T:
-    """Build the tree from the values that click found for `tree_options`. Raises UsageError.
-
-    `others`: what is no option, by its path.
-    """
+def tree_of(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Build the tree from the values that click found for `tree_options`. Raises UsageError."""
     given = {
         leaf.path: _value(leaf, values)
         for leaf in leaves(kind)
         if parameter_name(leaf.path) in values
     }
-    return _built(kind, {**given, **(others or {})}, "")
+    return _built(kind, given, "")
 
 
 def upscale_tree(values: Mapping[str, Any]) -> UpscaleOptions:
@@ -127,7 +112,7 @@ def upscale_tree(values: Mapping[str, Any]) -> UpscaleOptions:
     return dataclasses.replace(options, source=source)
 
 
-def _options(leaf: OptionField, *, environment: bool) -> Iterator[Callable[[F], F]]:
+def _options(leaf: OptionField) -> Iterator[Callable[[F], F]]:
     """Yield the options of click's for one of the tree: its own, and hidden ones of former
     names.
     """
@@ -142,8 +127,7 @@ def _options(leaf: OptionField, *, environment: bool) -> Iterator[Callable[[F], 
         settings |= {"show_default": told.default_text} if told.default_text else {}
     section, _, _ = leaf.path.rpartition(".")
     settings |= {"cls": SectionOption, "section": section, "common": told.common}
-    variable_name = leaf.environment if environment else None
-    yield click.option(*told.flags, parameter_name(leaf.path), envvar=variable_name, **settings)
+    yield click.option(*told.flags, parameter_name(leaf.path), envvar=leaf.environment, **settings)
     for flag in told.former_flags:
         settings |= {"hidden": True, "default": None, "callback": _renamed(leaf)}
         yield click.option(
@@ -172,11 +156,9 @@ def _type(leaf: OptionField) -> Any:
         return ParsedValue(told.metavar or leaf.path, told.parse, for_people)
     if typing.get_origin(kind) is Literal:
         return Choices([str(value) for value in typing.get_args(kind)], told.also)
-    if leaf.path in ("model.name", "model.then", "start"):
+    if leaf.path in ("model.name", "model.then"):
         return ModelName()
-    if kind is Path:
-        return click.Path(file_okay=leaf.path != "model.folder", path_type=Path)
-    return kind
+    return click.Path(file_okay=False, path_type=Path) if kind is Path else kind
 
 
 def parameter_name(path: str) -> str:
@@ -203,8 +185,8 @@ def _built(kind: type[T], given: Mapping[str, Any], path: str) -> T:
     values = {}
     for one in dataclasses.fields(typing.cast("Any", kind)):
         name = f"{path}{one.name}"
-        if name in given:
-            values[one.name] = given[name]
-        elif dataclasses.is_dataclass(hints[one.name]):
+        if dataclasses.is_dataclass(hints[one.name]):
             values[one.name] = _built(hints[one.name], given, f"{name}.")
+        elif name in given:
+            values[one.name] = given[name]
     return kind(**values)

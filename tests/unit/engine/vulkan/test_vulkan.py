@@ -30,7 +30,9 @@ from vsr.engine.trial_cache import Trial, recalled
 from vsr.engine.vulkan import engine, select, trial
 from vsr.errors import UsageError, VsrError
 from vsr.nets.arithmetic import fold_area
+from vsr.nets.families.cugan import RealCUGAN
 from vsr.nets.families.rrdbnet import RRDBNet
+from vsr.nets.families.span import SPAN
 from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
 from vsr.nets.store import LoadedModel, load
@@ -56,6 +58,9 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "rrdb x4": lambda: RRDBNet(num_feat=16, num_block=1, num_grow_ch=8),
     "rrdb x2": lambda: RRDBNet(num_feat=16, num_block=1, num_grow_ch=8, scale=2),
     "rrdb x4 folded to x2": lambda: fold_area(RRDBNet(num_feat=16, num_block=1, num_grow_ch=8), 2),
+    "span x2": lambda: SPAN(num_feat=16, scale=2, norm=False),
+    "span x4 folded to x2": lambda: fold_area(SPAN(num_feat=12, scale=4, norm=False), 2),
+    "cugan": RealCUGAN,
 }
 
 
@@ -109,6 +114,8 @@ def upscaled(network: Network, picture: torch.Tensor, precision: str, file: Path
     [
         ("compact x4", "fp32", 100.0),
         ("rrdb x4", "fp32", 100.0),
+        ("span x2", "fp32", 100.0),
+        ("cugan", "fp32", 100.0),
         *((n, "fp16", 55) for n in NETWORKS),
     ],
 )
