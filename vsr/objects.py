@@ -6,8 +6,6 @@ are neither written down nor said. The one file that knows obstore.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import re
 import time
@@ -94,7 +92,9 @@ class Objects:
 
     def version(self, name: str) -> str | None:
         """Return what changes when an object does; None where there is none."""
-        return None if (told := self._head(name)) is None else f"{told['e_tag']} {told['size']}"
+        if (told := self._head(name)) is None:
+            return None
+        return f"{told['e_tag'] or told['last_modified']} {told['size']}"
 
     def put(self, name: str, data: bytes | Path, *, only_new: bool = False) -> bool:
         """Write an object, whole or not at all; returns False where one is there already.
@@ -244,26 +244,3 @@ def split(address: str) -> tuple[str, str]:
 def cache_folder() -> Path:
     """Return where copies of objects lie."""
     return Path(platformdirs.user_cache_dir("vsr", appauthor=False)) / "objects"
-
-
-def cached(address: str, fetching: Callable[[int], None]) -> Path:
-    """Return a copy of an object on this machine, fetched unless it is there.
-
-    `fetching` is told of its bytes before that. Raises FileNotFoundError, ObjectsFailed.
-    """
-    one, name = Objects(address), split(address)[1]
-    version = one.version("")
-    if version is None:
-        raise FileNotFoundError(address)
-    key = hashlib.sha256(f"{address} {version}".encode()).hexdigest()[:24]
-    folder = cache_folder() / key
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    with (folder / ".lock").open("w") as lock:  # for the workers of this machine
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            fetching(one.size("") or 0)
-            part = folder / f"{name}.part"
-            one.fetch("", part)
-            os.replace(part, path)
-    return path

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "vsr"
 LAYERS = {
     "errors": 0, "timing": 0, "frame": 0, "options": 0, "events": 0, "fetch": 0, "version": 0,
     "machine": 0, "children": 0, "presets": 0,
-    "flow": 1, "objects": 1, "config": 1, "media": 1, "nets": 1, "engine": 1,
+    "flow": 1, "objects": 1, "object_copies": 1, "config": 1, "media": 1, "nets": 1, "engine": 1,
     "stages": 2,
     "pipeline": 3,
     "jobs": 4, "quality": 4, "train": 4,
@@ -26,6 +26,7 @@ LAYERS = {
 }  # fmt: skip
 BESIDE = {
     ("engine", "nets"),
+    ("object_copies", "objects"),
     ("errors", "errors"),
     ("options", "errors"),
     ("events", "errors"),

@@ -24,8 +24,9 @@ from vsr.jobs.store.job_store import JobStore, forget
 class GracefulStop:
     """A context in which signals stop a run; a sink that knows what runs."""
 
-    def __init__(self, sink: Sink) -> None:
-        """Hand all events on to `sink`."""
+    def __init__(self, sink: Sink, address: str | None = None) -> None:
+        """Hand all events on to `sink`. `address`: of the result, if that is no file."""
+        self._address = address
         self._asked = False
         self._started: Started | None = None
         self._found: tuple[int, ...] | None = None  # what lay at the output's name before
@@ -67,10 +68,11 @@ class GracefulStop:
         if started is not None and self._is_named(started):
             return  # only tidying up is left, and to say what was made
         end_children()
-        if started is not None and forget(started.store):
+        # What is finished of an object lies beside it, and not in the folder of its copies.
+        if started is not None and self._address is None and forget(started.store):
             say("interrupted; nothing was finished yet, and nothing is left behind")
             os._exit(Interrupted.exit_code)
-        say(f"stopped; {stopped_line(started)}")
+        say(f"stopped; {stopped_line(started, self._address)}")
         os._exit(code)
 
     def _is_named(self, started: Started) -> bool:
@@ -95,7 +97,7 @@ class GracefulStop:
         trace: TracebackType | None,
     ) -> None:
         if isinstance(error, Stopped):
-            error.add_note(stopped_line(self._started))
+            error.add_note(stopped_line(self._started, self._address))
         if self._asked:
             return  # what is said now is said, or cut short, as it was begun
         for number, handler in self._before.items():
@@ -113,9 +115,11 @@ def _identity(path: Path) -> tuple[int, ...] | None:
     return held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns
 
 
-def stopped_line(started: Started | None) -> str:
-    """Return how to go on."""
+def stopped_line(started: Started | None, address: str | None = None) -> str:
+    """Return how to go on. `address`: of a result that is no file, which `vsr jobs` knows not."""
     line = "what is finished is kept; go on with the same command"
+    if address is not None:
+        return f"{line}, here or on another machine"
     if started is None:
         return line
     return f"{line}, or: vsr jobs resume {for_shell(started.output.absolute())}"

@@ -82,7 +82,7 @@ def job_page(job: JobStatus) -> str:
         table(("Segment", "Frames", "Size", "Time"), rows, name="segments",
               caption="Finished segments"),
     ]  # fmt: skip
-    heading = f"{text(job.source.name)} → {text(job.output.name)}"
+    heading = f"{text(Path(job.source).name)} → {text(job.output.name)}"
     return document(f"Report on {job.output.name}", heading, body, scripts=("copy.js",))
 
 

@@ -18,6 +18,7 @@ from vsr.jobs.store.object_store import ObjectJobStore
 from vsr.media.source.probe import probe
 from vsr.media.source.spans import Span
 from vsr.nets.store import from_anywhere
+from vsr.object_copies import keep
 from vsr.objects import is_object
 from vsr.options import DeviceOptions, UpscaleOptions, from_dict, to_dict
 
@@ -52,6 +53,7 @@ def run_of(job: Mapping[str, Any], hooks: Hooks) -> RunContext:
     source, output = job["source"], Path(job["output"])
     if is_object(source):
         opened = copied(source, output, hooks.sink)
+        keep(opened.path)  # a worker lives as long as its job
     else:
         opened = OpenedSource(path=Path(source), output=output)
     run = prepare(opened, options, EngineCache(), hooks)

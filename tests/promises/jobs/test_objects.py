@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,39 @@ def test_a_film_goes_on_where_it_was_and_comes_out_the_same(place: Objects, tmp_
     assert place.get("out.mkv") == one.read_bytes()
     assert sorted(place.names()) == ["in.mkv", "out.mkv"]
     assert not list((tmp_path / "cache").rglob("out.mkv*"))
+
+
+def _stopped(*words: str, after: str = '"progress"') -> str:
+    """Run a command, and stop it after a line; returns the rest of what it said."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "vsr", *words, "--progress", "json"],
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    ) as run:  # fmt: skip
+        assert run.stderr is not None
+        for line in run.stderr:
+            if after in line:
+                break
+        run.send_signal(signal.SIGINT)
+        rest = run.stderr.read()
+    assert run.returncode == Stopped.exit_code, rest
+    return rest
+
+
+@pytest.mark.parametrize("bucket", ["none"], indirect=True)
+def test_a_stop_says_how_to_go_on_and_that_works(
+    place: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    words = ["-m", "bicubic", "--scale", "2", "--segment", "0.2", "--workers", "1"]
+    source, local = f"{PLACE}/in.mkv", tmp_path / "local.mkv"
+    said = _stopped("upscale", source, "-o", f"{PLACE}/out.mkv", *words)
+    assert "go on with the same command, here or on another machine" in said
+    assert "jobs resume" not in said
+    said = _stopped("upscale", source, "-o", str(local), *words)
+    assert f"vsr jobs resume {local}" in said
+    resume = [sys.executable, "-m", "vsr", "jobs", "resume", str(local)]
+    subprocess.run(resume, check=True, capture_output=True)
+    assert local.exists()
 
 
 @pytest.mark.parametrize("bucket", ["none"], indirect=True)

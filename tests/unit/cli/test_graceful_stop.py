@@ -35,9 +35,9 @@ def _this_process_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def begun(output: Path) -> GracefulStop:
+def begun(output: Path, address: str | None = None) -> GracefulStop:
     """A run that was told to end once, whose work has begun."""
-    stop = GracefulStop(lambda event: None)
+    stop = GracefulStop(lambda event: None, address)
     stop(
         Started(
             source=output.with_name("in.mkv"), output=output, frames=None, width=2, height=2,
@@ -94,3 +94,17 @@ def test_a_film_that_has_not_its_name_yet_is_kept_as_far_as_it_is_finished(
         capfd.readouterr().err
     )
     assert folder_of(output).exists() == kept
+
+
+def test_what_lies_beside_an_object_is_not_said_to_be_gone(
+    output: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its folder here has no segments, and another machine may have made some."""
+    with JobStore(folder_of(output)) as store, begun(output, "s3://films/out.mkv") as stop:
+        store.begin({})
+        stop._signalled(signal.SIGINT, None)
+        with pytest.raises(Left):
+            stop._signalled(signal.SIGINT, None)
+    said = capfd.readouterr().err
+    assert "nothing is left behind" not in said
+    assert "stopped; what is finished is kept; go on with the same command, here or" in said

@@ -106,9 +106,9 @@ def remove(output: Path) -> None:
     click.echo(f"{done} of {_shown(job.output)} thrown away", err=True)
 
 
-def _shown(path: Path) -> str:
+def _shown(path: Path | str) -> str:
     """Return a name on one line."""
-    return for_shell(path) if "\n" in str(path) else str(path)
+    return for_shell(Path(path)) if "\n" in str(path) else str(path)
 
 
 def _state(job: JobStatus) -> str:

@@ -91,7 +91,10 @@ def upscale(
     batch = Batch(sources, output, options, separate=separate or apart)
     runner = runner_for(options.device)
     tally = _Tally(single=batch.total == 1, as_json=as_json, address=batch.address)
-    with Listener(quiet=quiet, progress=progress) as terminal, GracefulStop(terminal) as stop:
+    with (
+        Listener(quiet=quiet, progress=progress) as terminal,
+        GracefulStop(terminal, batch.address) as stop,
+    ):
         if (note := note_of(settled)) is not None:
             terminal(note)
         # Of --separate results each has options of its own, which are not known here.

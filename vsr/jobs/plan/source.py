@@ -17,7 +17,8 @@ from vsr.media.format.containers import STDOUT
 from vsr.media.source.local_name import STDIN, comes_once, local_source, opened
 from vsr.media.source.pipe import Pipe, growing, incoming
 from vsr.media.source.remote import WantedSeconds, is_address, record
-from vsr.objects import ObjectsFailed, cached, is_object
+from vsr.object_copies import cached, kept
+from vsr.objects import ObjectsFailed, is_object
 from vsr.options import Clip, SourceOptions, UpscaleOptions
 
 _NAMES = {True: Path("stdin"), False: Path("pipe")}  # no suffix, which could mean something
@@ -54,7 +55,9 @@ def intake(
     Raises InputError, OutputError, UsageError.
     """
     if isinstance(source, str) and is_object(source):
-        yield copied(source, output, sink)
+        copy = copied(source, output, sink)
+        with kept(copy.path):
+            yield copy
         return
     if isinstance(source, str) and is_address(source):
         check_named(output, options)

@@ -13,6 +13,7 @@ from typing import Any
 from vsr.errors import UsageError
 from vsr.jobs.store.job_store import JobStore, folder_of, holder, unsealed
 from vsr.jobs.store.registry import stores
+from vsr.objects import is_object
 from vsr.options import UpscaleOptions, from_dict
 
 
@@ -21,7 +22,7 @@ class JobStatus:
     """A job as it lies on the disk. Its segments are counted, not verified."""
 
     store: Path
-    source: Path
+    source: Path | str  # an address, of an object
     output: Path
     given: Mapping[str, Any]  # the options, as JSON has them
     done: int  # segments
@@ -66,12 +67,14 @@ def _read(store: Path) -> JobStatus | None:
         return None
     try:
         call, segments = data["call"], len(data["parts"])
-        source, output, given = Path(call["source"]), Path(call["output"]), call["options"]
+        named, output, given = call["source"], Path(call["output"]), call["options"]
+        source = named if is_object(named) else Path(named)
     except (LookupError, TypeError):  # of a vsr that is to come
         return None
     # Wherever they were moved together.
     now, before = store.absolute().parent, output.parent
-    source = now / source.name if source.parent == before else source
+    if isinstance(source, Path) and source.parent == before:
+        source = now / source.name
     records = _stats(store.glob("[0-9]*.json"))
     return JobStatus(
         store=store,

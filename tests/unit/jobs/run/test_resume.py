@@ -354,6 +354,7 @@ def test_weights_are_found_from_any_folder(
     monkeypatch.chdir(tmp_path / "else")
     job = job_status.job_of(Path("../out.mkv"))
     assert job.options.model.name == str(tmp_path / "own.pth")
+    assert isinstance(job.source, Path)
     with pytest.raises(Stopped):
         upscale(job.source, job.output, stop=After(1), model=job.options.model)
     result = upscale(film, output, model=vsr.ModelOptions(name="../own.pth"))
