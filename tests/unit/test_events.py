@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import vsr
 from tests.support import judge
-from vsr.events import Event, Progress, Started, Timed
+from vsr.errors import Stopped
+from vsr.events import Event, Progress, Sink, Started, Timed, silent
+from vsr.jobs.run import upscale as upscale_module
+from vsr.jobs.run.context import never
 from vsr.timing import Pace
 
 
@@ -83,3 +87,31 @@ def test_a_film_s_progress_has_them(tmp_path: Path) -> None:
     assert progress[0].seconds_left is None
     assert all(event.seconds_left is not None for event in progress[1:])
     assert progress[-1].seconds_left == 0
+
+
+def test_after_a_stop_only_new_frames_are_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second for each event of this run; what lies finished on the disk took none."""
+    film = judge.make(
+        tmp_path / "a.mkv", "testsrc2=s=48x32:r=10:d=3", "-c:v", "ffv1", "-pix_fmt", "yuv420p"
+    )
+
+    def upscaled(sink: Sink, stop: Callable[[], bool] = never) -> None:
+        vsr.upscale(
+            film, tmp_path / "big.mkv", model="bicubic", scale=2, segment=1, sink=sink, stop=stop
+        )
+
+    with pytest.raises(Stopped):
+        upscaled(silent, lambda: True)
+    seconds = iter(range(1000))
+    monkeypatch.setattr(
+        upscale_module, "Timed", lambda sink: Timed(sink, clock=lambda: float(next(seconds)))
+    )
+    events: list[Event] = []
+    upscaled(events.append)
+    told = [event for event in events if isinstance(event, Progress)]
+    before = told[0].frames - 1
+    assert before > 0
+    assert [event.frames for event in told] == list(range(before + 1, 31))
+    assert [event.seconds_left for event in told[1:]] == [30 - event.frames for event in told[1:]]

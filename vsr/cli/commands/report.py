@@ -10,7 +10,7 @@ import click
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.values import ParsedValue
 from vsr.cli.work import WorkCommand
-from vsr.errors import UsageError
+from vsr.errors import InputError, UsageError
 from vsr.jobs.store.job_status import JobStatus, job_of
 from vsr.options import METRICS, Metric
 
@@ -127,6 +127,8 @@ def _job(output: Path) -> JobStatus | None:
 def _source_of(output: Path) -> Path:
     from vsr.report.run_record import record_of
 
+    if not output.exists():
+        raise InputError(f"{output}: there is no such file")
     record = record_of(output)
     if record is None:
         raise UsageError(f"{output}: no run of vsr's is known that made it; name its source first")

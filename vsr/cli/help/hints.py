@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Set
 from typing import Any
 
 import click
@@ -85,17 +86,23 @@ class HintingCommand(HelpInSections):
         for word in args[: args.index("--")] if "--" in args else args:
             # Click would take `-ss` for `-s s`.
             if word[:1] == "-" and word[1:2] != "-" and len(word) > 2 and word not in own:
-                _refuse(word, ctx)
+                _refuse(word, own, ctx)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            _refuse(error.option_name, ctx)
+            _refuse(error.option_name, own, ctx)
             raise
 
 
-def _refuse(word: str, context: click.Context) -> None:
-    if (hint := _said(_OPTIONS, word)) is not None:
+def _refuse(word: str, own: Set[str], context: click.Context) -> None:
+    """Say what is meant by another program's option, if the command has that: its `own` flags."""
+    hint = _said(_OPTIONS, word)
+    if hint is not None and own >= _flags(hint):
         raise click.NoSuchOption(word, f"No such option {word!r}; here: {hint}", ctx=context)
+
+
+def _flags(hint: str) -> Set[str]:
+    return set(re.findall(r"(?<!\S)--?[a-z][\w-]*", hint))
 
 
 def misplaced(word: str, context: click.Context) -> Any:
