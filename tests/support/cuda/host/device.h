@@ -3,9 +3,9 @@
 // Each instruction is a function of that name with _ for dots, and has the operands in their order
 // there (`translate.py` writes the calls). What they do is written from the PTX ISA.
 #pragma once
-#include <cmath>
-#include <cstdint>
-#include <cstring>
+#include <math.h>  // C's own headers, which are read in a tenth of the time
+#include <stdint.h>
+#include <string.h>
 
 #include "image.h"
 
@@ -19,10 +19,34 @@ typedef unsigned int u32;
 struct Dimensions { u32 x, y, z; };
 extern Dimensions threadIdx, blockIdx, blockDim, gridDim;
 
-struct alignas(8) float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(8) uint2 { u32 x, y; };
-struct alignas(16) uint4 { u32 x, y, z, w; };
+// No number, in any width of float.
+template <class T> constexpr T nothing(const T& = T()) { return (T)-1; }
+template <> constexpr float nothing(const float&) { return __builtin_nanf("0x3fffff"); }
+
+// They are read and written whole, as NVIDIA's compiler has it, and hold nothing at first.
+template <class T> struct alignas(8) Pair {
+    T x, y;
+    typedef T Whole __attribute__((vector_size(8), may_alias));
+    constexpr Pair() : x(nothing<T>()), y(x) {}
+    Pair(T x, T y) : x(x), y(y) {}
+    Pair(const Pair& of) { const Whole a = *(const Whole*)&of; x = a[0], y = a[1]; }
+    Pair& operator=(Pair of) { *(Whole*)this = Whole{of.x, of.y}; return *this; }
+};
+template <class T> struct alignas(16) Four {
+    T x, y, z, w;
+    typedef T Whole __attribute__((vector_size(16), may_alias));
+    constexpr Four() : x(nothing<T>()), y(x), z(x), w(x) {}
+    Four(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}
+    Four(const Four& of) {
+        const Whole a = *(const Whole*)&of;
+        x = a[0], y = a[1], z = a[2], w = a[3];
+    }
+    Four& operator=(Four of) { *(Whole*)this = Whole{of.x, of.y, of.z, of.w}; return *this; }
+};
+typedef Pair<float> float2;
+typedef Pair<u32> uint2;
+typedef Four<float> float4;
+typedef Four<u32> uint4;
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline uint2 make_uint2(u32 x, u32 y) { return {x, y}; }
 inline uint4 make_uint4(u32 x, u32 y, u32 z, u32 w) { return {x, y, z, w}; }
@@ -31,8 +55,13 @@ inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
 inline u32 min(u32 a, u32 b) { return a < b ? a : b; }
 inline u32 min(u32 a, int b) { return min(a, (u32)b); }
-inline float __fadd_rn(float a, float b) { return a + b; }
-inline float __fmul_rn(float a, float b) { return a * b; }
+// As NVRTC, g++ makes one rounding of a product and a sum, but for these.
+inline float apart(float value) {
+    asm("" : "+x"(value));
+    return value;
+}
+inline float __fadd_rn(float a, float b) { return apart(a) + apart(b); }
+inline float __fmul_rn(float a, float b) { return apart(a * b); }
 inline int __float2int_rn(float a) { return (int)nearbyintf(a); }
 template <class T> inline T __ldg(const T* at) { return *at; }
 

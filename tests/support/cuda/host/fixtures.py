@@ -8,10 +8,23 @@ import pytest
 
 from tests.support.cuda.host import build
 from tests.support.cuda.host.gpu import HostGpu
+from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
 
 needs_host = pytest.mark.skipif(
     build.missing() is not None, reason=f"no host of CUDA kernels: {build.missing()}"
 )
+
+
+def _compiler_missing() -> str | None:
+    try:
+        Nvrtc()
+    except CompileError as error:
+        return str(error)
+    return None
+
+
+_MISSING = _compiler_missing()
+needs_nvrtc = pytest.mark.skipif(_MISSING is not None, reason=f"needs NVRTC: {_MISSING}")
 # Bytes of shared memory that a block may have (CUDA C++ Programming Guide, technical
 # specifications), of one architecture for each tiling.
 SHARED = {80: 163 << 10, 86: 99 << 10, 90: 227 << 10}

@@ -41,6 +41,7 @@ class HostGpu:
     shared: int = 227 << 10
     plants: tuple[tuple[str, str], ...] = ()
     checks: bool = True  # races and reads of what nobody wrote are faults
+    seconds: int = 1200  # of a trial: a processor takes longer than a GPU, and may be a busy one
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which a Python process, and its own children, have this GPU."""
@@ -59,7 +60,7 @@ class HostGpu:
         lib.machine_checks(int(self.checks))
         for place, name, value in (*self._cuda(), *self._compiler(), *_tensors()):
             put(place, name, value)
-        put(trial_process, "SECONDS", 1200)  # a processor takes longer, and may be a busy one
+        put(trial_process, "SECONDS", self.seconds)
 
     def _cuda(self) -> Iterator[tuple[Any, str, Any]]:
         major, minor = divmod(self.architecture, 10)

@@ -27,7 +27,8 @@ def translate(text: str) -> str:
     made, at = [], 0
     while (found := _ASM.search(text, at)) is not None:
         end = _closing(text, found.end() - 1)
-        made += [text[at : found.start()], _statement(text[found.end() : end])]
+        statement = _statement(text[found.end() : end], volatile="volatile" in found[0])
+        made += [text[at : found.start()], statement]
         at = end + 1
     return '#include "device.h"\n' + "".join(made) + text[at:] + _table(text)
 
@@ -66,7 +67,7 @@ def _table(text: str) -> str:
     ))  # fmt: skip
 
 
-def _statement(inside: str) -> str:
+def _statement(inside: str, *, volatile: bool) -> str:
     """Return what stands for one asm statement, whose parentheses are around `inside`."""
     template, *rest = _split(inside, ":")
     operands = [
@@ -75,14 +76,23 @@ def _statement(inside: str) -> str:
     words = "".join(_STRING.findall(template)).replace("\\n", " ").strip()
     if not words:
         return "do {} while (0)"  # only keeps a compiler from moving something
-    lines = []
+    # What touches memory must say so, or a compiler may move it over a barrier.
+    if re.search(r"\[|cp\.async|ldmatrix", words) and not (
+        volatile and any('"memory"' in part for part in rest[2:])
+    ):
+        raise TranslationError(f"not volatile, or without its clobber of memory: {words}")
+    lines, behind = list[str](), list[str]()
     for n, operand in enumerate(operands):
         found = re.fullmatch(r'\s*"([^"]*)"\s*\((.*)\)\s*', operand, re.DOTALL)
         if found is None:
             raise TranslationError(operand)
-        kind = "auto&" if found[1][0] in "=+" else "const auto"
+        if found[1][0] == "=":  # holds nothing before it is written
+            lines.append(f"auto& written{n} = ({found[2]}); auto operand{n} = nothing(written{n});")
+            behind.append(f"written{n} = operand{n};")
+            continue
+        kind = "auto&" if found[1][0] == "+" else "const auto"
         lines.append(f"{kind} operand{n} = ({found[2]});")
-    lines += _instructions(words)
+    lines += [*_instructions(words), *behind]
     return "do { " + " ".join(lines) + " } while (0)"
 
 

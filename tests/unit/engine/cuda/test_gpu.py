@@ -1,4 +1,4 @@
-"""Promises of the CUDA engine on a GPU: what the emulator promises, on the real thing."""
+"""Promises of the CUDA engine on a GPU: what the host promises, on the real thing."""
 
 from __future__ import annotations
 

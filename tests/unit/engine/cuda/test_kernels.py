@@ -1,6 +1,6 @@
-"""Promises of the CUDA kernels that need no GPU: compiled to PTX, they are run on a CPU.
+"""Promises of the CUDA kernels that need no GPU: compiled by g++, they run on the host.
 
-What the machine in `ptx.py` cannot show: how fast they are, and what the assembler makes of them.
+That does not show how fast they are. What NVIDIA's assembler makes of them is asked of NVRTC.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,9 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.support.cuda import emulator
-from tests.support.cuda.emulator import Emulated, emulate, emulate_pieces
-from tests.support.cuda.ptx_memory import PtxError
+from tests.support.cuda import networks
+from tests.support.cuda.host.fixtures import needs_host, needs_nvrtc
+from tests.support.cuda.host.translate import TranslationError, translate
+from tests.support.cuda.networks import Drawn, draw, draw_pieces
+from tests.support.cuda.watched import HostFault
 from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.engine import pieces_of, plan_for, source
 from vsr.engine.cuda.launch import DeviceBatch, LaunchPlan
@@ -29,11 +30,7 @@ from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
 
-try:
-    Nvrtc()
-except CompileError as error:
-    pytest.skip(f"needs NVRTC: {error}", allow_module_level=True)
-
+pytestmark = needs_host
 KB = 1024
 # Shared memory that a block may have (CUDA C++ Programming Guide, technical specifications).
 ARCHITECTURES = {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 120: 99}
@@ -77,8 +74,8 @@ def plan_on(given: Network, arch: int, short: int | None = None) -> LaunchPlan:
     return plan_for(given, torch.device("cpu"), shared, arch, tiling)
 
 
-def upscale_into(given: Network, x: Tensor, arch: int, processors: int = 2) -> Emulated:
-    return emulate(plan_on(given, arch), x, processors)
+def upscale_into(given: Network, x: Tensor, arch: int, processors: int = 2) -> Drawn:
+    return draw(plan_on(given, arch), x, processors)
 
 
 def check(
@@ -86,12 +83,12 @@ def check(
 ) -> None:
     plan, want = plan_on(given, arch, short), exact(given, x)
     assert isinstance(plan, CompactPlan)
-    emulated = emulate(plan, x, processors)
-    made = emulated.planes
+    result = draw(plan, x, processors)
+    made = result.planes
     assert made.shape == want.shape
     # Eight threads at a time reach all 32 banks, whatever the shift of a tap is.
-    assert set(emulated.ideal) == {"load", "ldmatrix", "copy", "store"}
-    assert emulated.wavefronts == emulated.ideal
+    assert set(result.ideal) == {"load", "ldmatrix", "copy", "store"}
+    assert result.wavefronts == result.ideal
     drawn = want - F.interpolate(x.double(), scale_factor=given.scale, mode="nearest")
     # Each layer's result is rounded to 11 bits once; the errors add up like a random walk.
     limit = 3e-4 * float(drawn.square().mean().sqrt()) * len(given.body) * growth(plan)
@@ -171,9 +168,9 @@ def test_a_list_of_pictures_is_each_of_them_alone(arch: int, upscale: int) -> No
     given, pictures = network(upscale=upscale), cut(SIZES)
     plan = plan_on(given, arch)
     room = sum(h * w for h, w in SIZES) + 50  # more than they need
-    emulated = emulate_pieces(plan, pictures[0], pieces_of(pictures), 3, room)
-    assert emulated.wavefronts == emulated.ideal
-    drawn = apart(emulated.planes, SIZES, upscale)
+    result = draw_pieces(plan, pictures[0], pieces_of(pictures), 3, room)
+    assert result.wavefronts == result.ideal
+    drawn = apart(result.planes, SIZES, upscale)
     for n, (one, made) in enumerate(zip(pictures, drawn, strict=True)):
         want = exact(given, one[None])
         assert (made - want).abs().max() < 0.01 * want.abs().max()
@@ -191,7 +188,7 @@ def test_pictures_may_lie_anywhere_and_in_any_order() -> None:
         strewn[2:5, :1, :1],
     ]  # some before the first
     sizes = [(one.shape[1], one.shape[2]) for one in pictures]
-    made = emulate_pieces(plan, pictures[0], pieces_of(pictures), 2).planes
+    made = draw_pieces(plan, pictures[0], pieces_of(pictures), 2).planes
     for one, drawn in zip(pictures, apart(made, sizes, 2), strict=True):
         assert torch.equal(drawn, upscale_into(given, one[None], 86, 6).planes)
 
@@ -203,7 +200,7 @@ def test_more_pictures_than_blocks_and_more_blocks_than_pictures(
     given = network(upscale=1)
     plan = plan_on(given, 86)
     pictures = cut([(2, 3)] * count)
-    made = emulate_pieces(plan, pictures[0], pieces_of(pictures), processors).planes
+    made = draw_pieces(plan, pictures[0], pieces_of(pictures), processors).planes
     want = exact(given, torch.stack(pictures))
     assert (made.view(want.shape) - want).abs().max() < 0.01 * want.abs().max()
 
@@ -249,7 +246,7 @@ def test_a_list_of_pictures_through_dense_blocks_is_each_of_them_alone() -> None
     given, sizes = rrdbnet(), [(1, 1), (2, 5)]
     pictures = cut(sizes)
     plan = plan_on(given, 86)
-    made = emulate_pieces(plan, pictures[0], pieces_of(pictures), 4, 20).planes
+    made = draw_pieces(plan, pictures[0], pieces_of(pictures), 4, 20).planes
     small, large = apart(made, sizes, 4)
     assert torch.equal(large, upscale_into(given, pictures[1][None], 86, 4).planes)
     want = exact_dense(given, pictures[0][None])
@@ -259,7 +256,7 @@ def test_a_list_of_pictures_through_dense_blocks_is_each_of_them_alone() -> None
 # --- the judge itself: what is broken in the kernels has to be found ---
 
 BROKEN = {
-    "no barrier": (r"__syncthreads\(\);", "", "before a barrier"),
+    "no barrier": (r"__syncthreads\(\);", "", "before a barrier|uninitialised"),
     "copies not waited for": (r"wait<STAGES - 2>\(\);", "", "in flight"),
     "one copy too few waited for": (r"wait<STAGES - 2>\(\);", "wait<STAGES - 1>();", "in flight"),
     "weights overwritten while read": (
@@ -283,7 +280,11 @@ BROKEN = {
 
 
 BROKEN_DENSE = {
-    "no barrier": (r"wait<0>\(\);\s+__syncthreads\(\);", "wait<0>();", "before a barrier"),
+    "no barrier": (
+        r"wait<0>\(\);\s+__syncthreads\(\);",
+        "wait<0>();",
+        "before a barrier|uninitialised",
+    ),
     "no wait": (r"wait<0>\(\);\s+__syncthreads\(\);", "__syncthreads();", "in flight"),
     "into the half that is read": (
         r"memory \+ \(HALF - half\)",
@@ -294,7 +295,6 @@ BROKEN_DENSE = {
 }
 
 
-@pytest.mark.usefixtures("_changed")
 @pytest.mark.parametrize("fault", BROKEN_DENSE)
 def test_a_fault_planted_into_dense_blocks_is_found(
     fault: str, monkeypatch: pytest.MonkeyPatch
@@ -303,41 +303,50 @@ def test_a_fault_planted_into_dense_blocks_is_found(
     broken, times = re.subn(pattern, instead, source(("dense.cu",)))
     assert times == 1
     text = source(("common.cu", "compact.cu")) + broken
-    monkeypatch.setattr(emulator, "source", lambda names: text)
-    with pytest.raises(PtxError, match=words):
+    monkeypatch.setattr(networks, "source", lambda names: text)
+    with pytest.raises(HostFault, match=words):
         upscale_into(rrdbnet(), torch.rand(1, 3, 2, 3), 86, 1)
 
 
-@pytest.fixture
-def _changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    emulator.programs.cache_clear()
-    yield
-    emulator.programs.cache_clear()
-
-
-@pytest.mark.usefixtures("_changed")
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pattern, instead, words = BROKEN[fault]
     broken, times = re.subn(pattern, instead, source(("common.cu", "compact.cu")))
     assert times
-    monkeypatch.setattr(emulator, "source", lambda names: broken)
-    with pytest.raises(PtxError, match=words):
+    monkeypatch.setattr(networks, "source", lambda names: broken)
+    with pytest.raises(HostFault, match=words):
         upscale_into(network(), torch.rand(1, 3, 17, 20), 86, 1)
 
 
-@pytest.mark.usefixtures("_changed")
 def test_units_that_are_not_permuted_collide(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = source(("common.cu", "compact.cu")).replace("(unit ^ (column & 7))", "unit")
     plain = plain.replace("(upper ^ (first_column + dx & 7))", "upper")
-    monkeypatch.setattr(emulator, "source", lambda names: plain)
+    monkeypatch.setattr(networks, "source", lambda names: plain)
     made = upscale_into(network(), torch.rand(1, 3, 5, 7), 86, 1)
     assert made.wavefronts["ldmatrix"] > 6 * made.ideal["ldmatrix"]
 
 
-# --- what the assembler makes of them ---
+def test_what_an_instruction_only_writes_holds_nothing_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A register that is read too, and is not declared so, is another one on a GPU."""
+    forgotten = source(("common.cu", "compact.cu")).replace('"+f"(sum[0])', '"=f"(sum[0])')
+    monkeypatch.setattr(networks, "source", lambda names: forgotten)
+    assert upscale_into(network(), torch.rand(1, 3, 5, 7), 80, 1).planes.isnan().any()
 
 
+@pytest.mark.parametrize(("old", "new"), [(': "memory");', ");"), ("asm volatile(", "asm(")])
+def test_assembly_that_a_compiler_may_move_over_a_barrier_is_refused(old: str, new: str) -> None:
+    text = source(("common.cu", "compact.cu"))
+    translate(text)
+    with pytest.raises(TranslationError, match="clobber"):
+        translate(text.replace(old, new))
+
+
+# --- what NVIDIA's assembler makes of them ---
+
+
+@needs_nvrtc
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
     """RRDBNet's module has all kernels, but the last one for one channel a colour."""
@@ -358,12 +367,14 @@ def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
             assert launch.shared <= ARCHITECTURES[arch] * KB
 
 
+@needs_nvrtc
 def test_a_newer_gpu_than_the_compiler_knows_gets_ptx() -> None:
     plan = plan_on(network(), 90)
     code = Nvrtc().compile(source(plan.sources), architecture=999, options=plan.options)
     assert b".entry middle" in code.image
 
 
+@needs_nvrtc
 def test_what_does_not_compile_says_where() -> None:
     with pytest.raises(CompileError, match=r"vsr\.cu\(1\)"):
         Nvrtc().compile("__global__ void f() { g(); }", architecture=90)

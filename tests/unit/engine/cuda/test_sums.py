@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support.cuda.emulator import emulate
+from tests.support.cuda.host.fixtures import needs_host, needs_nvrtc
+from tests.support.cuda.networks import draw
 from tests.unit.engine.cuda.test_kernels import (
     ARCHITECTURES,
     check,
@@ -22,6 +23,8 @@ from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.engine import source
 from vsr.engine.cuda.nvrtc import Nvrtc
 
+pytestmark = needs_host
+
 
 def test_errors_grow_as_the_length_of_short_sums_says() -> None:
     """Against sums of fp32, on the same picture: none is added up for longer than it should be."""
@@ -33,12 +36,13 @@ def test_errors_grow_as_the_length_of_short_sums_says() -> None:
     plans = {short: plan_on(given, 86, short) for short in (0, 1, 2, 12)}
     for short, plan in plans.items():
         check(given, x, 86, short=short)
-        errors[short] = float((emulate(plan, x, 2).planes - want).square().mean().sqrt())
+        errors[short] = float((draw(plan, x, 2).planes - want).square().mean().sqrt())
     for short, plan in plans.items():
         assert isinstance(plan, CompactPlan)
         assert 0.75 < errors[short] / errors[0] / growth(plan) < 1.1
 
 
+@needs_nvrtc
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_sums_are_short_where_that_doubles_the_rate(arch: int) -> None:
     """In the layers in the middle; the last one's sums are what is seen."""
@@ -68,6 +72,6 @@ def test_short_sums_beyond_fp16_are_not_numbers() -> None:
     x = torch.rand(1, 3, 3, 4)
     assert exact(given, x).isfinite().all()
     plans = {short: plan_on(given, 86, short) for short in (0, 1)}
-    made = {short: emulate(plan, x, 1).planes.isfinite() for short, plan in plans.items()}
+    made = {short: draw(plan, x, 1).planes.isfinite() for short, plan in plans.items()}
     assert made[0].all()
     assert not made[1].any()

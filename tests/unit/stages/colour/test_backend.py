@@ -12,10 +12,14 @@ import torch
 from torch import Tensor
 
 from tests.conftest import random_frames
-from tests.support.cuda.colour_emulator import Emulator
+from tests.support.cuda.colours import HostRunner
+from tests.support.cuda.host import build
+from tests.support.cuda.host.fixtures import install, needs_host
+from tests.support.cuda.host.gpu import HostGpu
 from tests.unit.stages.device.test_tiles import engine_of
 from vsr.engine.cuda.driver import DriverError
-from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from vsr.engine.cuda.kernel_runner import CudaKernelRunner
+from vsr.engine.cuda.nvrtc import CompileError
 from vsr.engine.kernel_launch import KernelRunner, RunsKernels
 from vsr.engine.torch_engine import TorchEngine
 from vsr.events import Event, Note
@@ -25,6 +29,7 @@ from vsr.options import DeviceOptions, ModelOptions, TemporalOptions, UpscaleOpt
 from vsr.stages.colour import trial as colour_trial
 from vsr.stages.colour.backend import ColourBackend, TorchColourBackend
 from vsr.stages.colour.backend_check import CheckedColourBackend, backend_for
+from vsr.stages.colour.cuda_backend import CudaColourBackend
 from vsr.stages.colour.drift_correction import DriftCorrection
 from vsr.stages.colour.trial import ColourWork
 from vsr.stages.device import stage
@@ -32,6 +37,7 @@ from vsr.stages.device.size import TargetSize
 from vsr.stages.device.stage import OutputImage
 from vsr.stages.device.upscaler import Upscaler
 
+__all__ = ["install"]
 CPU = torch.device("cpu")
 LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
 TAGS = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
@@ -149,6 +155,27 @@ def test_what_cannot_be_had_is_not_remembered(error: Exception) -> None:
     assert all(backend._passed.values())
 
 
+@needs_host
+def test_kernels_that_would_spoil_the_users_process_do_not_run_in_it(
+    install: Callable[[HostGpu], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, events = torch.device("cuda", 0), list[Event]()
+    gpu = HostGpu(plants=((r"const int across = [^;]*OWN", r"__trap(); \g<0>"),))
+    for name, value in gpu.environment().items():
+        monkeypatch.setenv(name, value)
+    install(gpu)
+    run = CudaKernelRunner(device)
+    own = CudaColourBackend(run, run.processors)
+    backend = CheckedColourBackend(own, device, where="here", sink=events.append)
+    before = build.driver().host_count(0)  # launches
+    rgb = torch.rand(1, 3, 8, 8)
+    made, right = (one.from_rgb(rgb, LAYOUT, TAGS, None) for one in (backend, TorchColourBackend()))
+    assert same(list(made), list(right))
+    (note,) = (event.text for event in events if isinstance(event, Note))
+    assert "failed in a trial (" in note
+    assert build.driver().host_count(0) == before
+
+
 def test_chroma_that_is_thinned_out_twice_is_pytorchs() -> None:
     backend = tried(lambda made: made, [])
     layout = Layout(family="yuv", sub_x=2)
@@ -180,6 +207,7 @@ def test_without_kernels_beside_the_engine_they_are_pytorchs() -> None:
 # --- in the device stage ---
 
 
+@needs_host
 @pytest.mark.parametrize(
     ("scale", "temporal", "last"),
     [
@@ -195,10 +223,6 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
     scale: Fraction, temporal: TemporalOptions, last: bool, corrects_drift: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    try:
-        Nvrtc()
-    except CompileError as error:
-        pytest.skip(f"needs NVRTC: {error}")
     torch.manual_seed(0)
     network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2).requires_grad_(False)
     target = TargetSize(
@@ -230,7 +254,7 @@ def test_frames_are_those_of_pytorch_and_drift_leaves_late_only_where_nothing_fo
         return list(upscaler(random_frames(3, 22, 14, LAYOUT, TAGS)))
 
     plain = run()
-    kernels = Emulator().backend()
+    kernels = HostRunner().backend()
     monkeypatch.setattr(stage, "backend_for", lambda *_: Watched())
     made = run()
     assert set(late) == {last and corrects_drift}

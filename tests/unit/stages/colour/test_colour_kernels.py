@@ -1,4 +1,4 @@
-"""Promises of the ends' kernels that need no GPU: compiled to PTX, they are run on a CPU.
+"""Promises of the colour kernels that need no GPU: compiled by g++, they run on the host.
 
 Judged against float64, with the filters of `chroma.py` in float64 (which have a test of their own).
 """
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.support.cuda.colour_emulator import Emulator
-from tests.support.cuda.ptx_memory import PtxError
-from tests.support.cuda.ptx_program import Program, parse
-from vsr.engine.cuda.nvrtc import CompileError, Nvrtc
+from tests.support.cuda.colours import HostRunner
+from tests.support.cuda.host.fixtures import needs_host, needs_nvrtc
+from tests.support.cuda.watched import HostFault
+from vsr.engine.cuda.nvrtc import Nvrtc
 from vsr.engine.kernel_launch import KernelStep
 from vsr.events import Event
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
@@ -32,11 +32,7 @@ from vsr.stages.colour.convert import codes, luma_weights
 from vsr.stages.colour.cuda_backend import CudaColourBackend, fits
 from vsr.stages.colour.drift_correction import DriftCorrection
 
-try:
-    Nvrtc()
-except CompileError as error:
-    pytest.skip(f"needs NVRTC: {error}", allow_module_level=True)
-
+pytestmark = needs_host
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 SUBS = ((1, 1), (1, 0), (0, 1), (0, 0), (2, 0), (2, 2))
 MATRICES = (Matrix.BT709, Matrix.SMPTE170M, Matrix.BT2020_NCL, Matrix.SMPTE240M, Matrix.FCC)
@@ -123,7 +119,7 @@ def test_rgb_is_that_of_float64(layout: Layout, tags: Colour) -> None:
     """In every layout and siting, at sizes of which some are smaller than the filters are long."""
     for width, height in ((37, 11), (1, 1), (2, 5), (3, 2), (259, 3)):
         planes = random_planes(layout, width, height)
-        made = Emulator().backend().to_rgb(planes, layout, tags)
+        made = HostRunner().backend().to_rgb(planes, layout, tags)
         exact = exact_rgb(planes, layout, tags)
         assert made.shape == exact.shape
         assert (made - exact).abs().max() < 1e-6
@@ -133,12 +129,12 @@ def test_rgb_is_that_of_float64(layout: Layout, tags: Colour) -> None:
 def test_planes_are_those_of_float64(layout: Layout, tags: Colour) -> None:
     """Across the edges of strips and of blocks, with drift and without."""
     for width, height in ((37, 15), (1, 1), (5, 2), (243, 35)):
-        rgb, emulator = random_rgb(width, height), Emulator()
+        rgb, runner = random_rgb(width, height), HostRunner()
         cells = torch.rand(2, 3, -(-height // 12), -(-width // 12)) / 10
         drift = DriftCorrection(cells=cells, side=12) if height != 2 else None
-        made = emulator.backend().from_rgb(rgb, layout, tags, drift)
+        made = runner.backend().from_rgb(rgb, layout, tags, drift)
         check_planes(made, exact_codes(rgb, layout, tags, drift), layout)
-        assert emulator.wavefronts == emulator.ideal  # no access waits for another
+        assert runner.wavefronts == runner.ideal  # no access waits for another
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -149,16 +145,16 @@ def test_rgb_and_grey_come_back_exactly(family: str, bits: int, alpha: bool) -> 
     layout = Layout(family=kind, bits=bits, alpha=alpha)  # type: ignore[arg-type]
     tags = Colour(matrix=Matrix.RGB, range=Range.FULL)
     planes = random_planes(layout, 261, 7)
-    emulator = Emulator()
-    rgb = emulator.backend().to_rgb(planes, layout, tags)
+    runner = HostRunner()
+    rgb = runner.backend().to_rgb(planes, layout, tags)
     assert torch.equal(rgb, TorchColourBackend().to_rgb(planes, layout, tags))
-    back = emulator.backend().from_rgb(rgb, layout, tags, None)
+    back = runner.backend().from_rgb(rgb, layout, tags, None)
     for old, new in zip(planes[: 3 if family == "rgb" else 1], back, strict=True):
         assert torch.equal(old, new)
     rgb = random_rgb(30, 20)
     drift = DriftCorrection(cells=torch.rand(2, 3, 2, 2), side=16)
     check_planes(
-        emulator.backend().from_rgb(rgb, layout, tags, drift),
+        runner.backend().from_rgb(rgb, layout, tags, drift),
         exact_codes(rgb, layout, tags, drift), layout,
     )  # fmt: skip
 
@@ -168,7 +164,7 @@ def test_untouched_frames_come_back_bit_for_bit(siting: Siting) -> None:
     layout = Layout(family="yuv", sub_x=1, sub_y=1)
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED, siting=siting)
     planes = random_planes(layout, 61, 45)
-    kernels = Emulator().backend()
+    kernels = HostRunner().backend()
     back = kernels.from_rgb(kernels.to_rgb(planes, layout, tags), layout, tags, None)
     assert all(torch.equal(old, new) for old, new in zip(planes, back, strict=True))
 
@@ -178,7 +174,7 @@ def test_untouched_frames_come_back_bit_for_bit(siting: Siting) -> None:
 def test_cells_are_those_of_float64(scale: int, size: tuple[int, int]) -> None:
     height, width = size
     drawn, shown = random_rgb(width * scale, height * scale), torch.rand(2, 3, *size)
-    made = Emulator().backend().find_drift(drawn, shown)
+    made = HostRunner().backend().find_drift(drawn, shown)
     exact = drift_correction.find_drift(drawn.double(), shown.double())
     assert made.side == exact.side
     assert made.cells.shape == exact.cells.shape
@@ -190,7 +186,7 @@ def test_what_is_not_a_number_is_seen_in_the_cells() -> None:
     for bad in (torch.inf, -torch.inf, torch.nan):
         drawn, shown = random_rgb(40, 36, count=1).contiguous(), torch.rand(1, 3, 9, 10)
         drawn[0, 1, -1, -1] = bad
-        for found in (Emulator().backend(), TorchColourBackend()):
+        for found in (HostRunner().backend(), TorchColourBackend()):
             assert not torch.isfinite(found.find_drift(drawn, shown).cells.sum())
 
 
@@ -200,7 +196,7 @@ def test_any_order_of_the_numbers() -> None:
     rgb = random_rgb(30, 20)
     other = rgb.contiguous(memory_format=torch.channels_last).flip(0)
     straight, turned = (
-        Emulator().backend().from_rgb(one, layout, tags, None) for one in (rgb.flip(0), other)
+        HostRunner().backend().from_rgb(one, layout, tags, None) for one in (rgb.flip(0), other)
     )
     assert all(torch.equal(a, b) for a, b in zip(straight, turned, strict=True))
 
@@ -218,17 +214,17 @@ def test_the_trials_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     layout = Layout(family="yuv", bits=10, sub_x=1, sub_y=1)
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
-    emulator, events = Emulator(), list[Event]()
+    runner, events = HostRunner(), list[Event]()
     tried = CheckedColourBackend(
-        CudaColourBackend(emulator, 2), torch.device("cpu"), where="here", sink=events.append,
+        CudaColourBackend(runner, 2), torch.device("cpu"), where="here", sink=events.append,
         trial=partial(
-            colour_trial.tried, lambda blank: CudaColourBackend(emulator, 2, blank)
+            colour_trial.tried, lambda blank: CudaColourBackend(runner, 2, blank)
         ),
     )  # fmt: skip
     rgb = tried.to_rgb(random_planes(layout, 8, 8), layout, tags)
     drawn = random_rgb(32, 32)
     tried.from_rgb(drawn, layout, tags, tried.find_drift(drawn, rgb))
-    assert [step.launch.kernel for step in emulator.steps] == [
+    assert [step.launch.kernel for step in runner.steps] == [
         name for name in ("to_rgb", "cells", "from_rgb") for _ in range(4)
     ]
     assert all(tried._passed.values())
@@ -238,14 +234,14 @@ def test_the_trials_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 # --- the judge itself: what is broken in the kernels has to be found ---
 
 BROKEN = {
-    "no barrier": (r"__syncthreads\(\);", "", "before a barrier"),
+    "no barrier": (r"__syncthreads\(\);", "", "before a barrier|uninitialised"),
     "one line for all steps": (r"buffer \^= 1;", "", "may be reading it"),
     "past the picture's edge": (r" && x\[i\] < width;", ";", "twice|bounds"),
     "a row is left out": (r"min\(k_end \* STEP, height\)", "k_end * STEP - STEP", "unwritten"),
     "a row of chroma twice": (r"done >= k0 && ", "", "twice|bounds|nobody"),
 }
 BROKEN_CELLS = {
-    "no barrier": (r"__syncthreads\(\);", "", "before a barrier"),
+    "no barrier": (r"__syncthreads\(\);", "", "before a barrier|uninitialised"),
     "past the last cell": (r" \|\| cell >= wide", "", "twice|bounds|nobody"),
     "past the last row": (r"min\(j, rows - 1\)", "j", "bounds|nobody"),
 }
@@ -259,27 +255,24 @@ def test_a_planted_fault_is_found(kernel: str, fault: str) -> None:
     layout = Layout(family="yuv", sub_x=1, sub_y=1)
     tags = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
 
-    def broken(text: str, options: tuple[str, ...]) -> Program:
-        text, times = re.subn(pattern, instead, text)
-        assert times == 1
-        return parse(Nvrtc().ptx(text, architecture=80, options=options))[kernel]
-
-    kernels, drawn = Emulator(find=broken).backend(8), random_rgb(249, 34, count=1).contiguous()
-    with pytest.raises(PtxError, match=words):
+    kernels = HostRunner(plant=(pattern, instead)).backend(8)
+    drawn = random_rgb(249, 34, count=1).contiguous()
+    with pytest.raises(HostFault, match=words):
         if kernel == "cells":
             kernels.find_drift(drawn, torch.rand(1, 3, 34, 249))
         else:
             kernels.from_rgb(drawn, layout, tags, None)
 
 
-# --- what the assembler makes of them ---
+# --- what NVIDIA's assembler makes of them ---
 
 
+@needs_nvrtc
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_no_register_is_spilled_on_any_architecture(arch: int) -> None:
     seen: dict[tuple[str, ...], KernelStep] = {}
 
-    class Collector(Emulator):
+    class Collector(HostRunner):
         def __call__(self, step: KernelStep) -> None:
             seen[step.launch.kernel, *step.options] = step
 

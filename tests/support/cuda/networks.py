@@ -1,55 +1,52 @@
-"""The CUDA engine's kernels on the PTX machine, with its own plans, packing and launches."""
+"""The CUDA engine's kernels on the host, with its own plans, packing and launches."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tests.support.cuda.ptx import Machine
-from tests.support.cuda.ptx_memory import Array, GlobalMemory, PtxError
-from tests.support.cuda.ptx_program import Program, parse
+from tests.support.cuda.host import build
+from tests.support.cuda.watched import Array, Buffer, HostFault, WatchedMachine, buffer_of
 from vsr.engine.cuda.engine import pieces_of, source
 from vsr.engine.cuda.launch import DeviceBatch, LaunchPlan
-from vsr.engine.cuda.nvrtc import Nvrtc
 from vsr.engine.cuda.tile_tables import SubImage
 from vsr.engine.kernel_launch import Launch
 
 
 @dataclass
-class Emulated:
+class Drawn:
     """What a network made of some pictures, and what was counted on the way."""
 
     planes: Tensor
-    wavefronts: dict[str, int] = field(default_factory=dict)
-    ideal: dict[str, int] = field(default_factory=dict)
-    executed: dict[str, int] = field(default_factory=dict)  # instructions, by kernel
+    wavefronts: Counter[str]
+    ideal: Counter[str]
 
 
 @functools.cache
-def programs(names: tuple[str, ...], options: tuple[str, ...]) -> dict[str, Program]:
-    """The kernels of a plan, for sm_80, in PTX."""
-    return parse(Nvrtc().ptx(source(names), architecture=80, options=options))
+def _image(text: str, options: tuple[str, ...]) -> bytes:
+    return build.kernels(text, options)
 
 
-def emulate(plan: LaunchPlan, x: Tensor, processors: int) -> Emulated:
+def draw(plan: LaunchPlan, x: Tensor, processors: int) -> Drawn:
     """(N, 3, H, W) fp32 through a plan on the CPU, on a GPU of so many multiprocessors.
 
-    Raises PtxError for races, for reads of what was not written and for outputs that are
+    Raises HostFault for races, for reads of what was not written and for outputs that are
     written twice or not at all.
     """
-    made = emulate_pieces(plan, x, pieces_of(list(x)), processors)
+    made = draw_pieces(plan, x, pieces_of(list(x)), processors)
     count, _, height, width = x.shape
     made.planes = made.planes.view(count, 3, height * plan.scale, width * plan.scale)
     return made
 
 
-def emulate_pieces(
+def draw_pieces(
     plan: LaunchPlan, whole: Tensor, pieces: list[SubImage], processors: int, room: int = 0
-) -> Emulated:
+) -> Drawn:
     """Pictures of any sizes, likewise, whose offsets count from `whole`'s first number.
 
     Their planes come one after the other. `room`: pixels that there is scratch memory for; 0: just
@@ -65,27 +62,17 @@ def emulate_pieces(
         pixels=room, tables=tables.at(tables.words.ctypes.data), picture=whole.data_ptr(),
         planes=planes.data_ptr(), scratch=scratch.data_ptr(),
     )  # fmt: skip
-    # Of a view, all that it is a view of.
-    storage = torch.empty(0).set_(whole.untyped_storage())
-    numbers = [t.numpy() for t in (storage, *_tensors(vars(plan))) if t.numel()]
-    made = Emulated(planes=planes)
+    tables_at = Buffer(tables.words.ctypes.data, tables.words.nbytes)
+    reads = [tables_at, *(buffer_of(t) for t in (whole, *_tensors(vars(plan))) if t.numel())]
+    writes = [Buffer(t.data_ptr(), t.nbytes) for t in (scratch, planes)]
+    image, machine = _image(source(plan.sources), plan.options), WatchedMachine()
     for launch in plan.launches(batch, processors):
-        memory = GlobalMemory([*numbers, tables.words], scratch.numpy(), planes.numpy())
-        machine = Machine(
-            programs(plan.sources, plan.options)[launch.kernel], memory,
-            blocks=launch.grid, threads=launch.threads, dynamic=launch.shared,
-        )  # fmt: skip
-        machine.run(launch.arguments)
-        expected = _output(launch, batch, pixels, planes)
-        if not np.array_equal(np.sort(memory.written_at()), np.sort(expected)):
-            raise PtxError(
+        written = machine.run(launch, image, reads, writes)
+        if not np.array_equal(written, np.sort(_output(launch, batch, pixels, planes))):
+            raise HostFault(
                 f"{launch.kernel} leaves a part unwritten, or writes what is not its own"
             )
-        made.executed[launch.kernel] = machine.executed
-        for kind, times in machine.shared.wavefronts.items():
-            made.wavefronts[kind] = made.wavefronts.get(kind, 0) + times
-            made.ideal[kind] = made.ideal.get(kind, 0) + machine.shared.ideal[kind]
-    return made
+    return Drawn(planes, machine.wavefronts, machine.ideal)
 
 
 _SIDES = {"tiles": 1, "double": 2, "whole": 4}  # of RRDBNet's maps, by what they are cut into
