@@ -413,6 +413,19 @@ def test_who_asks_for_kernels_that_were_refused_is_told_each_time_and_gets_pytor
     assert wanted("cuda", network()) == "ours"
 
 
+def test_kernels_that_were_slower_once_are_tried_again_after_a_month(
+    gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been a noisy minute."""
+    gpu["trial"] = lambda *_: "were slower in a trial"
+    assert wanted("auto", network()) is None
+    gpu["trial"] = lambda *_: None
+    assert wanted("auto", network()) is None
+    later = time.time() + 31 * 86400
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert wanted("auto", network()) == "ours"
+
+
 @pytest.mark.parametrize(
     "error",
     [CompileError("no NVRTC\nlong log"), DriverError("no driver"), torch.OutOfMemoryError("full")],
