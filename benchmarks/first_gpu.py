@@ -5,27 +5,17 @@
 
 `smoke` goes from what is most likely to work to what is least, a line each, and ends at the first
 that does not. `small` only runs both kinds of networks, for compute-sanitizer and Nsight to watch.
-Needs PyTorch and nothing that reads or writes films. `first_gpu.sh` calls it.
+Needs PyTorch and platformdirs, and nothing that reads or writes films. `first_gpu.sh` calls it.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import sys
-import tempfile
-import types
 from pathlib import Path
 
 import torch
 from torch import Tensor
-
-try:
-    import platformdirs  # noqa: F401
-except ModuleNotFoundError:  # as in kernels.py
-    sys.modules["platformdirs"] = types.ModuleType("platformdirs")
-    _FOLDER = tempfile.mkdtemp()
-    sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: _FOLDER  # type: ignore[attr-defined]
 
 from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.engine import CudaEngine, architecture_of

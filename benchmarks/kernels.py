@@ -8,7 +8,7 @@ of every size, scale and tiling, then times; of the ends, from planes to planes,
 weights. Ways are timed in turn, in rounds, with device events, each over several input pictures;
 the median of the rounds is shown.
 
-Needs PyTorch and nothing that reads or writes films.
+Needs PyTorch and platformdirs, and nothing that reads or writes films.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ import itertools
 import json
 import re
 import statistics
-import sys
-import tempfile
 import time
-import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,13 +28,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-try:
-    import platformdirs  # noqa: F401
-except ModuleNotFoundError:  # on a machine that was only lent: what is compiled is not kept there
-    sys.modules["platformdirs"] = types.ModuleType("platformdirs")
-    _FOLDER = tempfile.mkdtemp()  # one for all, or each kernel would be compiled each time
-    sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: _FOLDER  # type: ignore[attr-defined]
 
 from vsr.bench.machine import describe
 from vsr.engine.cuda.compact_plan import CompactPlan

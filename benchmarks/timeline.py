@@ -7,16 +7,13 @@ streams, and with them, for the names of those who wait. Both traces are written
 chrome://tracing or ui.perfetto.dev. With `--trace FILE` one of them, or any other of this stage, is
 read again; that needs no GPU.
 
-Needs PyTorch and nothing that reads or writes films.
+Needs PyTorch and platformdirs, and nothing that reads or writes films.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-import tempfile
-import types
 from collections import deque
 from fractions import Fraction
 from pathlib import Path
@@ -25,13 +22,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
-
-try:
-    import platformdirs  # noqa: F401
-except ModuleNotFoundError:  # as in kernels.py
-    sys.modules["platformdirs"] = types.ModuleType("platformdirs")
-    _FOLDER = tempfile.mkdtemp()  # one for all, or each kernel would be compiled each time
-    sys.modules["platformdirs"].user_cache_dir = lambda *_, **__: _FOLDER  # type: ignore[attr-defined]
 
 from vsr.bench.trace import LOOP, Timeline, timeline
 from vsr.engine.build import build_engine
