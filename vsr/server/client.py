@@ -24,6 +24,7 @@ from vsr.jobs.store import atomic_write
 _TUS = {"Tus-Resumable": "1.0.0"}
 _TIMEOUT = 60.0  # seconds
 _TRIES = 8  # of what brings nothing
+_FOLLOWED = 16  # ... of a job that is followed: some five minutes, for a machine that starts anew
 _PAUSE = 0.5  # seconds before the second try; doubled each time
 _CHUNK = 1 << 18
 _AGAIN = frozenset({408, 423, 429, 502, 503, 504})
@@ -107,7 +108,9 @@ class Client:
             except (OSError, http.client.HTTPException):
                 pass
             tries = 0 if last != before else tries + 1
-            _pause(tries, "the server has gone")
+            _pause(
+                tries, "the server has gone; the same command waits for its job again", _FOLLOWED
+            )
 
     def ask(
         self,
@@ -313,8 +316,8 @@ def _said(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _pause(tries: int, text: str) -> None:
-    if tries >= _TRIES:
+def _pause(tries: int, text: str, most: int = _TRIES) -> None:
+    if tries >= most:
         raise Unanswered(text)
     time.sleep(min(_PAUSE * 2 ** max(tries - 1, 0), 30.0))
 

@@ -90,3 +90,18 @@ def test_the_requests_of_replicates_client(server: Server) -> None:
     refused = server.ask("POST", "/v1/predictions", {"input": {}, "version": "bicubic"})
     assert refused.json["status"] == refused.status == 422
     assert refused.json["detail"]
+
+
+def test_the_unit_is_one_of_systemds(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze")
+    found = re.search(r"```ini\n(.*?)```", _DOCS.read_text(), re.DOTALL)
+    assert found is not None
+    unit = tmp_path / "vsr.service"
+    unit.write_text(found[1].replace("/opt/vsr/bin/vsr", "/bin/true"))  # which is there
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    ours = [line for line in done.stderr.splitlines() if "vsr.service" in line]
+    assert not ours

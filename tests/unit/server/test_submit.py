@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from tests.conftest import SAMPLES
 from tests.support.server import Server, serving
+from vsr.server.client import Client, Unanswered
 
 _TOKEN = "a-token-of-some-length"
 _OPTIONS = "-m bicubic --scale 2 --start 0f --end 40f --segment 0.5"
@@ -81,6 +83,19 @@ def test_ctrl_c_ends_the_waiting_alone(server: Server, tmp_path: Path) -> None:
     out, err = again.communicate(timeout=120)
     assert (again.returncode, out.strip()) == (0, "other_big.mkv"), err
     Path("other_big.mkv").unlink()
+
+
+def test_a_job_is_followed_over_minutes_without_its_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("vsr.server.client.time.sleep", pauses.append)
+    with socket.socket() as taken:  # nobody listens there
+        taken.bind(("127.0.0.1", 0))
+        client = Client(f"http://127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(Unanswered, match="the same command waits for its job again"):
+            list(client.events("some"))
+    assert 240 < sum(pauses) < 600
 
 
 @pytest.mark.parametrize(
