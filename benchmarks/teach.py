@@ -29,11 +29,17 @@ from vsr.nets.store import load_file_as_network
 from vsr.options import DEFAULT_MODEL
 from vsr.train.data import gather, split
 from vsr.train.degrade.settings import read_damage
-from vsr.train.finetune import FinetuneOptions, finetune
+from vsr.train.finetune import finetune
 from vsr.train.judge import enlarge, held_pairs, psnr
 from vsr.train.like import estimate
 from vsr.train.loop import train
-from vsr.train.options import DataOptions, LossOptions, ScheduleOptions, TrainOptions
+from vsr.train.options import (
+    DataOptions,
+    FinetuneOptions,
+    LossOptions,
+    ScheduleOptions,
+    TrainOptions,
+)
 
 DAMAGE = Path(__file__).with_name("teach_damage.toml")
 

@@ -48,7 +48,8 @@ def cause(error: OSError) -> str:
 
 # The groups of the options trees, so that a file's name in angle brackets stays what it is.
 _OPTION = re.compile(
-    r"<((?:(?:model|size|device|temporal|source|colour|encode|jobs|metrics)\.\w+)|output|separate)>"
+    r"<((?:(?:model|size|device|temporal|source|colour|encode|jobs|metrics"
+    r"|data|loss|schedule|train|finetune)\.\w+)|output|separate|like)>"
 )
 
 

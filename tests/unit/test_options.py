@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import vsr
+from vsr.cli.main import cli
 from vsr.cli.options import for_people, upscale_options, upscale_tree
 from vsr.errors import UsageError, worded
 from vsr.options import (
@@ -33,6 +34,7 @@ from vsr.options import (
     to_dict,
     with_keywords,
 )
+from vsr.train.options import FinetuneOptions, TrainOptions
 
 FULL = UpscaleOptions(
     model=ModelOptions(name="x.pth", denoise=0.25, folder=Path("/w"), mirror="http://m"),
@@ -94,15 +96,18 @@ def test_bad_values_are_refused_when_the_tree_is_built() -> None:
         EncodeOptions(bits=9)  # type: ignore[arg-type]
 
 
-TREES: list[type[Any]] = [UpscaleOptions, MetricsOptions]
+TREES: list[type[Any]] = [UpscaleOptions, MetricsOptions, TrainOptions, FinetuneOptions]
+NO_OPTIONS = {TrainOptions: {"clean", "damage"}}  # what training learns from, and a file
 
 
 @pytest.mark.parametrize("tree", TREES)
 def test_every_option_is_in_the_table_once(tree: type[Any]) -> None:
     """No field is without its flag and its help, and no flag or variable is given twice."""
+    left_out = NO_OPTIONS.get(tree, set())
 
     def fields(kind: type[Any]) -> int:
-        inner = list(typing.get_type_hints(kind).values())
+        hints = typing.get_type_hints(kind)
+        inner = [hint for name, hint in hints.items() if name not in left_out]
         groups = [hint for hint in inner if dataclasses.is_dataclass(hint)]
         return len(inner) - len(groups) + sum(fields(typing.cast("Any", g)) for g in groups)
 
@@ -121,6 +126,16 @@ def test_an_error_names_its_option_as_each_front_end_does() -> None:
     assert str(caught.value) == "scale 99: must lie between 1/16 and 64"
     assert for_people(caught.value.text) == "--scale 99: must lie between 1/16 and 64"
     assert worded("<x.mkv>: is <size.scale>", {"size.scale": "s"}) == "<x.mkv>: is s"
+
+
+def test_what_trains_reads_no_variables_but_says_its_flags() -> None:
+    """`VSR_CLIP=1:20-1:30` and `VSR_SCALE=2` are for films; a training takes neither."""
+    words = ["train", "film.mkv", "-o", "x.pth", "--patch", "8"]
+    told = CliRunner().invoke(cli, words, env={"VSR_CLIP": "1:20-1:30", "VSR_STEPS": "many"})
+    assert isinstance(told.exception, UsageError)
+    assert for_people(told.exception.text).startswith("--patch 8: from 16 pixels to --area")
+    assert str(told.exception).startswith("patch 8: from 16 pixels to area")
+    assert for_people("<train.start>, <finetune.minutes>, <like>") == "--from, --minutes, --like"
 
 
 @pytest.mark.parametrize(

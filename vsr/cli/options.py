@@ -23,16 +23,28 @@ from vsr.options import (
     leaves,
     variable,
 )
+from vsr.train.options import FinetuneOptions, TrainOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _FORMER = "former__"
+
+
+def _named(root: str, kind: type[Any]) -> dict[str, str]:
+    """Return the flags of a tree as messages name its options, those at its root by `root`."""
+    table = flags(kind)
+    return {path if "." in path else f"{root}.{path}": flag for path, flag in table.items()}
+
+
 _FLAGS = {
     "output": "-o",
     "separate": "--separate",
+    "like": "--like",
     **flags(UpscaleOptions),
-    **{f"metrics.{path}": flag for path, flag in flags(MetricsOptions).items()},
+    **_named("metrics", MetricsOptions),
+    **_named("train", TrainOptions),
+    **_named("finetune", FinetuneOptions),
 }
 
 
@@ -42,18 +54,18 @@ def for_people(text: str) -> str:
 
 
 def tree_options(
-    kind: type[Any], *, without: Collection[str] = (), only: str = ""
+    kind: type[Any], *, without: Collection[str] = (), only: str = "", environment: bool = True
 ) -> Callable[[F], F]:
     """Decorate a command with the options of the tree `kind`, for `tree_of`.
 
     `without`: paths of options that the command does not have; `only`: how the paths of all
-    that it has begin.
+    that it has begin; `environment`: whether variables set them, too.
     """
 
     def decorate(function: F) -> F:
         for leaf in reversed(list(leaves(kind))):
             if leaf.path not in without and leaf.path.startswith(only):
-                for add in reversed(list(_options(leaf))):
+                for add in reversed(list(_options(leaf, environment=environment))):
                     function = add(function)
         return function
 
@@ -90,14 +102,17 @@ def upscale_options(function: F) -> F:
     return tree_options(UpscaleOptions, without=("encode.overwrite", "jobs.restart"))(function)
 
 
-def tree_of(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Build the tree from the values that click found for `tree_options`. Raises UsageError."""
+def tree_of(kind: type[T], values: Mapping[str, Any], others: Mapping[str, Any] | None = None) -> T:
+    """Build the tree from the values that click found for `tree_options`. Raises UsageError.
+
+    `others`: what is no option, by its path.
+    """
     given = {
         leaf.path: _value(leaf, values)
         for leaf in leaves(kind)
         if parameter_name(leaf.path) in values
     }
-    return _built(kind, given, "")
+    return _built(kind, {**given, **(others or {})}, "")
 
 
 def upscale_tree(values: Mapping[str, Any]) -> UpscaleOptions:
@@ -112,7 +127,7 @@ def upscale_tree(values: Mapping[str, Any]) -> UpscaleOptions:
     return dataclasses.replace(options, source=source)
 
 
-def _options(leaf: OptionField) -> Iterator[Callable[[F], F]]:
+def _options(leaf: OptionField, *, environment: bool) -> Iterator[Callable[[F], F]]:
     """Yield the options of click's for one of the tree: its own, and hidden ones of former
     names.
     """
@@ -127,7 +142,8 @@ def _options(leaf: OptionField) -> Iterator[Callable[[F], F]]:
         settings |= {"show_default": told.default_text} if told.default_text else {}
     section, _, _ = leaf.path.rpartition(".")
     settings |= {"cls": SectionOption, "section": section, "common": told.common}
-    yield click.option(*told.flags, parameter_name(leaf.path), envvar=leaf.environment, **settings)
+    variable_name = leaf.environment if environment else None
+    yield click.option(*told.flags, parameter_name(leaf.path), envvar=variable_name, **settings)
     for flag in told.former_flags:
         settings |= {"hidden": True, "default": None, "callback": _renamed(leaf)}
         yield click.option(
@@ -156,9 +172,11 @@ def _type(leaf: OptionField) -> Any:
         return ParsedValue(told.metavar or leaf.path, told.parse, for_people)
     if typing.get_origin(kind) is Literal:
         return Choices([str(value) for value in typing.get_args(kind)], told.also)
-    if leaf.path in ("model.name", "model.then"):
+    if leaf.path in ("model.name", "model.then", "start"):
         return ModelName()
-    return click.Path(file_okay=False, path_type=Path) if kind is Path else kind
+    if kind is Path:
+        return click.Path(file_okay=leaf.path != "model.folder", path_type=Path)
+    return kind
 
 
 def parameter_name(path: str) -> str:
@@ -185,8 +203,8 @@ def _built(kind: type[T], given: Mapping[str, Any], path: str) -> T:
     values = {}
     for one in dataclasses.fields(typing.cast("Any", kind)):
         name = f"{path}{one.name}"
-        if dataclasses.is_dataclass(hints[one.name]):
-            values[one.name] = _built(hints[one.name], given, f"{name}.")
-        elif name in given:
+        if name in given:
             values[one.name] = given[name]
+        elif dataclasses.is_dataclass(hints[one.name]):
+            values[one.name] = _built(hints[one.name], given, f"{name}.")
     return kind(**values)

@@ -83,12 +83,16 @@ def gpus() -> Iterator[Finding]:
             area="gpu", state="advice", text=f"Vulkan: its drivers {error}",
             advice="update or remove them; until then the processor runs networks in their place",
         )  # fmt: skip
+    advice = "--device auto never takes a driver in software"
+    if not count and all(gpu["software"] for gpu in seen):
+        advice += "; for a GPU that is in this machine, install that GPU's own Vulkan driver"
     for gpu in seen:
         software = " (software: slower than the processor)" if gpu["software"] else ""
         yield Finding(
             area="gpu",
             state="good",
             text=f"vulkan:{gpu['index']} {gpu['name']}{software}",
+            advice=advice if gpu["software"] else None,
             facts={name: gpu[name] for name in ("name", "driver", "software")},
         )
 

@@ -182,7 +182,7 @@ def _of_source(
     if min(width, height) < options.area:
         raise InputError(
             f"{source.path}: is {width}x{height}; samples take {options.area} pixels a side "
-            "(--area and --patch make them smaller)"
+            "(<data.area> and <data.patch> make them smaller)"
         )
     if low is not None and (low.video.width * scale, low.video.height * scale) != (width, height):
         raise InputError(

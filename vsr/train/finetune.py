@@ -17,7 +17,7 @@ from vsr.errors import FfmpegError, OutputExists, UsageError
 from vsr.events import Event, Note, Sink, Step, silent
 from vsr.nets.network import Network
 from vsr.nets.store import load, load_file_as_network
-from vsr.options import DEFAULT_MODEL, DeviceOptions, ModelOptions
+from vsr.options import DeviceOptions, ModelOptions
 from vsr.train.checkpoint import write_whole
 from vsr.train.data import TrainingBatch, gather, split
 from vsr.train.degrade.settings import Damage, read_damage
@@ -26,35 +26,19 @@ from vsr.train.judge import JudgedClip, enlarge, held_pairs, psnr, strip, vmaf
 from vsr.train.learner import Learner
 from vsr.train.like import described, estimate
 from vsr.train.loop import TrainingResult, train
-from vsr.train.options import DataOptions, LossOptions, ScheduleOptions, TrainOptions
+from vsr.train.options import (
+    DataOptions,
+    FinetuneOptions,
+    LossOptions,
+    ScheduleOptions,
+    TrainOptions,
+)
 
 _SHARE = 0.85  # of the time left after the preparation that goes to steps; the rest checks
 _TRIED = 10  # steps, to know what one takes
 _MOST = {"cpu": 20_000, "cuda": 20_000}  # steps
 _PATIENCE = 6  # checks without a better one, after which it is no use
 _BETTER = 0.02  # dB that count as better
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneOptions:
-    """How long, from what, and how."""
-
-    start: str = DEFAULT_MODEL
-    minutes: float = 15.0
-    steps: int | None = None  # in place of what fits the time
-    damage: Path | None = None  # a TOML file, in place of an estimate
-    clips: int = 48
-    patch: int = 192
-    batch: int = 4
-    rate: float = 2e-4
-    seed: int = 0
-    device: str = "auto"
-    keep: bool = False  # write it even if it is no better
-    licence: str = ""
-
-    def __post_init__(self) -> None:
-        if self.minutes <= 0:
-            raise UsageError(f"--minutes {self.minutes:g}: must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +88,15 @@ def finetune(
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: weights are written as .safetensors; give it that name")
     if output.exists() and not overwrite:
-        raise OutputExists(f"{output}: is there already; --overwrite replaces it")
+        raise OutputExists(f"{output}: is there already; <encode.overwrite> replaces it")
     if damaged is None and options.damage is None:
-        raise UsageError("name a film of that damage (--like), or the damage itself (--damage)")
+        raise UsageError("name a film of that damage (<like>), or say it (<finetune.damage>)")
     device = choose_device(options.device)
     if device.type == "cpu":
         prepare_cpu(DeviceOptions())
     loaded = load(ModelOptions(name=options.start), sink)
     if loaded.network is None:
-        raise UsageError(f"--from {options.start}: has nothing to learn")
+        raise UsageError(f"<finetune.start> {options.start}: has nothing to learn")
     folder = output.with_suffix(".train")
     folder.mkdir(parents=True, exist_ok=True)
     damage, words = _damage(clean, damaged, options, loaded.scale, folder)

@@ -45,11 +45,11 @@ def new_network(options: TrainOptions, sink: Sink) -> tuple[Network, str]:
             return RRDBNet(scale=scale, num_feat=feat, num_block=blocks), "rrdb"
     loaded = load(ModelOptions(name=options.start), sink)
     if loaded.network is None:
-        raise UsageError(f"--from {options.start}: has nothing to learn")
+        raise UsageError(f"<train.start> {options.start}: has nothing to learn")
     if loaded.network.scale != scale:
         raise UsageError(
-            f"--from {options.start}: enlarges by {loaded.network.scale}, and the damage is of "
-            f"scale {scale}"
+            f"<train.start> {options.start}: enlarges by {loaded.network.scale}, and the damage is "
+            f"of scale {scale}"
         )
     return loaded.network.train().requires_grad_(True), loaded.name
 

@@ -136,7 +136,7 @@ def _check_name(output: Path, overwrite: bool) -> None:
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: weights are written as .safetensors; give it that name")
     if output.exists() and not overwrite:
-        raise OutputExists(f"{output}: is there already; --overwrite replaces it")
+        raise OutputExists(f"{output}: is there already; <encode.overwrite> replaces it")
 
 
 def _clips(
@@ -195,7 +195,7 @@ def _steps(
                 if run.learner.skipped == run.step == min(_HOPELESS, schedule.steps):
                     raise VsrError(
                         "training: not one of the first steps came to a finite number; "
-                        "a lower --rate, or --precision fp32, may help"
+                        "a lower <schedule.rate>, or <train.precision> fp32, may help"
                     )
                 if rank == 0:
                     _after(run, numbers, pool)
@@ -292,12 +292,14 @@ def _go_on(run: _TrainingRun, pool: Pool | None) -> None:
     if differs:
         raise UsageError(
             f"{run.folder}: was begun with other options ({', '.join(differs)}); "
-            "--restart begins anew"
+            "<jobs.restart> begins anew"
         )
     try:
         run.learner.load(held["learner"])
     except (KeyError, RuntimeError, ValueError) as error:
-        raise UsageError(f"{run.folder}: holds another network; --restart begins anew") from error
+        raise UsageError(
+            f"{run.folder}: holds another network; <jobs.restart> begins anew"
+        ) from error
     run.step, run.best, run.rows = held["step"], held["best"], held["rows"]
     run.best_weights = held["best_weights"]
     if pool is not None:

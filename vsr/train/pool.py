@@ -22,7 +22,9 @@ class Pool:
 
     def __init__(self, size: int, batch: int) -> None:
         if size % batch:
-            raise UsageError(f"pool {size}: must be a multiple of --batch, which is {batch}")
+            raise UsageError(
+                f"pool {size}: must be a multiple of <schedule.batch>, which is {batch}"
+            )
         self._size = size
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
 

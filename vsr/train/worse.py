@@ -52,7 +52,7 @@ def degrade_file(
     OutputError.
     """
     if output.exists() and not overwrite:
-        raise OutputExists(f"{output}: is there already; --overwrite replaces it")
+        raise OutputExists(f"{output}: is there already; <encode.overwrite> replaces it")
     if output.exists() and path.exists() and output.samefile(path):
         raise UsageError(f"{output}: is the source")
     began = time.monotonic()

@@ -117,6 +117,21 @@ def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "llvmpipe (software" in second.text
 
 
+def test_a_vulkan_driver_in_software_is_told_to_be_of_no_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As `auto` has it; see test_auto_never_takes_software."""
+    software = {"index": 0, "name": "llvmpipe", "driver": "1", "software": True}
+    real = software | {"index": 1, "name": "Radeon", "software": False}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for seen, wanted in (([software], True), ([software, real], False)):
+        monkeypatch.setattr(machine, "vulkan_gpus", lambda seen=seen: seen)
+        found = [one for one in machine.gpus() if one.text.startswith("vulkan:")]
+        assert "auto never takes" in (found[0].advice or "")
+        assert ("own Vulkan driver" in (found[0].advice or "")) == wanted
+        assert all(one.advice is None for one in found[1:])
+
+
 # --- no disk, a read-only cache ---
 
 

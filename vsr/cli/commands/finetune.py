@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsr.cli.options import tree_of, tree_options
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.work import WorkCommand
-from vsr.options import DEFAULT_MODEL
+from vsr.train.options import FinetuneOptions
 
 if TYPE_CHECKING:
     from vsr.train.finetune import HeldOutScore
@@ -26,29 +27,13 @@ if TYPE_CHECKING:
     help="Estimate the damage of this film, and learn to undo it.",
 )
 @click.option(
-    "--damage",
-    metavar="FILE.toml",
-    type=click.Path(path_type=Path),
-    help="Learn to undo the damage of this file instead; see `vsr degrade`.",
-)
-@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     metavar="OUT.safetensors",
     help="Write the weights here.  [default: CLEAN's name, in this folder]",
 )
-@click.option("-m", "--from", "start", default=DEFAULT_MODEL, help="Begin with this network.")
-@click.option("--minutes", type=float, default=15.0, help="Take this long for all of it.")
-@click.option("--steps", type=int, help="Train for so many steps, in place of --minutes.")
-@click.option("--clips", type=int, default=48, help="Take so many clips from CLEAN.")
-@click.option("--patch", type=int, default=160, help="Side of a clean sample, in pixels.")
-@click.option("--batch", type=int, default=4, help="Samples in a step.")
-@click.option("--rate", type=float, default=2e-4, help="Learning rate, which goes down to 0.")
-@click.option("--seed", type=int, default=0, help="Seed of all that is random.")
-@click.option("--device", default="auto", help="Train on auto, cpu, cuda or cuda:1.")
-@click.option("--licence", default="", help="Licence of the weights, written into the file.")
-@click.option("--keep", is_flag=True, help="Write the weights even if they are no better.")
+@tree_options(FinetuneOptions, environment=False)
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @listening
@@ -70,11 +55,10 @@ def finetune(
     that did not are not written. The work lies beside OUT, in a folder that ends in .train, and
     the same command goes on with it.
     """
-    from vsr.train.finetune import FinetuneOptions
     from vsr.train.finetune import finetune as teach
 
     output = output or Path(f"{clean.stem}.safetensors")
-    options = FinetuneOptions(**values)
+    options = tree_of(FinetuneOptions, values)
     with Listener(quiet=quiet, progress=progress) as terminal:
         report = teach(clean, like, output, options, overwrite=overwrite, sink=terminal)
     if as_json:

@@ -41,6 +41,28 @@ _SECTIONS = {
             "vsr upscale film.mp4 -o small.gif --colours 64",
         ),
     ),
+    "data": (
+        "What is learnt from",
+        (
+            "vsr train clean/ -o my.safetensors --patch 128 --clips 16",
+            "vsr train clean.mkv -o my.safetensors --paired damaged.mkv",
+        ),
+    ),
+    "loss": (
+        "Losses",
+        (
+            "vsr train clean/ -o my.safetensors --l1 0 --charbonnier 1",
+            "vsr train clean/ -o gan.safetensors --from my.safetensors --stage gan --perceptual "
+            "lite0",
+        ),
+    ),
+    "schedule": (
+        "How long, and how fast",
+        (
+            "vsr train clean/ -o my.safetensors --steps 50000 --decay",
+            "vsr train clean/ -o my.safetensors --batch 4 --rate 1e-4",
+        ),
+    ),
     "jobs": (
         "Jobs",
         ("vsr upscale film.mp4 --segment 60", "vsr upscale film.mp4 --restart --overwrite"),

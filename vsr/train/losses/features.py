@@ -174,8 +174,10 @@ def load_features(kind: Perceptual, path: Path | None, folder: Path) -> Features
     """
     if kind == "vgg19":
         if path is None:
-            raise ModelError("--perceptual vgg19: name the weight file of torchvision's VGG-19 by "
-                             "--features FILE")  # fmt: skip
+            raise ModelError(
+                "<loss.perceptual> vgg19: name the weight file of torchvision's VGG-19 by "
+                "<loss.features> FILE"
+            )
         net: Features = _vgg19(path)
     else:
         name, digest, package = _FILES[kind]
@@ -228,7 +230,7 @@ def _hed(data: bytes) -> Vgg:
         import h5py
     except ImportError as error:
         raise ModelError(
-            "--perceptual hed: takes h5py; pip install 'vsr-upscale[train]'"
+            "<loss.perceptual> hed: takes h5py; pip install 'vsr-upscale[train]'"
         ) from error
     net = Vgg(_VGG16, mean=(103.939 / 255, 116.779 / 255, 123.68 / 255), scale=(1 / 255,) * 3,
               bgr=True)  # fmt: skip
