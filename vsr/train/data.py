@@ -7,9 +7,10 @@ import hashlib
 import itertools
 import json
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,19 +19,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsr.errors import InputError, OutputError, VsrError
+from vsr.errors import InputError, OutputError, cause
 from vsr.events import Note, Sink
-from vsr.media.source.image_list import FILMS, PICTURES
-from vsr.media.source.kinds.base import Source
 from vsr.options import to_dict
 from vsr.train.degrade.kernels import sharpened
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.degrade.settings import Damage
-from vsr.train.film import codes, opened
+from vsr.train.film import codes
 from vsr.train.options import DataOptions
-from vsr.train.scenes import places, read_at, take
+from vsr.train.sources import FoundClip, found_clips
 
 _AHEAD = 4  # batches that are made ahead
+_REACH = 50  # pixels to each side that sharpening looks at: two blurs of 25
+_NUMBERED = 2  # how clips are taken, and scenes numbered; stores made in another way are made anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,58 +63,82 @@ def gather(
     Raises InputError, UsageError, OutputError.
     """
     index = folder / "clips.json"
-    try:
-        if index.is_file():
-            stored = json.loads(index.read_text(encoding="utf-8"))
-            if stored["made_of"] == _made_of(options, damage, seed):
-                return [
-                    StoredClip(name=clip["name"], scene=clip["scene"], lows=tuple(clip["lows"]))
-                    for clip in stored["clips"]
-                ]
+    made_of = _made_of(options, damage, seed)
+    kept = _kept(folder, index, made_of, sink)
+    if kept is not None:
+        return kept
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        clips = [
-            _stored(folder, n, *found, options=options, damage=damage, seed=seed)
-            for n, found in enumerate(_all_clips(options, damage, sink))
-        ]
-        if not clips:
-            raise InputError(
-                f"{', '.join(map(str, options.clean))}: nothing to learn from; a clip takes "
-                f"{options.frames} frames without a cut, and something to see in them"
-            )
-        part = index.with_suffix(".part")
-        made = {"made_of": _made_of(options, damage, seed), "clips": [c.__dict__ for c in clips]}
+        index.unlink(missing_ok=True)  # it is of clips that are replaced from here on
+    clips = []
+    for number, found in enumerate(found_clips(options, damage, sink)):
+        clips.append(_stored(folder, number, found, options=options, damage=damage, seed=seed))
+    if not clips:
+        raise InputError(
+            f"{', '.join(map(str, options.clean))}: nothing to learn from; a clip takes "
+            f"{options.length or options.frames} frames without a cut, and something to see in them"
+        )
+    part = index.with_suffix(".part")
+    made = {"made_of": made_of, "clips": [c.__dict__ for c in clips]}
+    with _writing(folder):
         part.write_text(json.dumps(made), encoding="utf-8")
         os.replace(part, index)
-    except OSError as error:
-        if isinstance(error, VsrError):
-            raise
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return clips
+
+
+def _kept(folder: Path, index: Path, made_of: str, sink: Sink) -> list[StoredClip] | None:
+    """Return the clips that were taken before; None where they are others, or not whole."""
+    if not index.exists():
+        return None
+    try:
+        stored = json.loads(index.read_text(encoding="utf-8"))
+        if stored["made_of"] != made_of:
+            return None
+        clips = [
+            StoredClip(name=clip["name"], scene=clip["scene"], lows=tuple(clip["lows"]))
+            for clip in stored["clips"]
+        ]
+        for clip in clips:
+            for name in (clip.name, *clip.lows):
+                np.load(folder / name, mmap_mode="r")  # fails where the file is cut short
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        sink(Note(text=f"{folder}: clips are missing or damaged ({error}), and are taken anew"))
+        return None
+    return clips
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say what cannot be written. Raises OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({cause(error)})") from error
 
 
 def _stored(
     folder: Path,
     number: int,
-    scene: int,
-    clip: Tensor,
-    partner: Tensor | None,
+    found: FoundClip,
     *,
     options: DataOptions,
     damage: Damage,
     seed: int,
 ) -> StoredClip:
     """Return a clip and its damaged copies, as files."""
-    scale = damage.scale
-    height, width = (side // scale * scale for side in clip.shape[2:])
-    clip = clip[..., :height, :width]
+    scale, partner = damage.scale, found.partner
+    height, width = (side // scale * scale for side in found.clip.shape[2:])
+    clip = found.clip[..., :height, :width]
     name = f"{number:05}.npy"
-    np.save(folder / name, clip.numpy())
     lows = []
-    copies = [partner] if partner is not None else _copies(clip, number, options, damage, seed)
-    for n, low in enumerate(copies):
-        lows.append(f"{number:05}.{n}.npy")
-        np.save(folder / lows[-1], low[..., : height // scale, : width // scale].numpy())
-    return StoredClip(name=name, scene=scene, lows=tuple(lows))
+    made = _copies(clip, number, options, damage, seed)
+    copies = list(made) if partner is None else [partner]
+    with _writing(folder):
+        np.save(folder / name, clip.numpy())
+        for n, low in enumerate(copies):
+            lows.append(f"{number:05}.{n}.npy")
+            np.save(folder / lows[-1], low[..., : height // scale, : width // scale].numpy())
+    return StoredClip(name=name, scene=found.scene, lows=tuple(lows))
 
 
 def _copies(
@@ -143,7 +168,8 @@ def _made_of(options: DataOptions, damage: Damage, seed: int) -> str:
     )
     chosen = {name: value for name, value in to_dict(options).items() if name in names}
     made = to_dict(damage) if options.variants else {"scale": damage.scale}
-    text = json.dumps([chosen, made, seed if options.variants else 0], sort_keys=True)
+    told = [_NUMBERED, chosen, made, seed if options.variants else 0]
+    text = json.dumps(told, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -153,100 +179,29 @@ def mixed(*numbers: int) -> int:
     return int(state[0]) << 31 | int(state[1]) >> 1
 
 
-def _all_clips(
-    options: DataOptions, damage: Damage, sink: Sink
-) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Yield (scene, clip, its partner) of every source that can be read."""
-    paths = list(listed(options.clean))
-    refused: list[str] = []
-    first = last = 0
-    for path in paths:
-        try:
-            source = opened(path)
-            low = _partner(path, options.paired)
-            for scene, clip, partner in _of_source(source, low, options, damage.scale):
-                last = first + scene
-                yield last, clip, partner
-            first = last + 1
-        except InputError as error:
-            refused.append(str(error))
-            sink(Note(text=f"passed over: {error}"))
-    if len(refused) == len(paths):
-        raise InputError(refused[0] if refused else "nothing to learn from is named")
-
-
-def _of_source(
-    source: Source, low: Source | None, options: DataOptions, scale: int
-) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    width, height = source.video.width, source.video.height
-    if min(width, height) < options.area:
-        raise InputError(
-            f"{source.path}: is {width}x{height}; samples take {options.area} pixels a side "
-            "(<data.area> and <data.patch> make them smaller)"
-        )
-    if low is not None and (low.video.width * scale, low.video.height * scale) != (width, height):
-        raise InputError(
-            f"{low.path}: is {low.video.width}x{low.video.height}, not 1/{scale} of "
-            f"{source.path}, which is {width}x{height}"
-        )
-    starts = places(source, options.clips)
-    ends = [*starts[1:], None]
-    length = (options.length or options.frames) if starts != [None] else 1
-    window = options.window if low is None else 1 << 15
-    with ThreadPoolExecutor(max(options.workers, 1), thread_name_prefix="vsr-take") as pool:
-        jobs = [
-            pool.submit(take, source, start, end, length=length, window=window)
-            for start, end in zip(starts, ends, strict=True)
-        ]
-        try:
-            scene = 0
-            for job in jobs:
-                taken = job.result()
-                if taken.clip is not None:
-                    partner = read_at(low, taken.times) if low is not None else None
-                    yield scene, taken.clip, partner
-                scene += taken.ends
-        finally:
-            for job in jobs:
-                job.cancel()
-
-
-def _partner(path: Path, paired: Path | None) -> Source | None:
-    if paired is None:
-        return None
-    found = paired / path.name if paired.is_dir() else paired
-    if not found.exists() and paired.is_dir():
-        found = next(iter(sorted(paired.glob(f"{path.stem}.*"))), found)
-    return opened(found)
-
-
-def listed(paths: Iterable[Path]) -> Iterator[Path]:
-    """Return films and pictures that paths stand for: themselves, folders of them, lists in
-    .txt.
-    """
-    for path in paths:
-        if path.is_dir():
-            kinds = FILMS | PICTURES
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in kinds)
-        elif path.suffix.lower() == ".txt" and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            yield from (path.parent / line.strip() for line in lines if line.strip())
-        else:
-            yield path
-
-
 # --- samples ---
 
 
 def split(clips: Sequence[StoredClip], share: float) -> tuple[list[StoredClip], list[StoredClip]]:
-    """Return (to learn from, held out): whole scenes, evenly over all. One scene alone is not
+    """Return (to learn from, held out): whole scenes, evenly over all, of about so many clips.
+
+    At least one scene is held out and never more than half of the clips. One scene alone is not
     split.
     """
-    scenes = sorted({clip.scene for clip in clips})
-    if share <= 0 or len(scenes) < 2:
+    sizes = Counter(clip.scene for clip in clips)
+    if share <= 0 or len(sizes) < 2:
         return list(clips), []
-    step = min(max(round(1 / share), 2), len(scenes))
-    held = set(scenes[step // 2 :: step])
+    held: set[int] = set()
+    seen = taken = 0
+    for scene, size in sorted(sizes.items()):
+        seen += size
+        # Where that comes nearer to the share of what was seen so far.
+        if share * seen - taken >= size / 2 and 2 * (taken + size) <= len(clips):
+            held.add(scene)
+            taken += size
+    if not held:  # the smallest of several has never most of them
+        few = [scene for scene in sorted(sizes) if 2 * sizes[scene] <= len(clips)]
+        held = {min(few, key=lambda scene: abs(sizes[scene] - share * len(clips)))}
     return (
         [clip for clip in clips if clip.scene not in held],
         [clip for clip in clips if clip.scene in held],
@@ -290,7 +245,8 @@ class Samples:
         high = turn(_cut(whole[frames], top, left, side))
         real = high
         if self._options.sharpen:
-            high = sharpened(high)
+            # Copies were made of the clip as a whole, sharpened: so it has to be here.
+            high = _sharp_cut(whole[frames], top, left, side) if clip.lows else sharpened(high)
         if clip.lows:
             name = clip.lows[int(chance.integers(len(clip.lows)))]
             stored = np.load(self._folder / name, mmap_mode="r")
@@ -327,6 +283,15 @@ class Samples:
 def _cut(stored: NDArray[np.uint8], top: int, left: int, side: int) -> Tensor:
     part = np.array(stored[..., top : top + side, left : left + side])
     return torch.from_numpy(part).float() / 255
+
+
+def _sharp_cut(stored: NDArray[np.uint8], top: int, left: int, side: int) -> Tensor:
+    """Cut out of what is sharpened as a whole; only what reaches the part is read."""
+    y, x = max(top - _REACH, 0), max(left - _REACH, 0)
+    bottom, right = top + side + _REACH, left + side + _REACH
+    around = np.array(stored[..., y:bottom, x:right])
+    sharp = sharpened(torch.from_numpy(around).float() / 255)
+    return sharp[..., top - y : top - y + side, left - x : left - x + side]
 
 
 def batches(

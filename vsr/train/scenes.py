@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vsr.errors import InputError
+from vsr.events import Sink, silent
 from vsr.frame import Frame
 from vsr.media.source.kinds.base import Source
 from vsr.stages.temporal.shot_cuts import differ, same_picture, thumbnail
@@ -28,58 +29,93 @@ class ScenePlace:
 
     clip: Tensor | None  # (T, 3, H, W) uint8; None where there are cuts only, or nothing to see
     times: tuple[Fraction, ...]  # seconds
-    ends: bool  # whether a cut lies between here and the next place
+    cut_before: bool  # whether a cut lies between where it was looked and the clip, or the end
+    cut_after: bool  # whether one lies between the clip and the next place
+    thumbnail: Tensor | None  # (1, 1, h, w) of the last frame that was looked at
 
 
-def places(source: Source, count: int) -> list[float | None]:
-    """Return seconds at which to look, evenly over the film; None: its only frame."""
+def places(source: Source, count: int, *, length: int | None = None) -> list[float | None]:
+    """Return seconds at which to look, evenly over the film; None: its only frame.
+
+    With a `length`, no more of them than clips of so many frames fit between one and the next.
+    """
     if source.video.frames == 1 or not source.duration:
         return [None]
-    length = source.duration
-    return [length * (n + 0.25) / count for n in range(count)]
+    whole = source.duration
+    if length is None or not source.video.rate:
+        return [whole * (n + 0.25) / count for n in range(count)]
+    rate = float(source.video.rate)
+    # A frame more than a clip has: times are rounded to ticks, and a film's length is an estimate.
+    count = max(min(count, round(whole * rate) // (length + 1)), 1)
+    step = whole / count
+    late = min(0.25 * step, max(step - (length + 1) / rate, 0))
+    return [step * n + late for n in range(count)]
 
 
 def take(
-    source: Source, start: float | None, until: float | None, *, length: int, window: int
+    source: Source,
+    start: float | None,
+    until: float | None,
+    *,
+    length: int,
+    window: int,
+    sink: Sink = silent,
 ) -> ScenePlace:
     """Return a clip of `length` frames without a cut, soon after `start`, cut to `window` pixels a
     side.
 
-    Goes on reading to the first cut, or to `until` if there is none. Raises InputError.
+    Goes on reading to the first cut behind it, or to the first frame from `until` on, at which the
+    next place begins: so each cut between two clips is seen. Of damage `sink` is told. Raises
+    InputError.
     """
+    end = None if until is None else round(until / source.video.time_base)
     run: list[Frame] = []
     found: list[Frame] = []
-    last: Tensor | None = None
-    with closing(frames(source, start=start)) as pictures:
+    last: tuple[Frame, Tensor] | None = None
+    cut_before = cut_after = False
+    with closing(frames(source, start=start, sink=sink)) as pictures:
         for n, frame in enumerate(pictures):
-            if until is not None and float(frame.pts * frame.time_base) >= until:
-                break
             now = thumbnail(rgb(frame).mean(0, keepdim=True)[None])
-            size_changed = bool(run) and run[-1].planes[0].shape != frame.planes[0].shape
-            if last is not None and (size_changed or bool(differ(last, now))):
-                run = []
-                if found and (size_changed or not same_picture(last, now)):
-                    return _taken(source, found, window, ends=True)
-            last = now
-            if not found:
-                run.append(frame)
-                found = run if len(run) == length else []
-                if not found and n >= _TRIES * length + 24:
-                    break
-            if found and until is None:
+            cut, jump = _change(last, (frame, now))
+            cut_before |= cut and not found
+            cut_after = cut and bool(found)
+            if cut_after or (end is not None and frame.pts >= end):
                 break
-    return _taken(source, found, window, ends=not found)
+            last = frame, now
+            if not found:
+                run = [frame] if jump else [*run, frame]
+                found = run if len(run) == length else []
+            tried = n >= _TRIES * length + 24
+            if (found or tried) and (end is None or (cut_before and not found)):
+                break
+    clip, times = _taken(found, window)
+    return ScenePlace(
+        clip=clip,
+        times=times,
+        cut_before=cut_before,
+        cut_after=cut_after,
+        thumbnail=None if last is None else last[1],
+    )
 
 
-def _taken(source: Source, run: list[Frame], window: int, *, ends: bool) -> ScenePlace:
+def _change(before: tuple[Frame, Tensor] | None, after: tuple[Frame, Tensor]) -> tuple[bool, bool]:
+    """Return (whether a cut lies between two frames, whether they are of no one clip)."""
+    if before is None:
+        return False, False
+    if before[0].planes[0].shape != after[0].planes[0].shape:
+        return True, True
+    return not same_picture(before[1], after[1]), bool(differ(before[1], after[1]))
+
+
+def _taken(run: list[Frame], window: int) -> tuple[Tensor | None, tuple[Fraction, ...]]:
     if not run:
-        return ScenePlace(clip=None, times=(), ends=ends)
+        return None, ()
     times = tuple(frame.pts * frame.time_base for frame in run)
     clip = torch.stack([codes(rgb(frame)) for frame in run])
     clip = clip[..., slice(*_best(clip, 2, window)), :]
     clip = clip[..., slice(*_best(clip, 3, window))]
     steps = clip.float().diff(dim=3).abs().mean()
-    return ScenePlace(clip=clip.contiguous() if steps >= _FLAT else None, times=times, ends=ends)
+    return (clip.contiguous() if steps >= _FLAT else None), times
 
 
 def _best(clip: Tensor, dim: int, window: int) -> tuple[int, int]:

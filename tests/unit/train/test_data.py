@@ -14,9 +14,10 @@ from PIL import Image
 from tests.support.judge import make
 from vsr.errors import InputError
 from vsr.events import Event, Note, silent
-from vsr.train.data import Samples, TrainingBatch, batches, gather, listed, split
+from vsr.train.data import Samples, StoredClip, TrainingBatch, batches, gather, split
 from vsr.train.degrade.settings import read_damage
 from vsr.train.options import DataOptions
+from vsr.train.sources import listed
 
 # Four still scenes of different colours and patterns, two seconds each.
 _SCENES = (
@@ -57,6 +58,24 @@ def test_clips_lie_within_scenes_and_scenes_on_one_side(tmp_path: Path) -> None:
     assert len(learnt) + len(held) == len(clips)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9])
+def test_about_the_share_of_the_clips_is_held_out_in_whole_scenes(share: float) -> None:
+    chance = np.random.default_rng(3)
+    films = [[4, 2], [2, 4], [1, 100], [5] * 12, [60, 1, 1, 1, 1]]
+    films += [chance.integers(1, 30, chance.integers(2, 20)).tolist() for _ in range(50)]
+    for sizes in films:
+        clips = [
+            StoredClip(name=f"{scene}.{n}", scene=scene)
+            for scene, size in enumerate(sizes)
+            for n in range(size)
+        ]
+        learnt, held = split(clips, share)
+        assert {c.scene for c in learnt} & {c.scene for c in held} == set()
+        assert sorted(c.name for c in learnt + held) == sorted(c.name for c in clips)
+        assert 0 < len(held) <= len(clips) / 2
+        assert abs(len(held) - min(share, 0.5) * len(clips)) <= max(sizes)
+
+
 def test_what_was_gathered_stays(tmp_path: Path) -> None:
     film, damage = _film(tmp_path), read_damage()
     before = gather(tmp_path / "store", _options(film), damage, 0, silent)
@@ -95,8 +114,8 @@ def test_two_processes_share_what_one_would_take(tmp_path: Path) -> None:
     assert torch.equal(whole.high, torch.cat([part.high for part in parts]))
 
 
-@pytest.mark.parametrize("variants", [0, 2])
-def test_partners_lie_at_the_same_place(tmp_path: Path, variants: int) -> None:
+@pytest.mark.parametrize(("variants", "sharpen"), [(0, False), (2, False), (0, True), (2, True)])
+def test_partners_lie_at_the_same_place(tmp_path: Path, variants: int, sharpen: bool) -> None:
     """Without any damage but the reduction a partner is its clip made smaller."""
     none = {"share": 0.0}
     stage = {"blur": none, "noise": none, "jpeg": none}
@@ -106,7 +125,7 @@ def test_partners_lie_at_the_same_place(tmp_path: Path, variants: int) -> None:
         "second": stage | {"resize": {"up": 0.0, "down": 0.0, "keep": 1.0} | modes},
         "last": {"sinc": 0.0} | modes,
     })  # fmt: skip
-    options = _options(_film(tmp_path), variants=variants)
+    options = _options(_film(tmp_path), variants=variants, sharpen=sharpen)
     samples = Samples(tmp_path, gather(tmp_path, options, damage, 0, silent), options, damage, 1)
     for batch in _some(samples, 0):
         assert batch.low is not None
@@ -132,7 +151,7 @@ def test_pairs_are_read_as_they_are(tmp_path: Path) -> None:
 def test_pictures_and_lists_and_folders(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     for n in range(3):
-        picture = chance.integers(0, 255, (100, 120, 3), np.uint8)
+        picture = chance.integers(0, 255, (5, 6, 3), np.uint8).repeat(20, 0).repeat(20, 1)
         Image.fromarray(picture).save(tmp_path / f"{n}.png")
     (tmp_path / "notes.md").write_text("no picture")
     names = [path.name for path in listed([tmp_path])]

@@ -186,9 +186,9 @@ def list_files(path: Path) -> ImageList:
     return ImageList(
         path=path,
         folder=folder,
-        pictures=tuple(sorted(pictures, key=_natural)),
-        films=tuple(sorted(films, key=_natural)),
-        others=tuple(sorted({name for name, _ in found} - taken, key=_natural)),
+        pictures=tuple(sorted(pictures, key=natural)),
+        films=tuple(sorted(films, key=natural)),
+        others=tuple(sorted({name for name, _ in found} - taken, key=natural)),
     )
 
 
@@ -207,7 +207,7 @@ def _matching(path: Path, pattern: NumberedName, files: Iterable[str]) -> ImageL
     )
 
 
-def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
     """Return a key for sorting by which numbers in a name count as numbers."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], name
