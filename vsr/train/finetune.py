@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vsr.engine.device import choose_device, prepare_cpu
-from vsr.errors import FfmpegError, OutputExists, UsageError
+from vsr.errors import (
+    FfmpegError,
+    InputError,
+    OutputError,
+    OutputExists,
+    UsageError,
+    VsrError,
+)
 from vsr.events import Event, Note, Sink, Step, silent
 from vsr.nets.network import Network
 from vsr.nets.store import load, load_file_as_network
-from vsr.options import DeviceOptions, ModelOptions
+from vsr.options import DeviceOptions, ModelOptions, to_dict
 from vsr.train.checkpoint import write_whole
 from vsr.train.data import TrainingBatch, gather, split
 from vsr.train.degrade.settings import Damage, read_damage
-from vsr.train.film import codes
+from vsr.train.film import codes, opened
 from vsr.train.judge import JudgedClip, enlarge, held_pairs, psnr, strip, vmaf
 from vsr.train.learner import Learner
 from vsr.train.like import described, estimate
@@ -39,6 +49,8 @@ _TRIED = 10  # steps, to know what one takes
 _MOST = {"cpu": 20_000, "cuda": 20_000}  # steps
 _PATIENCE = 6  # checks without a better one, after which it is no use
 _BETTER = 0.02  # dB that count as better
+_WINDOW = 512  # pixels of a clip's side that are kept, at most
+_DIGITS = 8  # of the sha256 of options, in a name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,43 +88,44 @@ def finetune(
     options: FinetuneOptions | None = None,
     *,
     overwrite: bool = False,
+    restart: bool = False,
     sink: Sink = silent,
 ) -> FinetuneReport:
     """Teach a network to undo what `damaged` suffers from, with the clean film `clean`.
 
     `damaged` may be None where `options.damage` names the damage. The work lies beside the output
-    in a folder that ends in `.train`; the same call goes on there. Raises what `train` raises.
+    in a folder that ends in `.train`; the same call goes on there, one with other options begins
+    work of its own, and `restart` throws away what these options have begun. Raises what `train`
+    raises, and VsrError where the time was over before the first step.
     """
     options = options or FinetuneOptions()
     began = time.monotonic()
-    if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: weights are written as .safetensors; give it that name")
-    if output.exists() and not overwrite:
-        raise OutputExists(f"{output}: is there already; <encode.overwrite> replaces it")
-    if damaged is None and options.damage is None:
-        raise UsageError("name a film of that damage (<like>), or say it (<finetune.damage>)")
+    _check(clean, damaged, output, options, overwrite)
     device = choose_device(options.device)
     if device.type == "cpu":
         prepare_cpu(DeviceOptions())
     loaded = load(ModelOptions(name=options.start), sink)
     if loaded.network is None:
         raise UsageError(f"<finetune.start> {options.start}: has nothing to learn")
+    # What is wrong with the options is to be known before the estimate, which takes its time.
+    plan = _plan(clean, options, read_damage(changes={"scale": loaded.scale}))
     folder = output.with_suffix(".train")
-    folder.mkdir(parents=True, exist_ok=True)
-    damage, words = _damage(clean, damaged, options, loaded.scale, folder)
+    damage, words = _damage(clean, damaged, options, loaded.scale, _folder(folder), restart)
     sink(Note(text=f"damage: {words}"))
-    plan = _plan(clean, options, damage)
-    target = folder / "candidate.safetensors"
-    clips = gather(target.with_suffix(".train") / "clips", plan.data, damage, plan.seed, sink)
+    plan = dataclasses.replace(plan, damage=damage)
+    target = folder / f"candidate-{_key(plan, options)}.safetensors"
+    work = target.with_suffix(".train")
+    if restart and work.is_dir():
+        shutil.rmtree(work)
+    clips = gather(work / "clips", plan.data, damage, plan.seed, sink)
     held = split(clips, plan.data.held_out)[1]
     if not held:
         raise UsageError(f"{clean}: is one scene; a part of the scenes is held out to judge by")
-    pairs = held_pairs(target.with_suffix(".train") / "clips", held, damage, plan.seed)
+    pairs = held_pairs(work / "clips", held, damage, plan.seed)
     before = _score(loaded.network.to(device), pairs)
     sink(Note(text=f"before: {_words(before)} on {len(held)} clips that are held out"))
-    plan = _timed(plan, options, device, folder, began)
-    deadline = math.inf if options.steps else began + options.minutes * 60
-    trained = _train(plan, target, deadline, sink)
+    plan = _timed(plan, options, device, work, began)
+    trained = _train(plan, target, options, began, sink)
     network = load_file_as_network(target).to(device)
     after = _score(network, pairs)
     picture = folder / "before_after.png"
@@ -126,32 +139,98 @@ def finetune(
         os.replace(target, output)
     else:
         report = dataclasses.replace(report, output=None)
-    write_whole(folder / "report.json", json.dumps(_plain(report), indent=1).encode())
+    write_whole(folder / "report.json", json.dumps(plain(report), indent=1).encode())
     return report
 
 
-def _damage(
-    clean: Path, damaged: Path | None, options: FinetuneOptions, scale: int, folder: Path
+def _check(
+    clean: Path, damaged: Path | None, output: Path, options: FinetuneOptions, overwrite: bool
+) -> None:
+    """Refuse what cannot come to anything, as far as that is known at once."""
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: weights are written as .safetensors; give it that name")
+    if output.exists() and not overwrite:
+        raise OutputExists(f"{output}: is there already; <encode.overwrite> replaces it")
+    if damaged is None and options.damage is None:
+        raise UsageError("name a film of that damage (<like>), or say it (<finetune.damage>)")
+    if damaged is not None and options.damage is not None:
+        raise UsageError("<like> and <finetune.damage>: one of them")
+    if not 16 <= options.patch <= _WINDOW:
+        raise UsageError(f"<finetune.patch> {options.patch}: from 16 to {_WINDOW} pixels")
+    for name, value, least in (("clips", options.clips, 2), ("steps", options.steps, 1)):
+        if value is not None and value < least:
+            raise UsageError(f"<finetune.{name}> {value}: at least {least}")
+    if clean.is_file() and clean.suffix != ".txt":
+        video = opened(clean).video
+        if min(video.width, video.height) < options.patch:
+            raise InputError(
+                f"{clean}: is {video.width}x{video.height}; "
+                f"<finetune.patch> {options.patch} takes at least {options.patch} pixels a side"
+            )
+
+
+def _folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return folder
+
+
+def _damage(  # noqa: PLR0917 (private, and each is named as where it comes from)
+    clean: Path,
+    damaged: Path | None,
+    options: FinetuneOptions,
+    scale: int,
+    folder: Path,
+    restart: bool,
 ) -> tuple[Damage, str]:
     """Return what to damage clips with: as told, or as estimated, which is kept for the next
-    time.
+    time that these films and this scale are named.
     """
     if options.damage is not None:
         return read_damage(options.damage, {"scale": scale}), f"as in {options.damage.name}"
     assert damaged is not None
-    kept, said = folder / "like.toml", folder / "like.txt"
-    if not kept.is_file() or not said.is_file():
+    kept, made = folder / "like.toml", folder / "like.json"
+    made_of = {"damaged": _identity(damaged), "clean": _identity(clean), "scale": scale}
+    said = None
+    if kept.is_file() and made.is_file() and not restart:
+        stored = json.loads(made.read_text())
+        said = stored["found"] if stored["made_of"] == made_of else None
+    if said is None:
         found = estimate(damaged, clean, scale)
-        write_whole(said, str(found).encode())
+        said = str(found)
+        made.unlink(missing_ok=True)  # else a kill in between leaves it beside another's estimate
         write_whole(kept, described(found.changes(scale)).encode())
-    return read_damage(kept), said.read_text()
+        write_whole(made, json.dumps({"found": said, "made_of": made_of}, indent=1).encode())
+    return read_damage(kept), said
+
+
+def _identity(path: Path) -> list[Any]:
+    """Return path, size and time of change; the path alone where it names several pictures."""
+    if not path.exists():
+        return [str(path.resolve())]
+    state = path.stat()
+    return [str(path.resolve()), state.st_size, state.st_mtime_ns]
+
+
+def _key(plan: TrainOptions, options: FinetuneOptions) -> str:
+    """Return a name for all that decides about the weights: the work of other options is
+    another's.
+    """
+    told = to_dict(plan)
+    del told["licence"]
+    parts: list[Any] = [told, options.minutes if options.steps is None else None, options.steps]
+    parts += [_identity(path) for path in plan.data.clean]
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def _plan(clean: Path, options: FinetuneOptions, damage: Damage) -> TrainOptions:
     """Plan a run whose damaged copies are made beforehand, of whole clips, as encoders see them."""
     return TrainOptions(
         data=DataOptions(
-            clean=(clean,), clips=options.clips, frames=1, length=3, window=512,
+            clean=(clean,), clips=options.clips, frames=1, length=3, window=_WINDOW,
             patch=options.patch, area=options.patch, variants=2, held_out=0.15, workers=1,
         ),
         damage=damage,
@@ -167,12 +246,12 @@ def _plan(clean: Path, options: FinetuneOptions, damage: Damage) -> TrainOptions
 
 
 def _timed(
-    plan: TrainOptions, options: FinetuneOptions, device: torch.device, folder: Path, began: float
+    plan: TrainOptions, options: FinetuneOptions, device: torch.device, work: Path, began: float
 ) -> TrainOptions:
     """Return the plan with as many steps as fit the time, by a trial that is kept for the next
     time.
     """
-    kept = folder / "steps.json"
+    kept = work / "steps.json"
     steps = options.steps
     if steps is None and kept.is_file():
         steps = int(json.loads(kept.read_text())["steps"])
@@ -201,8 +280,14 @@ def _step_time(plan: TrainOptions, device: torch.device) -> float:
     return min(times[1:])
 
 
-def _train(plan: TrainOptions, target: Path, deadline: float, sink: Sink) -> TrainingResult:
-    """Train until the steps are done, the time is over, or it has long been no use."""
+def _train(
+    plan: TrainOptions, target: Path, options: FinetuneOptions, began: float, sink: Sink
+) -> TrainingResult:
+    """Train until the steps are done, the time is over, or it has long been no use.
+
+    Raises VsrError where it was over before the first step.
+    """
+    deadline = math.inf if options.steps else began + options.minutes * 60
     checks: list[float] = []
 
     def listening(event: Event) -> None:
@@ -216,7 +301,18 @@ def _train(plan: TrainOptions, target: Path, deadline: float, sink: Sink) -> Tra
         best = max(range(len(checks)), key=checks.__getitem__, default=0)
         return len(checks) - 1 - best >= _PATIENCE
 
-    return train(plan, target, overwrite=True, keep_best=True, until=enough, sink=listening)
+    prepared = time.monotonic() - began
+    done = train(plan, target, overwrite=True, keep_best=True, until=enough, sink=listening)
+    if done.steps == 0:
+        # Its number of steps came of no time, and its weights are those of the beginning.
+        (target.with_suffix(".train") / "steps.json").unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+        raise VsrError(
+            f"<finetune.minutes> {options.minutes:g}: went into the preparation, which "
+            f"took {prepared:.0f} s, and nothing was learnt; the same command goes on from "
+            "there, or give it more"
+        )
+    return done
 
 
 def _score(network: Network, pairs: list[JudgedClip]) -> HeldOutScore:
@@ -244,8 +340,15 @@ def _words(score: HeldOutScore) -> str:
     return f"PSNR {score.psnr:.2f} dB{judged}"
 
 
-def _plain(report: FinetuneReport) -> dict[str, object]:
+def plain(report: FinetuneReport) -> dict[str, Any]:
+    """Return the report as JSON has it: null where there is no VMAF."""
+
+    def score(of: HeldOutScore) -> dict[str, float | None]:
+        return {"psnr": of.psnr, "vmaf": None if math.isnan(of.vmaf) else of.vmaf}
+
     return dataclasses.asdict(report) | {
         "output": None if report.output is None else str(report.output),
+        "before": score(report.before),
+        "after": score(report.after),
         "picture": str(report.picture),
     }

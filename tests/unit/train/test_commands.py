@@ -114,7 +114,11 @@ def test_no_better_is_said_and_not_written(
         (["train", "{film}", "-o", "{out}.safetensors", "--patch", "8"], 2, "--patch 8"),
         (["train", "{film}", "-o", "{none}/a.safetensors"], 1, "none"),
         (["finetune", "{film}", "-o", "{out}.safetensors"], 2, "--like"),
-        (["finetune", "{film}", "--like", "{bad}", "-o", "{out}.safetensors"], 3, "bad.mkv"),
+        (
+            ["finetune", "{film}", "--like", "{bad}", "-o", "{out}.safetensors", "--patch", "64"],
+            3,
+            "bad.mkv",
+        ),
         (["finetune", "{bad}", "--like", "{film}", "-o", "{out}.safetensors"], 3, "bad.mkv"),
     ],
 )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 )
 @tree_options(FinetuneOptions, environment=False)
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there already.")
+@click.option("--restart", is_flag=True, help="Throw away what these options have begun.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @listening
 def finetune(
@@ -43,6 +44,7 @@ def finetune(
     like: Path | None,
     output: Path | None,
     overwrite: bool,
+    restart: bool,
     quiet: bool,
     progress: ProgressKind,
     as_json: bool,
@@ -56,18 +58,17 @@ def finetune(
     the same command goes on with it.
     """
     from vsr.train.finetune import finetune as teach
+    from vsr.train.finetune import plain
 
     output = output or Path(f"{clean.stem}.safetensors")
     options = tree_of(FinetuneOptions, values)
     with Listener(quiet=quiet, progress=progress) as terminal:
-        report = teach(clean, like, output, options, overwrite=overwrite, sink=terminal)
+        report = teach(
+            clean, like, output, options, overwrite=overwrite, restart=restart, sink=terminal
+        )
     if as_json:
-        before, after = (vars(score) for score in (report.before, report.after))
-        click.echo(json.dumps({
-            "output": None if report.output is None else str(report.output),
-            "damage": report.damage, "steps": report.steps, "seconds": round(report.seconds, 1),
-            "before": before, "after": after, "picture": str(report.picture),
-        }, indent=1))  # fmt: skip
+        told = plain(report) | {"seconds": round(report.seconds, 1)}
+        click.echo(json.dumps(told, indent=1))
         return
     click.echo(f"before  {_line(report.before)}")
     click.echo(f"after   {_line(report.after)}  ({report.steps} steps, {report.seconds:.0f} s)")
