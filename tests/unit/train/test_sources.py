@@ -15,7 +15,9 @@ from vsr.errors import InputError, OutputError
 from vsr.events import Event, Note, silent
 from vsr.train.data import StoredClip, gather
 from vsr.train.degrade.settings import read_damage
+from vsr.train.film import opened
 from vsr.train.options import DataOptions
+from vsr.train.scenes import take
 from vsr.train.sources import listed
 
 _WIDTH, _HEIGHT = 160, 128
@@ -80,6 +82,18 @@ def test_a_shot_is_a_scene_however_many_places_are_looked_at(
     shots, scenes = ({pair[side] for pair in pairs} for side in (0, 1))
     assert len(pairs) == len(shots) == len(scenes)
     assert len(shots) >= min(count, 3) - 1
+
+
+@pytest.mark.parametrize(
+    ("first", "end"), [(0, 8), (0, 9), (8, 9), (9, 10), (5, 12), (10, 12), (12, 39), (38, 40)]
+)
+def test_a_cut_is_seen_up_to_where_the_next_place_begins(
+    first: int, end: int, tmp_path: Path
+) -> None:
+    source = opened(_film(tmp_path / "film.mkv", _shots(9, 1, 30, 2)))
+    place = take(source, first / 24, end / 24, length=50, window=160)
+    assert place.clip is None
+    assert place.cut_before == any(first < cut <= end for cut in (9, 10, 40))
 
 
 def test_frames_in_a_folder_are_parted_where_the_film_is_cut(tmp_path: Path) -> None:
