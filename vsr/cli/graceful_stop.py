@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import stat
+import time
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -19,6 +20,8 @@ from vsr.cli.signals import GRACE, say, signals
 from vsr.errors import Interrupted, Stopped
 from vsr.events import Event, Finished, Sink, Started
 from vsr.jobs.store.job_store import JobStore, forget
+
+_SAME = 1.0  # seconds in which torchrun hands on the Ctrl-C that its processes had, too
 
 
 class GracefulStop:
@@ -102,6 +105,50 @@ class GracefulStop:
             return  # what is said now is said, or cut short, as it was begun
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+class StopAtStep:
+    """A context in which a signal stops a training at its next step, and one more at once."""
+
+    def __init__(self) -> None:
+        self._asked: float | None = None  # when
+        self._stepping = False
+        self._before: dict[int, Any] = {}
+
+    def asked(self) -> bool:
+        """Return whether to stop. What asks can: until then, signals do what they did before."""
+        self._stepping = True
+        return self._asked is not None
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not self._stepping:
+            before = self._before.get(number)
+            if callable(before):
+                before(number, frame)
+        elif self._asked is None:
+            self._asked = now
+            say("stopping when this step is done; once more: now")
+        elif now - self._asked > _SAME:
+            end_children()
+            say("stopped; the same command goes on from the last checkpoint")
+            os._exit(Interrupted.exit_code)
+
+    def __enter__(self) -> Self:
+        for number in signals():
+            self._before[number] = signal.getsignal(number)
+            signal.signal(number, self._signalled)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._asked is None:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:

@@ -18,7 +18,7 @@ from vsr.cli.signals import INTERRUPTED, SignalHandlers, is_interrupt
 from vsr.cli.standard import failure, lacks_memory, prepare, printable
 from vsr.cli.terminal import in_a_line
 from vsr.cli.work import CommandRun
-from vsr.errors import NO_MEMORY, Interrupted, OutOfMemory, VsrError
+from vsr.errors import NO_MEMORY, Interrupted, OutOfMemory, Stopped, VsrError
 from vsr.version import __version__
 
 # Each in the file of its name, and what it does in a line: as its own help begins.
@@ -135,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (interrupts.raised or is_interrupt(error)):
             raise
         code, line = Interrupted.exit_code, INTERRUPTED
-    if code and interrupts.raised:  # whatever failed then failed by it
+    # Whatever failed then failed by it; but what was stopped and goes on has said so.
+    if code not in (0, Stopped.exit_code) and interrupts.raised:
         code, line = Interrupted.exit_code, INTERRUPTED
     if not code and (failed := failure()) is not None:
         code, line = 1, failed or None

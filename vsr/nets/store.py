@@ -55,6 +55,13 @@ def load(options: ModelOptions, sink: Sink = silent) -> LoadedModel:
     )
 
 
+def licence_of_model(options: ModelOptions) -> str | None:
+    """Return the licence of the weights that `options` name, where it is known."""
+    if (path := _own_file(options)) is not None:
+        return licence_of(path, notes_of(path))
+    return find(options.name).licence
+
+
 def _load_one(options: ModelOptions, sink: Sink) -> LoadedModel:
     if (path := _own_file(options)) is not None:
         if options.denoise is not None:

@@ -8,6 +8,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,37 +43,47 @@ def write_whole(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundCheckpoint:
+    """What a folder holds."""
+
+    state: dict[str, Any] | None  # the newest that is whole; None: there is none
+    broken: tuple[Path, ...]  # newer ones, which are not
+
+
 def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
     """Write all of a training's state, and throw older ones away. Raises OutputError.
 
-    The name holds a hash of what is in it: one that a bad disk has changed is not taken.
+    The name holds a hash of what is in it: one that a bad disk has changed is not taken. What has
+    a later step cannot have been read, or this would not be the newest: it goes, too.
     """
     memory = io.BytesIO()
     torch.save(dict(state), memory)
     data = memory.getvalue()
     path = folder / f"{step:08}.{hashlib.sha256(data).hexdigest()[:_DIGITS]}.ckpt"
     write_whole(path, data)
-    for old in _newest_first(folder)[_KEPT:]:
+    others = [other for other in _newest_first(folder) if other != path]
+    later = [other for other in others if other.name[:8] >= path.name[:8]]
+    for old in later + others[len(later) + _KEPT - 1 :]:
         with suppress(OSError):
             old.unlink()
     return path
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Return the newest state that is whole; None if there is none. Only tensors and numbers are
-    read.
-    """
+def load_checkpoint(folder: Path) -> FoundCheckpoint:
+    """Return the newest state that is whole. Only tensors and numbers are read."""
+    broken: list[Path] = []
     for path in _newest_first(folder):
         try:
             data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest()[:_DIGITS] != path.name.split(".")[1]:
-                continue
-            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            if hashlib.sha256(data).hexdigest()[:_DIGITS] == path.name.split(".")[1]:
+                state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+                if isinstance(state, dict):
+                    return FoundCheckpoint(state=state, broken=tuple(broken))
         except (OSError, RuntimeError, pickle.UnpicklingError):
-            continue
-        if isinstance(state, dict):
-            return state
-    return None
+            pass  # it is no better than one of another hash
+        broken.append(path)
+    return FoundCheckpoint(state=None, broken=tuple(broken))
 
 
 def _newest_first(folder: Path) -> list[Path]:

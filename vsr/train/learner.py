@@ -17,7 +17,7 @@ from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
 from vsr.nets.network import Network
 from vsr.nets.reading import read_weights
-from vsr.nets.store import load
+from vsr.nets.store import licence_of_model, load
 from vsr.nets.weight_files import models_folder
 from vsr.options import ModelOptions
 from vsr.train.data import TrainingBatch
@@ -54,6 +54,13 @@ def new_network(options: TrainOptions, sink: Sink) -> tuple[Network, str]:
     return loaded.network.train().requires_grad_(True), loaded.name
 
 
+def _licence(start: str) -> str:
+    """Return the licence of what is begun with, where it is known."""
+    if start in ("srvgg", "rrdb"):
+        return ""
+    return licence_of_model(ModelOptions(name=start)) or ""
+
+
 class Learner:
     """Networks, their averages and optimisers, and how many steps came to nothing."""
 
@@ -63,7 +70,10 @@ class Learner:
         self.net = net.to(device)
         self.ema = {name: value.detach().clone() for name, value in self.net.named_parameters()}
         self.optimiser = _adam(self.net, options.schedule.rate)
+        self.licence = _licence(options.start)
         self.skipped = 0
+        self.skipped_in_a_row = 0
+        self._finite = True
         self.disc: UNetDiscriminatorSN | None = None
         self.disc_optimiser: torch.optim.Adam | None = None
         if options.stage == "gan":
@@ -75,13 +85,14 @@ class Learner:
             self.features = load_features(kind, options.loss.features, folder).to(device)
         self._dtype = _TYPES[options.precision]
         half = options.precision == "fp16" and device.type == "cuda"
-        self._scalers = [torch.amp.GradScaler(device.type, enabled=half) for _ in range(2)]
+        self.scalers = [torch.amp.GradScaler(device.type, enabled=half) for _ in range(2)]
 
     # --- a step ---
 
     def step(self, batch: TrainingBatch, number: int) -> dict[str, float]:
         """Learn from one batch; returns the losses and the gradient's norm, `number` from 0 on."""
         rate = rate_at(self.options, number)
+        self._finite = True
         high = batch.high.to(self.device)
         assert batch.low is not None
         low = batch.low.to(self.device)
@@ -91,6 +102,8 @@ class Learner:
         if self.disc is not None:
             told |= self._disc_step(found.detach(), batch.real.to(self.device), rate)
         self._average(number)
+        self.skipped += not self._finite
+        self.skipped_in_a_row = 0 if self._finite else self.skipped_in_a_row + 1
         return told | {"rate": rate}
 
     def _generator_step(self, found: Tensor, high: Tensor, rate: float) -> dict[str, float]:
@@ -98,8 +111,8 @@ class Learner:
             losses = self._losses(found, high)
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
-        self._scalers[0].scale(total).backward()  # type: ignore[no-untyped-call]
-        norm = self._apply(self.net, self.optimiser, self._scalers[0], rate)
+        self.scalers[0].scale(total).backward()  # type: ignore[no-untyped-call]
+        norm = self._apply(self.net, self.optimiser, self.scalers[0], rate)
         return {name: float(loss.detach()) for name, loss in losses.items()} | {"norm": norm}
 
     def _losses(self, found: Tensor, high: Tensor) -> dict[str, Tensor]:
@@ -135,9 +148,9 @@ class Learner:
             with self._autocast():
                 logits = self.disc(pictures).float()
                 loss = gan(logits, is_real, self.options.loss.gan)
-            self._scalers[1].scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scalers[1].scale(loss).backward()  # type: ignore[no-untyped-call]
             told[f"d_{name}"] = float(loss.detach())
-        self._apply(self.disc, self.disc_optimiser, self._scalers[1], rate)
+        self._apply(self.disc, self.disc_optimiser, self.scalers[1], rate)
         return told
 
     def _apply(
@@ -157,7 +170,7 @@ class Learner:
         if math.isfinite(norm):
             scaler.step(optimiser)
         else:
-            self.skipped += 1
+            self._finite = False
         scaler.update()
         return norm
 
@@ -177,11 +190,11 @@ class Learner:
     # --- what a checkpoint holds ---
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds of it."""
+        """Return what a checkpoint holds of it, but for `scalers`: each process has its own."""
         held = {
             "net": self.net.state_dict(), "ema": self.ema, "skipped": self.skipped,
             "optimiser": self.optimiser.state_dict(),
-            "scalers": [scaler.state_dict() for scaler in self._scalers],
+            "skipped_in_a_row": self.skipped_in_a_row,
         }  # fmt: skip
         if self.disc is not None and self.disc_optimiser is not None:
             held["disc"] = self.disc.state_dict()
@@ -192,11 +205,8 @@ class Learner:
         """Restore a `state`. Raises KeyError, RuntimeError, ValueError for another's."""
         self.net.load_state_dict(held["net"])
         self.ema = {name: value.to(self.device) for name, value in held["ema"].items()}
-        self.skipped = held["skipped"]
+        self.skipped, self.skipped_in_a_row = held["skipped"], held["skipped_in_a_row"]
         self.optimiser.load_state_dict(held["optimiser"])
-        for scaler, state in zip(self._scalers, held["scalers"], strict=True):
-            if state:
-                scaler.load_state_dict(state)
         if self.disc is not None and self.disc_optimiser is not None:
             self.disc.load_state_dict(held["disc"])
             self.disc_optimiser.load_state_dict(held["disc_optimiser"])

@@ -6,16 +6,15 @@ a run that was killed goes on from its last checkpoint to the same weights, bit 
 
 from __future__ import annotations
 
-import json
+import copy
 import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,21 +23,20 @@ import torch.distributed as dist
 from vsr.engine.device import choose_device, prepare_cpu
 from vsr.errors import OutputError, OutputExists, Stopped, UsageError, VsrError
 from vsr.events import Note, Sink, Step, Timed, silent
-from vsr.options import DeviceOptions, to_dict
-from vsr.train.checkpoint import load_checkpoint, save_checkpoint, write_weights
+from vsr.options import DeviceOptions
+from vsr.train.checkpoint import write_weights
 from vsr.train.curves import Curves
 from vsr.train.data import Samples, StoredClip, TrainingBatch, batches, gather, mixed, split
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.film import codes
-from vsr.train.judge import JudgedClip, enlarge, held_pairs, measured, strip
+from vsr.train.judge import enlarge, held_pairs, measured, strip
 from vsr.train.learner import Learner, losses_named
 from vsr.train.options import TrainOptions
 from vsr.train.pool import Pool
+from vsr.train.resume import TrainingRun, go_on, save
 
-_HOPELESS = 20  # steps from the beginning, of which none came to anything
+_HOPELESS = 20  # steps in a row, of which none came to anything
 _SHOWN = 3  # pairs of a strip
-# What may be another when a run goes on: nothing of it changes the weights.
-_FREE = frozenset({"schedule.save_every", "schedule.check_every", "data.workers", "licence"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,29 +45,11 @@ class TrainingResult:
 
     output: Path
     steps: int
-    skipped: int  # steps whose gradient was no number
+    skipped: int  # steps in which a gradient was no number
     psnr: float  # dB, on what was held out; not a number where nothing was
     best: float
     seconds_loading: float  # of which the loop waited for data
     seconds: float
-
-
-@dataclass
-class _TrainingRun:
-    """A run under way."""
-
-    options: TrainOptions
-    folder: Path
-    learner: Learner
-    samples: Samples
-    held: list[JudgedClip]
-    sink: Sink
-    step: int = 0
-    best: float = -math.inf
-    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    rows: list[dict[str, float]] = field(default_factory=list)
-    loading: float = 0.0
-    curves: Curves | None = None  # of the first process
 
 
 def train(
@@ -80,6 +60,7 @@ def train(
     restart: bool = False,
     keep_best: bool = False,
     until: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = lambda: False,
     sink: Sink = silent,
 ) -> TrainingResult:
     """Train a network and write it to `output`, a .safetensors.
@@ -87,16 +68,39 @@ def train(
     What is finished lies in the folder of that name that ends in `.train`, beside it: checkpoints,
     the clips that were taken, `curve.csv` and strips of samples. The same call goes on from there.
     `keep_best`: write the weights that were best on what is held out, not the last. `until` ends
-    it early. `sink` hears of each step.
+    it early. `stop` is asked between steps: what is done is saved then, and Stopped raised. `sink`
+    hears of each step.
 
     Under `torchrun`, or wherever torch.distributed was set up, the processes share a batch of
     `schedule.batch` for each of them. Raises UsageError (options of another run, unless `restart`),
-    InputError, OutputError, ModelError, Stopped at an interrupt, and VsrError where the numbers
-    are not finite from the first step on.
+    InputError, OutputError, ModelError, Stopped (at KeyboardInterrupt, too, which loses the steps
+    since the last checkpoint), and VsrError where the numbers are not finite in many steps
+    on end.
     """
     _check_name(output, overwrite)
     began = time.monotonic()
     folder = output.with_suffix(".train")
+    run = _begun(options, folder, restart, sink)
+    go_on(run)
+    if run.step > (steps := options.schedule.steps):
+        run.sink(
+            Note(text=f"{run.step} steps are done already, more than the {steps} that are asked "
+                      "for: their weights are written")
+        )  # fmt: skip
+    with closing(Curves(folder, run.step, sink)) if run.rank == 0 else nullcontext() as run.curves:
+        _steps(run, until, stop)
+    best = keep_best and bool(run.best_weights)
+    weights = run.best_weights if best else run.learner.averaged()
+    if run.rank == 0:
+        write_weights(output, weights, _notes(run, best))
+    return TrainingResult(
+        output=output, steps=run.step, skipped=run.learner.skipped, psnr=run.psnr, best=run.best,
+        seconds_loading=run.loading, seconds=time.monotonic() - began,
+    )  # fmt: skip
+
+
+def _begun(options: TrainOptions, folder: Path, restart: bool, sink: Sink) -> TrainingRun:
+    """Return a run at its first step, with its clips taken."""
     rank, world = _place()
     device = choose_device(options.device)
     if device.type == "cpu":
@@ -107,34 +111,28 @@ def train(
     learnt, held = split(clips, options.data.held_out)
     if not held and rank == 0:
         sink(Note(text="one scene alone: nothing can be held out, so nothing tells how good it is"))
-    run = _TrainingRun(
+    run = TrainingRun(
         options=options,
         folder=folder,
         learner=Learner(options, device, sink),
         samples=Samples(folder / "clips", learnt, options.data, options.damage, options.seed),
         held=held_pairs(folder / "clips", held, options.damage, options.seed) if rank == 0 else [],
         sink=silent if rank else Timed(sink),
+        rank=rank,
+        world=world,
+        pool=None,
     )
-    pool = None
     if not run.samples.damages:
-        pool = Pool(options.damage.pool, options.schedule.batch)
-    _go_on(run, pool)
-    with closing(Curves(folder, run.step, sink)) if rank == 0 else nullcontext() as run.curves:
-        _steps(run, pool, rank, world, until)
-    psnr = run.rows[-1].get("psnr", math.nan) if run.rows else math.nan
-    weights = run.best_weights if keep_best and run.best_weights else run.learner.averaged()
-    if rank == 0:
-        write_weights(output, weights, _notes(run, psnr))
-    return TrainingResult(
-        output=output, steps=run.step, skipped=run.learner.skipped, psnr=psnr, best=run.best,
-        seconds_loading=run.loading, seconds=time.monotonic() - began,
-    )  # fmt: skip
+        run.pool = Pool(options.damage.pool, options.schedule.batch)
+    return run
 
 
 def _check_name(output: Path, overwrite: bool) -> None:
-    """Refuse a name that weights cannot have. Raises UsageError, OutputExists."""
+    """Refuse a name that weights cannot have. Raises UsageError, OutputError, OutputExists."""
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: weights are written as .safetensors; give it that name")
+    if output.is_dir():
+        raise OutputError(f"{output}: is a folder; weights are written to a file")
     if output.exists() and not overwrite:
         raise OutputExists(f"{output}: is there already; <encode.overwrite> replaces it")
 
@@ -175,87 +173,99 @@ def _place() -> tuple[int, int]:
 # --- the loop ---
 
 
-def _steps(
-    run: _TrainingRun, pool: Pool | None, rank: int, world: int, until: Callable[[], bool]
-) -> None:
+def _steps(run: TrainingRun, until: Callable[[], bool], stop: Callable[[], bool]) -> None:
     schedule = run.options.schedule
     source = batches(
-        run.samples, start=run.step, size=schedule.batch, rank=rank, world=world,
+        run.samples, start=run.step, size=schedule.batch, rank=run.rank, world=run.world,
         workers=run.options.data.workers,
     )  # fmt: skip
     try:
         with closing(source):
-            while run.step < schedule.steps and not until():
-                waited = time.monotonic()
-                batch = next(source)
-                run.loading += time.monotonic() - waited
-                batch = _ready(run, batch, pool, rank)
-                numbers = run.learner.step(batch, run.step)
-                run.step += 1
-                if run.learner.skipped == run.step == min(_HOPELESS, schedule.steps):
-                    raise VsrError(
-                        "training: not one of the first steps came to a finite number; "
-                        "a lower <schedule.rate>, or <train.precision> fp32, may help"
-                    )
-                if rank == 0:
-                    _after(run, numbers, pool)
-        if rank == 0 and run.step < schedule.steps:  # it was ended early
+            while run.step < schedule.steps:
+                ended, stopped = _agreed(run, until(), stop())
+                if stopped:
+                    save(run)
+                    raise Stopped(f"stopped at step {run.step}; the same command goes on")
+                if ended:
+                    break
+                _step(run, source)
+        if run.step < schedule.steps:  # it was ended early
             _check(run)
-            _save(run, pool)
+            save(run)
     except KeyboardInterrupt:
-        if rank == 0:
-            _save(run, pool)
-        raise Stopped(f"stopped at step {run.step}; the same command goes on") from None
+        # It came anywhere, in the middle of a step, too: nothing but what is saved is whole.
+        raise Stopped(f"stopped; the same command goes on at step {run.saved}") from None
 
 
-def _ready(run: _TrainingRun, batch: TrainingBatch, pool: Pool | None, rank: int) -> TrainingBatch:
+def _agreed(run: TrainingRun, *asked: bool) -> list[bool]:
+    """Return what any process was asked: all of them leave the loop at the same step."""
+    if run.world == 1:
+        return list(asked)
+    flags = torch.tensor(asked, dtype=torch.int32, device=run.learner.device)
+    dist.all_reduce(flags, dist.ReduceOp.MAX)
+    return [bool(flag) for flag in flags.tolist()]
+
+
+def _step(run: TrainingRun, source: Iterator[TrainingBatch]) -> None:
+    schedule = run.options.schedule
+    waited = time.monotonic()
+    batch = next(source)
+    run.loading += time.monotonic() - waited
+    numbers = run.learner.step(_ready(run, batch), run.step)
+    run.step += 1
+    run.psnr = math.nan
+    if (lost := run.learner.skipped_in_a_row) >= min(_HOPELESS, schedule.steps):
+        which = "first" if lost == run.step else f"last {lost}"
+        raise VsrError(
+            f"training: not one of the {which} steps came to a finite number; "
+            "a lower <schedule.rate>, or <train.precision> fp32, may help"
+        )
+    _after(run, numbers)
+
+
+def _ready(run: TrainingRun, batch: TrainingBatch) -> TrainingBatch:
     """Return a batch, damaged: where the reference does so, as a whole, on the device; and
     mixed.
     """
     if batch.low is not None:
         return batch
-    assert pool is not None
-    seed = mixed(run.options.seed, 4, run.step, rank)
+    assert run.pool is not None
+    seed = mixed(run.options.seed, 4, run.step, run.rank)
     high = batch.high.to(run.learner.device)
     low = degrade(high, [seed], run.options.damage)
     chance = np.random.default_rng(seed)
     high, real, low = run.samples.patch(chance, high, batch.real.to(high.device), low)
-    return pool.exchange(TrainingBatch(high=high, real=real, low=low), chance)
+    return run.pool.exchange(TrainingBatch(high=high, real=real, low=low), chance)
 
 
-def _after(run: _TrainingRun, numbers: Mapping[str, float], pool: Pool | None) -> None:
+def _after(run: TrainingRun, numbers: Mapping[str, float]) -> None:
     schedule = run.options.schedule
-    row = {"step": float(run.step), **numbers, "skipped": float(run.learner.skipped)}
-    run.rows.append(row)
-    _show(run, numbers)
+    _show(run, {**numbers, "skipped": float(run.learner.skipped)})
     run.sink(Step(step=run.step, total=schedule.steps, numbers=numbers))
     last = run.step == schedule.steps
     if last or run.step % schedule.check_every == 0:
         _check(run)
     if last or run.step % schedule.save_every == 0:
-        _save(run, pool)
+        save(run)
 
 
-def _show(run: _TrainingRun, numbers: Mapping[str, float]) -> None:
+def _show(run: TrainingRun, numbers: Mapping[str, float]) -> None:
     if run.curves is not None:
         run.curves.add(run.step, numbers)
 
 
-def _check(run: _TrainingRun) -> None:
+def _check(run: TrainingRun) -> None:
     """Measure the averaged weights on what is held out, and write a strip to look at."""
     if not run.held:
         return
-    kept = {name: value.detach().clone() for name, value in run.learner.net.state_dict().items()}
-    run.learner.net.load_state_dict(run.learner.averaged())
-    value = measured(run.learner.net, run.held)
+    net = copy.deepcopy(run.learner.net)
+    net.load_state_dict(run.learner.averaged())
+    value = measured(net, run.held)
     shown = run.held[:_SHOWN]
-    after = [codes(enlarge(run.learner.net, pair.low[:1]))[0] for pair in shown]
-    run.learner.net.load_state_dict(kept)
-    run.learner.net.train()
-    if run.rows:
-        run.rows[-1]["psnr"] = value
+    after = [codes(enlarge(net, pair.low[:1]))[0] for pair in shown]
+    run.psnr = value
     if value > run.best:
-        run.best = value
+        run.best, run.best_step = value, run.step
         run.best_weights = {n: w.detach().clone() for n, w in run.learner.averaged().items()}
     total = run.options.schedule.steps
     _show(run, {"psnr": value})
@@ -264,66 +274,13 @@ def _check(run: _TrainingRun) -> None:
     strip(picture, [[p.low[0] for p in shown], after, [p.high[0] for p in shown]])
 
 
-# --- checkpoints ---
+# --- what is written at the end ---
 
 
-def _save(run: _TrainingRun, pool: Pool | None) -> None:
-    state = {
-        "options": json.dumps(to_dict(run.options)),
-        "step": run.step,
-        "learner": run.learner.state(),
-        "best": run.best,
-        "best_weights": run.best_weights,
-        "pool": pool.state() if pool is not None else {},
-        "rows": run.rows,
-        "random": torch.get_rng_state(),
-    }
-    save_checkpoint(run.folder, run.step, state)
-    if run.curves is not None:
-        run.curves.keep(run.rows)
-
-
-def _go_on(run: _TrainingRun, pool: Pool | None) -> None:
-    """Take the newest checkpoint up, if there is one. Raises UsageError for another run's."""
-    held = load_checkpoint(run.folder)
-    if held is None:
-        return
-    differs = sorted(_differences(json.loads(held["options"]), to_dict(run.options)))
-    if differs:
-        raise UsageError(
-            f"{run.folder}: was begun with other options ({', '.join(differs)}); "
-            "<jobs.restart> begins anew"
-        )
-    try:
-        run.learner.load(held["learner"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"{run.folder}: holds another network; <jobs.restart> begins anew"
-        ) from error
-    run.step, run.best, run.rows = held["step"], held["best"], held["rows"]
-    run.best_weights = held["best_weights"]
-    if pool is not None:
-        pool.load(held["pool"])
-    torch.set_rng_state(held["random"])
-    run.sink(Note(text=f"goes on at step {run.step}"))
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -> Iterator[str]:
-    """Yield dotted names of what is not the same. Longer, without a decay, is the same run."""
-    for name in new.keys() | old.keys():
-        path = f"{at}{name}"
-        one, other = old.get(name), new.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            yield from _differences(one, other, f"{path}.")
-        elif one != other and path not in _FREE:
-            if path == "schedule.steps" and not new.get("decay"):
-                continue
-            yield path
-
-
-def _notes(run: _TrainingRun, psnr: float) -> dict[str, str]:
-    """Return what the file says about itself."""
+def _notes(run: TrainingRun, best: bool) -> dict[str, str]:
+    """Return what the file says about itself: the best weights, or the last."""
     options = run.options
+    step, psnr = (run.best_step, run.best) if best else (run.step, run.psnr)
     named = {"SRVGGNetCompact": "srvgg", "RRDBNet": "rrdb"}
     kind = type(run.learner.net).__name__
     notes = {
@@ -332,7 +289,7 @@ def _notes(run: _TrainingRun, psnr: float) -> dict[str, str]:
         "scale": str(options.damage.scale),
         "from": run.learner.name,
         "stage": options.stage,
-        "steps": str(run.step),
+        "steps": str(step),
         "losses": losses_named(options.loss, options.stage),
         "perceptual": options.loss.perceptual,
         "ema": f"{options.schedule.ema:g}",
@@ -340,6 +297,6 @@ def _notes(run: _TrainingRun, psnr: float) -> dict[str, str]:
     }
     if math.isfinite(psnr):
         notes["held_out_psnr"] = f"{psnr:.3f}"
-    if options.licence:
-        notes["licence"] = options.licence
+    if licence := options.licence or run.learner.licence:
+        notes["licence"] = licence
     return notes

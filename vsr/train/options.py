@@ -6,6 +6,7 @@ docs/architecture.md.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -68,6 +69,8 @@ class DataOptions:
                                 ("workers", 0, 256)):  # fmt: skip
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"<data.{name}> {getattr(self, name)}: from {low} to {high}")
+        if not 0 <= self.held_out < 1:
+            raise UsageError(f"<data.held_out> {self.held_out:g}: a share, from 0 to below 1")
         if self.length is not None and not self.frames <= self.length <= 256:
             raise UsageError(
                 f"<data.length> {self.length}: from <data.frames>, {self.frames}, to 256"
@@ -101,6 +104,12 @@ class LossOptions:
         0.0, "--temporal", help="Weight of the loss against flicker; needs --frames."
     )
 
+    def __post_init__(self) -> None:
+        for name in ("l1", "charbonnier", "perceptual_weight", "gan_weight", "consistency",
+                     "temporal"):  # fmt: skip
+            if not 0 <= (weight := getattr(self, name)) < math.inf:
+                raise UsageError(f"<loss.{name}> {weight:g}: a weight is 0 or more")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleOptions:
@@ -124,6 +133,10 @@ class ScheduleOptions:
         for name in ("steps", "batch", "save_every", "check_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"<schedule.{name}> {getattr(self, name)}: at least 1")
+        if self.warm_up < 0:
+            raise UsageError(f"<schedule.warm_up> {self.warm_up}: at least 0")
+        if not 0 <= self.clip < math.inf:
+            raise UsageError(f"<schedule.clip> {self.clip:g}: above 0, or 0 for never")
         if not 0 < self.rate < 1:
             raise UsageError(f"<schedule.rate> {self.rate:g}: lies between 0 and 1")
         if not 0 <= self.ema < 1:
@@ -168,6 +181,22 @@ class TrainOptions:
         "fp32", "--precision", help="Numbers that the network is trained in."
     )
     licence: str = option("", "--licence", help=_LICENCE)
+
+    def __post_init__(self) -> None:
+        for name in ("num_feat", "num_block", "disc_feat"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"<train.{name}> {getattr(self, name)}: at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"<train.seed> {self.seed}: from 0 to 2**63 - 1")
+        if self.damage.pool < 1:
+            raise UsageError(f"pool {self.damage.pool}: at least 1")
+        loss = self.loss
+        weights = [loss.l1, loss.charbonnier, loss.consistency]
+        weights += [loss.perceptual_weight] if loss.perceptual != "off" else []
+        weights += [loss.temporal] if self.data.frames > 1 else []
+        weights += [loss.gan_weight] if self.stage == "gan" else []
+        if not any(weights):
+            raise UsageError("no loss counts: <loss.l1> or another must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,19 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsr.errors import UsageError
 from vsr.train.data import TrainingBatch
 
 
 class Pool:
-    """Of `size` pairs, a multiple of the batch's."""
+    """Of `size` pairs, or some more, so that they are whole batches."""
 
     def __init__(self, size: int, batch: int) -> None:
-        if size % batch:
-            raise UsageError(
-                f"pool {size}: must be a multiple of <schedule.batch>, which is {batch}"
-            )
-        self._size = size
+        self._size = -(-size // batch) * batch
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def exchange(self, batch: TrainingBatch, chance: np.random.Generator) -> TrainingBatch:
@@ -50,10 +45,10 @@ class Pool:
         """Return the state for a checkpoint."""
         if not self._kept:
             return {}
-        high, real, low = (torch.stack(tensors) for tensors in zip(*self._kept, strict=True))
+        high, real, low = (torch.stack(tensors).cpu() for tensors in zip(*self._kept, strict=True))
         return {"high": high, "real": real, "low": low}
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Restore a `state`."""
-        parts = [state[name] for name in ("high", "real", "low")] if state else []
+    def load(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Restore a `state`, where the batches will be."""
+        parts = [state[name].to(device) for name in ("high", "real", "low")] if state else []
         self._kept = list(zip(*parts, strict=True)) if parts else []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from PIL import Image
 
 from tests.support.judge import frames, make, size_of
 from vsr.cli.main import main
+from vsr.cli.signals import signals
+from vsr.train.data import TrainingBatch
+from vsr.train.learner import Learner
 
 
 @pytest.fixture
@@ -72,6 +77,38 @@ def test_what_was_taught_is_used(
     shown = capsys.readouterr().out
     for words in ("srvgg", "x2", "4 steps", "CC0-1.0", "film.mkv"):
         assert words in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_at_a_step_and_is_told(
+    tmp_path: Path, film: Path, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals,
+) -> None:  # fmt: skip
+    my = tmp_path / "my.safetensors"
+    train = [
+        "train", str(film), "-o", str(my), "--num-feat", "4", "--num-block", "1", "--steps", "6",
+        "--patch", "48", "--area", "96", "--window", "128", "--batch", "2", "--clips", "4", "-q",
+    ]  # fmt: skip
+    real = Learner.step
+
+    def signalled(self: Learner, batch: TrainingBatch, step: int) -> dict[str, float]:
+        if step == 2:
+            os.kill(os.getpid(), number)
+        return real(self, batch, step)
+
+    before = {kind: signal.getsignal(kind) for kind in signals()}
+    monkeypatch.setattr(Learner, "step", signalled)
+    try:
+        assert main(train) == 6
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+    monkeypatch.undo()
+    said = capfd.readouterr().err
+    assert "stopped at step 3; the same command goes on" in said
+    assert not my.exists()
+    assert main([word for word in train if word != "-q"]) == 0
+    assert "goes on at step 3" in capfd.readouterr().err
 
 
 def test_no_better_is_said_and_not_written(

@@ -36,7 +36,7 @@ def test_what_comes_out_is_the_same_in_the_same_layout(stop: int) -> None:
             torch.save(again.state(), file)
             file.seek(0)
             again = Pool(8, 4)
-            again.load(torch.load(file))
+            again.load(torch.load(file), torch.device("cpu"))
         one, other = (
             _tensors(pool.exchange(_batch(number), np.random.default_rng(number)))
             for pool in (straight, again)

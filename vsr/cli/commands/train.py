@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from vsr.cli.graceful_stop import StopAtStep
 from vsr.cli.help.sections import SectionOption
 from vsr.cli.options import tree_of, tree_options
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
@@ -62,17 +63,18 @@ def train(
 
     CLEAN are films, pictures, folders of them, or lists in .txt. What is learnt to undo is the
     damage of a TOML file. Under torchrun several processes share the work. The work lies beside
-    OUT, in a folder that ends in .train; after a kill the same command goes on with it.
+    OUT, in a folder that ends in .train; after a stop or a
+    kill the same command goes on with it.
     """
     from vsr.train.loop import train as learn
 
     changes = {} if values["scale"] is None else {"scale": values["scale"]}
     others = {"data.clean": clean, "damage": read_damage(values["damage"], changes)}
     options = tree_of(TrainOptions, values, others)
-    with Listener(quiet=quiet, progress=progress) as terminal:
+    with Listener(quiet=quiet, progress=progress) as terminal, StopAtStep() as stop:
         done = learn(
             options, output, overwrite=values["overwrite"], restart=values["restart"],
-            sink=terminal,
+            stop=stop.asked, sink=terminal,
         )  # fmt: skip
     if not quiet:
         judged = "" if math.isnan(done.psnr) else f", {done.psnr:.2f} dB on what was held out"
