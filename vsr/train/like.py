@@ -20,24 +20,50 @@ import torch
 from torch import Tensor
 
 from vsr.errors import InputError, VsrError
+from vsr.media.format.decoder import loses_nothing
 from vsr.media.read.quantiser import mean_quantiser
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.probe import probe
 from vsr.media.write.reencode import reencoded, written
+from vsr.train.degrade.jpeg import jpeg
 from vsr.train.degrade.kernels import GAUSSIAN, bells, blur
-from vsr.train.degrade.video import reduced
+from vsr.train.degrade.pipeline import resized
 from vsr.train.film import opened
 from vsr.train.scenes import places, take
 
 _CODECS = {"h264": "x264", "hevc": "x265", "mpeg2video": "mpeg2", "mpeg1video": "mpeg2",
            "mpeg4": "mpeg4", "msmpeg4v3": "mpeg4", "vp9": "vp9", "vp8": "vp9",
-           "av1": "vp9"}  # fmt: skip
-_QUALITIES = {"mpeg2": (1.0, 31.0), "mpeg4": (1.0, 31.0), "vp9": (10.0, 63.0)}
+           "av1": "vp9", "mjpeg": "jpeg"}  # fmt: skip
+# Those that no encoder here writes, and what is most like them: blocks of one picture, or of more.
+_NEAREST = {
+    "dvvideo": "jpeg",
+    "prores": "jpeg",
+    "dnxhd": "jpeg",
+    "mjpegb": "jpeg",
+    "wmv1": "mpeg4",
+    "wmv2": "mpeg4",
+    "wmv3": "mpeg4",
+    "vc1": "mpeg4",
+    "theora": "mpeg4",
+    "h263": "mpeg4",
+    "flv1": "mpeg4",
+    "msmpeg4v1": "mpeg4",
+    "msmpeg4v2": "mpeg4",
+    "rv30": "mpeg4",
+    "rv40": "mpeg4",
+    "svq3": "mpeg4",
+    "vp6": "mpeg4",
+    "vp6f": "mpeg4",
+}
+_RAW = ("rawvideo", "wrapped_avframe")
+_QUALITIES = {"jpeg": (20.0, 95.0), "mpeg2": (1.0, 31.0), "mpeg4": (1.0, 31.0),
+              "vp9": (10.0, 63.0)}  # fmt: skip
 _CRF = (10.0, 45.0)
 _SIGMAS = (0.0, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5)
 _NOISES = (0.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 11.0, 15.0, 20.0)
 _BLOCK = 32  # pixels a side that a spectrum is taken of
 _BANDS = 12
+_FITS = 3.0  # dB; above, what was made is not like the film
 _FLATTEST = 0.15  # share of the blocks
 Point = tuple[float, float, float]  # blur, noise, quality
 
@@ -54,12 +80,16 @@ class DamageEstimate:
     noise: float  # sigma in code values of 0..255, of each of R, G and B, before coding
     distance: float  # between what was made so and the film, in dB; below 1 they are alike
     chroma: str  # 4:2:0 8 bit, as it is coded
+    named: str = ""  # the film's codec where another stands in for it, as none writes it here
 
     def __str__(self) -> str:
         coded = f"{self.codec} at {self.quality:.0f}" if self.codec else "no lossy codec"
+        if self.named:
+            coded = f"codec {self.named}, which cannot be imitated; in its place {coded}"
+        fits = "" if self.distance <= _FITS else "; THIS DOES NOT FIT, below 1 would be alike"
         return (
             f"blur {self.blur:.2f} pixels, noise {self.noise:.1f} of 255, {coded}, {self.chroma}; "
-            f"made alike to {self.distance:.1f} dB"
+            f"made alike to {self.distance:.1f} dB{fits}"
         )
 
     def changes(self, scale: int) -> dict[str, Any]:
@@ -69,7 +99,11 @@ class DamageEstimate:
         down = still | {"down": 1.0, "keep": 0.0, "range": [1 / scale, 1 / scale]}
         sigma = [max(self.blur * 0.8 - 0.05, 0.1), self.blur * 1.2 + 0.1]
         codec: dict[str, Any] = off
-        if self.codec is not None:
+        jpeg: dict[str, Any] = off
+        if self.codec == "jpeg":
+            quality = [max(self.quality - 8, 1), min(self.quality + 8, 100)]
+            jpeg = {"share": 1.0, "quality": quality}
+        elif self.codec is not None:
             low, high = _QUALITIES.get(self.codec, _CRF)
             steps = [max(self.quality - 1.5, low), min(self.quality + 1.5, high)]
             by = 3 / 5 if self.codec == "vp9" else 1.0
@@ -84,9 +118,9 @@ class DamageEstimate:
                 "blur": {"share": 1.0, "sinc": 0.0, "kinds": {"iso": 1.0}, "sizes": [21],
                          "sigma": sigma},
                 "resize": still,
-                "noise": {"share": 1.0, "gaussian": 1.0, "grey": 0.3,
+                "noise": {"share": 1.0, "gaussian": 1.0, "grey": 0.0,
                           "sigma": [self.noise * 0.7, self.noise * 1.3]},
-                "jpeg": off,
+                "jpeg": jpeg,
             },
             "last": {"sinc": 0.0, "modes": {"area": 1.0}},
             "walk": {"noise": 0.05 * self.noise, "sigma": 0.0},
@@ -102,10 +136,13 @@ def estimate(damaged: Path, clean: Path, scale: int) -> DamageEstimate:
     """
     source, good = opened(damaged), opened(clean)
     film = _clips(source, _WINDOW)
-    lows = [reduced(clip.float() / 255, scale) for clip in _clips(good, _WINDOW * scale)]
+    lows = [_small(clip.float() / 255, scale) for clip in _clips(good, _WINDOW * scale)]
     want = traits(film)
-    codec = _CODECS.get(source.video.codec)
-    qp = mean_quantiser(source) if codec else None
+    name = source.video.codec
+    codec = _CODECS.get(name, _NEAREST.get(name))
+    if codec is None and name not in _RAW and not loses_nothing(name):
+        codec = "mpeg4"
+    qp = mean_quantiser(source) if name in _CODECS and codec != "jpeg" else None
 
     @cache
     def made(sigma: float, noise: float, quality: float) -> float:
@@ -131,7 +168,7 @@ def estimate(damaged: Path, clean: Path, scale: int) -> DamageEstimate:
     sigma, noise, quality = point
     return DamageEstimate(
         codec=codec, quality=quality, blur=sigma, noise=noise, chroma=source.video.layout.name,
-        distance=made(*point),
+        distance=made(*point), named="" if codec is None or name in _CODECS else name,
     )  # fmt: skip
 
 
@@ -209,13 +246,20 @@ def _worse(
         if sigma:
             x = blur(x, _kernel(sigma).expand(len(x), -1, -1))
         chance = torch.Generator().manual_seed(number)
-        x = (x + noise / 255 * torch.randn(x.shape, generator=chance)).clamp(0, 1)
-        if codec is not None:
+        x = (x.clamp(0, 1) + noise / 255 * torch.randn(x.shape, generator=chance)).clamp(0, 1)
+        if codec == "jpeg":
+            x = jpeg(x, torch.full((len(x),), quality))
+        elif codec is not None:
             pictures = (x * 255).round().byte().permute(0, 2, 3, 1).numpy()
             coded = reencoded(pictures, codec, quality=quality)
             x = torch.from_numpy(coded).permute(0, 3, 1, 2).float() / 255
         done.append(x)
     return done
+
+
+def _small(clips: Tensor, scale: int) -> Tensor:
+    """Return clips smaller by `scale`, by the filter that `DamageEstimate.changes` asks for."""
+    return resized(clips, (clips.shape[2] // scale, clips.shape[3] // scale), "area")
 
 
 def _kernel(sigma: float) -> Tensor:

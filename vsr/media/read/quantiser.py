@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+from contextlib import suppress
 from typing import cast
 
 import av
@@ -15,12 +17,13 @@ from vsr.media.source.kinds.base import Source
 from vsr.media.source.opening import open_source
 
 _HEADER = struct.Struct("@IQQii")  # of AVVideoEncParams: blocks, offset, size, kind, qp
+_PLACES = 4  # of a film that are looked at
 _DELTA = 16  # bytes into a block, where its difference from the frame's qp stands
 
 
 def mean_quantiser(source: Source, frames: int = 48) -> float | None:
-    """Return mean qp of a film's first `frames` pictures, but for its intra pictures if there are
-    others.
+    """Return mean qp of some `frames` pictures from all over a film, but for its intra pictures if
+    there are others.
 
     In the codec's own scale. None for codecs whose decoder does not tell: h264, mpeg2video, mpeg4
     and vp9 do.
@@ -30,14 +33,16 @@ def mean_quantiser(source: Source, frames: int = 48) -> float | None:
     with open_source(source.path) as container:
         stream = cast("av.VideoStream", container.streams[source.video.index])
         stream.codec_context.options = {"export_side_data": "venc_params"}
-        try:
-            for picture in container.decode(stream):
-                if (qp := _of(picture)) is not None:
-                    (intra if picture.pict_type == PictureType.I else other).append(qp)
-                if len(intra) + len(other) >= frames:
-                    break
-        except (av.FFmpegError, OSError):
-            pass  # what could be read tells enough
+        length = source.duration or 0.0
+        # Of a short one the first pictures are those of everywhere.
+        count = _PLACES if length * float(source.video.rate or 0) > frames else 1
+        for place in range(count):
+            with suppress(av.FFmpegError, OSError):  # what can be read tells enough
+                if place:
+                    container.seek(int(length * place / count * av.time_base))
+                for picture in itertools.islice(container.decode(stream), frames // count):
+                    if (qp := _of(picture)) is not None:
+                        (intra if picture.pict_type == PictureType.I else other).append(qp)
     found = other or intra
     return float(np.mean(found)) if found else None
 

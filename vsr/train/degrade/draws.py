@@ -212,7 +212,7 @@ def draw_resize(chance: Chance, resize: Resize) -> tuple[float, str]:
     """Return (factor, mode)."""
     kind = chance.choice(3, p=_even((resize.up, resize.down, resize.keep)))
     low, high = resize.range
-    ends = ((1.0, max(high, 1.0)), (min(low, 1.0), 1.0), (1.0, 1.0))[kind]
+    ends = ((1.0, max(high, 1.0)), (min(low, 1.0), min(high, 1.0)), (1.0, 1.0))[kind]
     return float(chance.uniform(*ends)), kinds_of(chance, resize.modes, 1)[0]
 
 
