@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vsr.errors import InputError
 from vsr.events import silent
 from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.source.probe import probe
@@ -126,7 +127,11 @@ def like(film: Path, count: int) -> None:
             subprocess.run([*cut, f"{start}", "-t", "12", "-i", str(film), "-an", "-vf", filters,
                             "-pix_fmt", "yuv420p", "-c:v", "libx264", "-crf", str(crf),
                             str(part)], check=True)  # fmt: skip
-            found = estimate(part, clean, 4)
+            try:
+                found = estimate(part, clean, 4)
+            except InputError as error:  # a dark part
+                print(f"{n}: {error}", flush=True)
+                continue
             # Of strength s ffmpeg's noise is as much in luma as that of sigma s in R, G and B.
             print(
                 f"{n}: blur {blur:.2f} found {found.blur:.2f}, noise {round(noise)} "

@@ -135,8 +135,9 @@ def estimate(damaged: Path, clean: Path, scale: int) -> DamageEstimate:
     Raises InputError where one of them shows nothing to compare.
     """
     source, good = opened(damaged), opened(clean)
-    film = _clips(source, _WINDOW)
-    lows = [_small(clip.float() / 255, scale) for clip in _clips(good, _WINDOW * scale)]
+    film = _clips(source, _WINDOW, 2 * _BLOCK)
+    found = _clips(good, _WINDOW * scale, 2 * _BLOCK * scale)
+    lows = [_small(clip.float() / 255, scale) for clip in found]
     want = traits(film)
     name = source.video.codec
     codec = _CODECS.get(name, _NEAREST.get(name))
@@ -172,17 +173,19 @@ def estimate(damaged: Path, clean: Path, scale: int) -> DamageEstimate:
     )  # fmt: skip
 
 
-def _clips(source: Source, window: int) -> list[Tensor]:
-    """Return (T, 3, h, w) uint8 from all over a film. Raises InputError."""
+def _clips(source: Source, window: int, least: int) -> list[Tensor]:
+    """Return (T, 3, h, w) uint8 from all over a film, of `least` pixels a side. Raises
+    InputError.
+    """
     starts = places(source, _CLIPS)
     length = _FRAMES if starts != [None] else 1
     taken = [take(source, start, None, length=length, window=window) for start in starts]
     clips = [found.clip for found in taken if found.clip is not None]
-    clips = [clip for clip in clips if min(clip.shape[2:]) >= 2 * _BLOCK]
+    clips = [clip for clip in clips if min(clip.shape[2:]) >= least]
     if not clips:
         raise InputError(
             f"{source.path}: nothing to estimate damage from; it takes scenes with something to "
-            f"see in them, of {2 * _BLOCK} pixels a side"
+            f"see in them, of {least} pixels a side"
         )
     return clips
 

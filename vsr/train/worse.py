@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vsr.errors import InputError, OutputExists, UsageError
+from vsr.errors import InputError, OutputError, OutputExists, UsageError
 from vsr.events import Finished, Note, Progress, Sink, Started, silent
 from vsr.frame import Colour, Frame, Layout, Matrix, Range, Siting
 from vsr.media.format.contact_sheet import write_png
@@ -55,6 +55,10 @@ def degrade_file(
         raise OutputExists(f"{output}: is there already; <encode.overwrite> replaces it")
     if output.exists() and path.exists() and output.samefile(path):
         raise UsageError(f"{output}: is the source")
+    if not output.parent.is_dir():
+        raise OutputError(f"{output}: cannot be written (there is no folder {output.parent})")
+    if is_picture(output.name) and output.suffix.lower() != ".png":
+        raise UsageError(f"{output}: pictures are written as .png; give it that name")
     began = time.monotonic()
     source = opened(path)
     video = source.video

@@ -145,6 +145,10 @@ def test_no_better_is_said_and_not_written(
         (["degrade", "{film}", "{film}"], 2, "already"),
         (["degrade", "{film}", "{out}.mkv", "--sheet", "4", "-s", "2"], 2, "sheet"),
         (["degrade", "{film}", "{out}.txt", "-s", "1"], 2, "must end in"),
+        (["degrade", "{film}", "{out}.jpg", "--sheet", "2"], 2, "written as .png"),
+        (["degrade", "{film}", "{out}/none/x.mkv"], 1, "there is no folder"),
+        (["degrade", "{film}", "/dev/null/x.mkv"], 1, "cannot be written"),
+        (["degrade", "{film}", "{out}.mkv", "--like", "{film}"], 3, "256 pixels a side"),
         (["train", "{bad}", "-o", "{out}.safetensors"], 3, "bad.mkv"),
         (["train", "{film}", "-o", "{out}.safetensors"], 3, "164x132; samples take 400"),
         (["train", "{film}", "-o", "{out}.pth"], 2, ".safetensors"),
@@ -184,3 +188,11 @@ def test_film_times_stay_exact(tmp_path: Path) -> None:
     found = {b.pts - a.pts for a, b in zip(frames(out), frames(out)[1:], strict=False)}
     assert {round(step * 1000) for step in found} <= {round(step * 1000) for step in steps}
     assert Fraction(1, 25) < max(found)
+
+
+@pytest.mark.parametrize("option", ["--sheet", "--seed"])
+def test_numbers_below_nothing_are_refused(
+    tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert main(["degrade", str(film), str(tmp_path / "out.png"), option, "-1"]) == 2
+    assert "-1 is not in the range" in capsys.readouterr().err

@@ -85,7 +85,7 @@ def test_what_is_applied_is_what_was_measured(tmp_path: Path, bunny: Path) -> No
         tmp_path / "clean.mkv", f"movie={bunny},trim=duration=2,scale=640:360:flags=lanczos",
         "-c:v", "ffv1",
     )  # fmt: skip
-    clips = _clips(opened(clean), 320)
+    clips = _clips(opened(clean), 320, 64)
     found = DamageEstimate(
         codec=None, quality=0.0, blur=0.1, noise=2.0, distance=0.5, chroma="4:2:0 8 bit"
     )

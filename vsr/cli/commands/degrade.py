@@ -34,13 +34,13 @@ from vsr.events import Note
 )
 @click.option(
     "--seed",
-    type=int,
+    type=click.IntRange(min=0),
     default=0,
     help="Seed of all that is random: the same gives the same damage.",
 )
 @click.option(
     "--sheet",
-    type=int,
+    type=click.IntRange(min=0),
     default=0,
     metavar="N",
     help="Write N damaged pictures side by side, each with a seed of its own.",
