@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from vsr.train.film import codes
 from vsr.train.options import DataOptions
 from vsr.train.sources import FoundClip, found_clips
 
+_PARSING = Lock()
 _AHEAD = 4  # batches that are made ahead
 _REACH = 50  # pixels to each side that sharpening looks at: two blurs of 25
 _NUMBERED = 2  # how clips are taken, and scenes numbered; stores made in another way are made anew
@@ -100,7 +102,7 @@ def _kept(folder: Path, index: Path, made_of: str, sink: Sink) -> list[StoredCli
         ]
         for clip in clips:
             for name in (clip.name, *clip.lows):
-                np.load(folder / name, mmap_mode="r")  # fails where the file is cut short
+                _mapped(folder / name)  # fails where the file is cut short
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         sink(Note(text=f"{folder}: clips are missing or damaged ({error}), and are taken anew"))
         return None
@@ -232,7 +234,7 @@ class Samples:
         """
         chance = np.random.default_rng([self._seed, number])
         clip = self._clips[int(chance.integers(len(self._clips)))]
-        whole = np.load(self._folder / clip.name, mmap_mode="r")
+        whole = _mapped(self._folder / clip.name)
         first = int(chance.integers(len(whole) - min(self._options.frames, len(whole)) + 1))
         frames = slice(first, first + self._options.frames)
         scale = self._damage.scale
@@ -249,7 +251,7 @@ class Samples:
             high = _sharp_cut(whole[frames], top, left, side) if clip.lows else sharpened(high)
         if clip.lows:
             name = clip.lows[int(chance.integers(len(clip.lows)))]
-            stored = np.load(self._folder / name, mmap_mode="r")
+            stored = _mapped(self._folder / name)
             return high, real, _cut(stored[frames], top // scale, left // scale, side // scale)
         if not self.damages:
             return high, real, None
@@ -278,6 +280,14 @@ class Samples:
             return clip.flip(dims) if dims else clip
 
         return turn
+
+
+def _mapped(file: Path) -> NDArray[np.uint8]:
+    # NumPy parses its files' headers as Python, which two threads cannot do at once: now and then
+    # Python 3.11 ends one in a SystemError, "AST constructor recursion depth mismatch".
+    with _PARSING:
+        mapped: NDArray[np.uint8] = np.load(file, mmap_mode="r")
+    return mapped
 
 
 def _cut(stored: NDArray[np.uint8], top: int, left: int, side: int) -> Tensor:

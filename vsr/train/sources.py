@@ -88,7 +88,7 @@ def found_clips(options: DataOptions, damage: Damage, sink: Sink) -> Iterator[Fo
                 taken += 1
                 yield found
         except InputError as error:
-            said = str(error)
+            said = error.text
         except VsrError:
             raise
         except OSError as error:
@@ -183,7 +183,7 @@ def _refusal(
         try:
             check_size(height, width, damage)
         except UsageError as error:
-            return str(error)
+            return error.text
     return None
 
 

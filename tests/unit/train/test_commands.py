@@ -150,7 +150,11 @@ def test_no_better_is_said_and_not_written(
         (["degrade", "{film}", "/dev/null/x.mkv"], 1, "cannot be written"),
         (["degrade", "{film}", "{out}.mkv", "--like", "{film}"], 3, "256 pixels a side"),
         (["train", "{bad}", "-o", "{out}.safetensors"], 3, "bad.mkv"),
-        (["train", "{film}", "-o", "{out}.safetensors"], 3, "164x132; samples take 400"),
+        (
+            ["train", "{film}", "-o", "{out}.safetensors"],
+            3,
+            "164x132; samples take 400 pixels a side (--area and --patch make",
+        ),
         (["train", "{film}", "-o", "{out}.pth"], 2, ".safetensors"),
         (["train", "{film}", "-o", "{out}.safetensors", "--patch", "8"], 2, "--patch 8"),
         (["train", "{film}", "-o", "{none}/a.safetensors"], 1, "none"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,3 +207,26 @@ def test_what_was_damaged_beforehand_is_not_mirrored(paired: bool, tmp_path: Pat
         for high, _, _ in map(samples.__getitem__, range(12))
     }
     assert brighter == ({True} if paired else {True, False})
+
+
+def test_one_thread_at_a_time_parses_the_header_of_a_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two end in a SystemError now and then, on Python 3.11."""
+    options = _options(_film(tmp_path))
+    clips = gather(tmp_path / "store", options, read_damage(), 0, silent)
+    samples = Samples(tmp_path / "store", clips, options, read_damage(), 0)
+    real, inside, most = np.load, [0], [0]
+
+    def load(*given: Any, **named: Any) -> Any:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        try:
+            return real(*given, **named)
+        finally:
+            inside[0] -= 1
+
+    monkeypatch.setattr(np, "load", load)
+    _some(samples, 4)
+    assert most == [1]
