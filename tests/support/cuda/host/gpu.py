@@ -26,6 +26,7 @@ from torch import Tensor
 from tests.support.cuda.host import build
 from vsr.engine import trial_process
 from vsr.engine.cuda import nvrtc
+from vsr.stages.colour import cuda_backend
 
 Put = Callable[[Any, str, Any], None]  # as setattr
 _VARIABLE = "VSR_CUDA_HOST"  # what a process is told of the GPU that it has
@@ -55,6 +56,8 @@ class HostGpu:
         """Let PyTorch and vsr have it. `put`: as `monkeypatch.setattr`, to take it away again."""
         lib = build.driver()
         build.take_memory()
+        # Tensors of before lie in memory that no kernel may touch.
+        cuda_backend._between.cache_clear()
         lib.host_configure(self.shared)
         lib.host_forget()
         lib.machine_checks(int(self.checks))
