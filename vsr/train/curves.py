@@ -43,13 +43,8 @@ class Curves:
         """Show what a step came to, counted from 1."""
         row = self._rows.setdefault(step, {"step": str(step)})
         row.update({name: f"{value:.8g}" for name, value in numbers.items()})
-        if self._board is None:
-            return
-        try:
-            for name, value in numbers.items():
-                self._board.add_scalar(name, value, step)
-        except OSError as error:
-            self._end(error)
+        for name, value in numbers.items():
+            self._tell("add_scalar", name, value, step)
 
     def keep(self) -> None:
         """Write what is new. Raises OutputError.
@@ -75,11 +70,7 @@ class Curves:
                 raise OutputError(f"{self._path}: cannot be written ({cause(error)})") from error
         self._written = max(self._rows, default=self._written)
         self._rows = {}
-        if self._board is not None:
-            try:
-                self._board.flush()
-            except OSError as error:
-                self._end(error)
+        self._tell("flush")
 
     def _old(self) -> dict[int, dict[str, str]]:
         """Return the file's rows by their steps, without what a killed run wrote beyond."""
@@ -107,12 +98,16 @@ class Curves:
 
     def close(self) -> None:
         """Leave nothing behind that writes."""
-        if self._board is not None:
-            try:
-                self._board.close()
-            except OSError as error:
-                self._end(error)
+        self._tell("close")
+
+    def _tell(self, what: str, *given: object) -> None:
+        if self._board is None:
+            return
+        try:
+            getattr(self._board, what)(*given)
+        except OSError as error:
+            self._end(error)
 
     def _end(self, error: OSError) -> None:
         self._board = None
-        self._sink(Note(text=f"TensorBoard's curves end here ({error.strerror or error})"))
+        self._sink(Note(text=f"TensorBoard's curves end here ({cause(error)})"))
