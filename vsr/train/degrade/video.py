@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vsr.frame import Matrix, Siting
 from vsr.media.write.reencode import reencoded
@@ -140,11 +139,3 @@ def coded(clip: Tensor, drawn: SampledCodec, *, rate: int) -> Tensor:
         pictures, drawn.codec, quality=drawn.quality, profile=drawn.profile, rate=rate
     )
     return torch.from_numpy(found).to(clip.device).permute(0, 3, 1, 2).float() / 255
-
-
-def reduced(clips: Tensor, scale: int) -> Tensor:
-    """Map (N, 3, H, W) -> the same, smaller by `scale`, antialiased: the clean low resolution."""
-    if scale == 1:
-        return clips
-    size = (clips.shape[2] // scale, clips.shape[3] // scale)
-    return F.interpolate(clips, size=size, mode="bicubic", antialias=True, align_corners=False)
