@@ -210,6 +210,21 @@ def split(clips: Sequence[StoredClip], share: float) -> tuple[list[StoredClip], 
     )
 
 
+def halves(held: Sequence[StoredClip]) -> tuple[list[StoredClip], list[StoredClip]]:
+    """Return (to choose the best weights by, to judge them by): every other scene each.
+
+    What was chosen by some clips looks better on them than it is. One scene alone serves for both.
+    """
+    scenes = sorted({clip.scene for clip in held})
+    if len(scenes) < 2:
+        return list(held), list(held)
+    first = set(scenes[::2])
+    return (
+        [clip for clip in held if clip.scene in first],
+        [clip for clip in held if clip.scene not in first],
+    )
+
+
 class Samples:
     """Pairs by number: each is a function of the seed and its number alone."""
 

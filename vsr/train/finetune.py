@@ -9,31 +9,32 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vsr.engine.device import choose_device, prepare_cpu
 from vsr.errors import (
     FfmpegError,
     InputError,
     OutputError,
     OutputExists,
+    Stopped,
     UsageError,
     VsrError,
 )
 from vsr.events import Event, Note, Sink, Step, silent
 from vsr.nets.network import Network
 from vsr.nets.store import load, load_file_as_network
-from vsr.options import DeviceOptions, ModelOptions, to_dict
+from vsr.options import ModelOptions, to_dict
 from vsr.train.checkpoint import write_whole
-from vsr.train.data import TrainingBatch, gather, split
+from vsr.train.data import StoredClip, TrainingBatch, gather, halves, split
 from vsr.train.degrade.settings import Damage, read_damage
 from vsr.train.film import codes, opened
 from vsr.train.judge import JudgedClip, enlarge, held_pairs, psnr, strip, vmaf
-from vsr.train.learner import Learner
+from vsr.train.learner import Learner, training_device
 from vsr.train.like import described, estimate
 from vsr.train.loop import TrainingResult, train
 from vsr.train.options import (
@@ -48,6 +49,7 @@ _SHARE = 0.85  # of the time left after the preparation that goes to steps; the 
 _TRIED = 10  # steps, to know what one takes
 _MOST = {"cpu": 20_000, "cuda": 20_000}  # steps
 _PATIENCE = 6  # checks without a better one, after which it is no use
+_HELD_OUT = 0.2  # of the clips: half to choose the best weights by, half to judge them by
 _BETTER = 0.02  # dB that count as better
 _WINDOW = 512  # pixels of a clip's side that are kept, at most
 _DIGITS = 8  # of the sha256 of options, in a name
@@ -69,7 +71,7 @@ class FinetuneReport:
     damage: str
     before: HeldOutScore
     after: HeldOutScore
-    scenes: int  # held out
+    scenes: int  # judged by
     steps: int
     seconds: float
     picture: Path  # damaged, before, after, clean
@@ -89,21 +91,21 @@ def finetune(
     *,
     overwrite: bool = False,
     restart: bool = False,
+    stop: Callable[[], bool] = lambda: False,
     sink: Sink = silent,
 ) -> FinetuneReport:
     """Teach a network to undo what `damaged` suffers from, with the clean film `clean`.
 
     `damaged` may be None where `options.damage` names the damage. The work lies beside the output
     in a folder that ends in `.train`; the same call goes on there, one with other options begins
-    work of its own, and `restart` throws away what these options have begun. Raises what `train`
-    raises, and VsrError where the time was over before the first step.
+    work of its own, and `restart` throws away what these options have begun. `stop` is asked
+    between steps, and between clips that are judged. Raises what `train` raises, and VsrError
+    where the time was over before the first step.
     """
     options = options or FinetuneOptions()
     began = time.monotonic()
     _check(clean, damaged, output, options, overwrite)
-    device = choose_device(options.device)
-    if device.type == "cpu":
-        prepare_cpu(DeviceOptions())
+    device = training_device(options.device)
     loaded = load(ModelOptions(name=options.start), sink)
     if loaded.network is None:
         raise UsageError(f"<finetune.start> {options.start}: has nothing to learn")
@@ -118,21 +120,19 @@ def finetune(
     if restart and work.is_dir():
         shutil.rmtree(work)
     clips = gather(work / "clips", plan.data, damage, plan.seed, sink)
-    held = split(clips, plan.data.held_out)[1]
-    if not held:
-        raise UsageError(f"{clean}: is one scene; a part of the scenes is held out to judge by")
-    pairs = held_pairs(work / "clips", held, damage, plan.seed)
-    before = _score(loaded.network.to(device), pairs)
-    sink(Note(text=f"before: {_words(before)} on {len(held)} clips that are held out"))
+    judged_by, chosen_by = _held_out(clean, clips, sink)
+    pairs = held_pairs(work / "clips", judged_by, damage, plan.seed)
+    before = _score(loaded.network.to(device), pairs, stop)
+    sink(Note(text=f"before: {_words(before)} on {len(pairs)} clips that are held out"))
     plan = _timed(plan, options, device, work, began)
-    trained = _train(plan, target, options, began, sink)
+    trained = _train(plan, target, options, began, chosen_by=chosen_by, stop=stop, sink=sink)
     network = load_file_as_network(target).to(device)
-    after = _score(network, pairs)
+    after = _score(network, pairs, stop)
     picture = folder / "before_after.png"
     _picture(picture, pairs, loaded.network, network)
     report = FinetuneReport(
         output=output, damage=words, before=before, after=after,
-        scenes=len({clip.scene for clip in held}), steps=trained.steps,
+        scenes=len({clip.scene for clip in judged_by}), steps=trained.steps,
         seconds=time.monotonic() - began, picture=picture,
     )  # fmt: skip
     if report.better or options.keep:
@@ -231,7 +231,7 @@ def _plan(clean: Path, options: FinetuneOptions, damage: Damage) -> TrainOptions
     return TrainOptions(
         data=DataOptions(
             clean=(clean,), clips=options.clips, frames=1, length=3, window=_WINDOW,
-            patch=options.patch, area=options.patch, variants=2, held_out=0.15, workers=1,
+            patch=options.patch, area=options.patch, variants=2, held_out=_HELD_OUT, workers=1,
         ),
         damage=damage,
         start=options.start,
@@ -243,6 +243,19 @@ def _plan(clean: Path, options: FinetuneOptions, damage: Damage) -> TrainOptions
         device=options.device,
         licence=options.licence,
     )  # fmt: skip
+
+
+def _held_out(
+    clean: Path, clips: list[StoredClip], sink: Sink
+) -> tuple[list[StoredClip], set[int]]:
+    """Return the clips to judge by, and the scenes to choose the best weights by."""
+    held = split(clips, _HELD_OUT)[1]
+    if not held:
+        raise UsageError(f"{clean}: is one scene; a part of the scenes is held out to judge by")
+    chosen_by, judged_by = halves(held)
+    if chosen_by == judged_by:
+        sink(Note(text="one scene alone is held out: the best weights are chosen by it, too"))
+    return judged_by, {clip.scene for clip in chosen_by}
 
 
 def _timed(
@@ -281,7 +294,14 @@ def _step_time(plan: TrainOptions, device: torch.device) -> float:
 
 
 def _train(
-    plan: TrainOptions, target: Path, options: FinetuneOptions, began: float, sink: Sink
+    plan: TrainOptions,
+    target: Path,
+    options: FinetuneOptions,
+    began: float,
+    *,
+    chosen_by: Collection[int],
+    stop: Callable[[], bool],
+    sink: Sink,
 ) -> TrainingResult:
     """Train until the steps are done, the time is over, or it has long been no use.
 
@@ -302,7 +322,10 @@ def _train(
         return len(checks) - 1 - best >= _PATIENCE
 
     prepared = time.monotonic() - began
-    done = train(plan, target, overwrite=True, keep_best=True, until=enough, sink=listening)
+    done = train(
+        plan, target, overwrite=True, chosen_by=chosen_by, until=enough, stop=stop,
+        sink=listening,
+    )  # fmt: skip
     if done.steps == 0:
         # Its number of steps came of no time, and its weights are those of the beginning.
         (target.with_suffix(".train") / "steps.json").unlink(missing_ok=True)
@@ -315,9 +338,13 @@ def _train(
     return done
 
 
-def _score(network: Network, pairs: list[JudgedClip]) -> HeldOutScore:
+def _score(network: Network, pairs: list[JudgedClip], stop: Callable[[], bool]) -> HeldOutScore:
     network.eval()
-    found = [enlarge(network, pair.low) for pair in pairs]
+    found = []
+    for pair in pairs:
+        if stop():
+            raise Stopped("stopped; the same command goes on")
+        found.append(enlarge(network, pair.low))
     value = sum(psnr(x, pair.high) for x, pair in zip(found, pairs, strict=True)) / len(pairs)
     try:
         return HeldOutScore(psnr=value, vmaf=vmaf(found, pairs))

@@ -17,6 +17,7 @@ from vsr.media.vmaf import VmafV1
 from vsr.stages.colour.convert import from_rgb
 from vsr.stages.colour.drift_correction import correct_drift
 from vsr.train.data import StoredClip, mixed
+from vsr.train.degrade.kernels import sharpened
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.degrade.settings import Damage
 from vsr.train.film import codes
@@ -34,14 +35,16 @@ class JudgedClip:
 
 
 def held_pairs(
-    folder: Path, clips: Iterable[StoredClip], damage: Damage, seed: int
+    folder: Path, clips: Iterable[StoredClip], damage: Damage, seed: int, *, sharpen: bool = False
 ) -> list[JudgedClip]:
     """Return the same in every run: each clip with its first damaged copy, or with one that is
-    made.
+    made. `sharpen`: the clips, as what is learnt from is.
     """
     pairs = []
     for number, clip in enumerate(clips):
         high = torch.from_numpy(np.load(folder / clip.name))
+        if sharpen:
+            high = codes(sharpened(high.float() / 255))
         if clip.lows:
             low = torch.from_numpy(np.load(folder / clip.lows[0]))
         else:

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from vsr.engine.device import choose_device, prepare_cpu
 from vsr.errors import BrokenWeights, UsageError
 from vsr.events import Sink
 from vsr.nets.families.rrdbnet import RRDBNet
@@ -19,7 +20,7 @@ from vsr.nets.network import Network
 from vsr.nets.reading import read_weights
 from vsr.nets.store import licence_of_model, load
 from vsr.nets.weight_files import models_folder
-from vsr.options import ModelOptions
+from vsr.options import DeviceOptions, ModelOptions
 from vsr.train.data import TrainingBatch
 from vsr.train.losses.features import Features, load_features
 from vsr.train.losses.terms import charbonnier, consistency, gan, perceptual, temporal
@@ -28,6 +29,14 @@ from vsr.train.options import LossOptions, TrainOptions
 
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _BETAS = (0.9, 0.99)
+
+
+def training_device(name: str) -> torch.device:
+    """Return the device of that name, and have a CPU prepared. Raises UsageError."""
+    device = choose_device(name)
+    if device.type == "cpu":
+        prepare_cpu(DeviceOptions())
+    return device
 
 
 def new_network(options: TrainOptions, sink: Sink) -> tuple[Network, str]:

@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,15 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from vsr.engine.device import choose_device, prepare_cpu
 from vsr.errors import OutputError, OutputExists, Stopped, UsageError, VsrError
 from vsr.events import Note, Sink, Step, Timed, silent
-from vsr.options import DeviceOptions
 from vsr.train.checkpoint import write_weights
 from vsr.train.curves import Curves
 from vsr.train.data import Samples, StoredClip, TrainingBatch, batches, gather, mixed, split
 from vsr.train.degrade.pipeline import degrade
 from vsr.train.film import codes
 from vsr.train.judge import enlarge, held_pairs, measured, strip
-from vsr.train.learner import Learner, losses_named
+from vsr.train.learner import Learner, losses_named, training_device
 from vsr.train.options import TrainOptions
 from vsr.train.pool import Pool
 from vsr.train.resume import TrainingRun, go_on, save
@@ -58,7 +56,7 @@ def train(
     *,
     overwrite: bool = False,
     restart: bool = False,
-    keep_best: bool = False,
+    chosen_by: Collection[int] = (),
     until: Callable[[], bool] = lambda: False,
     stop: Callable[[], bool] = lambda: False,
     sink: Sink = silent,
@@ -67,9 +65,9 @@ def train(
 
     What is finished lies in the folder of that name that ends in `.train`, beside it: checkpoints,
     the clips that were taken, `curve.csv` and strips of samples. The same call goes on from there.
-    `keep_best`: write the weights that were best on what is held out, not the last. `until` ends
-    it early. `stop` is asked between steps: what is done is saved then, and Stopped raised. `sink`
-    hears of each step.
+    `chosen_by`: scenes of what is held out; the checks look at no others then, and the weights
+    that were best on them are written, not the last. `until` ends it early. `stop` is asked between
+    steps: what is done is saved then, and Stopped raised. `sink` hears of each step.
 
     Under `torchrun`, or wherever torch.distributed was set up, the processes share a batch of
     `schedule.batch` for each of them. Raises UsageError (options of another run, unless `restart`),
@@ -80,7 +78,7 @@ def train(
     _check_name(output, overwrite)
     began = time.monotonic()
     folder = output.with_suffix(".train")
-    run = _begun(options, folder, restart, sink)
+    run = _begun(options, folder, restart, chosen_by, sink)
     go_on(run)
     if run.step > (steps := options.schedule.steps):
         run.sink(
@@ -89,7 +87,7 @@ def train(
         )  # fmt: skip
     with closing(Curves(folder, run.step, sink)) if run.rank == 0 else nullcontext() as run.curves:
         _steps(run, until, stop)
-    best = keep_best and bool(run.best_weights)
+    best = bool(chosen_by) and bool(run.best_weights)
     weights = run.best_weights if best else run.learner.averaged()
     if run.rank == 0:
         write_weights(output, weights, _notes(run, best))
@@ -99,24 +97,31 @@ def train(
     )  # fmt: skip
 
 
-def _begun(options: TrainOptions, folder: Path, restart: bool, sink: Sink) -> TrainingRun:
+def _begun(
+    options: TrainOptions, folder: Path, restart: bool, chosen_by: Collection[int], sink: Sink
+) -> TrainingRun:
     """Return a run at its first step, with its clips taken."""
     rank, world = _place()
-    device = choose_device(options.device)
-    if device.type == "cpu":
-        prepare_cpu(DeviceOptions())
+    device = training_device(options.device)
     if rank == 0:
         _prepare(folder, restart)
     clips = _clips(options, folder / "clips", rank, world, sink)
     learnt, held = split(clips, options.data.held_out)
     if not held and rank == 0:
         sink(Note(text="one scene alone: nothing can be held out, so nothing tells how good it is"))
+    checked = [clip for clip in held if not chosen_by or clip.scene in chosen_by]
     run = TrainingRun(
         options=options,
         folder=folder,
         learner=Learner(options, device, sink),
         samples=Samples(folder / "clips", learnt, options.data, options.damage, options.seed),
-        held=held_pairs(folder / "clips", held, options.damage, options.seed) if rank == 0 else [],
+        held=held_pairs(
+            folder / "clips",
+            checked if rank == 0 else [],
+            options.damage,
+            options.seed,
+            sharpen=options.data.sharpen,
+        ),
         sink=silent if rank else Timed(sink),
         rank=rank,
         world=world,

@@ -126,9 +126,8 @@ def test_no_better_is_said_and_not_written(
         "finetune", str(film), "--damage", str(own), "-o", str(my), "--from", str(start),
         "--rate", "1e-12", *small,
     ]  # fmt: skip
-    assert main([*teach, "-q"]) == 0
-    said = capsys.readouterr().out
-    assert "did not get better: nothing is written" in said
+    assert main([*teach, "-q"]) == 1
+    assert "not written, as it did not get better (--keep writes it)" in capsys.readouterr().err
     assert not my.exists()
     assert (tmp_path / "my.train" / "before_after.png").is_file()
     assert main([*teach, "--keep", "--json", "-q"]) == 0

@@ -16,8 +16,9 @@ from PIL import Image
 from tests.support.judge import make
 from vsr.errors import InputError
 from vsr.events import Event, Note, silent
-from vsr.train.data import Samples, StoredClip, TrainingBatch, batches, gather, split
+from vsr.train.data import Samples, StoredClip, TrainingBatch, batches, gather, halves, split
 from vsr.train.degrade.settings import read_damage
+from vsr.train.judge import held_pairs
 from vsr.train.options import DataOptions
 from vsr.train.sources import listed
 
@@ -76,6 +77,33 @@ def test_about_the_share_of_the_clips_is_held_out_in_whole_scenes(share: float) 
         assert sorted(c.name for c in learnt + held) == sorted(c.name for c in clips)
         assert 0 < len(held) <= len(clips) / 2
         assert abs(len(held) - min(share, 0.5) * len(clips)) <= max(sizes)
+
+
+def test_half_of_the_scenes_chooses_and_half_judges() -> None:
+    held = [StoredClip(name=f"{n}", scene=n // 3) for n in range(15)]
+    chosen_by, judged_by = halves(held)
+    assert {c.scene for c in chosen_by} & {c.scene for c in judged_by} == set()
+    assert sorted(c.name for c in chosen_by + judged_by) == sorted(c.name for c in held)
+    assert len(chosen_by) == 9
+    assert halves(held[:3]) == (held[:3], held[:3])
+
+
+def test_what_is_held_out_is_damaged_as_what_is_learnt_from(tmp_path: Path) -> None:
+    """With `--sharpen` both are sharpened first, whenever they were damaged."""
+    film = make(tmp_path / "f.mkv", "testsrc2=s=164x132:r=12:d=1", "-c:v", "ffv1")
+    changes = {"scale": 2, "first": {"blur": {"share": 0.0}}}
+    found = []
+    for variants in (0, 1):
+        options = DataOptions(
+            clean=(film,), clips=2, patch=48, area=96, window=96, sharpen=True, variants=variants
+        )
+        folder = tmp_path / str(variants)
+        clips = gather(folder, options, read_damage(changes=changes), 0, silent)
+        pairs = held_pairs(folder, clips, read_damage(changes=changes), 0, sharpen=True)
+        plain = np.load(folder / clips[0].name)
+        assert not np.array_equal(pairs[0].high.numpy(), plain)
+        found.append(pairs[0].high)
+    assert torch.equal(*found)
 
 
 def test_what_was_gathered_stays(tmp_path: Path) -> None:

@@ -8,13 +8,18 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.support.judge import make
 from vsr.cli.main import main
-from vsr.errors import VsrError
+from vsr.errors import Stopped, VsrError
+from vsr.events import Step
 from vsr.train import finetune as module
+from vsr.train import loop
 from vsr.train.degrade.settings import read_damage
 from vsr.train.finetune import finetune
+from vsr.train.judge import JudgedClip
 from vsr.train.like import DamageEstimate
 from vsr.train.loop import train
 from vsr.train.options import DataOptions, FinetuneOptions, ScheduleOptions, TrainOptions
@@ -120,7 +125,7 @@ def test_where_there_is_no_vmaf_json_has_null(
         "finetune", str(film), "--damage", str(own), "-o", str(out), "--from", str(start),
         "--clips", "4", "--patch", "48", "--batch", "2", "--steps", "1", "--json", "-q",
     ]  # fmt: skip
-    assert main(arguments) == 0
+    assert main([*arguments, "--keep"]) == 0
     report = (tmp_path / "my.train" / "report.json").read_text()
     for text in (capsys.readouterr().out, report):
         told = json.loads(text, parse_constant=pytest.fail)
@@ -148,3 +153,67 @@ def test_what_is_wrong_is_said_before_the_estimate(  # noqa: PLR0917
     said = capsys.readouterr().err.strip().splitlines()
     assert words in said[-1]
     assert said[-1].startswith("vsr: ")
+
+
+def test_what_judges_has_chosen_nothing(
+    tmp_path: Path, made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four scenes two are held out: one for the checks of the training, one for the report."""
+    _, start = made
+    colours = ("testsrc2", "testsrc", "mandelbrot", "smptebars")
+    inputs = ";".join(f"{c}=s=164x132:r=12[{n}]" for n, c in enumerate(colours))
+    cut = ";".join(f"[{n}]trim=end_frame=12,setsar=1[c{n}]" for n in range(4))
+    film = make(
+        tmp_path / "four.mkv", f"{inputs};{cut};[c0][c1][c2][c3]concat=4",
+        "-c:v", "libx264", "-crf", "12", "-pix_fmt", "yuv420p",
+    )  # fmt: skip
+    own, out = tmp_path / "own.toml", tmp_path / "my.safetensors"
+    own.write_text("[first.resize]\nrange = [0.5, 1.0]\n")
+    monkeypatch.setattr(module, "_HELD_OUT", 0.5)
+    checked: list[bytes] = []
+    judged: list[bytes] = []
+
+    def measured(_: object, pairs: list[JudgedClip]) -> float:
+        checked.extend(pair.high.numpy().tobytes() for pair in pairs)
+        return 30.0
+
+    def vmaf(_: object, pairs: list[JudgedClip]) -> float:
+        judged.extend(pair.high.numpy().tobytes() for pair in pairs)
+        return 50.0
+
+    monkeypatch.setattr(loop, "measured", measured)
+    monkeypatch.setattr(module, "vmaf", vmaf)
+    report = finetune(film, None, out, _options(start, damage=own, clips=8))
+    assert checked
+    assert judged
+    assert not set(checked) & set(judged)
+    assert report.scenes == 1
+
+
+@pytest.mark.parametrize("at", ["step", "judging"])
+def test_a_stop_is_between_steps_or_clips_and_is_gone_on_from(
+    tmp_path: Path, made: tuple[Path, Path], at: str
+) -> None:
+    """With the same weights at the end."""
+    film, start = made
+    own = tmp_path / "own.toml"
+    own.write_text("[first.resize]\nrange = [0.5, 1.0]\n")
+    options = _options(start, damage=own, steps=4, rate=1e-3)
+    whole, out = tmp_path / "whole.safetensors", tmp_path / "my.safetensors"
+    finetune(film, None, whole, options)
+    steps = 0
+
+    def sink(event: object) -> None:
+        nonlocal steps
+        steps += isinstance(event, Step) and "psnr" not in event.numbers
+
+    wanted = 2 if at == "step" else 4
+    with pytest.raises(Stopped):
+        finetune(film, None, out, options, stop=lambda: steps == wanted, sink=sink)
+    assert not out.exists()
+    assert steps == wanted
+    finetune(film, None, out, options, sink=sink)
+    assert steps == 4
+    found, expected = load_file(out), load_file(whole)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(weights, expected[name]) for name, weights in found.items())

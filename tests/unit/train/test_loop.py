@@ -221,7 +221,7 @@ def test_the_best_weights_say_what_they_came_to(
     values = iter((30.0, 20.0))
     monkeypatch.setattr(loop, "measured", lambda net, held: next(values))
     output = tmp_path / "my.safetensors"
-    done = train(_options(bunny, licence="CC0-1.0"), output, keep_best=True)
+    done = train(_options(bunny, licence="CC0-1.0"), output, chosen_by=range(100))
     assert (done.psnr, done.best) == (20.0, 30.0)
     with safe_open(output, "pt") as file:
         notes = file.metadata()

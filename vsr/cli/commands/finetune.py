@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsr.cli.graceful_stop import StopAtStep
 from vsr.cli.options import tree_of, tree_options
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.work import WorkCommand
+from vsr.errors import VsrError
 from vsr.train.options import FinetuneOptions
 
 if TYPE_CHECKING:
-    from vsr.train.finetune import HeldOutScore
+    from vsr.train.finetune import FinetuneReport, HeldOutScore
 
 
 @click.command(cls=WorkCommand, needs=("vsr.train.finetune",))
@@ -54,28 +56,35 @@ def finetune(
 
     CLEAN is a film, or pictures, that look as the damaged one should. Its scenes are damaged in
     the same way and learnt from; some are held out, to tell whether it got any better. Weights
-    that did not are not written. The work lies beside OUT, in a folder that ends in .train, and
-    the same command goes on with it.
+    that did not are not written, and the exit code is 1. The work lies
+    beside OUT, in a folder that ends in .train, and the same command goes on with it.
     """
     from vsr.train.finetune import finetune as teach
     from vsr.train.finetune import plain
 
     output = output or Path(f"{clean.stem}.safetensors")
     options = tree_of(FinetuneOptions, values)
-    with Listener(quiet=quiet, progress=progress) as terminal:
+    with Listener(quiet=quiet, progress=progress) as terminal, StopAtStep() as stop:
         report = teach(
-            clean, like, output, options, overwrite=overwrite, restart=restart, sink=terminal
-        )
+            clean, like, output, options, overwrite=overwrite, restart=restart,
+            stop=stop.asked, sink=terminal,
+        )  # fmt: skip
     if as_json:
         told = plain(report) | {"seconds": round(report.seconds, 1)}
         click.echo(json.dumps(told, indent=1))
-        return
+    else:
+        _show(report)
+    if report.output is None:
+        raise VsrError(
+            f"{output}: not written, as it did not get better (<finetune.keep> writes it)"
+        )
+
+
+def _show(report: FinetuneReport) -> None:
     click.echo(f"before  {_line(report.before)}")
     click.echo(f"after   {_line(report.after)}  ({report.steps} steps, {report.seconds:.0f} s)")
     click.echo(f"        on {report.scenes} scenes that it never saw; see {report.picture}")
-    if report.output is None:
-        click.echo("it did not get better: nothing is written (--keep writes it)")
-    else:
+    if report.output is not None:
         click.echo(f"vsr upscale FILM --model {report.output}")
 
 
