@@ -24,17 +24,49 @@ from vsr.jobs.store.job_store import JobStore, forget
 _SAME = 1.0  # seconds in which torchrun hands on the Ctrl-C that its processes had, too
 
 
-class GracefulStop:
+class _Stop:
+    """A context in which signals are taken; what they did before comes back unless one came."""
+
+    def __init__(self) -> None:
+        self._asked: float | None = None  # when
+        self._before: dict[int, Any] = {}
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        raise NotImplementedError
+
+    def _as_before(self, number: int, frame: FrameType | None) -> None:
+        before = self._before.get(number)
+        if callable(before):  # that of the command: an exception
+            before(number, frame)
+
+    def __enter__(self) -> Self:
+        for number in signals():
+            self._before[number] = signal.getsignal(number)
+            signal.signal(number, self._signalled)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._asked is not None:
+            return  # what is said now is said, or cut short, as it was begun
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class GracefulStop(_Stop):
     """A context in which signals stop a run; a sink that knows what runs."""
 
     def __init__(self, sink: Sink, address: str | None = None) -> None:
         """Hand all events on to `sink`. `address`: of the result, if that is no file."""
+        super().__init__()
         self._address = address
-        self._asked = False
         self._started: Started | None = None
         self._found: tuple[int, ...] | None = None  # what lay at the output's name before
         self._sink = sink
-        self._before: dict[int, Any] = {}
 
     def __call__(self, event: Event) -> None:
         """Follow what is under way, and hand the event on."""
@@ -50,18 +82,16 @@ class GracefulStop:
 
     def asked(self) -> bool:
         """Return whether the run is to end at the next segment."""
-        return self._asked
+        return self._asked is not None
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        if not self._asked and (self._started is None or self._started.store is None):
-            before = self._before.get(number)
-            if callable(before):  # that of the command: an exception
-                before(number, frame)
-            return
-        if self._asked:
+        if self._asked is not None:
             self._leave(Interrupted.exit_code)
             return
-        self._asked = True
+        if self._started is None or self._started.store is None:
+            self._as_before(number, frame)
+            return
+        self._asked = time.monotonic()
         say("stopping when this segment is done, or in 5 seconds; once more: now")
         signal.signal(signal.SIGALRM, lambda number, frame: self._leave(Stopped.exit_code))
         signal.setitimer(signal.ITIMER_REAL, GRACE)
@@ -87,12 +117,6 @@ class GracefulStop:
             return True
         return JobStore(started.store).result_at(started.output) is not None
 
-    def __enter__(self) -> Self:
-        for number in signals():
-            self._before[number] = signal.getsignal(number)
-            signal.signal(number, self._signalled)
-        return self
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -101,19 +125,15 @@ class GracefulStop:
     ) -> None:
         if isinstance(error, Stopped):
             error.add_note(stopped_line(self._started, self._address))
-        if self._asked:
-            return  # what is said now is said, or cut short, as it was begun
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        super().__exit__(kind, error, trace)
 
 
-class StopAtStep:
+class StopAtStep(_Stop):
     """A context in which a signal stops a training at its next step, and one more at once."""
 
     def __init__(self) -> None:
-        self._asked: float | None = None  # when
+        super().__init__()
         self._stepping = False
-        self._before: dict[int, Any] = {}
 
     def asked(self) -> bool:
         """Return whether to stop. What asks can: until then, signals do what they did before."""
@@ -123,9 +143,7 @@ class StopAtStep:
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if not self._stepping:
-            before = self._before.get(number)
-            if callable(before):
-                before(number, frame)
+            self._as_before(number, frame)
         elif self._asked is None:
             self._asked = now
             say("stopping when this step is done; once more: now")
@@ -133,22 +151,6 @@ class StopAtStep:
             end_children()
             say("stopped; the same command goes on from the last checkpoint")
             os._exit(Interrupted.exit_code)
-
-    def __enter__(self) -> Self:
-        for number in signals():
-            self._before[number] = signal.getsignal(number)
-            signal.signal(number, self._signalled)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._asked is None:
-            for number, handler in self._before.items():
-                signal.signal(number, handler)
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:
