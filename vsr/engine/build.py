@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from vsr.engine.base import Engine
+from vsr.engine.cuda.joined_engine import joined_engine_for
 from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.select import cuda_engine_for
 from vsr.engine.device import choose_device, choose_precision, prepare_cpu
@@ -65,6 +66,8 @@ def build_engine(
     free = (name, options.engine, options.precision) == ("auto", "auto", "auto")
     if free and device.type == "cpu" and (gpu := faster_gpu(network, sink)):
         return gpu
+    if joined := joined_engine_for(options.engine, network, device, precision, sink):
+        return joined
     plain = TorchEngine(network, device=device, dtype=dtype, precision=precision)
     return ncnn_engine_for(options.engine, network, plain) or plain
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vsr.engine.base import Engine
+from vsr.engine.kernel_launch import HasKernels
 from vsr.nets.store import LoadedModel
 from vsr.options import DeviceOptions, Precision
 
@@ -60,6 +61,11 @@ class EnginesInARow:
         changed = [engine.fall_back_to_fp32() for engine in self._both]
         self.dtype, self.precision = self._both[0].dtype, self._both[0].precision
         return any(changed)
+
+    def refuse(self, reason: str) -> bool:
+        """See `vsr.engine.kernel_launch.HasKernels`."""
+        ours = [one.refuse(reason) for one in self._both if isinstance(one, HasKernels)]
+        return any(ours)
 
 
 def engines_in_a_row(

@@ -60,14 +60,19 @@ class KernelRunner(Protocol):
 
 
 @runtime_checkable
-class RunsKernels(Engine, Protocol):
+class HasKernels(Engine, Protocol):
+    """An engine that may have kernels of ours in it."""
+
+    def refuse(self, reason: str) -> bool:
+        """Remember that they have failed here, for later runs to do without; False: it has none."""
+
+
+@runtime_checkable
+class RunsKernels(HasKernels, Protocol):
     """An engine that can run other kernels on its device, too."""
 
     def kernel_runner(self) -> KernelRunner:
         """Return what runs them. Raises KernelsUnavailable."""
-
-    def refuse(self, reason: str) -> None:
-        """Remember that kernels have failed here, so that later runs do without them."""
 
 
 def kernel_text(package: str, *files: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from vsr.nets.ncnn_export import NcnnGraph
 
 State = dict[str, Tensor]
+# An engine's way to convolve and to take the PReLU of the result, or the LeakyReLU, at once: by a
+# slope for each channel, or by one for all.
+Joined = Callable[[nn.Conv2d, Tensor, Tensor | float], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,7 @@ class Network(nn.Module):
     fp16_is_close: bool = False  # with maps of 16 bits, it is over 60 dB from 32
     trial_side: int = 48  # pixels of the picture that runtimes are compared on
     folds: bool = True  # `fold` works
+    joins: bool = False  # `join` works
     exports: bool = True  # `to_ncnn` works
     sees_whole: bool = False  # beyond `receptive_radius`, too, if faintly: tiles are blended
     precisions: frozenset[str] = frozenset({"fp32", "fp16", "bf16"})  # that it is made for
@@ -111,6 +115,10 @@ class Network(nn.Module):
 
     def widen_result(self) -> None:
         """Keep in 32 bits what bf16, 1/256 from number to number near white, is too coarse for."""
+
+    def join(self, joined: Joined | None) -> None:
+        """Hand convolutions that have an activation behind them to `joined`; None: to PyTorch."""
+        raise NotImplementedError
 
     def fold(self, factor: int) -> None:
         """Become the same network followed by a `factor` x `factor` area reduction."""

@@ -224,10 +224,11 @@ class CudaEngine:
         """See `vsr.engine.kernel_launch.RunsKernels`."""
         return CudaKernelRunner(self.device)
 
-    def refuse(self, reason: str) -> None:
-        """See `vsr.engine.kernel_launch.RunsKernels`."""
+    def refuse(self, reason: str) -> bool:
+        """See `vsr.engine.kernel_launch.HasKernels`."""
         if self._trial:
             remember(self._trial, False, reason)
+        return True
 
 
 def pieces_of(pictures: Sequence[Tensor]) -> list[SubImage]:

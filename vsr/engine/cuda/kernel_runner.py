@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -30,6 +31,16 @@ class CudaKernelRunner:
         with torch.cuda.device(self.device):
             kernels = self._kernels(step)
             kernels.run(step.launch, torch.cuda.current_stream(self.device).cuda_stream)
+
+    def prepared(self, step: KernelStep) -> Callable[[int, Mapping[int, int]], None]:
+        """Return what queues it on PyTorch's current stream, as `PreparedLaunch.run`."""
+        with torch.cuda.device(self.device):
+            launch = self._kernels(step).prepared(step.launch)
+
+        def run(grid: int, changed: Mapping[int, int]) -> None:
+            launch.run(torch.cuda.current_stream(self.device).cuda_stream, grid, changed)
+
+        return run
 
     def describe(self, text: str) -> str:
         """Return all that decides on what kernels of that text compute here."""

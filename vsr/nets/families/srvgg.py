@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr.nets.grey import for_rgb
-from vsr.nets.network import Hints, Network, State, count_layers, shuffled_scale
+from vsr.nets.network import Hints, Joined, Network, State, count_layers, shuffled_scale
 from vsr.options import Activation
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class SRVGGNetCompact(Network):
     """(N, 3, H, W) -> (N, 3, upscale * H, upscale * W), RGB in 0..1, gamma-encoded."""
 
     adds_picture = True
+    joins = True
     fp16_is_close = True
     trial_side = 96
 
@@ -50,6 +51,7 @@ class SRVGGNetCompact(Network):
     ) -> None:
         """`num_slopes`: of a PReLU; one for each channel, or one for all."""
         super().__init__()
+        self._joined: Joined | None = None
         self.scale = upscale
         self.num_feat = num_feat
         slopes = num_slopes or num_feat
@@ -109,12 +111,32 @@ class SRVGGNetCompact(Network):
         # A 16-bit body keeps the picture itself, the residual, at the precision it came
         # in: that one addition is where 4 to 5 dB of bf16's error would arise.
         body_dtype = next(self.body.parameters()).dtype
-        body = self.body(x.to(body_dtype))
+        body = self._body_of(x.to(body_dtype))
         beside = body.is_contiguous(memory_format=torch.channels_last)
         if x.device.type == "cpu" and beside and not torch.is_grad_enabled():
             return _shuffled_onto(residual, body, self.scale)
         x = F.pixel_shuffle(body, self.scale)
         return torch.add(x, F.interpolate(residual, scale_factor=self.scale, mode="nearest"))
+
+    def _body_of(self, x: Tensor) -> Tensor:
+        if self._joined is None:
+            whole: Tensor = self.body(x)
+            return whole
+        *layers, last = self.body
+        for conv, activation in zip(layers[::2], layers[1::2], strict=True):
+            assert isinstance(conv, nn.Conv2d)
+            if isinstance(activation, nn.PReLU):
+                x = self._joined(conv, x, activation.weight)
+            elif isinstance(activation, nn.LeakyReLU):
+                x = self._joined(conv, x, activation.negative_slope)
+            else:
+                x = activation(conv(x))
+        result: Tensor = last(x)
+        return result
+
+    def join(self, joined: Joined | None) -> None:
+        """See `Network`."""
+        self._joined = joined
 
     def fold(self, factor: int) -> None:
         """See `Network`: the means are of neighbours among the last convolution's channels."""

@@ -9,7 +9,7 @@ from itertools import groupby
 import torch
 
 from vsr.engine.base import Engine, fault_of, is_out_of_memory
-from vsr.engine.kernel_launch import RunsKernels
+from vsr.engine.kernel_launch import HasKernels
 from vsr.errors import BrokenWeights, DeviceLost, OutOfMemory
 from vsr.events import Note, Sink
 from vsr.frame import Colour, Frame, Layout
@@ -63,10 +63,10 @@ class Upscaler:
             raise self._lost(words) from error
 
     def _lost(self, words: str) -> DeviceLost:
-        device = self._engine.device
-        if not isinstance(self._engine, RunsKernels):
+        engine, device = self._engine, self._engine.device
+        ours = isinstance(engine, HasKernels) and engine.refuse(f"have failed at work ({words})")
+        if not ours:
             return DeviceLost(f"{device} has failed ({words}); start the command again")
-        self._engine.refuse(f"have failed at work ({words})")
         return DeviceLost(
             f"{device} has failed in our kernels ({words}); <device.engine> torch does without them"
         )

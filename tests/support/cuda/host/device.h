@@ -104,6 +104,7 @@ namespace ptx {
 inline void setp_ne_b32(u32& to, u32 a, u32 b) { to = a != b; }
 inline void mov_b32(u32& low, u32& high, u32 both) { low = both & 0xffff, high = both >> 16; }
 inline void cvt_f32_f16(float& to, u32 from) { to = half_value(from); }
+inline void cvt_rn_f16_f32(uint16_t& to, float from) { to = (uint16_t)half_bits(from); }
 inline void cvt_rn_f16x2_f32(u32& to, float high, float low) {
     to = half_bits(high) << 16 | half_bits(low);
 }

@@ -1,4 +1,4 @@
-"""Promises of `--engine torch` and `--engine cuda` on one GPU: alike films, told apart by a job.
+"""Promises of the engines `torch`, `auto` and `cuda` on one GPU: alike films, told apart by a job.
 
 On the host of `tests/support/cuda/host`. Trials have tests of their own, and are passed here.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from tests.support.cuda.host import build
 from tests.support.cuda.host.fixtures import gpu_of, install, needs_host
 from tests.support.cuda.host.gpu import HostGpu
 from tests.unit.jobs.run.test_fingerprint import of
+from vsr.engine.cuda import joined_trial
 from vsr.engine.cuda import trial as network_trial
 from vsr.engine.cuda.driver import Kernels
 from vsr.engine.kernel_launch import Launch
+from vsr.errors import DeviceLost
 from vsr.jobs.run.fingerprint import differences
 from vsr.options import EngineName
 from vsr.stages.colour import trial as colour_trial
@@ -30,6 +33,7 @@ __all__ = ["install"]
 pytestmark = needs_host
 Install = Callable[[HostGpu], None]
 NETWORK, COLOUR = {"first", "middle", "last"}, {"to_rgb", "cells", "from_rgb"}
+NAMES: tuple[EngineName, ...] = ("auto", "torch")
 SIZE = (64, 48)  # of the result
 
 
@@ -37,15 +41,15 @@ SIZE = (64, 48)  # of the result
 def gpu(install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> set[str]:
     """Give this process a GPU; return the kernels of ours that have run there."""
     ran: set[str] = set()
-    run = Kernels.run
+    allow = Kernels.allow
 
-    def noted(kernels: Kernels, launch: Launch, stream: int) -> None:
+    def noted(kernels: Kernels, launch: Launch) -> Any:
         ran.add(launch.kernel)
-        run(kernels, launch, stream)
+        return allow(kernels, launch)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(Kernels, "run", noted)
-    for trial in (network_trial, colour_trial):
+    monkeypatch.setattr(Kernels, "allow", noted)
+    for trial in (network_trial, colour_trial, joined_trial):
         monkeypatch.setattr(trial, "ask_of_kernels", lambda *_: None)
     install(gpu_of(90, processors=1))
     return ran
@@ -96,6 +100,33 @@ def test_colours_are_ours_beside_our_network_alone_and_alike_by_either(
     # The same network: a code value may have been rounded to the other side.
     assert np.abs(ours - half).max() < 2.5
     assert np.abs(ours - half).mean() < 0.01
+
+
+def test_auto_is_pytorch_with_a_kernel_of_ours_behind_its_convolutions(
+    gpu: set[str], film: Path
+) -> None:
+    """A job does not tell them apart: on CUDA they make the same bits."""
+    plain = upscaled(film, "torch", "torch.mkv")
+    assert gpu == set()
+    joined = upscaled(film, "auto", "auto.mkv")
+    assert gpu == {"activate"}
+    assert np.abs(joined - plain).max() < 3  # the host's PyTorch does not round behind convolutions
+    ours, torch_alone = (of(film, options(film, one), options(film, one)) for one in NAMES)
+    assert ours == torch_alone
+
+
+def test_where_that_kernel_fails_at_work_the_same_command_goes_on_without_it(
+    gpu: set[str], film: Path, install: Install
+) -> None:
+    plain = upscaled(film, "torch", "torch.mkv")
+    trap = (r"if \(first >= units\)", r"__trap(); \g<0>")
+    install(HostGpu(processors=1, plants=(trap,)))
+    with pytest.raises(DeviceLost, match=r"failed in our kernels .* engine torch does without"):
+        upscaled(film, "auto", "auto.mkv")
+    gpu.clear()
+    install(HostGpu(processors=1, plants=(trap,)))  # as another process has it
+    assert np.array_equal(upscaled(film, "auto", "auto.mkv"), plain)
+    assert gpu == set()
 
 
 def test_a_job_tells_the_engines_apart_and_pytorch_goes_on_with_what_ours_began(
