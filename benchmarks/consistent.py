@@ -227,7 +227,7 @@ def _cost(model: str) -> None:
 @click.command()
 @click.option("--live", type=click.Path(path_type=Path, exists=True))
 @click.option("--model", default="realesr-animevideov3", show_default=True)
-@click.option("--frames", default=2, show_default=True)
+@click.option("--frames", type=click.IntRange(min=2), default=2, show_default=True)
 @click.option("--only", default="", help="Of these damages alone, with commas between them.")
 @click.option("--invention", "agreement", is_flag=True, help="How well the map of it agrees.")
 @click.option("--cost", is_flag=True, help="What a step costs, instead.")

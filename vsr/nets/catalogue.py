@@ -92,6 +92,8 @@ def find(name: str) -> Model:
     """Return the entry of that name or alias, in any case. Raises UnknownModel with a
     suggestion.
     """
+    if not name.strip():
+        raise UnknownModel("a network's name is empty; is a variable not set?")
     known = {key.casefold(): m for m in catalogue() for key in (m.name, *m.aliases)}
     if (model := known.get(name.casefold())) is not None:
         return model

@@ -30,7 +30,10 @@ class ColourOptions:
         "auto", "--matrix", help="Read with this colour matrix, whatever the tags say."
     )
     range: RangeChoice = option(
-        "auto", "--range", help="Read with this range, whatever the tags say."
+        "auto",
+        "--range",
+        also={"tv": "limited", "mpeg": "limited", "pc": "full", "jpeg": "full"},
+        help="Read with this range, whatever the tags say.",
     )
 
 

@@ -144,6 +144,8 @@ def check_page(path: Path, source: Path | None, *, overwrite: bool) -> None:
         raise UsageError(f"{path}: the name is too long")
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path}: is a page, whose name ends in .html")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{path.absolute().parent}: there is no such folder")
     if path.exists():

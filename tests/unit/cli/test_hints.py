@@ -24,7 +24,7 @@ _WRONG = [
     ("job", "did you mean vsr jobs?"),
     ("help", "did you mean vsr --help?"),
     ("-s 2 film.mp4", "options follow the command"),
-    ("jobs remov out.mp4", "No such command"),
+    ("jobs remov out.mp4", "did you mean vsr jobs remove?"),
     # options by a slip
     ("upscale film.mp4 --heigth 1080", "--height"),
     ("upscale film.mp4 --modle x4plus", "--model"),
@@ -86,6 +86,39 @@ _WRONG = [
     ("jobs resume nothing.mkv", "`vsr jobs` lists"),
     ("finetune film.mp4 --minuts 3", "--minutes"),
     ("train film.mp4 -o a.safetensors --stage gann", "did you mean gan?"),
+    # options of another command
+    ("upscale film.mp4 --metric vmaf", "here; vsr metrics, vsr report can take it"),
+    ("upscale film.mp4 --at 1:20", "vsr preview can take it"),
+    ("upscale film.mp4 --minutes 5", "vsr finetune can take it"),
+    ("report film.mp4 --compare model=bicubic", "vsr preview can take it"),
+    # one hyphen, or a word processor's dash
+    ("upscale film.mp4 -crf 18", "here: --crf"),
+    ("upscale film.mp4 -model x4plus", "here: --model"),
+    ("upscale film.mp4 \N{EM DASH}height 1080", "here: --height"),
+    ("upscale film.mp4 \N{EN DASH}codec=h265", "here: --codec"),
+    # parts of commands
+    ("jobs rm film.mp4", "did you mean vsr jobs remove?"),
+    ("models info x4plus", "did you mean vsr models show?"),
+    ("presets anime", "vsr presets has list, save, show"),
+    ("cluster status", "vsr cluster has doctor"),
+    # numbers, names and files
+    ("upscale film.mp4 --height 100000", "between 2 and 32768"),
+    ("upscale film.mp4 -s -2", "between 1/16 and 64"),
+    ("upscale film.mp4 -m RealESRGAN_x4plus_anime", "did you mean RealESRGAN_x4plus_anime_6B?"),
+    ("upscale film.mp4 --then x4pluss", "did you mean RealESRGAN_x4plus?"),
+    ("upscale film.mp4 --preset slowest -m nearest", "veryslow"),
+    ("upscale film.mp4 --codec prores --crf 18 -o big.mov -m nearest", "prores has no such scale"),
+    ("upscale film.mp4 -o big.webm --codec h264 -m nearest", "a webm file cannot hold h264"),
+    ("upscale film.mp4 --encoder-option tune=animationn -m nearest", "tune=animationn"),
+    ("upscale film.mp4 --clip 0-1 --start 0", "not together with --start"),
+    ("upscale film.mp4 --stream audio", "not a valid integer"),
+    ("upscale film.mp4 --matrix bt708", "did you mean bt709?"),
+    ("preview film.mp4 -m bicubic -o page.mp4", "ends in .html"),
+    ("report film.mp4 film.mp4 -o page.mkv", "ends in .html"),
+    ("preview film.mp4 --compare strength:0.5", "OPTION=VALUE,VALUE"),
+    ("preview film.mp4 --compare strength=2 -m bicubic", "between 0 and 1"),
+    ("metrics film.mp4 film.mp4 --resize lancos", "did you mean lanczos?"),
+    ("submit film.mp4 --server nas", "http://nas:8787"),
 ]
 
 
@@ -144,6 +177,15 @@ def test_words_are_completed(
     assert f"plain,{offered}" in capsys.readouterr().out.splitlines()
 
 
+def test_a_network_of_no_name_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of `-m "$MODEL"`, in a script where nobody has set it."""
+    monkeypatch.chdir(folder)
+    assert main([*_FILM, "-m", ""]) == 4
+    assert "is a variable not set?" in capsys.readouterr().err
+
+
 def test_there_are_forty() -> None:
     assert len({line for line, _ in _WRONG}) >= 40
 
@@ -171,6 +213,8 @@ def test_a_film_alone_is_upscaled(
         ({"codec": "x265"}, {"codec": "h265"}),
         ({"codec": "AVC"}, {"codec": "h264"}),
         ({"precision": "half"}, {"precision": "fp16"}),
+        ({"range": "tv"}, {"range": "limited"}),
+        ({"range": "pc"}, {"range": "full"}),
         ({"chroma": "4:2:0"}, {"chroma": "420"}),
     ],
 )

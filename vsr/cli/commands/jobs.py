@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from vsr.cli.graceful_stop import GracefulStop, for_shell
+from vsr.cli.help.hints import HintingGroup
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.terminal import size
 from vsr.cli.work import WorkCommand
@@ -19,7 +20,7 @@ from vsr.jobs.store.registry import stores
 from vsr.timing import clock
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=HintingGroup, invoke_without_command=True)
 @click.pass_context
 def jobs(context: click.Context) -> None:
     """List the films that were begun and are not done, or go on with one.

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from vsr.cli.help.hints import HintingGroup
 from vsr.cli.options import tree_of, tree_options
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.settings import with_user_settings
@@ -40,7 +41,7 @@ def _chosen(names: tuple[str, ...]) -> list[Model]:
     return [model for model in models if not model.is_resizer]
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=HintingGroup, invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
     """List the networks; fetch their weights and check them."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vsr.cli.help.hints import HintingCommand
+from vsr.cli.help.hints import HintingCommand, HintingGroup
 from vsr.cli.options import upscale_options
 from vsr.cli.settings import preset_to_save
 from vsr.cli.values import PresetName
@@ -16,7 +16,7 @@ from vsr.config import Settled, preset_names, preset_text, save_preset
 from vsr.options import OptionField, UpscaleOptions, leaves
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=HintingGroup, invoke_without_command=True)
 @click.pass_context
 def presets(context: click.Context) -> None:
     """List what `--for` takes; show a preset with its reasons, or save your own."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Collection, Set
+from collections import deque
+from collections.abc import Collection, Iterator, Set
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -62,6 +63,17 @@ _COMMANDS = {
     ("version",): "--version",
     ("learn", "teach"): "train",
 }
+_PARTS = {  # of commands that have commands
+    ("rm", "delete", "del", "clear", "forget", "drop", "cancel", "uninstall"): "remove",
+    ("ls", "all"): "list",
+    ("continue", "start", "go"): "resume",
+    ("info", "describe", "cat", "view", "print"): "show",
+    ("download", "get", "pull"): "fetch",
+    ("install",): "add",
+    ("check", "test"): "verify",
+    ("new", "create", "make"): "save",
+}
+_DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"  # what word processors make of hyphens
 
 
 def _said(table: dict[tuple[str, ...], str], word: str) -> str | None:
@@ -70,11 +82,28 @@ def _said(table: dict[tuple[str, ...], str], word: str) -> str | None:
 
 def command_hint(word: str, known: Collection[str]) -> str:
     """Return what to say of a command that there is none of."""
-    near = difflib.get_close_matches(word.casefold(), known, n=1)
+    near = get_close_matches(word.casefold(), known, n=1)
     meant = _said(_COMMANDS, word.casefold()) or (near[0] if near else None)
     if meant is None:
         return f"no command, and no file, is called {word!r}; vsr --help lists the commands"
     return f"no command, and no file, is called {word!r}; did you mean vsr {meant}?"
+
+
+class HintingGroup(click.Group):
+    """A command of commands that says which was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say what there is."""
+        word, known = args[0], self.list_commands(ctx)
+        if word not in known and not word.startswith("-") and not ctx.resilient_parsing:
+            meant = _said(_PARTS, word.casefold())
+            near = [meant] if meant in known else get_close_matches(word.casefold(), known, n=1)
+            hint = f"did you mean {ctx.command_path} {near[0]}?" if near else None
+            hint = hint or f"{ctx.command_path} has {', '.join(known)}"
+            raise click.UsageError(f"No such command {word!r}; {hint}", ctx=ctx)
+        return super().resolve_command(ctx, args)
 
 
 class HintingCommand(HelpInSections):
@@ -84,14 +113,43 @@ class HintingCommand(HelpInSections):
         """Parse, and add to the error what other programs' options are called here."""
         own = {flag for one in self.params for flag in (*one.opts, *one.secondary_opts)}
         for word in args[: args.index("--")] if "--" in args else args:
+            plain = _with_hyphens(word)
             # Click would take `-ss` for `-s s`.
             if word[:1] == "-" and word[1:2] != "-" and len(word) > 2 and word not in own:
                 _refuse(word, own, ctx)
+            if plain != word and plain in own:
+                raise click.NoSuchOption(word, f"No such option {word!r}; here: {plain}", ctx=ctx)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             _refuse(error.option_name, own, ctx)
+            if holders := ", ".join(_holders(error.option_name, ctx)):
+                said = f"No such option {error.option_name!r} here; {holders} can take it"
+                raise click.NoSuchOption(error.option_name, said, ctx=ctx) from error
             raise
+
+
+def _with_hyphens(word: str) -> str:
+    """Return a word that begins like a long option, by one hyphen or other dashes, with two."""
+    begin = word.lstrip(f"-{_DASHES}")
+    is_one = len(begin) == len(word) - 1 and len(begin) > 1
+    if is_one or set(word[: len(word) - len(begin)]) & set(_DASHES):
+        return f"--{begin.partition('=')[0]}"
+    return word
+
+
+def _holders(flag: str, context: click.Context) -> Iterator[str]:
+    """Yield the commands beside this one that have an option of exactly that name."""
+    root = context.find_root()
+    waiting = deque([(root.command, root.command_path)])
+    while waiting:
+        command, path = waiting.popleft()
+        if isinstance(command, click.Group):
+            for name in command.list_commands(root):
+                if (part := command.get_command(root, name)) is not None:
+                    waiting.append((part, f"{path} {name}"))
+        elif any(flag in (*one.opts, *one.secondary_opts) for one in command.params):
+            yield path
 
 
 def _refuse(word: str, own: Set[str], context: click.Context) -> None:

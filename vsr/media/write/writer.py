@@ -172,9 +172,11 @@ def _open(stream: av.VideoStream, plan: EncoderPlan, video: VideoFormat) -> None
             raise UsageError(
                 f"<encode.codec> {plan.encoder.name}: no encoder of that kind on this machine"
             ) from error
+        settings = ", ".join("=".join(pair) for pair in plan.settings.items())
         raise UsageError(
             f"<encode.codec>: {plan.encoder.name} refuses {width}x{height} {plan.pix_fmt} with "
-            f"{float(video.rate or 25):g} frames a second, or one of its options ({reason(error)})"
+            f"{float(video.rate or 25):g} frames a second, or one of {settings or 'its options'} "
+            f"({reason(error)})"
         ) from error
 
 

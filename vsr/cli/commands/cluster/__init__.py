@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from vsr.cli.commands.doctor import found_lines
+from vsr.cli.help.hints import HintingGroup
 from vsr.cli.work import WorkCommand
 
 
-@click.group()
+@click.group(cls=HintingGroup)
 def cluster() -> None:
     """Look at the machines of a cluster, which can share a film.
 
