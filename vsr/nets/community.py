@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from vsr.errors import BrokenWeights, MissingExtra
 from vsr.machine import free_host_memory
 from vsr.nets.grey import for_rgb
-from vsr.nets.network import Network, State, float32
+from vsr.nets.network import Network, State, check_scale, float32
 
 _SIDE = 64  # source pixels of the picture that its reach is measured on
 _SEEN = 1 / 255 / 40  # of 0..1, from which on a difference counts
@@ -31,7 +31,6 @@ _OVER = 8  # times the size of the weights, that it may take to build a network 
 _SPARE = 1 << 26  # bytes, besides
 _WORKING = 8  # times that, for what is computed on the way and mostly dropped again
 _PROBE = 1 << 30  # bytes of any one result while its reach is measured
-_LARGEST = 16  # scale; no network for films enlarges by more
 _TOO_LARGE = "weights that claim a network larger than they are"
 _PURPOSES = ("SR", "Restoration")
 _INDEX = "https://download.pytorch.org/whl/"  # PyTorch's own: of each of its builds
@@ -173,8 +172,7 @@ def from_spandrel(state: State) -> Network:
         raise BrokenWeights(
             f"a network of {descriptor.input_channels} channels to {descriptor.output_channels}"
         )
-    if not 1 <= descriptor.scale <= _LARGEST:
-        raise BrokenWeights(f"a network that enlarges by {descriptor.scale}")
+    check_scale(descriptor.scale)
     network = CommunityNetwork(descriptor)
     network.eval().requires_grad_(False)
     with warnings.catch_warnings():

@@ -9,7 +9,7 @@ from torch import Tensor
 from vsr.errors import BrokenWeights
 from vsr.nets.community import from_spandrel
 from vsr.nets.families.table import FAMILIES
-from vsr.nets.network import Hints, Network, State
+from vsr.nets.network import Hints, Network, State, check_scale
 from vsr.options import Activation
 
 # What training tools put weights into, the best first.
@@ -74,4 +74,5 @@ def from_state(
             raise
         detail = " ".join(str(error).split())[:160]
         raise BrokenWeights(f"weights that do not fit together ({detail})") from error
+    check_scale(network.scale)
     return network.eval().requires_grad_(False)

@@ -24,6 +24,7 @@ State = dict[str, Tensor]
 # An engine's way to convolve and to take the PReLU of the result, or the LeakyReLU, at once: by a
 # slope for each channel, or by one for all.
 Joined = Callable[[nn.Conv2d, Tensor, Tensor | float], Tensor]
+_LARGEST = 16  # scale; no network for films enlarges by more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,11 @@ class Network(nn.Module):
     def holding(cls, state: State, **shape: Any) -> Self:
         """Return a network of that shape with these weights, in float32, copied.
 
-        What the shape claims takes no memory unless the weights are there.
+        What the shape claims takes no memory unless the weights are there. Raises BrokenWeights for
+        layers of no width.
         """
+        if not all(tensor.numel() for tensor in state.values()):
+            raise BrokenWeights("layers that have no weights")
         with torch.device("meta"):
             network = cls(**shape)
         network.load_state_dict({n: float32(tensor) for n, tensor in state.items()}, assign=True)
@@ -144,6 +148,12 @@ def count_layers(state: State, prefix: str) -> int:
     if count > len(state):
         raise BrokenWeights("layers that are counted but not there")
     return count
+
+
+def check_scale(scale: int) -> None:
+    """Raise BrokenWeights for a scale that no network for films has."""
+    if not 1 <= scale <= _LARGEST:
+        raise BrokenWeights(f"a network that enlarges by {scale}")
 
 
 def shuffled_scale(outputs: int, channels: int) -> int:

@@ -17,6 +17,7 @@ from vsr.machine import free_host_memory
 from vsr.nets.detect import unwrap
 from vsr.nets.ncnn import read_ncnn
 from vsr.nets.network import State
+from vsr.nets.pickles import is_archive, refuse_what_is_not_needed
 
 _OVER = 4  # times the file's size, that its tensors may have: some share what they hold
 
@@ -41,8 +42,9 @@ def read_weights(path: Path) -> State:
             return _bounded(load_file(path), size)
         if path.suffix.lower() in (".param", ".bin"):
             return read_ncnn(path.with_suffix(".param"), path.with_suffix(".bin"))
-        if zipfile.is_zipfile(path):
+        if is_archive(path):
             _refuse_bombs(path, size)
+        refuse_what_is_not_needed(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle dialects; what cannot be read raises
             return _bounded(unwrap(torch.load(path, map_location="cpu", weights_only=True)), size)
@@ -86,10 +88,13 @@ def _refuse_bombs(path: Path, size: int) -> None:
 
 
 def _bounded(state: State, size: int) -> State:
-    """Return `state`. Raises BrokenWeights where tensors repeat what the file has a few times over.
+    """Return `state`, of real numbers. Raises BrokenWeights where there are others, and where
+    tensors repeat what the file has a few times over.
 
     A tensor may be a few bytes, seen again and again; a copy of it, in float32, would not be.
     """
+    if any(tensor.is_complex() for tensor in state.values()):
+        raise BrokenWeights("complex numbers, which no network for films has")
     copied = sum(tensor.numel() * max(tensor.element_size(), 4) for tensor in state.values())
     if copied > _OVER * size:
         raise BrokenWeights("tensors that claim to hold more than the file does")

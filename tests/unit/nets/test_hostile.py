@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _codecs
 import io
 import json
 import os
@@ -61,7 +62,7 @@ def _archive(change: Callable[[str, bytes], bytes], packing: int = zipfile.ZIP_S
 
 def _pickled_in(name: str, value: object) -> bytes:
     def change(entry: str, data: bytes) -> bytes:
-        return pickle.dumps(value) if entry.endswith(name) else data
+        return pickle.dumps(value, protocol=2) if entry.endswith(name) else data
 
     return _archive(change)
 
@@ -91,6 +92,22 @@ def _repeated(dtype: torch.dtype = torch.float32) -> dict[str, Any]:
     return {f"body.{name}": zero.expand(shape) for name, shape in shapes.items()}
 
 
+def _compact(feat: int, scale: int) -> dict[str, Any]:
+    outputs = 3 * scale**2
+    shapes = {
+        "0.weight": (feat, 3, 3, 3), "0.bias": (feat,), "1.weight": (feat,),
+        "2.weight": (outputs, feat, 3, 3), "2.bias": (outputs,),
+    }  # fmt: skip
+    return {f"body.{name}": torch.zeros(shape) for name, shape in shapes.items()}
+
+
+def _doubled(times: int) -> object:
+    value: object = "a"
+    for _ in range(times):  # each of whose bytes becomes two
+        value = Calls(_codecs.encode, value, "utf-8" if value == "a" else "hex")
+    return value
+
+
 def _endless() -> dict[str, Any]:
     inner: dict[str, Any] = {}
     inner["model"] = inner
@@ -104,13 +121,15 @@ def _conv(**shape: object) -> bytes:
 
 _HUGE = [2**20, 2**20, 3, 3]
 KINDS: dict[str, Callable[[], dict[str, bytes]]] = {
-    "code in a plain pickle.pth": lambda: {"": pickle.dumps(Calls(os.mkdir, TRAP))},
+    "code in a plain pickle.pth": lambda: {"": pickle.dumps(Calls(os.mkdir, TRAP), protocol=2)},
     "code in an archive.pth": lambda: {"": _saved({"params": Calls(os.mkdir, TRAP)})},
     "code as it was saved once.pth": lambda: {
         "": _saved({"a": Calls(os.mkdir, TRAP)}, _use_new_zipfile_serialization=False)
     },
     "code behind a key.ckpt": lambda: {"": _saved({**_good(), "callbacks": [Calls(exec, "1")]})},
-    "code by eval.pt": lambda: {"": pickle.dumps(Calls(eval, f"__import__('os').mkdir('{TRAP}')"))},
+    "code by eval.pt": lambda: {
+        "": pickle.dumps(Calls(eval, f"__import__('os').mkdir('{TRAP}')"), protocol=2)
+    },
     "code in the archive's own pickle.pth": lambda: {
         "": _pickled_in("data.pkl", Calls(os.system, f"mkdir {TRAP}"))
     },
@@ -125,6 +144,24 @@ KINDS: dict[str, Callable[[], dict[str, bytes]]] = {
     "half of them repeated.pth": lambda: {"": _saved(_repeated(torch.float16))},
     "a mapping in itself.pth": lambda: {"": _saved(_endless())},
     "mappings a thousand deep.pth": lambda: {"": _deep(1000)},
+    "bytes that are only counted.pth": lambda: {
+        "": pickle.dumps({"a": [Calls(bytearray, 1 << 30)]}, protocol=2)
+    },
+    "bytes that are only counted, in an archive.pth": lambda: {
+        "": _pickled_in("data.pkl", {"a": Calls(bytearray, 1 << 30)})
+    },
+    "bytes that double.pth": lambda: {"": _pickled_in("data.pkl", _doubled(30))},
+    "no weights but their shapes.pth": lambda: {
+        "": _saved(
+            {"params_ema": {n: t.to("meta") for n, t in _good().items()}, "m": torch.zeros(9999)}
+        )
+    },
+    "sparse weights.pth": lambda: {"": _saved({n: t.to_sparse() for n, t in _good().items()})},
+    "complex numbers.pth": lambda: {
+        "": _saved({n: t.to(torch.complex64) for n, t in _good().items()})
+    },
+    "layers of no width.pth": lambda: {"": _saved(_compact(0, scale=2))},
+    "enlarging by a hundred.pth": lambda: {"": _saved(_compact(1, scale=100))},
     "a header longer than the file.safetensors": lambda: {"": _safetensors({}, length=2**40)},
     "tensors that are not there.safetensors": lambda: {
         "": _safetensors({"a": {"dtype": "F32", "shape": _HUGE, "data_offsets": [0, 2**42]}})
