@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable
@@ -81,9 +82,11 @@ def engines_in_a_row(
     first = dataclasses.replace(model, then=None, scale=first_scale)
 
     def both(options: DeviceOptions) -> tuple[Engine, Engine]:
-        assert model.then is not None
-        one = build(first, Fraction(first_scale), options)
-        return one, build(model.then, scale / first_scale, options)
+        # An engine changes its network, and there may be two tries.
+        one, other = copy.deepcopy((first, model.then))
+        assert other is not None
+        built = build(one, Fraction(first_scale), options)
+        return built, build(other, scale / first_scale, options)
 
     made = both(options)
     if made[0].name != made[1].name or made[0].precision != made[1].precision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from torch.nn import functional as F
 
 import vsr
 from tests.support import judge
+from vsr.engine.base import Engine
 from vsr.engine.build import build_engine
-from vsr.engine.in_a_row import EnginesInARow
+from vsr.engine.in_a_row import EnginesInARow, engines_in_a_row
 from vsr.nets import store
 from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.span import SPAN
@@ -92,6 +94,26 @@ def test_what_the_last_one_is_too_large_by_is_folded_into_it() -> None:
     with torch.inference_mode():
         right = F.avg_pool2d(second(first(x).clamp(0, 1)), 2)
         assert torch.allclose(halved(x), right, rtol=0, atol=1e-5)
+
+
+def test_where_each_alone_would_have_another_engine_both_are_as_if_built_at_once() -> None:
+    """What the first try has folded and rounded is not folded and rounded again."""
+    first, second = PAIRS["1 then 4"]
+
+    def build(one: store.LoadedModel, scale: Fraction, options: DeviceOptions) -> Engine:
+        if options.engine == "auto":
+            options = replace(options, precision="fp32" if one.scale == 1 else "bf16")
+        return build_engine(one, scale, replace(options, engine="torch"))
+
+    auto = DeviceOptions(device="cpu")
+    both = engines_in_a_row(build, model(first, second), Fraction(2), auto)
+    at_once = build_engine(
+        model(first, second), Fraction(2), replace(auto, engine="torch", precision="fp32")
+    )
+    assert (both.name, both.precision, both.scale) == ("torch", "fp32", 2)
+    x = torch.rand(1, 3, 12, 16)
+    with torch.inference_mode():
+        assert torch.equal(both(x), at_once(x))
 
 
 @pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
