@@ -109,6 +109,7 @@ def add(wanted: Wanted, options: ModelOptions, sink: Sink, file: Path | None = N
     missing for. Raises DownloadError, MissingExtra, or BrokenWeights where it is not what was meant
     or no network that runs here.
     """
+    from vsr.nets.reading import said_scale
     from vsr.nets.store import load_file_as_network
 
     target = models_folder(options) / wanted.file
@@ -118,7 +119,9 @@ def add(wanted: Wanted, options: ModelOptions, sink: Sink, file: Path | None = N
     if not was_there:
         _come_by(wanted, target, options, sink, file)
     try:
-        network = load_file_as_network(target)
+        # By the name that it has elsewhere, too: here it may be another.
+        elsewhere = Path(urllib.parse.urlsplit(wanted.url or "").path).stem
+        network = load_file_as_network(target, scale=wanted.scale or said_scale(elsewhere))
         if wanted.scale is not None and network.scale != wanted.scale:
             raise BrokenWeights(
                 f"{target}: enlarges by {network.scale}, and is said to by {wanted.scale}"
@@ -196,13 +199,14 @@ def origin_of(path: Path) -> Origin | None:
 def licence_of(path: Path, notes: Mapping[str, str]) -> str | None:
     """Return the licence of a weight file, by its record or by `notes` inside it."""
     origin = origin_of(path)
-    inside = (notes.get(key) for key in ("licence", "license", "modelspec.license"))
+    inside = (_text(notes.get(key)) for key in ("licence", "license", "modelspec.license"))
     return (origin.licence if origin else None) or next((text for text in inside if text), None)
 
 
 def is_not_commercial(licence: str | None) -> bool:
     """Return whether a licence forbids commercial use, by its name."""
-    return licence is not None and bool(re.search(r"\bnc\b|non-?commercial", licence.casefold()))
+    forbidding = r"(?<![a-z])nc(?![a-z])|non[-_ ]?commercial"
+    return licence is not None and bool(re.search(forbidding, licence.casefold()))
 
 
 def _record(path: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsr.errors import BrokenWeights, ModelError, UnknownModel, UsageError
 from vsr.events import Note, Sink, silent
-from vsr.nets.added import is_not_commercial, licence_of
+from vsr.nets.added import is_not_commercial, licence_of, origin_of
 from vsr.nets.arithmetic import blend
 from vsr.nets.catalogue import Model, catalogue, find
 from vsr.nets.detect import from_state
@@ -118,12 +118,19 @@ def _own_file(options: ModelOptions) -> Path | None:
 # --- weight files ---
 
 
-def load_file_as_network(path: Path, activation: Activation = "relu") -> Network:
-    """Return the network in a weight file, in eval mode, float32. Raises BrokenWeights, or
-    MissingExtra where an extra may know it.
+def load_file_as_network(
+    path: Path, activation: Activation = "relu", *, scale: int | None = None
+) -> Network:
+    """Return the network in a weight file, in eval mode, float32.
+
+    `scale`: what the file is said to enlarge by; None: what it was found to when it was added, or
+    else what its name says. Raises BrokenWeights, or MissingExtra where an extra may know it.
     """
+    if scale is None:
+        origin = origin_of(path)
+        scale = origin.scale if origin and origin.scale else said_scale(path.stem)
     try:
-        return from_state(read_weights(path), activation=activation, scale=said_scale(path.stem))
+        return from_state(read_weights(path), activation=activation, scale=scale)
     except BrokenWeights as error:
         raise type(error)(f"{path}: {error}") from error
 

@@ -13,6 +13,7 @@ from vsr.cli.help.hints import HintingGroup
 from vsr.cli.options import tree_of, tree_options
 from vsr.cli.progress.listener import Listener, ProgressKind, listening
 from vsr.cli.settings import with_user_settings
+from vsr.cli.standard import printable
 from vsr.cli.work import WorkCommand
 from vsr.errors import UnknownModel
 from vsr.nets.added import (
@@ -89,16 +90,21 @@ def _to_get(model: Model) -> str:
 def _show_own(path: Path, origin: Origin | None) -> None:
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     if origin is None:
-        click.echo(f"{path.stem:28} {'':3} {'your own':18} {size}; vsr models show {path.name}")
+        _say(f"{path.stem:28} {'':3} {'your own':18} {size}; vsr models show {path.name}")
         return
     licence = origin.licence or "licence not known"
     if is_not_commercial(origin.licence):
         licence = f"{licence} (no commercial use)"
     scale = f"x{origin.scale}" if origin.scale else ""
-    click.echo(f"{path.stem:28} {scale:3} {'added':18} from {origin.url or 'a file'}")
+    _say(f"{path.stem:28} {scale:3} {'added':18} from {origin.url or 'a file'}")
     kind = (origin.family, size, f"radius {origin.receptive_radius}")
     about = (*(kind if origin.family else (size, "kind not known yet")), licence)
-    click.echo(f"{'':34}{', '.join(about)}")
+    _say(f"{'':34}{', '.join(about)}")
+
+
+def _say(text: str) -> None:
+    """Print a line with words of a file's, which may be anything."""
+    click.echo(printable(" ".join(text.splitlines())))
 
 
 @models.command(cls=WorkCommand, needs=("vsr.nets.store",))
@@ -284,13 +290,13 @@ def _show_file(file: Path) -> None:
     network, notes = store.load_file_as_network(file), notes_of(file)
     parameters = sum(p.numel() for p in network.parameters())
     kind = notes.pop("architecture", network.family)
-    click.echo(f"{file.name}: {kind} x{network.scale}, {parameters:,} parameters")
-    click.echo(f"{'radius':14}{network.receptive_radius} source pixels")
+    _say(f"{file.name}: {kind} x{network.scale}, {parameters:,} parameters")
+    _say(f"{'radius':14}{network.receptive_radius} source pixels")
     origin = origin_of(file)
     for key in ("licence", "author", "url") if origin is not None else ():
         if (said := getattr(origin, key)) is not None and key not in notes:
-            click.echo(f"{key:14}{said}")
+            _say(f"{key:14}{said}")
     if (steps := notes.pop("steps", None)) is not None:
-        click.echo(f"{'taught':14}{steps} steps from {notes.pop('from', 'elsewhere')}")
+        _say(f"{'taught':14}{steps} steps from {notes.pop('from', 'elsewhere')}")
     for name, value in notes.items():
-        click.echo(f"{name.replace('_', ' '):14}{value}")
+        _say(f"{name.replace('_', ' '):14}{value}")

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -23,8 +24,10 @@ from tests.support import judge
 from vsr.cli.main import cli
 from vsr.errors import BrokenWeights, MissingExtra, UnknownModel, UsageError
 from vsr.nets import community, store
-from vsr.nets.added import is_not_commercial
+from vsr.nets.added import is_not_commercial, licence_of
+from vsr.nets.families.rrdbnet import RRDBNet
 from vsr.nets.families.srvgg import SRVGGNetCompact
+from vsr.nets.reading import notes_of
 from vsr.options import ModelOptions
 
 
@@ -107,6 +110,20 @@ def test_names_lead_nowhere_else_and_hide_nothing(served: tuple[Path, str], mode
     for address in ("file:///etc/passwd.pth", "ftp://host/a.pth", "a.pth"):
         assert run(models, "add", address, "--sha256", digest).exit_code != 0
     assert not models.exists()
+
+
+def test_another_name_does_not_lose_the_scale(served: tuple[Path, str], models: Path) -> None:
+    """Weights of three times are those of twice: the name that they came by tells them."""
+    path = served[0] / "3x_Tiny.pth"
+    torch.save(RRDBNet(num_feat=4, num_block=1, num_grow_ch=2, scale=3).state_dict(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    words = ("add", f"{served[1]}/{path.name}", "--sha256", digest, "--name", "mine")
+    for _ in range(2):  # it may be added again
+        done = run(models, *words)
+        assert done.exit_code == 0, done.output
+    assert "x3" in done.output
+    assert store.load(ModelOptions(name="mine", folder=models)).scale == 3
+    assert "x3" in run(models, "show", "mine").output
 
 
 def described(folder: Path, digest: str, **more: Any) -> Path:
@@ -231,9 +248,26 @@ def test_a_licence_inside_the_file_is_said(tmp_path: Path) -> None:
     assert any("CC-BY-NC-4.0" in str(event) for event in events)
 
 
+def test_what_a_file_says_gives_a_terminal_no_orders(models: Path) -> None:
+    models.mkdir()
+    order = "\x1b[31mred\x07\nvsr: all is well"
+    file, digest = weights(models, architecture=order, license=order + "A" * 5000, notes=order)
+    record = {"name": file.stem, "sha256": digest, "bytes": 1, "url": order, "author": order}
+    file.with_name(file.name + ".json").write_text(json.dumps(record | {"scale": 2}))
+    for words in (("list",), ("show", file.stem)):
+        done = run(models, *words)
+        assert done.exit_code == 0, done.exception
+        assert "red" in done.output
+        assert not re.search(r"[\x00-\x09\x0b-\x1f]|^vsr: all", done.output, re.MULTILINE)
+    licence = licence_of(file, notes_of(file))
+    assert licence is not None
+    assert len(licence) <= 200
+
+
 @pytest.mark.parametrize(
     ("licence", "forbids"),
     [("CC-BY-NC-4.0", True), ("CC BY-NC-SA 4.0", True), ("Non-commercial only", True),
+     ("Non Commercial", True), ("cc_by_nc_4.0", True), ("CC-BY-NC4", True), ("Ink Inc.", False),
      ("MIT", False), ("CC-BY-4.0", False), ("GPL-3.0-only", False), (None, False),
      ("NCSA", False)],
 )  # fmt: skip
