@@ -19,6 +19,9 @@ from torch import Tensor
 
 from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.engine import CudaEngine, architecture_of
+from vsr.engine.cuda.joined_activation import JoinedActivation
+from vsr.engine.cuda.joined_trial import JoinedTrial, try_joined
+from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.nvrtc import Nvrtc
 from vsr.engine.cuda.trial import KernelTrial, sample_of, shape_for, try_kernels
 from vsr.engine.torch_engine import TorchEngine
@@ -64,6 +67,12 @@ def smoke(weights: Path | None, size: tuple[int, int]) -> None:
     for n in range(2):  # the second time cuDNN tries its ways
         say(f"PyTorch in fp16 against fp32 on the processor, run {n}, dB",
             decibels(plain(x.to(DEVICE).half()), want))  # fmt: skip
+    joined = _joined(given)
+    for n in range(2):
+        y = x.to(DEVICE).half()
+        made, other = joined(y), plain(y)
+        say(f"PyTorch with our kernel for bias and activation, run {n}, dB", decibels(made, want))
+        print(f"its bits are {'' if torch.equal(made, other) else 'NOT '}those of PyTorch alone")
     print(f"driver {Driver().version()}, NVRTC {Nvrtc().version}, sm_{architecture_of(DEVICE)}")
     engine = CudaEngine(copy.deepcopy(given), device=DEVICE)
     kept: list[Tensor] = []  # so that nothing lies where it lay before
@@ -75,7 +84,15 @@ def smoke(weights: Path | None, size: tuple[int, int]) -> None:
         asked = KernelTrial(device="cuda:0", deep=deep, scale=4, timed=False)
         reason = try_kernels(asked)
         print(f"trial of {'RRDBNet' if deep else 'compact networks'}: {reason or 'passed'}")
+        behind = JoinedTrial(device="cuda:0", precision="fp16", features=64, growth=32 * deep)
+        print(f"trial of bias and activation alone: {try_joined(behind) or 'passed'}")
     print(f"a trial has pictures of {shape_for(engine.processors)}")
+
+
+def _joined(given: Network) -> TorchEngine:
+    own = copy.deepcopy(given)
+    own.join(JoinedActivation(CudaKernelRunner(DEVICE)))
+    return TorchEngine(own, device=DEVICE, dtype=torch.float16, precision="fp16")
 
 
 @torch.inference_mode()
@@ -86,6 +103,7 @@ def small(size: tuple[int, int], times: int) -> None:
         engine = CudaEngine(sample, device=DEVICE)
         for _ in range(times):
             made = engine(torch.rand(2, 3, *size).to(DEVICE))
+        _joined(sample)(torch.rand(2, 3, *size).to(DEVICE).half())
         print(f"{engine.name}: {'finite' if bool(torch.isfinite(made).all()) else 'NOT FINITE'}")
 
 

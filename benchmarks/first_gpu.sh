@@ -74,12 +74,14 @@ if_there() { command -v "$2" >/dev/null && t "$@"; }
 
 first() {
     begin 1
-    t 40 "$python" benchmarks/first_gpu.py smoke --weights "$folder/anime.safetensors"
-    t 90 "$python" -m pytest -q --maxfail=8 -p no:cacheprovider tests/unit/engine/cuda/test_gpu.py
-    if_there 60 compute-sanitizer --tool memcheck "$python" benchmarks/first_gpu.py small
-    if_there 60 compute-sanitizer --tool racecheck "$python" benchmarks/first_gpu.py small
-    t 110 "$python" benchmarks/kernels.py --quick --compile \
+    t 55 "$python" benchmarks/first_gpu.py smoke --weights "$folder/anime.safetensors"
+    t 85 "$python" -m pytest -q --maxfail=8 -p no:cacheprovider tests/unit/engine/cuda/test_gpu.py
+    if_there 50 compute-sanitizer --tool memcheck "$python" benchmarks/first_gpu.py small
+    if_there 50 compute-sanitizer --tool racecheck "$python" benchmarks/first_gpu.py small
+    t 90 "$python" benchmarks/kernels.py --quick \
         --weights "$folder/anime.safetensors" --out "$out/cuda.json"
+    t 60 "$python" benchmarks/joined.py --compile --graphs --sizes 640x360 1280x720 \
+        --out "$out/joined.json"
     if_there 30 ncu --clock-control none -k middle -s 20 -c 1 --set full \
         "$python" benchmarks/first_gpu.py small --size 720x1280
 }
@@ -89,9 +91,12 @@ second() {
     local engine
     t 40 "$python" benchmarks/timeline.py --engine cuda --out "$out"
     t 25 "$python" benchmarks/timeline.py --engine torch --out "$out/tl"
+    t 35 "$python" benchmarks/timeline.py --engine auto --out "$out/tl-auto"
     t 40 "$python" -m pytest -q -p no:cacheprovider tests/promises/test_gpu.py -k colour
-    for engine in torch cuda; do film "$engine" 60 samples/bunny.mp4; done
-    t 30 "$python" -m vsr metrics "$out/torch.mkv" "$out/cuda.mkv"
+    for engine in torch auto cuda; do film "$engine" 40 samples/bunny.mp4; done
+    for engine in auto cuda; do
+        t 15 "$python" -m vsr metrics "$out/torch.mkv" "$out/$engine.mkv"
+    done
 }
 
 film() {
@@ -122,14 +127,17 @@ for name, value in HostGpu(processors=1).environment().items():
     t 900 "$python" -m pytest -q --maxfail=8 -p no:cacheprovider tests/unit/engine/cuda/test_gpu.py \
         -k "trap or built"
     t 60 "$python" benchmarks/kernels.py --help
+    t 900 "$python" benchmarks/joined.py --sizes 8x6 --out "$out/joined.json"
     t 60 "$python" benchmarks/timeline.py --help
     t 60 "$python" -m pytest -q -p no:cacheprovider tests/promises/test_gpu.py -k colour
     "$python" -c 'import sys
 from tests.support import judge
 judge.make(sys.argv[1], "testsrc2=s=48x32:r=4:d=1", "-c:v", "ffv1", "-pix_fmt", "yuv420p")' \
         "$out/source.mkv" || exit 1
-    for engine in torch cuda; do film "$engine" 900 "$out/source.mkv" small; done
-    t 120 "$python" -m vsr metrics "$out/torch.mkv" "$out/cuda.mkv"
+    for engine in torch auto cuda; do film "$engine" 900 "$out/source.mkv" small; done
+    for engine in auto cuda; do
+        t 120 "$python" -m vsr metrics "$out/torch.mkv" "$out/$engine.mkv"
+    done
     ! grep -E "^-- exit [1-9]|WRONG" "$out/log"
 }
 

@@ -33,6 +33,7 @@ from vsr.bench.machine import describe
 from vsr.engine.cuda.compact_plan import CompactPlan
 from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.engine import CudaEngine, architecture_of, pieces_of, source
+from vsr.engine.cuda.joined_activation import JoinedActivation
 from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.launch import DeviceBatch
 from vsr.engine.cuda.nvrtc import Nvrtc
@@ -217,9 +218,13 @@ def ways(
     """All that are compared, and what they take."""
     half = copy.deepcopy(given).to(device, torch.float16)
     eager = TorchEngine(copy.deepcopy(given), device=device, dtype=torch.float16, precision="fp16")
+    own = copy.deepcopy(given)
+    own.join(JoinedActivation(CudaKernelRunner(device)))
+    joined = TorchEngine(own, device=device, dtype=torch.float16, precision="fp16")
     found: dict[str, tuple[Way, torch.dtype]] = {
         "PyTorch, planes": (half, torch.float16),
         "PyTorch, channels last": (eager, torch.float16),
+        "PyTorch, bias and activation joined": (joined, torch.float16),
     }
     if compiled:
         last = copy.deepcopy(given).to(device, torch.float16)

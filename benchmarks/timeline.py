@@ -153,8 +153,8 @@ def made_stage(given: Any, device: str) -> Upscaler:
         device=device, engine=given.engine, reuse=given.reuse, batch=given.batch
     )
     model = LoadedModel(name="random", network=network(), scale=4, kernel="bicubic")
-    engine = build_engine(model, Fraction(4), options)
-    print(f"engine {engine.name} {engine.precision}")
+    engine = build_engine(model, Fraction(4), options, print)  # why kernels are refused
+    print(f"{type(engine).__name__}, {engine.precision}")
     target = TargetSize(width=4 * width, height=4 * height, scale=Fraction(4))
     picture = OutputImage(target=target, layout=LAYOUT, colour=COLOUR, kernel="bicubic")
     return Upscaler(engine, picture, UpscaleOptions(device=options), sink=silent)

@@ -15,10 +15,13 @@ from vsr.engine import trial_process
 from vsr.engine.build import build_engine
 from vsr.engine.cuda.driver import Driver
 from vsr.engine.cuda.engine import CUDA_NAMES, CudaEngine, architecture_of, pieces_of
+from vsr.engine.cuda.joined_activation import JoinedActivation
+from vsr.engine.cuda.joined_trial import JoinedTrial, try_joined
 from vsr.engine.cuda.kernel_runner import CudaKernelRunner
 from vsr.engine.cuda.nvrtc import CompileError
 from vsr.engine.cuda.tiling import tiling_for
 from vsr.engine.cuda.trial import KernelTrial, try_kernels
+from vsr.engine.torch_engine import TorchEngine
 from vsr.events import Event
 from vsr.frame import Colour, Layout, Matrix, Range, Siting
 from vsr.nets.arithmetic import fold_area
@@ -210,6 +213,34 @@ def test_the_ends_pass_their_trials_here(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert len(backend._passed) == 7
     assert all(backend._passed.values())
     assert events == []
+
+
+@pytest.mark.parametrize("given", [network(), RRDBNet(num_block=2).requires_grad_(False)],
+                         ids=["compact", "rrdb"])  # fmt: skip
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+def test_bias_and_activation_in_one_kernel_are_pytorchs_bits(
+    given: Network, dtype: torch.dtype
+) -> None:
+    """Twice by either: before cuDNN's ways were tried out for a shape, and after."""
+    engines = []
+    for joined in (False, True):
+        own = copy.deepcopy(given)
+        own.join(JoinedActivation(CudaKernelRunner(DEVICE)) if joined else None)
+        engines.append(TorchEngine(own, device=DEVICE, dtype=dtype, precision=str(dtype)))
+    for shape in ((1, 3, 5, 7), (2, 3, 133, 241), (1, 3, 181, 320)):
+        x = torch.rand(shape, device=DEVICE).to(engines[0].dtype)
+        for _ in range(2):
+            with torch.inference_mode():
+                plain, made = (engine(x) for engine in engines)
+            assert torch.equal(made, plain)
+
+
+@pytest.mark.parametrize("growth", [0, 32], ids=["compact", "rrdb"])
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "fp32"])
+def test_bias_and_activation_pass_their_trial_here(precision: str, growth: int) -> None:
+    """Which tells of the speed, too."""
+    asked = JoinedTrial(device="cuda:0", precision=precision, features=64, growth=growth)
+    assert try_joined(asked) is None
 
 
 @pytest.mark.parametrize("deep", [False, True], ids=["compact", "rrdb"])

@@ -162,6 +162,7 @@ WRONG = {
     "slopes": (r"slopes\[first % units_of_pixel\]", "slopes[0]"),
     "the first unit": (r"last >= 0; last", "last > 0; last"),
     "a later round": (r"i <= last\) held", "i < last) held"),
+    "the second round": (r"last -= AHEAD", "last -= AHEAD + 1"),
     "rounded once": (r"spread\(of, joined\(of\)\);", ""),
     "bias twice": (r"of\[n\] \+= added\[n\]", "of[n] += 2 * added[n]"),
     "the other side": (r"of\[n\] > 0\.0f \?", "of[n] < 0.0f ?"),
