@@ -58,8 +58,9 @@ def pieces(source: Iterator[Frame], size: int) -> Iterator[Sequence[Frame]]:
         yield run
 
 
-def stacked(run: Sequence[Frame], path: Path) -> Tensor:
-    """Return (T, 3, H, W) of frames of one size. Raises InputError where they differ."""
-    if len({(frame.height, frame.width) for frame in run}) > 1:
-        raise InputError(f"{path}: its pictures change their size, which training does not take")
+def stacked(run: Sequence[Frame], source: Source) -> Tensor:
+    """Return (T, 3, H, W) of frames of the film's size. Raises InputError for others."""
+    size = (source.video.height, source.video.width)
+    if any((frame.height, frame.width) != size for frame in run):
+        raise InputError(f"{source.path}: its pictures change their size, and are not damaged")
     return torch.stack([rgb(frame) for frame in run])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -24,13 +25,14 @@ from vsr.media.source.kinds.base import Source
 from vsr.media.write.writer import VideoFormat, write_frames
 from vsr.options import EncodeOptions
 from vsr.stages.colour.convert import from_rgb
-from vsr.train.degrade.draws import SampledDamage, draw
-from vsr.train.degrade.pipeline import apply, check_size, degrade
+from vsr.train.degrade.draws import draw
+from vsr.train.degrade.pipeline import apply_film, check_size, degrade
 from vsr.train.degrade.settings import Damage
 from vsr.train.film import codes, frames, opened, pieces, rgb, stacked
 
 _PIECE = 24_000_000  # pixels that are damaged together, at most
 _FRAMES = 48
+_WALK = 2000  # frames that are drawn for a film; behind them values walk back and forth
 _COLUMNS = 4  # of a sheet
 _CRF = 12  # of the result: what it loses is as nothing beside the damage
 
@@ -147,21 +149,26 @@ def _damaged(  # noqa: PLR0917
     colour: Colour,
     sink: Sink,
 ) -> Iterator[Frame]:
-    """Damage piece by piece, which is the same as in one."""
-    length = max(min(_FRAMES, _PIECE // (size[0] * size[1])), 1)
-    known = (source.video.frames or 0) + length
-    drawn = draw(seed, damage, clips=1, frames=known)
-    at = 0
+    """Damage piece by piece, which is the same as in one: what looks at other frames, an encoder
+    above all, sees the whole film go by.
+    """
+    height, width = size
+    length = max(min(_FRAMES, _PIECE // (height * width)), 1)
+    drawn = draw(seed, damage, clips=1, frames=_WALK)  # not of the film's length: an estimate
+    waiting: deque[Frame] = deque()  # without planes, for what an encoder holds back
     with closing(frames(source, sink=sink)) as found:
-        for run in pieces(found, length):
-            clip = stacked(run, source.path)[None, ..., : size[0], : size[1]]
-            for frame, picture in zip(run, _piece(clip, drawn, at, known, damage), strict=True):
+        runs = _runs(pieces(found, length), source, waiting)
+        cut = (run[..., :height, :width] for run in runs)
+        for pictures in apply_film(cut, drawn, damage):
+            for picture in pictures:
                 planes = tuple(plane[0] for plane in from_rgb(picture[None], layout, colour))
-                yield frame.with_planes(planes, layout, colour)
-            at += len(run)
+                yield waiting.popleft().with_planes(planes, layout, colour)
 
 
-def _piece(clip: Tensor, drawn: SampledDamage, at: int, known: int, damage: Damage) -> Tensor:
-    """Damage one run; a film that is longer than it said goes on with the last values."""
-    at = min(at, known - clip.shape[1])
-    return apply(clip, drawn.part(at, at + clip.shape[1]), damage)[0]
+def _runs(
+    found: Iterable[Sequence[Frame]], source: Source, waiting: deque[Frame]
+) -> Iterator[Tensor]:
+    """Yield runs (T, 3, H, W); their frames are noted in `waiting`."""
+    for run in found:
+        waiting.extend(frame.with_planes((), frame.layout, frame.colour) for frame in run)
+        yield stacked(run, source)

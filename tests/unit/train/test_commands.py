@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from tests.support.judge import frames, make, size_of
 from vsr.cli.main import main
 from vsr.cli.signals import signals
+from vsr.frame import Frame
+from vsr.media.source.kinds.base import Source
+from vsr.train import worse
 from vsr.train.data import TrainingBatch
+from vsr.train.film import stacked
 from vsr.train.learner import Learner
 
 
@@ -45,6 +51,72 @@ def test_a_damaged_film_keeps_its_times(tmp_path: Path, film: Path) -> None:
     assert [f.digest for f in frames(out)] == first
     assert main([*arguments, "--overwrite", "--seed", "1"]) == 0
     assert [f.digest for f in frames(out)] != first
+
+
+_ALL = _SMALL + "".join(
+    f"[video.{name}]\nshare = 1.0\n" for name in ("halo", "chroma", "interlace", "tape")
+)
+
+
+def test_how_a_film_is_cut_to_be_damaged_is_not_seen(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own := tmp_path / "own.toml").write_text(_ALL)
+    found = []
+    for length in (3, 48):
+        monkeypatch.setattr(worse, "_FRAMES", length)
+        out = tmp_path / f"{length}.mkv"
+        assert main(["degrade", str(film), str(out), "--damage", str(own), "-s", "2", "-q"]) == 0
+        found.append(frames(out))
+    assert found[0] == found[1]
+    assert len(found[0]) == 24
+
+
+@pytest.mark.parametrize("codec", ["x264", "x265", "mpeg2", "mpeg4", "vp9"])
+def test_a_film_of_one_frame_is_damaged(tmp_path: Path, codec: str) -> None:
+    film = make(tmp_path / "one.mkv", "testsrc2=s=164x132:r=12", "-frames:v", "1", "-c:v", "ffv1")
+    (own := tmp_path / "own.toml").write_text(_ALL + f"[video.codec.kinds]\n{codec} = 1.0\n")
+    out = tmp_path / "out.mkv"
+    assert main(["degrade", str(film), str(out), "--damage", str(own), "-s", "2", "-q"]) == 0
+    assert len(frames(out)) == 1
+
+
+def test_a_film_that_changes_its_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where it does so between two runs."""
+    film = tmp_path / "film.h264"
+    sizes = ("164x132", "196x164")
+    parts = [
+        make(tmp_path / f"{n}.h264", f"testsrc2=s={size}:r=12:d=0.5", "-c:v", "libx264", "-bf", "0")
+        for n, size in enumerate(sizes)
+    ]
+    film.write_bytes(b"".join(part.read_bytes() for part in parts))
+    monkeypatch.setattr(worse, "_FRAMES", 3)
+    out = tmp_path / "out" / "out.mkv"
+    out.parent.mkdir()
+    assert main(["degrade", str(film), str(out), "-s", "2", "-q"]) == 3
+    assert "change their size" in capsys.readouterr().err
+    assert not list(out.parent.iterdir())
+
+
+def test_an_interrupted_film_leaves_nothing(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own := tmp_path / "own.toml").write_text(_ALL)
+    out = tmp_path / "out" / "out.mkv"
+    out.parent.mkdir()
+    left = iter(range(3))
+
+    def interrupted(run: Sequence[Frame], source: Source) -> Tensor:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGINT)
+        return stacked(run, source)
+
+    monkeypatch.setattr(worse, "_FRAMES", 3)
+    monkeypatch.setattr(worse, "stacked", interrupted)
+    assert main(["degrade", str(film), str(out), "--damage", str(own), "-s", "2", "-q"]) == 130
+    assert not list(out.parent.iterdir())
 
 
 def test_a_sheet_has_many_in_a_picture(tmp_path: Path, film: Path) -> None:

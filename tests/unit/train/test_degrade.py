@@ -9,13 +9,17 @@ import torch
 
 from vsr.errors import UsageError
 from vsr.train.degrade.draws import draw
-from vsr.train.degrade.pipeline import apply, degrade, resized
+from vsr.train.degrade.pipeline import apply, apply_film, degrade, resized
 from vsr.train.degrade.settings import read_damage
 
 
 def _clips(count: int = 2, frames: int = 3, side: int = 100) -> torch.Tensor:
     chance = torch.Generator().manual_seed(0)
     return torch.rand(count, frames, 3, side, side + 20, generator=chance)
+
+
+def _runs(film: torch.Tensor, length: int) -> list[torch.Tensor]:
+    return [film[n : n + length] for n in range(0, len(film), length)]
 
 
 @pytest.mark.parametrize("per_sample", [True, False])
@@ -40,14 +44,41 @@ def test_a_clip_does_not_know_its_neighbours() -> None:
     assert torch.equal(both[1:], degrade(clips[1:], [6], damage))
 
 
-def test_a_film_in_pieces_is_the_film_in_one() -> None:
-    shares = {name: {"share": 1.0} for name in ("halo", "chroma", "tape")}
-    damage = read_damage(changes={"video": shares})
-    clips = _clips(1, 6)
-    drawn = draw(3, damage, clips=1, frames=6)
-    whole = apply(clips, drawn, damage)
-    pieces = [apply(clips[:, a:b], drawn.part(a, b), damage) for a, b in ((0, 2), (2, 6))]
-    assert torch.equal(torch.cat(pieces, 1), whole)
+_CODECS = ("x264", "x265", "mpeg2", "mpeg4", "vp9")
+_ALL = {name: {"share": 1.0} for name in ("halo", "chroma", "interlace", "tape")}
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        {},  # noise, kernels and JPEG, whose values walk
+        {"interlace": {"share": 1.0}},
+        {"tape": {"share": 1.0}},
+        *({"codec": {"share": 1.0, "kinds": {codec: 1.0}}} for codec in _CODECS),
+        {**_ALL, "codec": {"share": 1.0, "kinds": {"x264": 1.0}}},
+    ],
+    ids=["stages", "interlace", "tape", *_CODECS, "all"],
+)
+def test_a_film_in_pieces_is_the_film_in_one(video: dict[str, object]) -> None:
+    damage = read_damage(changes={"scale": 2, "video": video})
+    film = _clips(1, 7)[0]
+    drawn = draw(3, damage, clips=1, frames=len(film))
+    whole = apply(film[None], drawn, damage)[0]
+    for length in (1, 3, 7):
+        found = torch.cat(list(apply_film(_runs(film, length), drawn, damage)))
+        assert torch.equal(found, whole), length
+
+
+def test_a_film_longer_than_its_draw_goes_on_walking() -> None:
+    """Back the way that the values came; each frame has noise of its own all the same."""
+    damage = read_damage(changes={"first": {"noise": {"gaussian": 1.0, "sigma": [20.0, 30.0]}}})
+    drawn = draw(1, damage, clips=1, frames=4)
+    want = drawn.first.strength[:, [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]]
+    assert np.array_equal(drawn.part(0, 10).first.strength, want)
+    assert np.array_equal(drawn.part(7, 9).first.strength, want[:, 7:9])
+    still = _clips(1, 1)[0].expand(10, -1, -1, -1)
+    found = torch.cat(list(apply_film(_runs(still, 3), drawn, damage)))
+    assert len({frame.numpy().tobytes() for frame in found}) == 10
 
 
 def test_pictures_that_are_too_small_are_refused() -> None:

@@ -134,19 +134,24 @@ class SampledDamage:
     video: tuple[SampledVideo, ...]  # N
 
     def part(self, start: int, end: int) -> SampledDamage:
-        """Return the same for some of the frames."""
+        """Return the same for some of the frames. Beyond the last of them values walk back the way
+        that they came, and forth again.
+        """
+        last = self.first.strength.shape[1] - 1
+        turn = np.arange(start, end) % max(2 * last, 1)
+        at = np.minimum(turn, 2 * last - turn)
 
         def cut(stage: SampledStage) -> SampledStage:
             blur = dataclasses.replace(
                 stage.blur,
-                sigma=stage.blur.sigma[:, start:end],
-                beta=stage.blur.beta[:, start:end],
+                sigma=stage.blur.sigma[:, at],
+                beta=stage.blur.beta[:, at],
             )
             return dataclasses.replace(
                 stage,
                 blur=blur,
-                strength=stage.strength[:, start:end],
-                quality=stage.quality[:, start:end],
+                strength=stage.strength[:, at],
+                quality=stage.quality[:, at],
             )
 
         first, second = cut(self.first), cut(self.second)

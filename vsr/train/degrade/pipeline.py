@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vsr.errors import UsageError
 from vsr.train.degrade import noise as noises
-from vsr.train.degrade.draws import SampledDamage, SampledStage, draw
+from vsr.train.degrade.draws import SampledDamage, SampledStage, SampledVideo, draw
 from vsr.train.degrade.jpeg import jpeg
 from vsr.train.degrade.kernels import SIDE, blur, sincs
 from vsr.train.degrade.settings import Damage
@@ -48,18 +48,46 @@ def check_size(height: int, width: int, damage: Damage) -> None:
 
 def apply(clips: Tensor, drawn: SampledDamage, damage: Damage) -> Tensor:
     """Degrade clips for which all is sampled already."""
+    staged = _two_stages(clips, drawn, damage)
+    return torch.stack([
+        torch.cat(list(_filmed((clip,), drawn.video[n], drawn.seed + n, drawn.start, damage)))
+        for n, clip in enumerate(staged)
+    ])  # fmt: skip
+
+
+def apply_film(runs: Iterable[Tensor], drawn: SampledDamage, damage: Damage) -> Iterator[Tensor]:
+    """Degrade one film that comes in runs (T, 3, H, W); yields its frames in runs of any length.
+
+    The same as `apply` does to all of it at once, however it is cut. `drawn`: of one clip.
+    """
+
+    def staged() -> Iterator[Tensor]:
+        at = 0
+        for run in runs:
+            end = at + len(run)
+            yield _two_stages(run[None], drawn.part(at, end), damage)[0]
+            at = end
+
+    return _filmed(staged(), drawn.video[0], drawn.seed, drawn.start, damage)
+
+
+def _two_stages(clips: Tensor, drawn: SampledDamage, damage: Damage) -> Tensor:
+    """Map (N, T, 3, H, W) -> (N, T, 3, H / scale, W / scale): what looks at no other frame."""
     count, frames = clips.shape[:2]
     full = (clips.shape[3], clips.shape[4])
     small = (full[0] // damage.scale, full[1] // damage.scale)
     x = clips.flatten(0, 1)
     x = _stage(x, drawn.first, full, drawn, number=1)
     x = _stage(x, drawn.second, small, drawn, number=2, jpegs=False)
-    x = _last(x, drawn, small).reshape(count, frames, 3, *small)
-    return torch.stack([
-        (damaged(clip, what, seed=drawn.seed + n, start=drawn.start, rate=damage.video.codec.rate)
-         * 255).round().clamp(0, 255) / 255
-        for n, (clip, what) in enumerate(zip(x, drawn.video, strict=True))
-    ])  # fmt: skip
+    return _last(x, drawn, small).reshape(count, frames, 3, *small)
+
+
+def _filmed(
+    runs: Iterable[Tensor], what: SampledVideo, seed: int, start: int, damage: Damage
+) -> Iterator[Tensor]:
+    """Add what video suffers to runs (T, 3, h, w), and round to steps of 1 / 255."""
+    for run in damaged(runs, what, seed=seed, start=start, rate=damage.video.codec.rate):
+        yield (run * 255).round().clamp(0, 255) / 255
 
 
 def _stage(

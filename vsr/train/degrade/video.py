@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterable, Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vsr.frame import Matrix, Siting
-from vsr.media.write.reencode import reencoded
+from vsr.media.write.reencode import reencoded_frames
 from vsr.stages.colour.chroma import downsample, upsample
 from vsr.stages.colour.convert import luma_weights
 from vsr.train.degrade.draws import SampledCodec, SampledTape, SampledVideo
@@ -18,18 +21,37 @@ _SUBSAMPLING = {"c420": (1, 1), "c422": (1, 0), "c411": (2, 0)}
 _CRAWL = math.pi / 2  # of the subcarrier's phase, for each pixel; it turns by pi for each line
 
 
-def damaged(clip: Tensor, drawn: SampledVideo, *, seed: int, start: int, rate: int) -> Tensor:
-    """Map (T, 3, H, W) in 0..1 -> the same, clipped. `start`: the number of the first frame."""
-    if drawn.halo is not None:
-        clip = halo(clip, *drawn.halo)
-    if drawn.interlace is not None:
-        clip = combed(clip, drawn.interlace)
-    if drawn.tape is not None:
-        clip = tape(clip, drawn.tape, seed=seed, start=start)
-    if drawn.chroma is not None:
-        clip = thinned(clip, *drawn.chroma)
-    clip = clip.clamp(0, 1)
-    return coded(clip, drawn.codec, rate=rate) if drawn.codec is not None else clip
+def damaged(
+    runs: Iterable[Tensor], drawn: SampledVideo, *, seed: int, start: int, rate: int
+) -> Iterator[Tensor]:
+    """Map the runs (T, 3, H, W) in 0..1 of a clip or film -> its frames, clipped, in runs of any
+    length.
+
+    How it is cut into runs changes nothing. `start`: the number of the first frame.
+    """
+    clear = (run if drawn.halo is None else halo(run, *drawn.halo) for run in runs)
+    fields = clear if drawn.interlace is None else _interlaced(clear, drawn.interlace)
+    worn = _worn(fields, drawn, seed, start)
+    return worn if drawn.codec is None else coded(worn, drawn.codec, rate=rate)
+
+
+def _interlaced(runs: Iterable[Tensor], strength: float) -> Iterator[Tensor]:
+    """Hold each run back until the next one is there, whose first frame its last one mixes with."""
+    before: Tensor | None = None
+    for run in runs:
+        if before is not None:
+            yield combed(before, strength, ahead=run[:1])
+        before = run
+    if before is not None:
+        yield combed(before, strength)
+
+
+def _worn(runs: Iterable[Tensor], drawn: SampledVideo, seed: int, start: int) -> Iterator[Tensor]:
+    """Apply what looks at no other frame."""
+    for run in runs:
+        worn = run if drawn.tape is None else tape(run, drawn.tape, seed=seed, start=start)
+        start += len(run)
+        yield (worn if drawn.chroma is None else thinned(worn, *drawn.chroma)).clamp(0, 1)
 
 
 def to_ycc(rgb: Tensor) -> Tensor:
@@ -72,13 +94,13 @@ def thinned(clip: Tensor, kind: str, misplaced: bool) -> Tensor:
     return to_rgb(torch.stack([ycc[:, 0], *planes], 1))
 
 
-def combed(clip: Tensor, strength: float) -> Tensor:
-    """Mix every second line with the same of the next frame; the last frame has
-    none.
+def combed(clip: Tensor, strength: float, ahead: Tensor | None = None) -> Tensor:
+    """Mix every second line with the same of the next frame; that of the last is `ahead`
+    (1, 3, H, W), or there is none.
     """
-    ahead = torch.cat([clip[1:], clip[-1:]])
+    following = torch.cat([clip[1:], clip[-1:] if ahead is None else ahead])
     result = clip.clone()
-    result[:, :, 1::2] = clip[:, :, 1::2].lerp(ahead[:, :, 1::2], strength)
+    result[:, :, 1::2] = clip[:, :, 1::2].lerp(following[:, :, 1::2], strength)
     return result
 
 
@@ -132,10 +154,19 @@ def _shifted(clip: Tensor, late: Tensor) -> Tensor:
     return clip.gather(3, left).lerp(clip.gather(3, right), share)
 
 
-def coded(clip: Tensor, drawn: SampledCodec, *, rate: int) -> Tensor:
-    """Put clips through a real encoder, on the CPU."""
-    pictures = (clip * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    found = reencoded(
-        pictures, drawn.codec, quality=drawn.quality, profile=drawn.profile, rate=rate
-    )
-    return torch.from_numpy(found).to(clip.device).permute(0, 3, 1, 2).float() / 255
+def coded(
+    runs: Iterable[Tensor], drawn: SampledCodec, *, rate: int
+) -> Generator[Tensor, None, None]:
+    """Put a clip or film through one real encoder, on the CPU; yields runs of one frame."""
+    device = torch.device("cpu")
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        nonlocal device
+        for run in runs:
+            device = run.device
+            yield from (run * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+    for found in reencoded_frames(
+        pictures(), drawn.codec, quality=drawn.quality, profile=drawn.profile, rate=rate
+    ):
+        yield torch.from_numpy(found).to(device).permute(2, 0, 1)[None].float() / 255
