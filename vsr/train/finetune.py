@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ from vsr.train.options import (
     ScheduleOptions,
     TrainOptions,
 )
+from vsr.train.sources import found_clips
 
 _SHARE = 0.85  # of the time left after the preparation that goes to steps; the rest checks
 _TRIED = 10  # steps, to know what one takes
@@ -112,7 +114,7 @@ def finetune(
     # What is wrong with the options is to be known before the estimate, which takes its time.
     plan = _plan(clean, options, read_damage(changes={"scale": loaded.scale}))
     folder = output.with_suffix(".train")
-    damage, words = _damage(clean, damaged, options, loaded.scale, _folder(folder), restart)
+    damage, words = _damage(plan, damaged, options, _folder(folder), restart)
     sink(Note(text=f"damage: {words}"))
     plan = dataclasses.replace(plan, damage=damage)
     target = folder / f"candidate-{_key(plan, options)}.safetensors"
@@ -177,17 +179,13 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def _damage(  # noqa: PLR0917 (private, and each is named as where it comes from)
-    clean: Path,
-    damaged: Path | None,
-    options: FinetuneOptions,
-    scale: int,
-    folder: Path,
-    restart: bool,
+def _damage(
+    plan: TrainOptions, damaged: Path | None, options: FinetuneOptions, folder: Path, restart: bool
 ) -> tuple[Damage, str]:
     """Return what to damage clips with: as told, or as estimated, which is kept for the next
     time that these films and this scale are named.
     """
+    clean, scale = plan.data.clean[0], plan.damage.scale
     if options.damage is not None:
         return read_damage(options.damage, {"scale": scale}), f"as in {options.damage.name}"
     assert damaged is not None
@@ -198,12 +196,29 @@ def _damage(  # noqa: PLR0917 (private, and each is named as where it comes from
         stored = json.loads(made.read_text())
         said = stored["found"] if stored["made_of"] == made_of else None
     if said is None:
+        _check_scenes(plan)  # as the estimate takes a minute
         found = estimate(damaged, clean, scale)
         said = str(found)
         made.unlink(missing_ok=True)  # else a kill in between leaves it beside another's estimate
         write_whole(kept, described(found.changes(scale)).encode())
         write_whole(made, json.dumps({"found": said, "made_of": made_of}, indent=1).encode())
     return read_damage(kept), said
+
+
+def _check_scenes(plan: TrainOptions) -> None:
+    """Refuse one scene alone; reads on only until a second one is seen. Raises UsageError."""
+    scenes = set()
+    with closing(found_clips(plan.data, plan.damage, silent)) as clips:
+        for found in clips:
+            scenes.add(found.scene)
+            if len(scenes) > 1:
+                return
+    if scenes:
+        raise _one_scene(plan.data.clean[0])
+
+
+def _one_scene(clean: Path) -> UsageError:
+    return UsageError(f"{clean}: is one scene; a part of the scenes is held out to judge by")
 
 
 def _identity(path: Path) -> list[Any]:
@@ -251,7 +266,7 @@ def _held_out(
     """Return the clips to judge by, and the scenes to choose the best weights by."""
     held = split(clips, _HELD_OUT)[1]
     if not held:
-        raise UsageError(f"{clean}: is one scene; a part of the scenes is held out to judge by")
+        raise _one_scene(clean)
     chosen_by, judged_by = halves(held)
     if chosen_by == judged_by:
         sink(Note(text="one scene alone is held out: the best weights are chosen by it, too"))

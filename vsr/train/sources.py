@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,9 @@ class _Lost:
     stills: list[Path] = field(default_factory=list)  # pictures where films are needed
 
 
-def found_clips(options: DataOptions, damage: Damage, sink: Sink) -> Iterator[FoundClip]:
+def found_clips(
+    options: DataOptions, damage: Damage, sink: Sink
+) -> Generator[FoundClip, None, None]:
     """Yield the clips of every source that can be read, in the order of the sources.
 
     What cannot be read is passed over with a note. Raises InputError where that is all of it.

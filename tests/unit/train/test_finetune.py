@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from tests.support.judge import make
 from vsr.cli.main import main
-from vsr.errors import Stopped, VsrError
+from vsr.errors import Stopped, UsageError, VsrError
 from vsr.events import Step
 from vsr.train import finetune as module
 from vsr.train import loop
@@ -79,6 +79,19 @@ def test_an_estimate_is_of_the_films_that_are_named(
     other.write_bytes(b"another film of that name")
     finetune(film, other, out, _options(start), overwrite=True)
     assert len(asked) == 4
+
+
+def test_one_scene_is_refused_before_the_estimate(
+    tmp_path: Path, made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = make(tmp_path / "one.mkv", "testsrc2=s=164x132:r=12:d=2", "-c:v", "ffv1")
+
+    def estimate(damaged: Path, clean: Path, scale: int) -> DamageEstimate:
+        raise AssertionError("estimated")
+
+    monkeypatch.setattr(module, "estimate", estimate)
+    with pytest.raises(UsageError, match=r"one\.mkv: is one scene"):
+        finetune(film, film, tmp_path / "my.safetensors", _options(made[1]))
 
 
 def test_other_options_are_other_work(tmp_path: Path, made: tuple[Path, Path]) -> None:
