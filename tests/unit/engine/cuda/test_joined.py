@@ -27,6 +27,7 @@ from vsr.engine.build import build_engine
 from vsr.engine.cuda import joined_trial
 from vsr.engine.cuda.driver import DriverError, Kernels
 from vsr.engine.cuda.joined_activation import (
+    AHEAD,
     BLOCKS,
     THREADS,
     JoinedActivation,
@@ -142,6 +143,19 @@ def test_no_register_is_spilled(arch: int) -> None:
         assert "0 bytes stack frame, 0 bytes spill stores" in log
         (registers,) = re.findall(r"Used (\d+) registers", log)
         assert int(registers) * THREADS * BLOCKS <= 65536
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("format_", range(3))
+def test_maps_are_moved_16_bytes_at_a_time_and_no_rounding_is_left_out(format_: int) -> None:
+    """NVRTC makes one rounding of a product and a sum where it finds both."""
+    options = (f"-DFORMAT={format_}", "-DMANY=1", "--std=c++17")
+    ptx = Nvrtc().ptx(text(), architecture=90, options=options)
+    for way in ("ld", "st"):
+        moves = re.findall(rf"\b{way}\.global\.(\S+)", ptx)
+        assert sum(one.startswith("v4.") for one in moves) == AHEAD
+        assert all("v4." in one for one in moves)
+    assert "fma." not in ptx
 
 
 # --- its trial ---
