@@ -18,6 +18,7 @@ import click
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from script import run_script
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -118,4 +119,4 @@ def _sized(x: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

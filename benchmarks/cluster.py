@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from script import run_script
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import vsr
@@ -160,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -36,6 +36,7 @@ import footage
 import torch
 from footage import DAMAGES, Clip, Pictures
 from scipy import stats
+from script import run_script
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -261,4 +262,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -24,6 +24,7 @@ from typing import cast
 import click
 import numpy as np
 import torch
+from script import run_script
 
 import vsr
 from vsr.bench.machine import describe
@@ -173,4 +174,4 @@ def main(clips: tuple[Path, ...], model: str, frames: int, target: Path | None) 
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -23,6 +23,7 @@ from typing import Any
 
 import av
 import click
+from script import run_script
 
 VSR = (sys.executable, "-m", "vsr")
 _SHARES = (0.1, 0.25, 0.5, 0.75)  # of the run's frames, when it is asked how long it still takes
@@ -98,4 +99,4 @@ def main(films: tuple[Path, ...], given: str, again: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

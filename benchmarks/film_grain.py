@@ -22,6 +22,7 @@ import av
 import click
 import numpy as np
 import torch
+from script import run_script
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -113,4 +114,4 @@ def _row(name: str, film: Path, calm: Tensor) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

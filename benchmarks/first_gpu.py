@@ -15,6 +15,7 @@ import copy
 from pathlib import Path
 
 import torch
+from script import run_script
 from torch import Tensor
 
 from vsr.engine.cuda.driver import Driver
@@ -124,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -37,6 +37,7 @@ import footage
 import numpy as np
 import torch
 from footage import DAMAGES, FRAMES, Clip
+from script import run_script
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -356,4 +357,4 @@ def _cost(model: str, device: torch.device) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import click
+from script import run_script
 
 from vsr.media.ffmpeg import find_ffmpeg
 
@@ -66,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

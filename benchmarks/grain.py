@@ -18,6 +18,7 @@ import click
 import footage
 import torch
 from footage import DAMAGES, Clip
+from script import run_script
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -76,4 +77,4 @@ def main(live: Path | None, model: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from kernels import PICTURES, ROUNDS, Way, dense, network, rounds, table, timed
+from script import run_script
 from torch import Tensor
 
 from vsr.engine.cuda.joined_activation import Activation, JoinedActivation, apart
@@ -179,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from script import run_script
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -595,4 +596,4 @@ def _runs(tiling: CompactTiling, shared: int) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -17,6 +17,7 @@ from fractions import Fraction
 
 import click
 import torch
+from script import run_script
 
 from vsr.bench.machine import describe
 from vsr.engine.base import Engine
@@ -122,4 +123,4 @@ def main(ways: str, rounds: int, threads: int, width: int, height: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 import torch
+from script import run_script
 
 import vsr
 from vsr.events import Event, Progress
@@ -102,4 +103,4 @@ def main(model: str, rounds: int, times: int, part: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -28,6 +28,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from script import run_script
 from torch import Tensor
 
 from vsr.bench.machine import describe
@@ -176,6 +177,8 @@ class Child:
         for line in self._process.stdout:
             if line.startswith(('"ready', "0", "1", "2", "3", "4", "5", "6", "7", "8", "9")):
                 return json.loads(line)
+        if (code := self._process.wait()) > 0:
+            sys.exit(code)  # it has said why
         raise click.ClickException(f"{self.name}: ended unexpectedly")
 
     def end(self) -> None:
@@ -236,4 +239,4 @@ def main(  # noqa: PLR0917 (click names them)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

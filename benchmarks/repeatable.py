@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 import torch
+from script import run_script
 
 import vsr
 from vsr.bench.machine import describe
@@ -104,4 +105,4 @@ def main(rounds: int, size: str, frames: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

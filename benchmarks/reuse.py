@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 import torch
+from script import run_script
 
 import vsr
 from vsr.bench.machine import describe
@@ -170,4 +171,4 @@ def main(  # noqa: PLR0917
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import click
 import torch
+from script import run_script
 
 import vsr
 from vsr.bench.machine import describe
@@ -125,4 +126,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from script import run_script
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -166,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from script import run_script
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -161,4 +162,4 @@ def made_stage(given: Any, device: str) -> Upscaler:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from flicker import FILM, drawn, filtered
 from PIL import Image
+from script import run_script
 
 from vsr.stages.temporal.mctf import LEVELS
 
@@ -45,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
