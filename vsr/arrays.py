@@ -13,6 +13,7 @@ from vsr.errors import UsageError
 from vsr.events import Sink, silent
 from vsr.frame import Frame
 from vsr.media.format.array_image import frames_of
+from vsr.nets.store import with_own_colours
 from vsr.options import DEFAULT_MODEL, OptionField, UpscaleOptions, keywords_of, with_keywords
 from vsr.stages.device import upscaler
 from vsr.stages.device.size import target_size
@@ -52,6 +53,7 @@ class Upscaler:
         self._sink = sink
         self._engines: EngineCache | None = EngineCache()
         self._model = self._engines.model(self._options.model, sink)
+        self._options = with_own_colours(self._model, self._options, sink)
 
     @property
     def scale(self) -> int:

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import save_file
 
 import vsr
 from tests.conftest import tiny_weights
 from tests.support import judge
 from vsr.errors import UsageError
+from vsr.nets.reading import read_weights
 
 _SIZE = (64, 48)
 _SOURCE = f"mandelbrot=s={_SIZE[0]}x{_SIZE[1]}:r=6,trim=end_frame=3,gblur=1,eq=contrast=0.6"
@@ -123,3 +125,33 @@ def test_where_no_network_enlarges_it_does_nothing_and_says_so(
 def test_colours_cannot_be_the_networks_and_the_sources() -> None:
     with pytest.raises(UsageError, match="keeps the source's colours"):
         vsr.UpscaleOptions(model=vsr.ModelOptions(keep_colours=False, consistent="2"))
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
+def test_weights_that_know_better_colours_keep_them(
+    tmp_path: Path, weights: str, pix_fmt: str
+) -> None:
+    """As `--network-colours` does, from a source without loss, too, and it is said; but not where
+    results are to be consistent.
+    """
+    taught = tmp_path / "taught.safetensors"
+    save_file(read_weights(Path(weights)), taught, {"colours": "network"})
+    source = film(tmp_path, "-pix_fmt", pix_fmt)
+    told: list[str] = []
+
+    def upscaled(name: str, model: str, **chosen: Any) -> bytes:
+        out = tmp_path / f"{name}.mkv"
+        vsr.upscale(
+            source, out, model=model, **OPTIONS, **chosen, sink=lambda e: told.append(str(e))
+        )
+        return judge.ffmpeg("-i", f"file:{out}", "-f", "rawvideo", "-")
+
+    kept = upscaled("kept", str(taught))
+    assert any("keeps its own" in words for words in told)
+    assert kept == upscaled("network", weights, keep_colours=False)
+    assert kept != upscaled("plain", weights)
+    told.clear()
+    assert upscaled("consistent", str(taught), consistent="2") == upscaled(
+        "consistent2", weights, consistent="2"
+    )
+    assert not any("keeps its own" in words for words in told)

@@ -16,7 +16,9 @@ from vsr.nets.download import download, sha256
 from vsr.nets.network import Network, State
 from vsr.nets.reading import notes_of, read_weights, said_scale
 from vsr.nets.weight_files import SUFFIXES, models_folder, packaged, whereabouts
-from vsr.options import Activation, ModelOptions
+from vsr.options import Activation, ModelOptions, UpscaleOptions
+
+OWN_COLOURS = "network"  # what a file says of `colours` that is to keep those of its network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class LoadedModel:
     scale: int  # what the model enlarges by when nobody asks for another size
     kernel: str  # how its result is brought to another size
     then: LoadedModel | None = None  # what enlarges its result; `scale` is that of both together
+    own_colours: bool = False  # it was taught what colours the damage has changed
 
     @property
     def receptive_radius(self) -> int:
@@ -51,8 +54,25 @@ def load(options: ModelOptions, sink: Sink = silent) -> LoadedModel:
     if first.network is None or last.network is None:
         raise UsageError("<model.then> joins two networks, and a resizer is none")
     return dataclasses.replace(
-        first, name=f"{first.name}, then {last.name}", scale=first.scale * last.scale, then=last
+        first,
+        name=f"{first.name}, then {last.name}",
+        scale=first.scale * last.scale,
+        then=last,
+        own_colours=first.own_colours or last.own_colours,
     )
+
+
+def with_own_colours(
+    model: LoadedModel, options: UpscaleOptions, sink: Sink = silent
+) -> UpscaleOptions:
+    """Return the options by which a network that was taught better colours than the source's keeps
+    them, and say so. One whose results are to be consistent with the source stays as it is.
+    """
+    asked = options.model
+    if not model.own_colours or not asked.keep_colours or asked.consistent not in ("auto", "off"):
+        return options
+    sink(Note(text=f"{model.name}: was taught what colours the damage changed, and keeps its own"))
+    return dataclasses.replace(options, model=dataclasses.replace(asked, keep_colours=False))
 
 
 def licence_of_model(options: ModelOptions) -> str | None:
@@ -67,10 +87,12 @@ def _load_one(options: ModelOptions, sink: Sink) -> LoadedModel:
         if options.denoise is not None:
             raise UsageError("<model.denoise> works with realesr-general-x4v3 only")
         network = load_file_as_network(path, options.activation)
-        licence = licence_of(path, notes_of(path))
+        notes = notes_of(path)
+        licence = licence_of(path, notes)
         if is_not_commercial(licence):
             sink(Note(text=f"{path.name}: its licence, {licence}, allows no commercial use"))
-        return _ready(path.name, network)
+        own_colours = notes.get("colours") == OWN_COLOURS
+        return dataclasses.replace(_ready(path.name, network), own_colours=own_colours)
     model = find(options.name)
     if options.denoise is not None and model.denoise_twin is None:
         raise UsageError("<model.denoise> works with realesr-general-x4v3 only")

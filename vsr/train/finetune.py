@@ -18,23 +18,27 @@ from typing import Any
 import torch
 
 from vsr.errors import (
-    FfmpegError,
     InputError,
     OutputError,
     OutputExists,
-    Stopped,
     UsageError,
     VsrError,
 )
 from vsr.events import Event, Note, Sink, Step, silent
-from vsr.nets.network import Network
 from vsr.nets.store import load, load_file_as_network
 from vsr.options import ModelOptions, to_dict
 from vsr.train.checkpoint import write_whole
 from vsr.train.data import StoredClip, TrainingBatch, gather, halves, split
 from vsr.train.degrade.settings import Damage, read_damage
-from vsr.train.film import codes, opened
-from vsr.train.judge import JudgedClip, enlarge, held_pairs, psnr, strip, vmaf
+from vsr.train.film import opened
+from vsr.train.judge import (
+    BETTER,
+    HeldOutScore,
+    before_after,
+    held_pairs,
+    score_of,
+    settle_colours,
+)
 from vsr.train.learner import Learner, training_device
 from vsr.train.like import described, estimate
 from vsr.train.loop import TrainingResult, train
@@ -52,17 +56,8 @@ _TRIED = 10  # steps, to know what one takes
 _MOST = {"cpu": 20_000, "cuda": 20_000}  # steps
 _PATIENCE = 6  # checks without a better one, after which it is no use
 _HELD_OUT = 0.2  # of the clips: half to choose the best weights by, half to judge them by
-_BETTER = 0.02  # dB that count as better
 _WINDOW = 512  # pixels of a clip's side that are kept, at most
 _DIGITS = 8  # of the sha256 of options, in a name
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOutScore:
-    """On held-out scenes."""
-
-    psnr: float  # dB
-    vmaf: float  # not a number where no ffmpeg has libvmaf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +77,7 @@ class FinetuneReport:
     def better(self) -> bool:
         """Whether PSNR rose, and VMAF did not fall by more than half a point."""
         worse = self.after.vmaf < self.before.vmaf - 0.5
-        return self.after.psnr >= self.before.psnr + _BETTER and not worse
+        return self.after.psnr >= self.before.psnr + BETTER and not worse
 
 
 def finetune(
@@ -122,22 +117,36 @@ def finetune(
     if restart and work.is_dir():
         shutil.rmtree(work)
     clips = gather(work / "clips", plan.data, damage, plan.seed, sink)
-    judged_by, chosen_by = _held_out(clean, clips, sink)
-    pairs = held_pairs(work / "clips", judged_by, damage, plan.seed)
-    before = _score(loaded.network.to(device), pairs, stop)
-    sink(Note(text=f"before: {_words(before)} on {len(pairs)} clips that are held out"))
+    chosen_by, judged_by = _held_out(clean, clips, sink)
+    chose, pairs = (
+        held_pairs(work / "clips", held, damage, plan.seed) for held in (chosen_by, judged_by)
+    )
+    begun = loaded.network.to(device)
+    before = score_of(begun, pairs, stop, keep_colours=not loaded.own_colours)
+    sink(Note(text=f"before: {before} on {len(pairs)} clips that are held out"))
     plan = _timed(plan, options, device, work, began)
-    trained = _train(plan, target, options, began, chosen_by=chosen_by, stop=stop, sink=sink)
+    trained = _train(
+        plan, target, options, began, chosen_by={clip.scene for clip in chosen_by}, stop=stop,
+        sink=sink,
+    )  # fmt: skip
     network = load_file_as_network(target).to(device)
-    after = _score(network, pairs, stop)
+    own = settle_colours(target, network, chose)
+    after = score_of(network, pairs, stop, keep_colours=not own)
     picture = folder / "before_after.png"
-    _picture(picture, pairs, loaded.network, network)
+    before_after(picture, pairs, ((begun, loaded.own_colours), (network, own)))
     report = FinetuneReport(
         output=output, damage=words, before=before, after=after,
         scenes=len({clip.scene for clip in judged_by}), steps=trained.steps,
         seconds=time.monotonic() - began, picture=picture,
     )  # fmt: skip
-    if report.better or options.keep:
+    return _delivered(report, target, output, folder, keep=options.keep)
+
+
+def _delivered(
+    report: FinetuneReport, target: Path, output: Path, folder: Path, *, keep: bool
+) -> FinetuneReport:
+    """Give the weights their name, if they are better, and write down what they came to."""
+    if report.better or keep:
         os.replace(target, output)
     else:
         report = dataclasses.replace(report, output=None)
@@ -262,15 +271,15 @@ def _plan(clean: Path, options: FinetuneOptions, damage: Damage) -> TrainOptions
 
 def _held_out(
     clean: Path, clips: list[StoredClip], sink: Sink
-) -> tuple[list[StoredClip], set[int]]:
-    """Return the clips to judge by, and the scenes to choose the best weights by."""
+) -> tuple[list[StoredClip], list[StoredClip]]:
+    """Return the clips to choose the best weights by, and those to judge them by."""
     held = split(clips, _HELD_OUT)[1]
     if not held:
         raise _one_scene(clean)
     chosen_by, judged_by = halves(held)
     if chosen_by == judged_by:
         sink(Note(text="one scene alone is held out: the best weights are chosen by it, too"))
-    return judged_by, {clip.scene for clip in chosen_by}
+    return chosen_by, judged_by
 
 
 def _timed(
@@ -351,35 +360,6 @@ def _train(
             "there, or give it more"
         )
     return done
-
-
-def _score(network: Network, pairs: list[JudgedClip], stop: Callable[[], bool]) -> HeldOutScore:
-    network.eval()
-    found = []
-    for pair in pairs:
-        if stop():
-            raise Stopped("stopped; the same command goes on")
-        found.append(enlarge(network, pair.low))
-    value = sum(psnr(x, pair.high) for x, pair in zip(found, pairs, strict=True)) / len(pairs)
-    try:
-        return HeldOutScore(psnr=value, vmaf=vmaf(found, pairs))
-    except FfmpegError:
-        return HeldOutScore(psnr=value, vmaf=math.nan)
-
-
-def _picture(path: Path, pairs: list[JudgedClip], before: Network, after: Network) -> None:
-    shown = pairs[:4]
-    columns = [[pair.low[0] for pair in shown]]
-    columns += [
-        [codes(enlarge(network, pair.low[:1]))[0] for pair in shown] for network in (before, after)
-    ]
-    columns.append([pair.high[0] for pair in shown])
-    strip(path, columns)
-
-
-def _words(score: HeldOutScore) -> str:
-    judged = "" if math.isnan(score.vmaf) else f", VMAF {score.vmaf:.1f}"
-    return f"PSNR {score.psnr:.2f} dB{judged}"
 
 
 def plain(report: FinetuneReport) -> dict[str, Any]:

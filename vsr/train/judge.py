@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsr.errors import FfmpegError, Stopped
 from vsr.frame import Colour, Matrix, Range
 from vsr.media.format.contact_sheet import write_png
 from vsr.media.vmaf import VmafV1
+from vsr.nets.network import Network
+from vsr.nets.store import OWN_COLOURS
 from vsr.stages.colour.convert import from_rgb
 from vsr.stages.colour.drift_correction import correct_drift
+from vsr.train.checkpoint import write_weights
 from vsr.train.data import StoredClip, mixed
 from vsr.train.degrade.kernels import sharpened
 from vsr.train.degrade.pipeline import degrade
@@ -23,6 +30,7 @@ from vsr.train.degrade.settings import Damage
 from vsr.train.film import codes
 
 _LIMITED = Colour(matrix=Matrix.BT709, range=Range.LIMITED)
+BETTER = 0.02  # dB that count as better
 _STRIP = 4  # pairs that a strip of samples shows
 
 
@@ -32,6 +40,18 @@ class JudgedClip:
 
     high: Tensor
     low: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutScore:
+    """On held-out scenes."""
+
+    psnr: float  # dB
+    vmaf: float  # not a number where no ffmpeg has libvmaf
+
+    def __str__(self) -> str:
+        judged = "" if math.isnan(self.vmaf) else f", VMAF {self.vmaf:.1f}"
+        return f"PSNR {self.psnr:.2f} dB{judged}"
 
 
 def held_pairs(
@@ -78,10 +98,12 @@ def psnr(found: Tensor, high: Tensor) -> float:
     return float((-10 * error.clamp(min=1e-10).log10()).mean())
 
 
-def measured(net: nn.Module, pairs: Sequence[JudgedClip]) -> float:
+def measured(net: nn.Module, pairs: Sequence[JudgedClip], *, keep_colours: bool = True) -> float:
     """Return mean PSNR of the pairs' first frames, in dB; not a number if there are none."""
     net.eval()
-    values = [psnr(enlarge(net, pair.low[:1]), pair.high[:1]) for pair in pairs]
+    values = [
+        psnr(enlarge(net, pair.low[:1], keep_colours=keep_colours), pair.high[:1]) for pair in pairs
+    ]
     net.train()
     return float(np.mean(values)) if values else float("nan")
 
@@ -118,3 +140,56 @@ def strip(path: Path, columns: Sequence[Sequence[Tensor]]) -> None:
         if all(picture.shape[0] == 3 for picture in row)
     ]  # fmt: skip
     write_png(path, torch.cat(rows, 1).byte().permute(1, 2, 0).numpy())
+
+
+def score_of(
+    network: Network,
+    pairs: list[JudgedClip],
+    stop: Callable[[], bool],
+    *,
+    keep_colours: bool = True,
+) -> HeldOutScore:
+    """Return how a network does on held-out scenes. Raises Stopped where `stop` asks for it."""
+    network.eval()
+    found = []
+    for pair in pairs:
+        if stop():
+            raise Stopped("stopped; the same command goes on")
+        found.append(enlarge(network, pair.low, keep_colours=keep_colours))
+    value = sum(psnr(x, pair.high) for x, pair in zip(found, pairs, strict=True)) / len(pairs)
+    try:
+        return HeldOutScore(psnr=value, vmaf=vmaf(found, pairs))
+    except FfmpegError:
+        return HeldOutScore(psnr=value, vmaf=math.nan)
+
+
+def settle_colours(target: Path, network: Network, pairs: list[JudgedClip]) -> bool:
+    """Return whether a network is to keep its own colours, and have its file say so.
+
+    Where they are closer to the truth than what brings them back to those of the damaged picture,
+    as after a tape that smears them. Raises OutputError.
+    """
+    own, corrected = (measured(network, pairs, keep_colours=keep) for keep in (False, True))
+    if own < corrected + BETTER:
+        return False
+    with safe_open(target, "pt") as file:
+        notes = file.metadata()
+    write_weights(target, load_file(target), {**notes, "colours": OWN_COLOURS})
+    return True
+
+
+def before_after(
+    path: Path, pairs: list[JudgedClip], networks: Sequence[tuple[Network, bool]]
+) -> None:
+    """Write a strip of four clips: damaged, by each of `networks`, clean. Raises OutputError.
+
+    `networks`: and whether it keeps its own colours.
+    """
+    shown = pairs[:4]
+    columns = [[pair.low[0] for pair in shown]]
+    columns += [
+        [codes(enlarge(network, pair.low[:1], keep_colours=not own))[0] for pair in shown]
+        for network, own in networks
+    ]
+    columns.append([pair.high[0] for pair in shown])
+    strip(path, columns)

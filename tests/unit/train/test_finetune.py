@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tests.support.judge import make
 from vsr.cli.main import main
 from vsr.errors import Stopped, UsageError, VsrError
 from vsr.events import Step
+from vsr.nets.network import Network
+from vsr.nets.store import load
+from vsr.options import ModelOptions
 from vsr.train import finetune as module
-from vsr.train import loop
+from vsr.train import judge, loop
 from vsr.train.degrade.settings import read_damage
 from vsr.train.finetune import finetune
 from vsr.train.judge import JudgedClip
@@ -133,7 +137,7 @@ def test_where_there_is_no_vmaf_json_has_null(
     film, start = made
     own, out = tmp_path / "own.toml", tmp_path / "my.safetensors"
     own.write_text("[first.resize]\nrange = [0.5, 1.0]\n")
-    monkeypatch.setattr(module, "vmaf", lambda *_: math.nan)
+    monkeypatch.setattr(judge, "vmaf", lambda *_: math.nan)
     arguments = [
         "finetune", str(film), "--damage", str(own), "-o", str(out), "--from", str(start),
         "--clips", "4", "--patch", "48", "--batch", "2", "--steps", "1", "--json", "-q",
@@ -195,7 +199,7 @@ def test_what_judges_has_chosen_nothing(
         return 50.0
 
     monkeypatch.setattr(loop, "measured", measured)
-    monkeypatch.setattr(module, "vmaf", vmaf)
+    monkeypatch.setattr(judge, "vmaf", vmaf)
     report = finetune(film, None, out, _options(start, damage=own, clips=8))
     assert checked
     assert judged
@@ -230,3 +234,32 @@ def test_a_stop_is_between_steps_or_clips_and_is_gone_on_from(
     found, expected = load_file(out), load_file(whole)
     assert found.keys() == expected.keys()
     assert all(torch.equal(weights, expected[name]) for name, weights in found.items())
+
+
+@pytest.mark.parametrize("closer", [True, False])
+def test_a_network_keeps_its_colours_where_they_are_closer_to_the_truth(
+    tmp_path: Path, made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, closer: bool
+) -> None:
+    film, start = made
+    own, out = tmp_path / "own.toml", tmp_path / "my.safetensors"
+    own.write_text("[first.resize]\nrange = [0.5, 1.0]\n")
+    asked: list[bool] = []
+    real = judge.enlarge
+
+    def measured(_: object, pairs: object, *, keep_colours: bool = True) -> float:
+        return 30.0 if keep_colours is not closer else 29.0
+
+    def enlarge(net: Network, low: torch.Tensor, *, keep_colours: bool = True) -> torch.Tensor:
+        asked.append(keep_colours)
+        return real(net, low, keep_colours=keep_colours)
+
+    monkeypatch.setattr(judge, "measured", measured)
+    monkeypatch.setattr(judge, "enlarge", enlarge)
+    finetune(film, None, out, _options(start, damage=own))
+    assert asked[0]  # what it began with
+    assert asked[-1] is not closer
+    with safe_open(out, "pt") as file:
+        assert (file.metadata().get("colours") == "network") is closer
+        assert file.metadata()["steps"] == "1"
+    told: list[object] = []
+    assert load(ModelOptions(name=str(out)), told.append).own_colours is closer

@@ -17,7 +17,8 @@ from vsr.errors import VsrError
 from vsr.train.options import FinetuneOptions
 
 if TYPE_CHECKING:
-    from vsr.train.finetune import FinetuneReport, HeldOutScore
+    from vsr.train.finetune import FinetuneReport
+    from vsr.train.judge import HeldOutScore
 
 
 @click.command(cls=WorkCommand, needs=("vsr.train.finetune",))

@@ -29,6 +29,7 @@ from vsr.media.ffmpeg import find_ffmpeg
 from vsr.media.source.kinds.base import Source
 from vsr.media.source.kinds.table import probe_source
 from vsr.media.source.local_name import local_output, names_folder
+from vsr.nets.store import with_own_colours
 from vsr.objects import is_object
 from vsr.options import UpscaleOptions, with_keywords
 
@@ -186,6 +187,7 @@ def prepare(
     if options.source.strict:
         source.check_whole(hooks.sink)
     model = engines.model(options.model, hooks.sink)
+    options = with_own_colours(model, options, hooks.sink)
     plan = make_plan(source, opened.output, options, default_scale=model.scale, stem=stem)
     return RunContext(
         plan=plan,
