@@ -144,15 +144,14 @@ def check_page(path: Path, source: Path | None, *, overwrite: bool) -> None:
         raise UsageError(f"{path}: the name is too long")
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file")
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{path}: is a page, whose name ends in .html")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{path.absolute().parent}: there is no such folder")
-    if path.exists():
-        if source is not None and source.exists() and path.samefile(source):
-            raise UsageError(f"{path}: the page may not take the place of its source")
-        if not overwrite:
-            raise UsageError(f"{path}: is there already; --overwrite replaces it")
+    if source is not None and source.exists() and path.exists() and path.samefile(source):
+        raise UsageError(f"{path}: the page may not take the place of its source")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path}: is a page, whose name ends in .html")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: is there already; --overwrite replaces it")
 
 
 def write_page(path: Path, page: str) -> None:
