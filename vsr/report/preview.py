@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vsr.errors import UsageError, VsrError
 from vsr.events import Note, OncePerNote, Sink, silent
@@ -33,8 +34,9 @@ from vsr.media.source.remote import is_address
 from vsr.media.source.spans import WHOLE
 from vsr.media.write.writer import VideoFormat, write_frames
 from vsr.options import ColourOptions, EncodeOptions, Moment, UpscaleOptions
-from vsr.report.invention import heat, invention
+from vsr.report.invention import DOUBTFUL, heat, invention
 from vsr.report.moments import (
+    Box,
     TellingMoment,
     find_moments,
     luma_of_frame,
@@ -42,7 +44,7 @@ from vsr.report.moments import (
     rgb_of_frame,
 )
 from vsr.report.settings import Setting, rivals
-from vsr.report.trial import Take, Trial, tried, whole_plan
+from vsr.report.trial import Doubter, Take, Trial, doubters, tried, whole_plan
 from vsr.stages.colour.convert import from_rgb
 from vsr.stages.consistency import enlarged
 
@@ -59,21 +61,6 @@ _LAYOUT = Layout(family="yuv", sub_x=1, sub_y=1)
 _COLOUR = Colour(matrix=Matrix.BT709, range=Range.LIMITED, primaries=1, transfer=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Box:
-    """A rectangle of the result, in its pixels."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    def of(self, picture: Tensor) -> Tensor:
-        """Return what is in it of (1, C, H, W)."""
-        down, across = slice(self.top, self.top + self.height), self.left + self.width
-        return picture[:, :, down, self.left : across]
-
-
 @dataclass(kw_only=True)
 class Scene:
     """A moment as it is shown: the source and each result beside each other."""
@@ -86,6 +73,7 @@ class Scene:
         default_factory=list
     )  # (h, w, 4) uint8, smaller; None: of no use
     shares: list[float | None] = field(default_factory=list)  # of the detail, that is invented
+    doubts: list[Tensor | None] = field(default_factory=list)  # as `heats`, where networks guess
     loop: bytes | None = None  # MP4: the same pictures, one above the other, moving
     rate: Fraction = Fraction(25)  # of the loop
 
@@ -141,7 +129,8 @@ def preview(
         longer = _takes(moments, index, slowest, seconds)
         if longer != takes:
             takes, trials = longer, run(longer)
-        scenes = list(_scenes(opened, options, films[0], takes, trials))
+        asked = doubters(trials, window[0] * window[1], len(takes), seconds)
+        scenes = list(_scenes(opened, options, films[0], takes, trials, asked=asked))
     return Preview(
         source=info,
         size=size,
@@ -241,6 +230,8 @@ def _scenes(
     film: Plan,
     takes: Sequence[Take],
     trials: Sequence[Trial],
+    *,
+    asked: Sequence[Doubter | None],
 ) -> Iterator[Scene]:
     """Yield each take's pictures; all films are read in step, and no more than a loop is kept."""
     clips = tuple(take.clip for take in takes)
@@ -264,30 +255,38 @@ def _scenes(
         try:
             for together in zip(originals, *results, strict=True):
                 if together[0].fresh and shots:
-                    yield _scene(waiting.popleft(), film, shots, len(trials), rate)
+                    yield _scene(waiting.popleft(), film, shots, asked, rate)
                     shots = []
                 shots.append(list(together))
         except ValueError as error:
             raise VsrError(f"{source.path.name}: a result has other frames than it") from error
         if shots:
-            yield _scene(waiting.popleft(), film, shots, len(trials), rate)
+            yield _scene(waiting.popleft(), film, shots, asked, rate)
 
 
 @torch.inference_mode()
 def _scene(
-    take: Take, film: Plan, shots: Sequence[list[Frame]], results: int, rate: Fraction
+    take: Take,
+    film: Plan,
+    shots: Sequence[list[Frame]],
+    asked: Sequence[Doubter | None],
+    rate: Fraction,
 ) -> Scene:
     target = film.target
     scale = (float(target.scale * target.aspect), float(target.scale))
     size = (target.width, target.height)
-    box = _box(size, take.moment.centre, _STILL)
-    rows = _LOOP_ROWS // (results + 1)
-    loop_box = _box(size, take.moment.centre, (_LOOP[0], min(_LOOP[1], rows)))
+    box = Box.around(size, take.moment.centre, _STILL)
+    rows = _LOOP_ROWS // (len(asked) + 1)
+    loop_box = Box.around(size, take.moment.centre, (_LOOP[0], min(_LOOP[1], rows)))
     scene = Scene(moment=take.moment, box=box, loop_box=loop_box, rate=rate)
     first = shots[0]
-    scene.pictures.append(_bytes_of(box.of(enlarged(rgb_of_frame(first[0]), size, scale))))
+    source = rgb_of_frame(first[0])
+    scene.pictures.append(_bytes_of(box.of(enlarged(source, size, scale))))
     scene.heats.append(None)
     scene.shares.append(None)
+    seen = box.of_source(source, scale)
+    scene.doubts.append(None)
+    scene.doubts += [None if one is None else _unsure(one, seen, box) for one in asked]
     luma = luma_of_frame(first[0])
     for frame in first[1:]:
         scene.pictures.append(_bytes_of(box.of(_sized(rgb_of_frame(frame), size))))
@@ -301,22 +300,21 @@ def _scene(
     return scene
 
 
+def _unsure(ask: Doubter, source: Tensor, box: Box) -> Tensor | None:
+    """Return the map of a network's doubts in what the rectangle shows."""
+    found = ask(source)
+    if found is None:
+        return None
+    side = (box.height, box.width)
+    return heat(F.interpolate(found[None, None], side, mode="bilinear")[0, 0], DOUBTFUL)
+
+
 def _sized(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """Return a result in the size of the first one's, to lie over it."""
     height, width = picture.shape[2:]
     if (width, height) == size:
         return picture
     return enlarged(picture, size, (size[0] / width, size[1] / height))
-
-
-def _box(size: tuple[int, int], centre: tuple[float, float], most: tuple[int, int]) -> Box:
-    """Return the rectangle around `centre`, even in place and size, that can be shown."""
-    sides = [max(min(a, b) // 2 * 2, 1) for a, b in zip(size, most, strict=True)]
-    corner = [
-        min(max(round(c * whole - side / 2), 0), whole - side) // 2 * 2
-        for c, whole, side in zip(centre, size, sides, strict=True)
-    ]
-    return Box(left=corner[0], top=corner[1], width=sides[0], height=sides[1])
 
 
 def _cut(picture: Tensor, box: Box) -> Tensor:

@@ -32,10 +32,11 @@ _MODES = {
     "flip": "Flip",
     "difference": "Difference",
     "heat": "Invented",
+    "doubt": "Unsure",
 }
 _KEYS = (
     ("Space", "the other picture"), ("n p", "next, previous moment"), ("r", "next setting"),
-    ("s b f d h", "split, side by side, flip, difference, invented"),
+    ("s b f d h u", "split, side by side, flip, difference, invented, unsure"),
     ("[ ]", "the split"), ("+ − 0 1", "zoom; all of it; pixel for pixel"),
     ("arrows", "move"), ("l", "play"),
 )  # fmt: skip
@@ -93,6 +94,7 @@ def _moment(scene: Scene, quality: int) -> dict[str, Any]:
         "height": box.height,
         "pictures": [picture_data(picture, quality) for picture in scene.pictures],
         "heats": [None if heat is None else picture_data(heat, 60) for heat in scene.heats],
+        "doubts": [None if one is None else picture_data(one, 60) for one in scene.doubts],
         "shares": scene.shares,
         "loop": loop,
     }
@@ -188,5 +190,9 @@ def _help() -> Iterator[str]:
     yield "part of it that vanishes when it is made smaller again, beyond the sharpest classical"
     yield "enlargement. Violet is faint, orange and yellow are strong. It may look right, and be"
     yield "right; no program can tell. Look there at faces, letters and patterns.</p>"
+    yield "<p><strong>Unsure</strong> is where the network draws something else when it is shown"
+    yield "the picture mirrored. There it guesses, and is wrong most often, above all where the"
+    yield "source is compressed or noisy. It is left out where it would take longer than"
+    yield "<code>--seconds</code>.</p>"
     yield "<p><strong>Difference</strong> is black where both pictures are the same, and four times"
     yield "as bright as what they differ by.</p>"

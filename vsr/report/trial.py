@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
+from torch import Tensor
+
+from vsr.engine.base import Engine, is_out_of_memory
 from vsr.engine.cache import EngineCache
 from vsr.events import Sink
 from vsr.jobs.plan.estimate import bytes_by_rule
@@ -17,8 +21,11 @@ from vsr.jobs.run.short_run import Estimate, ShortRun, expected, run_short, seco
 from vsr.media.read.keyframes import Keyframes
 from vsr.media.source.kinds.base import Source
 from vsr.options import Clip, Moment, UpscaleOptions
+from vsr.report.invention import doubt
 from vsr.report.moments import TellingMoment
 from vsr.report.settings import Setting
+
+_PASSES = 2  # of the network, for the doubts of a frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,3 +88,42 @@ def tried(
         size = bytes_by_rule(film, setting.options, film.frames)
         found = dataclasses.replace(found, bytes=size)
     return Trial(setting=setting, plan=film, run=run, expected=found, is_size_measured=is_measured)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubter:
+    """Asks the network of a setting for its doubts."""
+
+    engine: Engine
+    strength: float  # how much of what it draws beyond the source is kept
+
+    def __call__(self, source: Tensor) -> Tensor | None:
+        """Map (1, 3, h, w) RGB, 0..1 -> (scale * h, scale * w), as `doubt`, of what is kept."""
+        try:
+            found = doubt(self.engine, source)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None  # a run makes tiles then, which is not worth it here
+        return None if found is None else found * self.strength
+
+
+def doubters(
+    trials: Sequence[Trial], share: float, moments: int, seconds: float
+) -> list[Doubter | None]:
+    """Return who looks at each setting; None where no network enlarges, or in want of time.
+
+    `share`: of a frame that is looked at, 0..1. `seconds`: for all moments together.
+    """
+    engines = EngineCache()
+    found = list[Doubter | None]()
+    for trial in trials:
+        options = trial.setting.options
+        takes = _PASSES * trial.seconds_a_frame * share * moments
+        if takes > seconds or trial.plan.target.scale <= 1:
+            found.append(None)
+            continue
+        engine = engines.engine(options.model, Fraction(trial.plan.target.scale), options.device)
+        draws = engine.receptive_radius > 0
+        found.append(Doubter(engine=engine, strength=options.model.strength) if draws else None)
+    return found

@@ -195,7 +195,7 @@ function setMode(mode) {
 }
 
 function flip() {
-  if (state.mode === "flip" || state.mode === "heat") state.flipped = !state.flipped;
+  if (["flip", "heat", "doubt"].includes(state.mode)) state.flipped = !state.flipped;
   else { setMode("flip"); state.flipped = true; }
   dirty = true;
 }

@@ -19,6 +19,9 @@ function picture(source) {
   return found;
 }
 
+const overlay = (source) => source && picture(source);
+const bitmaps = () => [...scene.images, ...scene.maps.heat, ...scene.maps.doubt];
+
 function drop(pictures) {
   for (const one of pictures) if (one && one.bitmap) one.bitmap.close();
 }
@@ -36,12 +39,12 @@ function choose(number) {
   state.moment = (number + data.moments.length) % data.moments.length;
   const told = data.moments[state.moment];
   if (scene && scene.video) { scene.video.pause(); URL.revokeObjectURL(scene.video.src); }
-  if (scene) drop([...scene.images, ...scene.heats]);
+  if (scene) drop(bitmaps());
   kept = {};
   scene = {
     told, width: told.width, height: told.height, draw: drawn, moves: isPlaying,
     images: told.pictures.map(picture),
-    heats: told.heats.map((heat) => heat && picture(heat)),
+    maps: { heat: told.heats.map(overlay), doubt: told.doubts.map(overlay) },
     video: told.loop ? film(told.loop.data) : null,
   };
   byId("moment").value = String(state.moment);
@@ -70,22 +73,26 @@ function drawn(pen, which, left, top, zoom) {
 }
 
 /* Grey and darker, so that only the map has colours. */
-function mapped(chalk, slate) {
-  scene.draw(chalk, state.right, 0, 0, 1);
-  chalk.globalCompositeOperation = "saturation";
-  chalk.fillStyle = "#777";
-  chalk.fillRect(0, 0, slate.width, slate.height);
-  chalk.globalCompositeOperation = "source-over";
-  chalk.fillStyle = "rgba(0, 0, 0, .5)";
-  chalk.fillRect(0, 0, slate.width, slate.height);
-  const heat = scene.heats[state.right];
-  if (heat && heat.bitmap) chalk.drawImage(heat.bitmap, 0, 0, slate.width, slate.height);
+function mapped(name, said) {
+  painters[name] = () => {
+    const map = scene.maps[name][state.right];
+    if (state.flipped) draw(state.right, 0);
+    else whole(made(name, (chalk, slate) => {
+      scene.draw(chalk, state.right, 0, 0, 1);
+      chalk.globalCompositeOperation = "saturation";
+      chalk.fillStyle = "#777";
+      chalk.fillRect(0, 0, slate.width, slate.height);
+      chalk.globalCompositeOperation = "source-over";
+      chalk.fillStyle = "rgba(0, 0, 0, .5)";
+      chalk.fillRect(0, 0, slate.width, slate.height);
+      if (map && map.bitmap) chalk.drawImage(map.bitmap, 0, 0, slate.width, slate.height);
+    }));
+    label(map ? `${said} ${names[state.right]}` : `no map of ${names[state.right]}`, 0, "left");
+  };
 }
 
-painters.heat = () => {
-  if (state.flipped) draw(state.right, 0); else whole(made("heat", mapped));
-  label(`invented by ${names[state.right]}`, 0, "left");
-};
+mapped("heat", "invented by");
+mapped("doubt", "unsure:");
 
 /* --- words --- */
 
@@ -109,6 +116,7 @@ function next(by) {
 Object.assign(keys, {
   n: () => choose(state.moment + 1), p: () => choose(state.moment - 1),
   l: () => scene.video && play(!state.playing), r: () => next(1), h: () => setMode("heat"),
+  u: () => setMode("doubt"),
 });
 
 for (const side of ["left", "right"]) {
@@ -119,5 +127,5 @@ byId("play").addEventListener("click", () => play(!state.playing));
 
 choose(0);
 begin();
-const ready = () => [...scene.images, ...scene.heats].every((one) => !one || one.bitmap) && !dirty;
+const ready = () => bitmaps().every((one) => !one || one.bitmap) && !dirty;
 window.vsr = { state, scene: () => scene, painted: () => redone, ready };

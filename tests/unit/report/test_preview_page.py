@@ -17,7 +17,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from tests.conftest import SAMPLES, random_frames
+from tests.conftest import SAMPLES, random_frames, tiny_weights
 from tests.support import judge
 from tests.support.browser import Browser, browser_program
 from tests.support.pages import Page, check_page
@@ -28,8 +28,8 @@ from vsr.media.source.probe import probe
 from vsr.options import UpscaleOptions
 from vsr.report import preview as preview_module
 from vsr.report import preview_page as page_module
-from vsr.report.moments import TellingMoment
-from vsr.report.preview import Box, Preview, Scene
+from vsr.report.moments import Box, TellingMoment
+from vsr.report.preview import Preview, Scene
 from vsr.report.preview_page import preview_page
 from vsr.report.settings import Setting
 from vsr.report.trial import Trial, whole_plan
@@ -96,6 +96,22 @@ def test_the_source_is_beside_the_results_in_their_size(page: Page) -> None:
         shares = moment["shares"]
         assert shares[0] is None
         assert 0 <= shares[1] < shares[2] < 1  # steps are invented, smoothness is not
+
+
+def test_where_a_network_is_unsure_is_shown_if_there_is_time(tmp_path: Path) -> None:
+    """A resizer guesses nowhere; `--seconds` is for this, too."""
+    weights = tiny_weights(tmp_path)
+    still = tmp_path / "still.png"
+    judge.ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:d=1:r=1", "-frames:v", "1", str(still))
+    run("preview", still, "-m", weights, "--compare", "model=bicubic", "-q")
+    page = tmp_path / "still_preview.html"
+    doubts = check_page(page).data()["moments"][0]["doubts"]
+    assert [one is None for one in doubts] == [True, False, True]
+    head, coded = doubts[1].split(",", 1)
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(coded))))
+    assert (head, shown.shape) == ("data:image/webp;base64", (24, 32, 4))
+    run("preview", still, "-m", weights, "--seconds", "0", "-q", "--overwrite")
+    assert check_page(page).data()["moments"][0]["doubts"] == [None, None]
 
 
 def test_a_loop_holds_all_pictures_above_each_other(page: Page, tmp_path: Path) -> None:
@@ -279,7 +295,8 @@ def test_panes_beside_each_other_show_the_same_place(browser: Browser) -> None:
 
 
 def test_keys_do_what_the_buttons_do(browser: Browser) -> None:
-    for key, mode in (("d", "difference"), ("h", "heat"), ("b", "side"), ("s", "split")):
+    for key, mode in (("d", "difference"), ("h", "heat"), ("u", "doubt"), ("b", "side"),
+                      ("s", "split")):  # fmt: skip
         browser.key(key)
         assert state(browser, "mode") == mode
         pressed = f"document.getElementById('mode-{mode}').getAttribute('aria-pressed')"

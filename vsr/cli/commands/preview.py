@@ -72,8 +72,9 @@ def preview(
 
     Finds moments by itself: much detail, motion, text, dark, just after a cut. The page is
     one file for any browser, which fetches nothing: source and results under one split
-    slider or beside each other, their difference, what was invented, how long the whole
-    film would take, how large it would become, and the command for it.
+    slider or beside each other, their difference, what was invented, where the network is
+    unsure, how long the whole film would take, how large it would become, and the command
+    for it.
     """
     from vsr.report.page import check_page, write_page
     from vsr.report.preview import preview as look
