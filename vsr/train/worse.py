@@ -57,6 +57,8 @@ def degrade_file(
         raise OutputExists(f"{output}: is there already; <encode.overwrite> replaces it")
     if output.exists() and path.exists() and output.samefile(path):
         raise UsageError(f"{output}: is the source")
+    if output.is_dir():
+        raise OutputError(f"{output}: is a folder")
     if not output.parent.is_dir():
         raise OutputError(f"{output}: cannot be written (there is no folder {output.parent})")
     if is_picture(output.name) and output.suffix.lower() != ".png":

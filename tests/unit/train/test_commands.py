@@ -219,6 +219,7 @@ def test_no_better_is_said_and_not_written(
         (["degrade", "{film}", "{out}.jpg", "--sheet", "2"], 2, "written as .png"),
         (["degrade", "{film}", "{out}/none/x.mkv"], 1, "there is no folder"),
         (["degrade", "{film}", "/dev/null/x.mkv"], 1, "cannot be written"),
+        (["degrade", "{film}", "{folder}", "--overwrite"], 1, "folder.mkv: is a folder"),
         (["degrade", "{film}", "{out}.mkv", "--like", "{film}"], 3, "256 pixels a side"),
         (["train", "{bad}", "-o", "{out}.safetensors"], 3, "bad.mkv"),
         (
@@ -246,7 +247,9 @@ def test_what_is_wrong_is_one_line(  # noqa: PLR0917
     bad.write_bytes(b"no film at all")
     none = tmp_path / "none"
     none.write_text("a file where a folder should be")
-    filled = [a.format(bad=bad, film=film, out=tmp_path / "out", none=none) for a in arguments]
+    (folder := tmp_path / "folder.mkv").mkdir()
+    names = {"bad": bad, "film": film, "out": tmp_path / "out", "none": none, "folder": folder}
+    filled = [a.format(**names) for a in arguments]
     assert main(filled) == code
     said = capsys.readouterr().err.strip().splitlines()
     assert words in said[-1]
