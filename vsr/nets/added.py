@@ -139,9 +139,14 @@ def add(wanted: Wanted, options: ModelOptions, sink: Sink, file: Path | None = N
 
 
 def _write_record(target: Path, wanted: Wanted, network: Network | None) -> None:
+    before = origin_of(target)
+    if before is not None and before.sha256 != wanted.sha256:
+        before = None
     origin = Origin(
         name=target.stem, sha256=wanted.sha256, bytes=target.stat().st_size, url=wanted.url,
-        licence=wanted.licence, author=wanted.author,
+        # What was known of it does not get lost where it is added again with less.
+        licence=wanted.licence or (before.licence if before else None),
+        author=wanted.author or (before.author if before else None),
         family=network.family if network else "",
         scale=network.scale if network else 0,
         receptive_radius=network.receptive_radius if network else 0,
@@ -165,7 +170,10 @@ def _come_by(
         from_where = f" from {wanted.url}" if wanted.url else ""
         raise DownloadError(f"{wanted.file}: fetch it yourself{from_where}, and name the file here")
     else:
-        download(wanted.url, target, size=wanted.bytes, digest=wanted.sha256, sink=sink)
+        download(
+            wanted.url, target, size=wanted.bytes, digest=wanted.sha256, sink=sink,
+            advice=f"fetch it yourself, and put it into {target.parent} as {target.name}",
+        )  # fmt: skip
 
 
 def own_files(options: ModelOptions) -> list[tuple[Path, Origin | None]]:

@@ -21,11 +21,14 @@ def sha256(path: Path) -> str:
 _MOST = 8 << 30  # bytes of a file whose size nobody has said
 
 
-def download(url: str, target: Path, *, size: int | None, digest: str, sink: Sink) -> None:
+def download(
+    url: str, target: Path, *, size: int | None, digest: str, sink: Sink, advice: str
+) -> None:
     """Fetch `url` to `target` by way of `target`.part, which a later call continues.
 
     `size` in bytes (None: nobody has said it) and `digest` (sha256, hex) are what must arrive;
-    anything else is thrown away. Raises DownloadError; `target` exists only if all is well.
+    anything else is thrown away. Raises DownloadError, with `advice` where it cannot be fetched;
+    `target` exists only if all is well.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -48,8 +51,7 @@ def download(url: str, target: Path, *, size: int | None, digest: str, sink: Sin
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
-            f"{target.name}: cannot be fetched from {url} ({reason}); "
-            f"put the file into {target.parent} yourself, or name a mirror with <model.mirror>"
+            f"{target.name}: cannot be fetched from {url} ({reason}); {advice}"
         ) from error
 
 

@@ -178,7 +178,8 @@ def fetch(model: Model, options: ModelOptions, sink: Sink = silent) -> Path:
             f"put {model.file} into {target.parent}"
         )
     url = model.mirrored(options.mirror)
-    download(url, target, size=model.bytes, digest=model.sha256, sink=sink)
+    advice = f"put the file into {target.parent} yourself, or name a mirror with <model.mirror>"
+    download(url, target, size=model.bytes, digest=model.sha256, sink=sink, advice=advice)
     return target
 
 

@@ -79,7 +79,10 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 
 def _get(server: Server, target: Path, digest: str = DIGEST) -> list[Event]:
     events: list[Event] = []
-    download(f"{server.url}/f", target, size=len(BODY), digest=digest, sink=events.append)
+    download(
+        f"{server.url}/f", target, size=len(BODY), digest=digest, sink=events.append,
+        advice="name a mirror",
+    )  # fmt: skip
     return events
 
 
@@ -124,7 +127,10 @@ def test_what_cannot_be_reached_says_what_to_do(server: Server, tmp_path: Path) 
         _get(server, tmp_path / "f")  # 404
     assert len(server.requests) == 1  # the server's word is final
     with pytest.raises(DownloadError, match="mirror"):
-        download("http://127.0.0.1:9/f", tmp_path / "f", size=1, digest="", sink=lambda e: None)
+        download(
+            "http://127.0.0.1:9/f", tmp_path / "f", size=1, digest="", sink=lambda e: None,
+            advice="name a mirror",
+        )  # fmt: skip
 
 
 # --- the catalogue ---

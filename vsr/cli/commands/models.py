@@ -196,9 +196,16 @@ def speed(names: tuple[str, ...], **values: Any) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("-o", "--output", metavar="PAGE", help="The page.  [default: IN_preview.html]")
 @click.option("--overwrite", is_flag=True, help="Replace the page if it is there already.")
+@tree_options(ModelOptions, only="folder")
 @click.pass_context
 def compare(
-    context: click.Context, source: str, names: tuple[str, ...], output: str | None, overwrite: bool
+    context: click.Context,
+    /,
+    source: str,
+    names: tuple[str, ...],
+    output: str | None,
+    overwrite: bool,
+    **values: Any,
 ) -> None:
     """Write a page with moments of the film IN under each network, as `vsr preview` does."""
     from vsr.cli.commands.preview import preview
@@ -206,6 +213,8 @@ def compare(
     words = [source, "--model", names[0], "--compare", f"model={','.join(names)}"]
     words += ["--output", output] if output else []
     words += ["--overwrite"] if overwrite else []
+    folder = tree_of(ModelOptions, values).folder
+    words += ["--models-dir", str(folder)] if folder else []
     with preview.make_context("preview", words, parent=context) as inner:
         preview.invoke(inner)
 

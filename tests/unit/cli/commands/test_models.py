@@ -112,6 +112,25 @@ def test_names_lead_nowhere_else_and_hide_nothing(served: tuple[Path, str], mode
     assert not models.exists()
 
 
+def test_what_is_added_again_with_less_keeps_its_licence(
+    served: tuple[Path, str], models: Path, tmp_path: Path
+) -> None:
+    file, digest = weights(served[0], "2x-Tiny.safetensors")
+    assert run(models, "import", described(tmp_path, digest), file).exit_code == 0
+    again = run(models, "add", f"{served[1]}/{file.name}", "--sha256", digest)
+    assert again.exit_code == 0, again.output
+    assert "CC-BY-NC-SA-4.0 (no commercial use)" in again.output
+    assert "a, b" in run(models, "show", "2x-Tiny").output
+
+
+def test_what_cannot_be_fetched_says_what_would_help(
+    served: tuple[Path, str], models: Path
+) -> None:
+    said = str(run(models, "add", f"{served[1]}/gone.pth", "--sha256", "0" * 64).exception)
+    assert f"put it into {models} as gone.pth" in said
+    assert "mirror" not in said  # which is one of the official networks
+
+
 def test_another_name_does_not_lose_the_scale(served: tuple[Path, str], models: Path) -> None:
     """Weights of three times are those of twice: the name that they came by tells them."""
     path = served[0] / "3x_Tiny.pth"
@@ -329,12 +348,15 @@ def test_what_is_not_there_is_said(models: Path, name: str, said: str) -> None:
     assert said in str(done.exception)
 
 
-def test_compare_writes_a_page(tmp_path: Path) -> None:
+def test_compare_writes_a_page_of_networks_that_were_added_too(
+    models: Path, tmp_path: Path
+) -> None:
     film = judge.talkie(tmp_path / "film.mkv", 1)
     page = tmp_path / "page.html"
-    words = ["models", "compare", str(film), "bicubic", "nearest", "-o", str(page)]
-    done = CliRunner().invoke(cli, words)
+    models.mkdir()
+    weights(models)
+    done = run(models, "compare", film, "bicubic", "2x_Tiny", "-o", page)
     assert done.exit_code == 0, done.output
     text = page.read_text(encoding="utf-8")
-    assert "nearest" in text
+    assert "2x_Tiny" in text
     assert "bicubic" in text
