@@ -72,11 +72,11 @@ def _child(request: dict[str, Any], report: Path) -> None:
     faults = Faults(request.get("at"), request.get("kind", ""))
     setattr(atomic_write, "os", faults.wrapped())  # noqa: B010 (the module is typed)
     options = vsr.UpscaleOptions(
-        model=vsr.ModelOptions(name=request.get("model", "bicubic")),
+        model=vsr.ModelOptions(name=request.get("model", "bicubic"), then=request.get("then")),
         size=vsr.SizeOptions(scale=Fraction(request.get("scale", "1"))),
         encode=vsr.EncodeOptions(preset=request.get("preset"), overwrite=False),
         jobs=vsr.JobOptions(segment=request["part"], restart=request.get("restart", False)),
-        device=vsr.DeviceOptions(threads=1),
+        device=vsr.DeviceOptions(threads=1, reuse=request.get("reuse", "off")),
     )
     notes: list[str] = []
 

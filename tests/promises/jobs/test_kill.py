@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.support import judge
 from tests.support.jobs import Run
+from vsr.nets.families.srvgg import SRVGGNetCompact
 
 KILLS = int(os.environ.get("VSR_KILLS", "6"))  # at random moments, over all kinds of film
 
@@ -89,3 +91,29 @@ def test_every_call_that_changes_the_disk(
         output.unlink()
         done.append(hurt)
     assert len(done) == len(range(0, len(trace), every))
+
+
+def test_two_networks_in_a_row_with_reuse_are_the_same_after_a_kill(
+    run: Run, tmp_path: Path
+) -> None:
+    film = judge.make(
+        tmp_path / "film.mkv", "testsrc2=s=48x32:r=10,trim=end_frame=20", "-c:v", "ffv1",
+        "-g", "2", "-pix_fmt", "yuv420p",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    paths = []
+    for scale in (1, 2):
+        paths.append(tmp_path / f"{scale}x.pth")
+        torch.save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=scale).state_dict(), paths[-1])
+    how = {"model": str(paths[0]), "then": str(paths[1]), "scale": "2", "reuse": "safe"}
+    whole = run(film, tmp_path / "whole.mkv", **how)
+    assert whole.get("frames") == 20, whole
+    assert judge.size_of(tmp_path / "whole.mkv") == (96, 64)
+    output = tmp_path / "killed.mkv"
+    assert "killed" in run(film, output, at=whole["calls"] // 2, kind="after", **how)
+    assert finished_parts(output)
+    swapped = run(film, output, **how | {"model": how["then"], "then": how["model"]})
+    assert "the weights" in swapped.get("error", ""), swapped
+    resumed = run(film, output, **how)
+    assert resumed.get("frames") == 20, resumed
+    assert told(output) == told(tmp_path / "whole.mkv")
