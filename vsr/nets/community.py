@@ -30,6 +30,7 @@ _FAR = 32  # source pixels that tiles share, where the network sees farther than
 _OVER = 8  # times the size of the weights, that it may take to build a network for them
 _SPARE = 1 << 26  # bytes, besides
 _WORKING = 8  # times that, for what is computed on the way and mostly dropped again
+_GAPS = 16  # places without weights, such as activations, for each that has some
 _PROBE = 1 << 30  # bytes of any one result while its reach is measured
 _TOO_LARGE = "weights that claim a network larger than they are"
 _PURPOSES = ("SR", "Restoration")
@@ -158,6 +159,7 @@ def from_spandrel(state: State) -> Network:
             f"spandrel, which may know this kind of network, does not start ({detail}); it wants "
             f"the torchvision that belongs to this PyTorch: {_pip('--force-reinstall torchvision')}"
         ) from error
+    _refuse_what_is_only_counted(state)
     own = {name: float32(tensor) for name, tensor in state.items()}
     try:
         with warnings.catch_warnings(), Bounded.by(own):
@@ -179,6 +181,24 @@ def from_spandrel(state: State) -> Network:
         warnings.simplefilter("ignore")
         network.measure(descriptor.input_channels)
     return for_rgb(network, descriptor.input_channels)
+
+
+def _refuse_what_is_only_counted(state: State) -> None:
+    """Raise BrokenWeights for names with numbers that so few tensors cannot have counted to.
+
+    spandrel goes from 0 to each, however far that is.
+    """
+    most = _GAPS * len(state) + _GAPS
+    if any(_number(part) > most for name in state for part in name.split(".")):
+        raise BrokenWeights(_TOO_LARGE)
+
+
+def _number(text: str) -> int:
+    """Return the number that Python takes a text for; 0: it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        return 0
 
 
 class Bounded(TorchDispatchMode):

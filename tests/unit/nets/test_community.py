@@ -201,6 +201,25 @@ def test_no_network_enlarges_by_more_than_films_can_bear(
             store.load(ModelOptions(name=str(strange)))
 
 
+@pytest.mark.parametrize("number", ["100000000", "1_000_000", "+99999"])
+def test_layers_that_are_only_counted_are_not_counted_to(
+    number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """spandrel would loop so often, in Python: minutes, and gigabytes of lists."""
+    asked: list[object] = []
+    spandrel = SimpleNamespace(
+        MAIN_REGISTRY=SimpleNamespace(load=asked.append), ImageModelDescriptor=Descriptor,
+        UnsupportedModelError=LookupError,
+    )  # fmt: skip
+    monkeypatch.setattr(ours, "is_installed", lambda: True)
+    monkeypatch.setitem(sys.modules, "spandrel", spandrel)
+    path = tmp_path / "counted.pth"
+    torch.save({f"layers.{number}.blocks.0.weight": torch.zeros(3)}, path)
+    with pytest.raises(BrokenWeights, match="larger"):
+        store.load(ModelOptions(name=str(path)))
+    assert not asked
+
+
 class Mean(torch.nn.Module):
     """Sees the whole picture, which has one channel."""
 
