@@ -45,6 +45,8 @@ def upscaled(film: Path, output: Path, options: Sequence[str], *, until: float =
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None
         for text in run.stderr:
+            if not text.startswith("{"):
+                continue  # what a signal makes it say stands there in words
             event = json.loads(text)
             told.append((time.monotonic(), event))
             done = event["event"] == "progress" and event["frames"] > until * event["total"]

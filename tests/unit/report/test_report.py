@@ -286,6 +286,14 @@ def test_in_a_browser_nothing_goes_wrong(page: Path, tmp_path: Path) -> None:
         browser.look(390, 844, phone=True)
         browser.open(page)
         assert browser.run("document.documentElement.scrollWidth") <= 390
+        # No word at the head of a row is broken.
+        heads = browser.run(
+            "[...document.querySelector('table').querySelectorAll('tbody th')].map(one => {"
+            " const range = document.createRange(); range.selectNodeContents(one);"
+            " return [one.textContent, range.getClientRects().length]; })"
+        )
+        assert "Container" in dict(heads)
+        assert all(lines == 1 for _, lines in heads), heads
         assert browser.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
         browser.run("document.querySelector('button.copy').click()")
         browser.wait("/Copied|Selected/.test(document.querySelector('button.copy').textContent)")
