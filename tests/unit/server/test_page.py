@@ -55,9 +55,13 @@ def browser(_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def enter(browser: Browser, server: Server) -> None:
-    """Open the page and wait until it is filled in."""
+    """Open the page and wait until it is filled in, with the jobs that there are."""
     browser.visit(f"{server.base}/")
-    browser.wait("!work.hidden && document.querySelector('#first option')")
+    jobs = len(server.ask("GET", "/v1/jobs").json["results"])
+    browser.wait(
+        "!work.hidden && document.querySelector('#first option') && "
+        f"document.querySelectorAll('#jobs > li').length >= {jobs}"
+    )
 
 
 def choose(browser: Browser, **values: str) -> None:
