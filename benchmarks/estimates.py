@@ -66,6 +66,8 @@ def left(told: Told) -> str:
     """Ratios of the time left, as it was told, to what was left until the process had ended."""
     ended = told[-1][0]
     progress = [(at, event) for at, event in told if event["event"] == "progress"]
+    if not progress:
+        return "over before it was told"
     first, last = progress[0][1]["frames"], progress[-1][1]["frames"]
     ratios = []
     for share in _SHARES:
