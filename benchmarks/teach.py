@@ -124,7 +124,7 @@ def like(film: Path, count: int) -> None:
             filters = (
                 f"scale=iw/4:ih/4:flags=area,gblur=sigma={blur},noise=alls={round(noise)}:allf=t"
             )
-            start = length * (0.3 + 0.6 * n / count)
+            start = length * (0.3 + 0.5 * n / count)  # what follows are the credits of the film
             subprocess.run([*cut, f"{start}", "-t", "12", "-i", str(film), "-an", "-vf", filters,
                             "-pix_fmt", "yuv420p", "-c:v", "libx264", "-crf", str(crf),
                             str(part)], check=True)  # fmt: skip
