@@ -26,6 +26,8 @@ _NEEDED = re.compile(
     r"|torch (Tensor|Size|device|[A-Z]\w*Storage|u?int\w*|b?float\w*|bool|complex\w*)"
 )
 _ZIP = b"PK\x03\x04"
+# The other ways to name what is called, none of which PyTorch writes, or reads so far.
+_OTHER_WAYS = frozenset({"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"})
 _IN_A_ROW = 5  # pickles at the beginning of a file as PyTorch wrote it before 1.6
 
 
@@ -60,4 +62,8 @@ def _names(path: Path) -> Iterator[str]:
 
 
 def _names_in(pickled: IO[bytes]) -> Iterator[str]:
-    return (str(arg) for op, arg, _ in pickletools.genops(pickled) if op.name == "GLOBAL")
+    for op, arg, _ in pickletools.genops(pickled):
+        if op.name == "GLOBAL":
+            yield str(arg)
+        elif op.name in _OTHER_WAYS:
+            yield f"what {op.name} names"

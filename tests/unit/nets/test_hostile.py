@@ -23,6 +23,7 @@ import torch
 from vsr.errors import BrokenWeights
 from vsr.nets import reading
 from vsr.nets.families.srvgg import SRVGGNetCompact
+from vsr.nets.pickles import refuse_what_is_not_needed
 from vsr.nets.reading import read_weights
 
 TRAP = "trap"  # what a file that is run leaves
@@ -250,6 +251,15 @@ def test_hostile_files_are_refused_and_harmless(tmp_path: Path) -> None:
         assert len(outcome) < 400
     assert not (tmp_path / TRAP).exists()
     assert megabytes < 200
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_however_a_pickle_names_what_it_calls(tmp_path: Path, protocol: int) -> None:
+    """Newer protocols name by another operation, which must not be looked past."""
+    path = tmp_path / "named.pth"
+    path.write_bytes(pickle.dumps({"a": Calls(bytearray, 4)}, protocol=protocol))
+    with pytest.raises(BrokenWeights, match="it would call"):
+        refuse_what_is_not_needed(path)
 
 
 def test_bytes_that_are_shared_count_as_what_they_become(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def finetune(
 
     CLEAN is a film, or pictures, that look as the damaged one should. Its scenes are damaged in
     the same way and learnt from; some are held out, to tell whether it got any better. Weights
-    that did not are not written, and the exit code is 1. The work lies
-    beside OUT, in a folder that ends in .train, and the same command goes on with it.
+    that did not are not written, and the exit code is 1. The work lies beside OUT, in a folder that
+    ends in .train, and the same command goes on with it.
     """
     from vsr.train.finetune import finetune as teach
     from vsr.train.finetune import plain
